@@ -1,0 +1,52 @@
+"""Takes the rain out of a photograph, senses how heavy it was, and loses nothing else.
+
+    import crdnet
+
+    clean = crdnet.derain(image)
+
+Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from crdnet._version import __version__
+
+if TYPE_CHECKING:
+    from crdnet.density import RainDensity
+    from crdnet.errors import CRDNetError
+    from crdnet.runtime import Derainer, DerainResult, FileRecord, derain, derain_file
+
+_HOME_OF_NAME = {
+    "CRDNetError": "crdnet.errors",
+    "DerainResult": "crdnet.runtime",
+    "Derainer": "crdnet.runtime",
+    "FileRecord": "crdnet.runtime",
+    "RainDensity": "crdnet.density",
+    "derain": "crdnet.runtime",
+    "derain_file": "crdnet.runtime",
+}
+
+__all__ = [
+    "CRDNetError",
+    "DerainResult",
+    "Derainer",
+    "FileRecord",
+    "RainDensity",
+    "__version__",
+    "derain",
+    "derain_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module it lives in (PEP 562)."""
+    if name not in _HOME_OF_NAME:
+        raise AttributeError(f"module 'crdnet' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF_NAME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

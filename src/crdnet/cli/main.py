@@ -1,0 +1,84 @@
+"""The `crdnet` command: a group whose commands are imported only when they are called.
+
+Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of its own and its one-line
+help stands here.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import cast
+
+import click
+
+from crdnet._version import __version__
+from crdnet.errors import CRDNetError
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+# name of the command: (module that defines `command`, the line that `crdnet --help` prints)
+_COMMANDS = {
+    "derain": ("crdnet.cli.derain", "Take the rain out of pictures and folders of pictures."),
+    "models": ("crdnet.cli.models", "List the models that come with crdnet."),
+    "evaluate": ("crdnet.cli.evaluate", "Score a model, or pictures made by any method, under a named protocol."),
+    "data": ("crdnet.cli.data", "Look at a data set before training on it."),
+    "train": ("crdnet.cli.train", "Train a network from a recipe (extra: train)."),
+    "export": ("crdnet.cli.export", "Turn trained weights into a model file (extra: train)."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports a command only to run it or to show its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the commands in the order in which a newcomer meets them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        return cast(click.Command, import_module(_COMMANDS[cmd_name][0]).command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="crdnet")
+def cli() -> None:
+    """Take the rain out of photographs and sense how heavy it was; offline, on a CPU.
+
+    \b
+    crdnet derain street.jpg                  writes street_derained.jpg beside it
+    crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored
+    cat a.png | crdnet derain - > b.png       a pipe
+    """
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code that the design promises."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except CRDNetError as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        code = EXIT_FAILED
+    except BrokenPipeError:
+        # Whoever read our results has gone, as `| head` does; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,79 @@
+"""Cumulative rain-density grades.
+
+CRDNet codes a grade as the set of thresholds it passes (Peng et al., IEEE SPL 27, 2020): light 001, medium 011, heavy
+111, so that mistaking heavy for light costs twice as much as mistaking it for medium. With those three grades the last
+bit is constant; we add the grade NONE (000), which gives it a meaning.
+
+Where a pair of pictures carries no label, its grade follows from the strength S of its rain: the mean change of luma, in
+grey levels of 255. Mean change ranks rain as the eye does, which coverage (the share of changed pixels) does not once
+JPEG has touched the pictures.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in luma (ITU-R BT.601)."""
+
+STRENGTH_THRESHOLDS = (1.0, 10.0, 30.0)
+"""Grey levels of 255 at which LIGHT, MEDIUM and HEAVY begin."""
+
+
+class RainDensity(IntEnum):
+    """How heavy the rain in a picture is."""
+
+    NONE = 0
+    LIGHT = 1
+    MEDIUM = 2
+    HEAVY = 3
+
+    @property
+    def code(self) -> tuple[float, float, float]:
+        """The published cumulative code, most significant bit first: HEAVY is (1, 1, 1), LIGHT (0, 0, 1)."""
+        bits = len(RainDensity) - 1
+        high, middle, low = (float(self >= bits - position) for position in range(bits))
+        return high, middle, low
+
+    @classmethod
+    def from_scores(cls, scores: Sequence[float] | npt.NDArray[np.floating]) -> Self:
+        """Return the grade whose code is nearest to three classifier scores in the squared error.
+
+        Args:
+            scores: Three numbers in the order of `code`, meant to lie in [0, 1] but free to leave it.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        if values.shape != (3,):
+            raise ValueError(f"a rain density has three scores, got an array of shape {values.shape}")
+        return min(cls, key=lambda grade: float(((values - grade.code) ** 2).sum()))
+
+    @classmethod
+    def from_strength(cls, strength: float) -> Self:
+        """Return the grade of rain of a given strength (mean change of luma, grey levels of 255)."""
+        if not strength >= 0:
+            raise ValueError(f"the strength of rain is a number of grey levels from 0 up, got {strength}")
+        return cls(sum(strength >= threshold for threshold in STRENGTH_THRESHOLDS))
+
+
+def luma(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return BT.601 luma of RGB colours on the last axis, in the range and dtype of the input."""
+    return rgb @ np.asarray(LUMA_WEIGHTS, dtype=rgb.dtype)
+
+
+def rain_strength(rainy: npt.NDArray[np.uint8], clean: npt.NDArray[np.uint8]) -> float:
+    """Return the strength S of the rain in a pair: its mean absolute change of luma.
+
+    Args:
+        rainy: RGB picture (h, w, 3).
+        clean: The same scene without rain, of the same shape.
+
+    Returns:
+        Grey levels of 255, from 0 up.
+    """
+    if rainy.shape != clean.shape:
+        raise ValueError(f"a pair must have one size, got {rainy.shape} and {clean.shape}")
+    change = luma(rainy.astype(np.float32)) - luma(clean.astype(np.float32))
+    return float(np.abs(change).mean())

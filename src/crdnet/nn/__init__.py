@@ -1,0 +1,45 @@
+"""The torch network (extra: train).
+
+    from crdnet.nn import build_crdnet, load_published
+"""
+
+from crdnet.errors import MissingExtraError
+
+try:
+    import jaxtyping as _jaxtyping  # noqa: F401
+    import safetensors as _safetensors  # noqa: F401
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtraError("crdnet.nn", "train") from error
+
+from crdnet.nn.background import WNet, luma_channel, residue_channel
+from crdnet.nn.crdnet import CRDNet, CRDNetWithClassifier, Estimate, build_classifier, build_crdnet
+from crdnet.nn.density import DensityClassifier
+from crdnet.nn.refinement import RefinementHead
+from crdnet.nn.streaks import StreakExtractor
+from crdnet.nn.weights import (
+    load_published,
+    load_published_with_classifier,
+    load_weights,
+    our_name,
+    save_weights,
+)
+
+__all__ = [
+    "CRDNet",
+    "CRDNetWithClassifier",
+    "DensityClassifier",
+    "Estimate",
+    "RefinementHead",
+    "StreakExtractor",
+    "WNet",
+    "build_classifier",
+    "build_crdnet",
+    "load_published",
+    "load_published_with_classifier",
+    "load_weights",
+    "luma_channel",
+    "our_name",
+    "residue_channel",
+    "save_weights",
+]

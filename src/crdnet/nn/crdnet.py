@@ -1,0 +1,120 @@
+"""CRDNet: the network that derains, and its training-time company.
+
+Source: L. Peng, A. Jiang, Q. Yi, M. Wang, "Cumulative Rain Density Sensing Network for Single Image Derain", IEEE Signal
+Processing Letters 27:406-410, 2020. Where the published code and the paper's text differ, the code is followed; every
+difference is a row of docs/fidelity.md.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from crdnet.errors import SizeError
+from crdnet.nn.background import WNet
+from crdnet.nn.density import DensityClassifier
+from crdnet.nn.refinement import RefinementHead
+from crdnet.nn.streaks import StreakExtractor
+from crdnet.sizes import padded_size
+
+
+class CRDNet(nn.Module):
+    """Cumulative rain-density sensing network, without its training-time classifier.
+
+    With the published widths: 904,546 parameters, 13.29 kMAC per pixel, sides that are multiples of 32.
+    """
+
+    def __init__(self, streaks: StreakExtractor, background: WNet, refinement: RefinementHead) -> None:
+        super().__init__()
+        self.streaks = streaks
+        self.background = background
+        self.refinement = refinement
+
+    @property
+    def size_multiple(self) -> int:
+        """What both sides of a picture must be multiples of: 2 to the power of the deepest path."""
+        return 2 ** max(len(self.streaks.decoder), len(self.background.first_encoder))
+
+    def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Estimate the rain-free picture.
+
+        Args:
+            rainy: Gamma-encoded colours in [0, 1]; sides must be multiples of `size_multiple`.
+
+        Returns:
+            Colours, not clipped.
+
+        Raises:
+            SizeError: A side is not a multiple of `size_multiple`.
+        """
+        self._check_size(rainy)
+        return self.refinement(self.streaks(rainy), self.background(rainy), rainy)
+
+    def _check_size(self, rainy: Tensor) -> None:
+        height, width = rainy.shape[-2:]
+        multiple = self.size_multiple
+        if height % multiple or width % multiple:
+            padded_height, padded_width = padded_size(height, width, multiple)
+            raise SizeError(
+                f"CRDNet needs sides that are multiples of {multiple}, got {height} x {width}; "
+                f"pad to {padded_height} x {padded_width} or call a Derainer, which pads for you"
+            )
+
+
+class Estimate(NamedTuple):
+    """What the network says of a batch while it is trained."""
+
+    derained: Float[Tensor, "b 3 h w"]
+    """Rain-free estimate, not clipped."""
+    scores: Float[Tensor, "b 3"]
+    """Scores of the cumulative code, most significant bit first."""
+
+
+class CRDNetWithClassifier(nn.Module):
+    """CRDNet and its density classifier, which share the streak extractor: what is trained."""
+
+    def __init__(self, network: CRDNet, classifier: DensityClassifier) -> None:
+        super().__init__()
+        self.network = network
+        self.classifier = classifier
+
+    def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Estimate:
+        """Estimate the rain-free picture and the scores of its density (see `CRDNet.forward`)."""
+        self.network._check_size(rainy)
+        streaks = self.network.streaks(rainy)
+        derained = self.network.refinement(streaks, self.network.background(rainy), rainy)
+        return Estimate(derained, self.classifier(streaks))
+
+
+def build_crdnet(
+    streak_widths: Sequence[int] = (4, 8, 16),
+    dilations: Sequence[int] = (1, 2, 3),
+    background_widths: Sequence[int] = (8, 16, 32, 64, 128),
+    background_channels: int = 4,
+    refinement_width: int = 5,
+) -> CRDNet:
+    """Return a CRDNet, by default with the published widths.
+
+    Args:
+        streak_widths: See `StreakExtractor`.
+        dilations: See `StreakExtractor`.
+        background_widths: See `WNet`.
+        background_channels: See `WNet`.
+        refinement_width: See `RefinementHead`.
+    """
+    streaks = StreakExtractor(streak_widths, dilations)
+    background = WNet(background_widths, background_channels)
+    return CRDNet(streaks, background, RefinementHead(streaks.channels, background.channels, refinement_width))
+
+
+def build_classifier(
+    network: CRDNet,
+    widths: Sequence[int] = (16, 32, 64, 128, 256, 512, 1024),
+    hidden: Sequence[int] = (4096, 1000),
+    pooling: Literal["flatten", "global"] = "flatten",
+) -> CRDNetWithClassifier:
+    """Return a network joined by a density classifier, by default of the published widths (77,510,275 parameters)."""
+    return CRDNetWithClassifier(
+        network, DensityClassifier(network.streaks.channels, widths, hidden, pooling)
+    )

@@ -1,0 +1,85 @@
+"""What a model file says of itself.
+
+A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height, width), gamma-encoded RGB in
+[0, 1], and gives `derained` of the same shape, not clipped. Everything else that a caller must know travels in the file's
+metadata, so that the file alone is enough.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from crdnet.errors import ModelError
+
+FORMAT = "crdnet/1"
+"""Value of the metadata key `format`; a file without it is not ours."""
+INPUT_NAME = "rainy"
+OUTPUT_NAME = "derained"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The metadata of a model file."""
+
+    name: str
+    size_multiple: int
+    """Both sides of what the graph is given must be multiples of this."""
+    margin: int
+    """Pixels around a tile, aligned to `size_multiple`, that make the tile's answer that of the whole picture."""
+    version: str
+    training_data: str
+    """What the weights were trained on, and its terms, in a sentence."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Measured quality, such as {"rain800/val restormer-y psnr": 23.1}."""
+    task: str = "derain"
+    colour: str = "rgb"
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the key-value strings that stand in the file."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "task": self.task,
+            "size_multiple": str(self.size_multiple),
+            "margin": str(self.margin),
+            "colour": self.colour,
+            "version": self.version,
+            "training_data": self.training_data,
+            "scores": json.dumps(dict(self.scores), sort_keys=True),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], source: str) -> Self:
+        """Read the key-value strings of a file.
+
+        Args:
+            metadata: As `to_metadata` writes them.
+            source: The file, for messages.
+
+        Raises:
+            ModelError: The file is not ours, or its metadata is damaged.
+        """
+        if metadata.get("format") != FORMAT:
+            raise ModelError(
+                f"{source} is an ONNX file but not a crdnet model: its metadata has no format {FORMAT!r}; "
+                "make one with `crdnet export`"
+            )
+        try:
+            info = cls(
+                name=metadata["name"],
+                size_multiple=int(metadata["size_multiple"]),
+                margin=int(metadata["margin"]),
+                version=metadata["version"],
+                training_data=metadata["training_data"],
+                scores=json.loads(metadata["scores"]),
+                task=metadata["task"],
+                colour=metadata["colour"],
+            )
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"the metadata of {source} is damaged ({error!r}); export the model again") from error
+        if info.task != "derain" or info.colour != "rgb":
+            raise ModelError(
+                f"{source} is for task {info.task!r} on {info.colour!r} pictures; this version runs 'derain' on 'rgb'"
+            )
+        return info
