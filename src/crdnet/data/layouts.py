@@ -1,0 +1,284 @@
+"""One function per layout of the field: from the names of a data set's pictures to its pairs.
+
+No function here opens a picture. Each takes a `Listing` and returns a `Found`, in which every picture of the listing is
+either in a pair, in a problem, or counted as left aside by the layout.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from crdnet.data.labels import density_of_folder, density_of_folders, density_of_stem
+from crdnet.data.listing import Listing
+from crdnet.data.pairs import HalfOrder, Pair
+from crdnet.data.problems import DataProblem, ProblemKind
+from crdnet.density import RainDensity
+from crdnet.errors import DataError
+
+RAINY_FOLDERS = frozenset({"input", "inputs", "rain", "rainy", "rainy_image", "rainy_images", "rain_image"})
+CLEAN_FOLDERS = frozenset(
+    {"clean", "clear", "gt", "ground_truth", "groundtruth", "norain", "no_rain", "target", "targets"}
+)
+"""Names of folders, in lower case and with `_` for `-` and blanks."""
+
+Key = Callable[[str], str]
+"""From a name without ending to what it must have in common with its partner's."""
+
+
+@dataclass
+class Found:
+    """What a layout makes of a listing.
+
+    Attributes:
+        pairs: The pairs, in natural order of their rainy pictures.
+        problems: Pictures without a partner, or with several.
+        aside: Pictures that the layout has no place for, by their names below the root.
+    """
+
+    pairs: list[Pair] = field(default_factory=list)
+    problems: list[DataProblem] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: "Found") -> "Found":
+        self.pairs += other.pairs
+        self.problems += other.problems
+        self.aside += other.aside
+        return self
+
+
+def side_by_side(listing: Listing, order: HalfOrder) -> Found:
+    """Both pictures in one file, as in DID-MDN, CRDNet's first data set (rainy left) and Rain800 (clean left).
+
+    The density stands in a folder's name (`Rain_Heavy/train2018new/7.jpg`), or as the last digit of the names where
+    every name carries one (`7_3.jpg`).
+    """
+    digits = [density_of_stem(picture.stem) for picture in listing.pictures]
+    named_by_digit = bool(digits) and all(digit is not None for digit in digits)
+    found = Found()
+    for picture, digit in zip(listing.pictures, digits, strict=True):
+        density = _density_of_place(listing, picture) or (digit if named_by_digit else None)
+        path = listing.root / picture
+        name = listing.name(picture)
+        found.pairs.append(Pair(name, name, path, path, density, order))
+    return found
+
+
+def folders(listing: Listing) -> Found:
+    """Two folders, matched by name: `input/a.png` with `target/a.png`, `rain/rain-7.png` with `norain/norain-7.png`."""
+    return _match_folders(listing, rainy_key=plain_key, label=_no_label)
+
+
+def numbered_density(listing: Listing) -> Found:
+    """`rain/N_D.jpg` with `clear/N.jpg`, where D is the density: CRDNet's second data set."""
+    return _match_folders(listing, rainy_key=numbered_key, label=density_of_stem)
+
+
+def numbered_variants(listing: Listing) -> Found:
+    """`rainy_image/N_V.jpg` with `ground_truth/N.jpg`, where V counts rains, not densities: Rain1400 (V = 1..14)."""
+    return _match_folders(listing, rainy_key=numbered_key, label=_no_label)
+
+
+def rain_norain(listing: Listing) -> Found:
+    """`rain-001.png` beside `norain-001.png`, as in Rain100L and Rain100H; other pictures beside them are left aside.
+
+    RainTrainL and RainTrainH hold `rainstreak-N.png` and `rainregion-N.png` too, which are no pictures of a scene.
+    """
+    rainy, clean, found = [], [], Found()
+    for picture in listing.pictures:
+        prefix = stem_prefix(picture.stem)
+        if prefix is None:
+            found.aside.append(listing.name(picture))
+        else:
+            (rainy if prefix == "rain" else clean).append(picture)
+    found += _match(
+        listing,
+        rainy,
+        clean,
+        rainy_key=lambda picture: str(picture.parent / plain_key(picture.stem)),
+        clean_key=lambda picture: str(picture.parent / plain_key(picture.stem)),
+        expected=lambda picture: f"no{picture.name} beside it",
+    )
+    return found
+
+
+def density_folders(listing: Listing) -> Found:
+    """Folders named after densities beside one clean folder: `light/a.png`, `heavy/a.png` with `clean/a.png`."""
+    clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
+    found = Found()
+    rainy_folders = [folder for folder in listing.folders if density_of_folder(folder) is not None]
+    if not rainy_folders:
+        raise DataError(
+            f"{listing.root}: has no folder named light, medium or heavy, which density-folders needs"
+        )
+    chosen = {clean_folder, *rainy_folders}
+    rainy = [
+        picture
+        for picture in listing.pictures
+        if picture.parts[0] in rainy_folders and len(picture.parts) > 1
+    ]
+    clean = [
+        picture for picture in listing.pictures if picture.parts[0] == clean_folder and len(picture.parts) > 1
+    ]
+    found += _match(
+        listing,
+        rainy,
+        clean,
+        rainy_key=lambda picture: _key_below_folder(picture, plain_key),
+        clean_key=lambda picture: _key_below_folder(picture, plain_key),
+        expected=lambda picture: f"{clean_folder}/{picture.stem}.*",
+    )
+    found.aside += _outside(listing, chosen)
+    return found
+
+
+def plain_key(stem: str) -> str:
+    """Return what a scene's two pictures have in common by name.
+
+    Case, leading zeros, the words for rain and for its absence at either end, and the `x2` of Rain200 do not count.
+    """
+    text = unicodedata.normalize("NFC", stem).casefold()
+    text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)
+    text = re.sub(r"(?<=[0-9])x2$", "", text)
+    text = re.sub(r"(?<=.)[-_ ](?:rain|norain|rainy|clean|clear|gt|input|target)$", "", text)
+    return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", text)
+
+
+def numbered_key(stem: str) -> str:
+    """Return the N of `N_D` or `N_V`, and a name without such a number as it is."""
+    match = re.fullmatch(r"(.+)_[0-9]+", stem)
+    return plain_key(match[1] if match else stem)
+
+
+def stem_prefix(stem: str) -> str | None:
+    """Return `rain` or `norain` where a name is that word and a number (`rain-001`), else None."""
+    match = re.fullmatch(r"((?:no)?rain)[-_]?[0-9]+(?:x2)?", stem.casefold())
+    return match[1] if match else None
+
+
+def folder_word(name: str) -> str:
+    """Return a folder's name as `RAINY_FOLDERS` and `CLEAN_FOLDERS` write it."""
+    return re.sub(r"[-_ ]+", "_", name.casefold())
+
+
+def the_folder(listing: Listing, words: frozenset[str], role: str) -> str:
+    """Return the one folder of a listing whose name is among some words.
+
+    Raises:
+        DataError: There is none, or there are several.
+    """
+    matching = [folder for folder in listing.folders if folder_word(folder) in words]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        several = ", ".join(matching)
+        raise DataError(
+            f"{listing.root}: {several} could each be the {role} pictures; keep one of them there"
+        )
+    known = ", ".join(sorted(words))
+    raise DataError(
+        f"{listing.root}: has no folder with {role} pictures; such a folder is named one of {known}"
+    )
+
+
+def _match_folders(listing: Listing, rainy_key: Key, label: Callable[[str], RainDensity | None]) -> Found:
+    rainy_folder = the_folder(listing, RAINY_FOLDERS, "rainy")
+    clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
+    rainy = [
+        picture for picture in listing.pictures if len(picture.parts) > 1 and picture.parts[0] == rainy_folder
+    ]
+    clean = [
+        picture for picture in listing.pictures if len(picture.parts) > 1 and picture.parts[0] == clean_folder
+    ]
+    found = _match(
+        listing,
+        rainy,
+        clean,
+        rainy_key=lambda picture: _key_below_folder(picture, rainy_key),
+        clean_key=lambda picture: _key_below_folder(picture, plain_key),
+        expected=lambda picture: f"{clean_folder}/{rainy_key(picture.stem)}.*",
+        label=label,
+    )
+    found.aside += _outside(listing, {rainy_folder, clean_folder})
+    return found
+
+
+def _match(
+    listing: Listing,
+    rainy: Iterable[PurePosixPath],
+    clean: Iterable[PurePosixPath],
+    *,
+    rainy_key: Callable[[PurePosixPath], str],
+    clean_key: Callable[[PurePosixPath], str],
+    expected: Callable[[PurePosixPath], str],
+    label: Callable[[str], RainDensity | None] = lambda _: None,
+) -> Found:
+    """Pair the rainy pictures with the clean ones of the same key; whatever stays alone is a problem."""
+    partners = defaultdict(list)
+    for picture in clean:
+        partners[clean_key(picture)].append(picture)
+    found = Found()
+    wanted = set()
+    for picture in rainy:
+        key = rainy_key(picture)
+        wanted.add(key)
+        candidates = partners.get(key, [])
+        # Names that are equal to the letter win over names that merely mean the same.
+        candidates = [clean for clean in candidates if clean.stem == picture.stem] or candidates
+        if len(candidates) == 1:
+            found.pairs.append(_pair(listing, picture, candidates[0], label))
+        else:
+            found.problems.append(_no_single_partner(listing, picture, candidates, expected(picture)))
+    for key, pictures in partners.items():
+        if key not in wanted:
+            found.problems += [_unwanted_clean(listing, picture) for picture in pictures]
+    return found
+
+
+def _pair(
+    listing: Listing, rainy: PurePosixPath, clean: PurePosixPath, label: Callable[[str], RainDensity | None]
+) -> Pair:
+    density = _density_of_place(listing, rainy) or label(rainy.stem)
+    scene = PurePosixPath(listing.name(clean)).with_suffix("").as_posix()
+    return Pair(listing.name(rainy), scene, listing.root / rainy, listing.root / clean, density)
+
+
+def _no_single_partner(
+    listing: Listing, picture: PurePosixPath, candidates: list[PurePosixPath], expected: str
+) -> DataProblem:
+    path = listing.root / picture
+    if not candidates:
+        return DataProblem(path, ProblemKind.MISSING_PARTNER, f"has no clean picture ({expected})")
+    names = ", ".join(candidate.as_posix() for candidate in candidates)
+    return DataProblem(path, ProblemKind.AMBIGUOUS_PARTNER, f"has several clean pictures ({names}); keep one")
+
+
+def _unwanted_clean(listing: Listing, picture: PurePosixPath) -> DataProblem:
+    return DataProblem(
+        listing.root / picture, ProblemKind.MISSING_PARTNER, "is clean and has no rainy picture"
+    )
+
+
+def _key_below_folder(picture: PurePosixPath, key: Key) -> str:
+    # Rain200 keeps its rainy pictures one folder deeper (rain/X2/norain-1x2.png) than its clean ones.
+    between = [part for part in picture.parts[1:-1] if part.casefold() != "x2"]
+    return "/".join([*between, key(picture.stem)])
+
+
+def _outside(listing: Listing, chosen: set[str]) -> list[str]:
+    return [
+        listing.name(picture)
+        for picture in listing.pictures
+        if len(picture.parts) == 1 or picture.parts[0] not in chosen
+    ]
+
+
+def _density_of_place(listing: Listing, picture: PurePosixPath) -> RainDensity | None:
+    # The root's own name counts: `Rain_Heavy/train2018new` may be reached by naming `Rain_Heavy`.
+    return density_of_folders([listing.root.name, *listing.prefix.parts, *picture.parts[:-1]])
+
+
+def _no_label(_: str) -> RainDensity | None:
+    return None
