@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage import metrics as skimage_metrics
 
 from crdnet.errors import CRDNetError, ImageError, SizeError
 from crdnet.metrics import PROTOCOLS, score, to_8bit
 
+peak_signal_noise_ratio: Callable[..., float] = skimage_metrics.peak_signal_noise_ratio
+structural_similarity: Callable[..., float] = skimage_metrics.structural_similarity
 REFERENCE = json.loads((Path(__file__).parent / "golden" / "octave" / "reference.json").read_text())
 Integers = npt.NDArray[np.int64]
 
@@ -195,7 +198,7 @@ def test_scores_are_symmetric_and_do_not_depend_on_which_way_a_picture_lies(
 
 
 def test_an_unknown_protocol_is_answered_with_the_four() -> None:
-    with pytest.raises(CRDNetError, match="'psnr'.*crdnet, toolbox-rgb, prenet-y, restormer-y"):
+    with pytest.raises(CRDNetError, match=r"'psnr'.*crdnet, toolbox-rgb, prenet-y, restormer-y"):
         score(grey(0), grey(0), "psnr")
 
 
@@ -244,7 +247,7 @@ def test_arguments_are_left_as_they_were() -> None:
 
 
 def test_a_hundred_pictures_take_seconds() -> None:
-    # Documented: under 10 s for 100 pairs of 500 x 500 under restormer-y; five pairs here, with room for a busy machine.
+    # A hundred pairs are meant to take less than 10 s; five of them here, with room for a busy machine.
     clean, derained = (saved(picture) for picture in pictures(500, 500))
     begin = time.process_time()
     for _ in range(5):

@@ -1,20 +1,21 @@
 """PSNR and SSIM under the four protocols that papers on deraining use.
 
-The same two pictures score up to 2 dB apart depending on colour space, rounding and the form of SSIM, so a number means
-nothing without its protocol. Here a protocol has a name and a written definition:
+The same two pictures score up to 2 dB apart depending on colour space, rounding and the form of SSIM, so a
+number means nothing without its protocol. Here a protocol has a name and a written definition:
 
-- `crdnet`: RGB floats, neither clipped nor rounded; SSIM of scikit-image with its uniform 7 x 7 window. The published
-  test of Peng et al., IEEE SPL 27, 2020.
-- `toolbox-rgb`: RGB rounded to 8 bits; SSIM with a Gaussian window, mean of the channels. As derain-toolbox prints it.
-- `prenet-y`: Y of MATLAB's `rgb2ycbcr` from doubles, not rounded; SSIM with automatic downsampling (Wang's `ssim.m`). As
-  in the evaluation of PReNet (Ren et al., CVPR 2019).
-- `restormer-y`: Y rounded to 8 bits; SSIM without downsampling (`SSIM_index`). As in the evaluations of MSPFN, MPRNet and
-  Restormer (Zamir et al., CVPR 2022), so the one to compare with published tables on Rain13K.
+- `crdnet`: RGB floats, neither clipped nor rounded; SSIM of scikit-image with its uniform 7 x 7 window. The
+  published test of CRDNet (Peng et al., IEEE SPL 27, 2020).
+- `toolbox-rgb`: RGB rounded to 8 bits; SSIM with a Gaussian window, mean of the channels.
+- `prenet-y`: Y of MATLAB's `rgb2ycbcr` from doubles, not rounded; SSIM with automatic downsampling (Wang's
+  `ssim.m`). The evaluation of PReNet (Ren et al., CVPR 2019).
+- `restormer-y`: Y rounded to 8 bits; SSIM without downsampling (`SSIM_index`). The evaluation of Restormer
+  (Zamir et al., CVPR 2022).
 
-SSIM is Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 13(4), 2004, with K1 = 0.01 and K2 = 0.03. `docs/metrics.md` tells how
-the definitions are checked. numpy is all this needs.
+SSIM is Wang, Bovik, Sheikh and Simoncelli, IEEE TIP 13(4), 2004, with K1 = 0.01 and K2 = 0.03.
+`docs/metrics.md` tells how the definitions are checked. Of packages, this needs numpy alone.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -34,7 +35,7 @@ _K1, _K2 = 0.01, 0.03
 _DOWNSAMPLED_SIDE = 256
 """Wang's `ssim.m` brings the shorter side near this many pixels before it compares."""
 _BAND_ELEMENTS = 1 << 15
-"""Windows whose SSIM is computed at once: few enough to stay in the processor's cache, whatever the picture's size."""
+"""Windows whose SSIM is computed at once, so that large pictures stay within the processor's cache too."""
 
 
 class ProtocolError(CRDNetError, ValueError):
@@ -77,7 +78,7 @@ def score(derained: Picture, clean: Picture, protocol: Protocol | str) -> Scores
     """Score a derained picture against the ground truth.
 
     Args:
-        derained: An estimate of `clean`. Floats may leave [0, 1]; only the protocol `crdnet` sees that, the others clip.
+        derained: An estimate of `clean`. Floats may leave [0, 1]; all protocols but `crdnet` clip them.
         clean: The ground truth, of the same shape; floats must lie in [0, 1].
         protocol: One of `PROTOCOLS`, or its name.
 
@@ -107,10 +108,10 @@ def protocol_named(name: str) -> Protocol:
 
 
 def to_8bit(picture: Picture) -> npt.NDArray[np.uint8]:
-    """Return a picture as a file of 8 bits holds it: clipped to [0, 1], times 255, rounded to the nearest integer."""
+    """Return a picture as a file of 8 bits holds it: clipped to [0, 1], times 255, rounded to the nearest."""
     if picture.dtype == np.uint8:
         return picture.astype(np.uint8, copy=False)
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
 def _check(derained: Picture, clean: Picture, protocol: Protocol) -> None:
@@ -123,8 +124,8 @@ def _check(derained: Picture, clean: Picture, protocol: Protocol) -> None:
         raise SizeError(f"a picture to score is RGB (h, w, 3), got shape {clean.shape}")
     if min(clean.shape[:2]) < protocol.smallest_side:
         raise SizeError(
-            f"SSIM under {protocol.name} has a window of {protocol.smallest_side} x {protocol.smallest_side} pixels, "
-            f"got a picture of {clean.shape[0]} x {clean.shape[1]}; score larger pictures"
+            f"SSIM under {protocol.name} has a window of {protocol.smallest_side} x {protocol.smallest_side} "
+            f"pixels, got a picture of {clean.shape[0]} x {clean.shape[1]}; score larger pictures"
         )
     for role, picture in (("derained", derained), ("clean", clean)):
         if picture.dtype != np.uint8 and not np.issubdtype(picture.dtype, np.floating):
@@ -153,15 +154,17 @@ def _rgb_8bit(picture: Picture) -> Planes:
 
 def _luma_of_double(picture: Picture) -> Planes:
     red, green, blue = _channels_first(to_8bit(picture))
-    return (16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255)[np.newaxis]
+    luma: Planes = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
+    return luma[np.newaxis]
 
 
 def _luma_8bit(picture: Picture) -> Planes:
-    # (65.481 R + 128.553 G + 24.966 B) / 255, in lowest terms. In integers the rounding (half away from zero, as
-    # MATLAB's) is exact; in floats it would depend on the order of the sum.
+    # (65.481 R + 128.553 G + 24.966 B) / 255, in lowest terms. In integers the rounding (half away from zero,
+    # as MATLAB's) is exact; in floats it would depend on the order of the sum.
     red, green, blue = np.moveaxis(to_8bit(picture).astype(np.int32), 2, 0)
     weighted = 21827 * red + 42851 * green + 8322 * blue
-    return (16 + (weighted + 42500) // 85000).astype(np.float64)[np.newaxis]
+    luma = 16 + (weighted + 42500) // 85000
+    return np.asarray(luma, dtype=np.float64)[np.newaxis]
 
 
 def _channels_first(picture: Picture) -> Planes:
@@ -173,7 +176,7 @@ def _channels_first(picture: Picture) -> Planes:
 
 def _psnr(derained: Planes, clean: Planes, peak: float) -> float:
     squared_error = float(np.square(derained - clean).mean())
-    return float(10 * np.log10(peak**2 / squared_error)) if squared_error > 0 else float("inf")
+    return 20 * math.log10(peak) - 10 * math.log10(squared_error) if squared_error > 0 else math.inf
 
 
 def _ssim(derained: Planes, clean: Planes, protocol: Protocol) -> float:
@@ -227,9 +230,9 @@ def _windowed(planes: Planes, window: tuple[float, ...]) -> Planes:
 def _downsampled(planes: Planes) -> Planes:
     """Average blocks as Wang's `ssim.m` does before it compares.
 
-    It filters with an f x f box, mirroring the border, and keeps every f-th pixel from the first on. `imfilter` centres
-    the box at its pixel (f + 1) // 2, counted from 1, so the boxes that are kept lie side by side and the first one
-    begins (f - 1) // 2 pixels outside the picture.
+    It filters with an f x f box, mirroring the border, and keeps every f-th pixel from the first on.
+    `imfilter` centres the box at its pixel (f + 1) // 2, counted from 1, so the boxes that are kept lie side by
+    side and the first one begins (f - 1) // 2 pixels outside the picture.
     """
     height, width = planes.shape[1:]
     side = max(1, int(min(height, width) / _DOWNSAMPLED_SIDE + 0.5))  # half rounds up, not to even
@@ -256,7 +259,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "crdnet",
                 "RGB floats, neither clipped nor rounded; SSIM of scikit-image, uniform 7 x 7",
                 planes=_rgb_as_it_is,
-                peak=1,
+                peak=1.0,
                 window=_UNIFORM_7,
                 sample_covariance=True,
             ),
@@ -264,14 +267,14 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "toolbox-rgb",
                 "RGB rounded to 8 bits; SSIM with a Gaussian window, mean of channels",
                 planes=_rgb_8bit,
-                peak=255,
+                peak=255.0,
                 window=_GAUSSIAN_11,
             ),
             Protocol(
                 "prenet-y",
                 "Y of MATLAB from 8-bit pictures, not rounded; SSIM of ssim.m, with downsampling",
                 planes=_luma_of_double,
-                peak=255,
+                peak=255.0,
                 window=_GAUSSIAN_11,
                 downsampling=True,
             ),
@@ -279,7 +282,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 "restormer-y",
                 "Y of MATLAB rounded to 8 bits; SSIM of SSIM_index, without downsampling",
                 planes=_luma_8bit,
-                peak=255,
+                peak=255.0,
                 window=_GAUSSIAN_11,
             ),
         )
