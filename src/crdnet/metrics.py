@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from crdnet.errors import CRDNetError, ImageError, SizeError
 
-Picture = npt.NDArray[np.uint8] | npt.NDArray[np.floating[Any]]
-"""RGB (h, w, 3): uint8, or floats whose picture range is [0, 1]."""
+Picture = npt.NDArray[Any]
+"""RGB (h, w, 3): uint8, or floats that mean colours in [0, 1]; `score` refuses the rest."""
 Planes = npt.NDArray[np.float64]
 """What is compared, (planes, h, w): three colours, or luma alone."""
 
@@ -111,7 +111,7 @@ def to_8bit(picture: Picture) -> npt.NDArray[np.uint8]:
     """Return a picture as a file of 8 bits holds it: clipped to [0, 1], times 255, rounded to the nearest."""
     if picture.dtype == np.uint8:
         return picture.astype(np.uint8, copy=False)
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(picture, 0, 1) * 255), dtype=np.uint8)
 
 
 def _check(derained: Picture, clean: Picture, protocol: Protocol) -> None:
@@ -176,7 +176,7 @@ def _channels_first(picture: Picture) -> Planes:
 
 def _psnr(derained: Planes, clean: Planes, peak: float) -> float:
     squared_error = float(np.square(derained - clean).mean())
-    return 20 * math.log10(peak) - 10 * math.log10(squared_error) if squared_error > 0 else math.inf
+    return 10 * math.log10(peak * peak / squared_error) if squared_error > 0 else math.inf
 
 
 def _ssim(derained: Planes, clean: Planes, protocol: Protocol) -> float:
@@ -196,7 +196,7 @@ def _plane_ssim(
     for top in range(0, windows_down, band):
         rows = slice(top, top + band + overlap)
         total += float(_ssim_map(derained[rows], clean[rows], protocol).sum())
-    return total / (windows_down * windows_across)
+    return float(total / (windows_down * windows_across))
 
 
 def _ssim_map(
@@ -231,8 +231,8 @@ def _downsampled(planes: Planes) -> Planes:
     """Average blocks as Wang's `ssim.m` does before it compares.
 
     It filters with an f x f box, mirroring the border, and keeps every f-th pixel from the first on.
-    `imfilter` centres the box at its pixel (f + 1) // 2, counted from 1, so the boxes that are kept lie side by
-    side and the first one begins (f - 1) // 2 pixels outside the picture.
+    `imfilter` centres the box at its pixel (f + 1) // 2, counted from 1, so the boxes that are kept adjoin,
+    and the first one begins (f - 1) // 2 pixels outside the picture.
     """
     height, width = planes.shape[1:]
     side = max(1, int(min(height, width) / _DOWNSAMPLED_SIDE + 0.5))  # half rounds up, not to even
