@@ -11,7 +11,6 @@ JPEG has touched the pictures.
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,7 @@ class RainDensity(IntEnum):
         return high, middle, low
 
     @classmethod
-    def from_scores(cls, scores: Sequence[float] | npt.NDArray[np.floating]) -> Self:
+    def from_scores(cls, scores: Sequence[float] | npt.NDArray[np.floating]) -> "RainDensity":
         """Return the grade whose code is nearest to three classifier scores in the squared error.
 
         Args:
@@ -51,7 +50,7 @@ class RainDensity(IntEnum):
         return min(cls, key=lambda grade: float(((values - grade.code) ** 2).sum()))
 
     @classmethod
-    def from_strength(cls, strength: float) -> Self:
+    def from_strength(cls, strength: float) -> "RainDensity":
         """Return the grade of rain of a given strength (mean change of luma, grey levels of 255)."""
         if not strength >= 0:
             raise ValueError(f"the strength of rain is a number of grey levels from 0 up, got {strength}")

@@ -37,10 +37,9 @@ _FINDERS: dict[str, Callable[[Listing], Found]] = {
     "numbered-variants": numbered_variants,
     "rain-norain": rain_norain,
     "density-folders": density_folders,
-    "tree": lambda listing: _tree(listing),
 }
 
-LAYOUTS = ("auto", *_FINDERS)
+LAYOUTS = ("auto", *_FINDERS, "tree")
 """The names that `find_pairs` takes as a layout."""
 
 _SPLITS = frozenset({"test", "testing", "train", "training", "val", "valid", "validation"})
@@ -50,7 +49,9 @@ _SHOWN_PROBLEMS = 5
 def find_pairs(
     root: Path | str, layout: str = "auto", *, problems: list[DataProblem] | None = None
 ) -> list[Pair]:
-    """Find the pairs of a data set by their names; no picture is opened, save a few where the order of halves is unknown.
+    """Find the pairs of a data set by their names.
+
+    No picture is opened, save a few where the order of halves is not given and has to be seen.
 
     Args:
         root: The folder of the data set, or of one of its splits.
@@ -61,8 +62,8 @@ def find_pairs(
         The pairs, in an order that is the same on every machine: natural order of the rainy pictures' paths.
 
     Raises:
-        DataError: There is no such folder, it holds no pairs or several splits, its layout cannot be told, or, where
-            no list for problems is given, a picture has no partner.
+        DataError: There is no such folder, it holds no pairs or several splits, its layout cannot be told,
+            or, where no list for problems is given, a picture has no partner.
     """
     found = find(Path(root), layout)[1]
     if problems is not None:
@@ -85,7 +86,7 @@ def find(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
     if layout == "auto":
         layout = recognise(listing) or decide_order(listing).value
         logger.info("%s: recognised the layout %s", root, layout)
-    found = _FINDERS[layout](listing)
+    found = _apply(layout, listing)
     if not found.pairs and not found.problems:
         raise DataError(f"{root}: holds {len(listing.pictures)} pictures but no pair of the layout {layout}")
     if found.aside:
@@ -100,7 +101,7 @@ def find(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
 
 
 def recognise(listing: Listing) -> str | None:
-    """Return the layout that folders and names show; None where they show none, as for pictures side by side."""
+    """Return the layout that folders and names show; None where none, as for pictures side by side."""
     words = {folder_word(folder) for folder in listing.folders}
     if words & CLEAN_FOLDERS and words & RAINY_FOLDERS:
         return _recognise_naming(listing)
@@ -128,15 +129,16 @@ def _recognise_naming(listing: Listing) -> str:
     by_number = sum(numbered_key(stem) in clean for stem in rainy)
     if by_name >= by_number:
         return "folders"
-    # N_1, N_2, N_3 may be densities or the first of N's variants, and only the folders' names tell CRDNet's second
-    # data set from the others. A density that is not read from a name is measured, so that doubt does no harm.
+    # N_1, N_2, N_3 may be densities or the first of N's variants, and only the folders' names tell CRDNet's
+    # second data set from the others. A density that is not read from a name is measured, so doubt does no
+    # harm.
     says_density = all(density_of_stem(stem) is not None for stem in rainy)
     is_crdnet = (folder_word(rainy_folder), folder_word(clean_folder)) == ("rain", "clear")
     return "numbered-density" if says_density and is_crdnet else "numbered-variants"
 
 
 def _tree(listing: Listing) -> Found:
-    """Several sets below one root, each of a layout that its names show, as in Rain13K (`train/Rain13K/input`)."""
+    """Several sets below one root, each of a layout that its names show, as in Rain13K (`Rain13K/input`)."""
     found = Found()
     found.aside += [listing.name(picture) for picture in listing.pictures if len(picture.parts) == 1]
     for folder in listing.folders:
@@ -145,8 +147,12 @@ def _tree(listing: Listing) -> Found:
         if layout is None:
             found.aside += [part.name(picture) for picture in part.pictures]
         else:
-            found += _FINDERS[layout](part)
+            found += _apply(layout, part)
     return found
+
+
+def _apply(layout: str, listing: Listing) -> Found:
+    return _tree(listing) if layout == "tree" else _FINDERS[layout](listing)
 
 
 def _summary(root: Path, problems: list[DataProblem]) -> str:

@@ -10,13 +10,13 @@ _DIGIT = re.compile(r".*[-_]([123])")
 
 
 def density_of_folder(name: str) -> RainDensity | None:
-    """Return the grade that a folder is named after (`Rain_Heavy`, `heavy`, `light_rain`), None where it is not."""
+    """Return the grade that a folder is named after (`Rain_Heavy`, `heavy`, `light_rain`), else None."""
     match = _FOLDER.fullmatch(name)
     return RainDensity[match[1].upper()] if match else None
 
 
 def density_of_folders(names: Iterable[str]) -> RainDensity | None:
-    """Return the grade that the innermost of nested folders with a grade is named after, None where none is."""
+    """Return the grade of the innermost of nested folders that is named after one, else None."""
     grades = [grade for name in names if (grade := density_of_folder(name)) is not None]
     return grades[-1] if grades else None
 

@@ -1,7 +1,7 @@
 """One function per layout of the field: from the names of a data set's pictures to its pairs.
 
-No function here opens a picture. Each takes a `Listing` and returns a `Found`, in which every picture of the listing is
-either in a pair, in a problem, or counted as left aside by the layout.
+No function here opens a picture. Each takes a `Listing` and returns a `Found`, in which every picture of the
+listing is in a pair, in a problem, or among those that the layout leaves aside.
 """
 
 import re
@@ -43,6 +43,7 @@ class Found:
     aside: list[str] = field(default_factory=list)
 
     def __iadd__(self, other: "Found") -> "Found":
+        """Take in what was found elsewhere in the same data set."""
         self.pairs += other.pairs
         self.problems += other.problems
         self.aside += other.aside
@@ -50,10 +51,10 @@ class Found:
 
 
 def side_by_side(listing: Listing, order: HalfOrder) -> Found:
-    """Both pictures in one file, as in DID-MDN, CRDNet's first data set (rainy left) and Rain800 (clean left).
+    """Both pictures in one file: DID-MDN and CRDNet's first data set (rainy left), Rain800 (clean left).
 
-    The density stands in a folder's name (`Rain_Heavy/train2018new/7.jpg`), or as the last digit of the names where
-    every name carries one (`7_3.jpg`).
+    The density stands in a folder's name (`Rain_Heavy/train2018new/7.jpg`), or as the last digit of the names
+    where every name carries one (`7_3.jpg`).
     """
     digits = [density_of_stem(picture.stem) for picture in listing.pictures]
     named_by_digit = bool(digits) and all(digit is not None for digit in digits)
@@ -67,7 +68,7 @@ def side_by_side(listing: Listing, order: HalfOrder) -> Found:
 
 
 def folders(listing: Listing) -> Found:
-    """Two folders, matched by name: `input/a.png` with `target/a.png`, `rain/rain-7.png` with `norain/norain-7.png`."""
+    """Two folders matched by name: `input/a.png`, `target/a.png` or `rain/rain-7.png`, `norain/norain-7.png`."""
     return _match_folders(listing, rainy_key=plain_key, label=_no_label)
 
 
@@ -77,16 +78,19 @@ def numbered_density(listing: Listing) -> Found:
 
 
 def numbered_variants(listing: Listing) -> Found:
-    """`rainy_image/N_V.jpg` with `ground_truth/N.jpg`, where V counts rains, not densities: Rain1400 (V = 1..14)."""
+    """`rainy_image/N_V.jpg` with `ground_truth/N.jpg`, where V = 1..14 is no density: Rain1400."""
     return _match_folders(listing, rainy_key=numbered_key, label=_no_label)
 
 
 def rain_norain(listing: Listing) -> Found:
-    """`rain-001.png` beside `norain-001.png`, as in Rain100L and Rain100H; other pictures beside them are left aside.
+    """`rain-001.png` beside `norain-001.png`, as in Rain100L and Rain100H.
 
-    RainTrainL and RainTrainH hold `rainstreak-N.png` and `rainregion-N.png` too, which are no pictures of a scene.
+    Other pictures are left aside: the training sets hold `rainstreak-N.png` and `rainregion-N.png` as well,
+    which show no scene.
     """
-    rainy, clean, found = [], [], Found()
+    rainy: list[PurePosixPath] = []
+    clean: list[PurePosixPath] = []
+    found = Found()
     for picture in listing.pictures:
         prefix = stem_prefix(picture.stem)
         if prefix is None:
@@ -105,7 +109,7 @@ def rain_norain(listing: Listing) -> Found:
 
 
 def density_folders(listing: Listing) -> Found:
-    """Folders named after densities beside one clean folder: `light/a.png`, `heavy/a.png` with `clean/a.png`."""
+    """Folders named after densities beside a clean one: `light/a.png`, `heavy/a.png` with `clean/a.png`."""
     clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
     found = Found()
     rainy_folders = [folder for folder in listing.folders if density_of_folder(folder) is not None]
@@ -137,7 +141,8 @@ def density_folders(listing: Listing) -> Found:
 def plain_key(stem: str) -> str:
     """Return what a scene's two pictures have in common by name.
 
-    Case, leading zeros, the words for rain and for its absence at either end, and the `x2` of Rain200 do not count.
+    Case, leading zeros, the words for rain and its absence at either end, and the `x2` of Rain200 do not
+    count.
     """
     text = unicodedata.normalize("NFC", stem).casefold()
     text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from crdnet.data.pictures import is_picture_name
@@ -17,14 +17,14 @@ class Listing:
     Attributes:
         root: The data set's folder.
         pictures: Paths of the pictures, relative to the root, in natural order.
-        other_files: How many files below the root are no pictures by their names (texts, `Thumbs.db`, hidden files).
+        other_files: How many files are no pictures by their names (texts, `Thumbs.db`, hidden files).
         prefix: Where these pictures lie below the folder that the user named, when they are a part of it.
     """
 
     root: Path
     pictures: tuple[PurePosixPath, ...]
     other_files: int = 0
-    prefix: PurePosixPath = PurePosixPath()
+    prefix: PurePosixPath = field(default_factory=PurePosixPath)
 
     @property
     def folders(self) -> tuple[str, ...]:

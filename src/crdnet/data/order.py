@@ -1,10 +1,10 @@
 """Which of two pictures of a scene is the rainy one, seen from the pictures themselves.
 
-Half of the field writes [rainy | clean], the other half [clean | rainy], and no name says which. Three signs tell, none
-of them always (shares of Rain800's validation pairs in which each is right): streaks add light (0.81; a change of contrast
-may take more away), they are sparse and brighter than what they cover, so that the local change is skewed upwards (0.97),
-and they add fine detail (0.96). A picture votes with the majority of its three signs, and a set follows its pictures only
-where they agree.
+Half of the field writes [rainy | clean], the other half [clean | rainy], and no name says which. Three signs
+tell, none of them always (in brackets, the share of Rain800's pairs in which it does): streaks add light
+(0.80; a change of contrast may take more away), they are sparse and brighter than what they cover, so that
+the local change is skewed upwards (0.91), and they add fine detail (0.99). A picture votes with the majority
+of its three signs (0.99), and a set follows its pictures only where they agree.
 """
 
 import logging
@@ -25,7 +25,7 @@ SAMPLE_PAIRS = 24
 """How many pictures of a set are asked."""
 
 AGREEMENT = 0.8
-"""Share of the votes that decides. Rain800 reaches 0.97."""
+"""Share of the votes that decides. Rain800 reaches 0.99."""
 
 _MIN_LIKENESS = (
     0.5  # Halves of a pair: 0.75 and above, in heavy rain too. Halves of a photograph: median 0.11.
@@ -54,7 +54,7 @@ def rain_vote(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> in
 
 
 def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Return how much two pictures look alike from afar: the correlation of their coarse luma, 1 where they are equal."""
+    """Return how alike two pictures are from afar: the correlation of their coarse luma, 1 where equal."""
     before, after = (_coarse(luma(picture.astype(np.float64))) for picture in (first, second))
     spread = before.std() * after.std()
     if spread == 0:
@@ -74,14 +74,14 @@ def decide_order(listing: Listing) -> HalfOrder:
             left, right = read_halves(listing.root / picture)
         except DataError as error:
             # The picture stays in the set, so whoever loads it meets the error again.
-            logger.info("not asked for the order of halves: %s", error)
+            logger.debug("not asked for the order of halves: %s", error)
             continue
         alike.append(likeness(left, right))
         votes.append(rain_vote(left, right))
     if not alike or np.median(alike) < _MIN_LIKENESS:
         raise DataError(
-            f"{listing.root}: no layout is recognised; its folders are not named as those of a known one, and its "
-            "pictures are not two of a scene side by side; name a layout (--layout) if it has one"
+            f"{listing.root}: no layout is recognised; its folders are not named like a known one's, and "
+            "its pictures are not two of a scene side by side; name a layout (--layout) if it has one"
         )
     return _majority(listing, votes)
 
@@ -90,8 +90,9 @@ def _majority(listing: Listing, votes: Sequence[int]) -> HalfOrder:
     right, left = votes.count(1), votes.count(-1)
     if max(right, left) < AGREEMENT * (right + left) or right == left:
         raise DataError(
-            f"{listing.root}: the order of halves cannot be seen: of {len(votes)} pictures, {left} look rainy on the left, "
-            f"{right} on the right; name it with --layout rainy-clean or --layout clean-rainy"
+            f"{listing.root}: the order of halves cannot be seen: of {len(votes)} pictures, "
+            f"{left} look rainy on the left, {right} on the right; "
+            "name it with --layout rainy-clean or clean-rainy"
         )
     order = HalfOrder.CLEAN_RAINY if right > left else HalfOrder.RAINY_CLEAN
     logger.info("%s: %s, by %d of %d pictures", listing.root, order.value, max(right, left), len(votes))
@@ -114,7 +115,9 @@ def _fine(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     height, width = plane.shape
     box = min(_BOX_PIXELS, height, width)
     sums = np.pad(plane.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    mean = (sums[box:, box:] - sums[:-box, box:] - sums[box:, :-box] + sums[:-box, :-box]) / box**2
+    mean: npt.NDArray[np.floating] = (
+        sums[box:, box:] - sums[:-box, box:] - sums[box:, :-box] + sums[:-box, :-box]
+    ) / box**2
     margin = box // 2
     return plane[margin : margin + mean.shape[0], margin : margin + mean.shape[1]] - mean
 

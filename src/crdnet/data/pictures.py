@@ -1,11 +1,11 @@
 """Reading the pictures of a data set: 8-bit RGB, upright, whole, or an error that names the file.
 
-Training data is not a user's photograph: nothing of it has to survive but its colours, and a file that is not plainly
-what it claims to be would teach the network something wrong. So this reader, which stands on Pillow alone, converts
-what converts without a choice to make and refuses the rest:
+Training data is not a user's photograph: nothing of it has to survive but its colours, and a file that is not
+plainly what it claims to be would teach the network something wrong. So this reader, which stands on Pillow
+alone, converts what converts without a choice to make and refuses the rest:
 
 - grey, palette and black-and-white pictures become RGB; 16-bit pictures keep their high byte;
-- an alpha channel that is opaque everywhere is dropped, any other is refused, as the colour behind it is unknown;
+- alpha that is opaque everywhere is dropped, any other is refused, as the colour behind it is unknown;
 - CMYK, Lab, floating-point and 32-bit pictures, animations and files with several pages are refused;
 - EXIF orientation is applied, colour profiles are not: both halves of a pair carry the same one.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crdnet.data.problems import DataProblem, PictureError, ProblemKind
 
@@ -44,7 +44,7 @@ _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 
 
 def is_picture_name(name: str) -> bool:
-    """Tell whether a file of this name counts as a picture; hidden files, such as macOS's `._1.jpg`, do not."""
+    """Tell whether a file of this name counts as a picture; hidden ones, as macOS's `._1.jpg`, do not."""
     return not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
@@ -58,7 +58,8 @@ def read_rgb(path: str | PathLike[str]) -> npt.NDArray[np.uint8]:
         RGB picture (h, w, 3), upright, contiguous and writable.
 
     Raises:
-        DataError: The file is missing, truncated, too large to be decoded safely, no picture, or of a refused kind.
+        DataError: The file is missing, truncated, too large to decode safely, no picture, or of a refused
+            kind.
     """
     path = Path(path)
     try:
@@ -73,7 +74,7 @@ def read_rgb(path: str | PathLike[str]) -> npt.NDArray[np.uint8]:
         raise _unreadable(path, "there is no such file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _unreadable(path, _oversized_reason()) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise _unreadable(path, "cannot be read: not a picture in a format that Pillow knows") from error
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over.
         raise _unreadable(path, f"cannot be read: {error or type(error).__name__}") from error
@@ -85,14 +86,14 @@ def _unreadable(path: Path, reason: str) -> PictureError:
 
 def _oversized_reason() -> str:
     return (
-        f"has more than Pillow's limit of {Image.MAX_IMAGE_PIXELS} pixels, which may be a decompression bomb; "
+        f"has more than Pillow's limit of {Image.MAX_IMAGE_PIXELS} pixels and may be a decompression bomb; "
         "cut the picture into smaller ones"
     )
 
 
 def _refuse_oversized(path: Path, picture: Image.Image) -> None:
-    # Between one and two times its limit Pillow only warns. The size is checked here rather than by turning that
-    # warning into an error, because warning filters are shared by all threads.
+    # Between one and two times its limit Pillow only warns. The size is checked here rather than by turning
+    # that warning into an error, because warning filters are shared by all threads.
     if Image.MAX_IMAGE_PIXELS is not None and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
         raise _unreadable(path, _oversized_reason())
 

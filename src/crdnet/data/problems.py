@@ -33,6 +33,7 @@ class DataProblem:
     reason: str
 
     def __str__(self) -> str:
+        """Return the problem as one line that begins with its path."""
         return f"{self.path}: {self.reason}"
 
 

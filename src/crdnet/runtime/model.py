@@ -8,7 +8,6 @@ metadata, so that the file alone is enough.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 from crdnet.errors import ModelError
 
@@ -50,7 +49,7 @@ class ModelInfo:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str], source: str) -> Self:
+    def from_metadata(cls, metadata: Mapping[str, str], source: str) -> "ModelInfo":
         """Read the key-value strings of a file.
 
         Args:

@@ -1,0 +1,51 @@
+# make demo   on a fresh machine: install, derain the example pictures, say where they are
+# make test   on a fresh machine: install, then lint, types, import contracts and every test
+#
+# Needs Python 3.11 or newer, make and a C compiler. Everything goes into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+WORKERS ?= 2
+
+.PHONY: demo test lint types imports pytest bench clean
+
+demo: $(VENV)/.base
+	$(BIN)/python examples/demo.py
+
+test: lint types imports pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+# Two workers, one thread each: the trajectories of small networks are compared bit by bit, and two cores are not more than two.
+pytest: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/latency.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable .
+	touch $@
+
+# torch first and by its exact pin: any looser spelling may bring a build with gigabytes of CUDA.
+# visdom's source distribution needs a setuptools that still has pkg_resources.
+$(VENV)/.dev: pyproject.toml constraints.txt build-constraints.txt | $(VENV)/bin/python
+	$(PIP) $(shell grep '^torch==' constraints.txt)
+	PIP_CONSTRAINT=build-constraints.txt $(PIP) --editable '.[train,visdom,dev]'
+	touch $@ $(VENV)/.base
+
+clean:
+	rm -rf $(VENV) build dist demo

@@ -1,0 +1,39 @@
+"""Scoring anything that derains a picture, under named protocols.
+
+    cases = model_cases(find_pairs(root), derainer.estimate)
+    evaluation = evaluate(cases, ["restormer-y"])
+    rows = summarise(evaluation, np.random.default_rng(0))
+
+`saved_cases` does the same for the saved pictures of a method that we cannot run. Stands on numpy and Pillow.
+"""
+
+from crdnet.evaluation.bootstrap import Estimate
+from crdnet.evaluation.cases import Case, LoadedCase, model_cases, saved_cases, saved_pair_cases
+from crdnet.evaluation.files import PictureFolder, refuse_existing, write_text
+from crdnet.evaluation.report import as_csv, as_json, as_markdown, as_text, table
+from crdnet.evaluation.scoring import Evaluation, Failure, PictureScores, evaluate
+from crdnet.evaluation.summary import Quantity, Row, summarise
+
+__all__ = [
+    "Case",
+    "Estimate",
+    "Evaluation",
+    "Failure",
+    "LoadedCase",
+    "PictureFolder",
+    "PictureScores",
+    "Quantity",
+    "Row",
+    "as_csv",
+    "as_json",
+    "as_markdown",
+    "as_text",
+    "evaluate",
+    "model_cases",
+    "refuse_existing",
+    "saved_cases",
+    "saved_pair_cases",
+    "summarise",
+    "table",
+    "write_text",
+]

@@ -1,0 +1,168 @@
+"""What is scored: a derained picture beside its ground truth, whoever made it.
+
+A `Case` is a promise of three pictures. It comes from pairs that a derainer is run on, or from folders with the saved
+pictures of any method, which are matched by name: `a/7.png` with `a/7.jpg`, whatever the endings.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from crdnet.data import Pair, read_rgb
+from crdnet.data.listing import list_pictures
+from crdnet.density import RainDensity, rain_strength
+from crdnet.errors import DataError
+from crdnet.metrics import Picture
+
+Derain = Callable[[npt.NDArray[np.float32]], Picture]
+"""From RGB (h, w, 3), float32 in [0, 1], to an estimate of the clean picture, clipped or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedCase:
+    """The pictures of a case, RGB (h, w, 3) of one size."""
+
+    clean: npt.NDArray[np.uint8]
+    derained: Picture
+    rainy: npt.NDArray[np.uint8] | None = None
+    """None where only results and ground truth are known."""
+    density: RainDensity | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture to score."""
+
+    name: str
+    """Names the picture in reports; unique."""
+    scene: str
+    """Cases of one scene share it."""
+    load: Callable[[], LoadedCase]
+    """Reads the pictures, and derains where that is to be done."""
+
+
+def model_cases(
+    pairs: Iterable[Pair], derain: Derain, save: Callable[[str, Picture], None] | None = None
+) -> list[Case]:
+    """Return cases that run a derainer on the rainy pictures of pairs.
+
+    Args:
+        pairs: What `crdnet.data.find_pairs` finds.
+        derain: Anything that derains a picture; called from several threads if `evaluate` has several jobs.
+        save: Called with a pair's name and its derained picture.
+    """
+    return [Case(pair.name, pair.scene, partial(_derain_pair, pair, derain, save)) for pair in pairs]
+
+
+def saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], list[str]]:
+    """Return cases of saved pictures that bear the names of a data set's rainy pictures.
+
+    Args:
+        pairs: What `crdnet.data.find_pairs` finds.
+        results: Folder of the derained pictures, laid out as the rainy ones.
+
+    Returns:
+        The cases, and what is wrong with the pictures that make none.
+
+    Raises:
+        DataError: There is no such folder, or it holds no pictures.
+    """
+    pairs_by_key, problems = _by_key({pair.name: pair for pair in pairs})
+    derained_by_key, found = _pictures_by_key(results)
+    problems += found
+    cases = []
+    for key, pair in pairs_by_key.items():
+        if key in derained_by_key:
+            cases.append(Case(pair.name, pair.scene, partial(_load_saved_pair, pair, derained_by_key[key])))
+        else:
+            problems.append(f"{pair.rainy_path}: has no derained picture {results / key}.*")
+    problems += _without_partner(derained_by_key, pairs_by_key, "is the result of no rainy picture of the data set")
+    return cases, problems
+
+
+def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple[list[Case], list[str]]:
+    """Return cases of saved pictures, matched by name with their ground truth.
+
+    Args:
+        results: Folder of derained pictures.
+        target: Folder of clean pictures.
+        rainy: Folder of rainy pictures, if the input is to be scored too. The rain's density is then measured.
+
+    Returns:
+        The cases, each a scene of its own, and what is wrong with the pictures that make none.
+
+    Raises:
+        DataError: A folder is missing or holds no pictures.
+    """
+    derained_by_key, problems = _pictures_by_key(results)
+    clean_by_key, found = _pictures_by_key(target)
+    problems += found
+    rainy_by_key: Mapping[str, Path] = {}
+    if rainy is not None:
+        rainy_by_key, found = _pictures_by_key(rainy)
+        problems += found
+    cases = []
+    for key, clean_path in clean_by_key.items():
+        if key not in derained_by_key:
+            problems.append(f"{clean_path}: has no derained picture {results / key}.*")
+        elif rainy is not None and key not in rainy_by_key:
+            problems.append(f"{clean_path}: has no rainy picture {rainy / key}.*")
+        else:
+            load = partial(_load_saved, derained_by_key[key], clean_path, rainy_by_key.get(key))
+            cases.append(Case(key, key, load))
+    problems += _without_partner(derained_by_key, clean_by_key, f"has no ground truth in {target}")
+    return cases, problems
+
+
+def _derain_pair(pair: Pair, derain: Derain, save: Callable[[str, Picture], None] | None) -> LoadedCase:
+    loaded = pair.load()
+    derained = derain(loaded.rainy.astype(np.float32) / np.float32(255))
+    if save is not None:
+        save(pair.name, derained)
+    return LoadedCase(loaded.clean, derained, loaded.rainy, loaded.density)
+
+
+def _load_saved_pair(pair: Pair, derained_path: Path) -> LoadedCase:
+    loaded = pair.load()
+    derained = read_rgb(derained_path)
+    _check_size(derained_path, derained, pair.clean_path, loaded.clean)
+    return LoadedCase(loaded.clean, derained, loaded.rainy, loaded.density)
+
+
+def _load_saved(derained_path: Path, clean_path: Path, rainy_path: Path | None) -> LoadedCase:
+    derained, clean = read_rgb(derained_path), read_rgb(clean_path)
+    _check_size(derained_path, derained, clean_path, clean)
+    if rainy_path is None:
+        return LoadedCase(clean, derained)
+    rainy = read_rgb(rainy_path)
+    _check_size(rainy_path, rainy, clean_path, clean)
+    return LoadedCase(clean, derained, rainy, RainDensity.from_strength(rain_strength(rainy, clean)))
+
+
+def _check_size(
+    path: Path, picture: npt.NDArray[np.uint8], clean_path: Path, clean: npt.NDArray[np.uint8]
+) -> None:
+    if picture.shape != clean.shape:
+        raise DataError(
+            f"{path}: is {picture.shape[1]} x {picture.shape[0]} but its ground truth {clean_path} is "
+            f"{clean.shape[1]} x {clean.shape[0]}; score pictures of one size"
+        )
+
+
+def _pictures_by_key(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    pictures = list_pictures(folder).pictures
+    if not pictures:
+        raise DataError(f"{folder}: holds no pictures; name a folder with pictures to score")
+    return _by_key({str(folder / picture): folder / picture for picture in pictures}, below=folder)
+
+
+def _by_key[Thing](things: Mapping[str, Thing], below: Path | None = None) -> tuple[dict[str, Thing], list[str]]:
+    raise NotImplementedError
+
+
+def _without_partner(pictures: Mapping[str, Path], partners: Mapping[str, object], problem: str) -> list[str]:
+    return [f"{path}: {problem}" for key, path in pictures.items() if key not in partners]

@@ -1,0 +1,194 @@
+"""From trained weights to a model file, with proof that nothing was lost on the way.
+
+The only place that sees both the torch network and the runtime.
+"""
+
+import copy
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from crdnet._version import __version__
+from crdnet.errors import CheckpointError, ModelError, OutputError
+from crdnet.nn import CRDNet, build_crdnet
+from crdnet.nn.blocks import DownBlock, UpBlock
+from crdnet.runtime import Derainer
+from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.sizes import pad_to_multiple
+
+OPSET = 18
+PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
+"""Heights and widths, odd ones among them, on which the file must agree with torch."""
+PARITY_TOLERANCE = 1e-4
+"""Largest difference allowed, in colours of [0, 1]: a fortieth of a grey level of 255. Float32 sums in another order differ by 1e-6."""
+PUBLISHED_MARGIN = 384
+"""Receptive field of the published widths (413 px at most), brought to the grid of its poolings."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and how well it agrees."""
+
+    path: Path
+    bytes: int
+    largest_difference: float
+    """Between torch and the file, in colours of [0, 1], over all of `PARITY_SIZES`."""
+
+
+def export_network(network: CRDNet, path: str | Path, info: ModelInfo) -> ExportReport:
+    """Write a network as a model file, but only if the file computes what the network does.
+
+    Args:
+        network: With trained weights.
+        path: The file; what is there already is replaced.
+        info: What the file says of itself.
+
+    Raises:
+        ModelError: The file would not agree with the network; nothing is left at `path`.
+        OutputError: The file cannot be written.
+    """
+    path = Path(path)
+    network = copy.deepcopy(network).cpu().float().eval()
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is yours") from error
+    temporary = Path(name)
+    try:
+        onnx.save(_to_onnx(simplified(network), info), temporary)
+        difference = largest_difference(network, temporary)
+        if not difference <= PARITY_TOLERANCE:
+            raise ModelError(
+                f"the model file differs from the network by {difference:.2g}, more than {PARITY_TOLERANCE:g}; it was not written"
+            )
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ExportReport(path, path.stat().st_size, difference)
+
+
+def network_of_checkpoint(path: str | Path) -> CRDNet:
+    """Return the network of a checkpoint of `crdnet train`, with the averaged weights if the run kept an average.
+
+    Raises:
+        CheckpointError: The file is unreadable, or is not a checkpoint of ours.
+    """
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load documents no class: damaged bytes raise whatever the decoder trips over
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("crdnet"), Mapping):
+        raise CheckpointError(
+            f"{path} is not a checkpoint of `crdnet train`; for the authors' files use --published ROOT --epoch N"
+        )
+    network = build_crdnet(**checkpoint["crdnet"]["network"])
+    prefix = "model.network."
+    state = checkpoint["state_dict"]
+    network.load_state_dict({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
+    return network.eval()
+
+
+def simplified(network: CRDNet) -> CRDNet:
+    """Return a network that computes the same with fewer operations.
+
+    Every batch norm is folded into the convolution before it, and every transposed convolution of stride 1 becomes the
+    convolution that it is: inference engines fuse and vectorise the latter only.
+    """
+    network = copy.deepcopy(network).eval()
+    for block in network.modules():
+        if isinstance(block, UpBlock):
+            block.conv1, block.conv2 = _as_convolution(block.conv1), _as_convolution(block.conv2)  # type: ignore[assignment]
+        if isinstance(block, DownBlock | UpBlock):
+            block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm)
+            block.norm = nn.Identity()  # type: ignore[assignment]
+    return network
+
+
+def largest_difference(network: CRDNet, path: Path) -> float:
+    """Return the largest difference between a network and a model file over `PARITY_SIZES`, on seeded noise."""
+    derainer = Derainer(model=str(path), device="cpu", tile=0)
+    rng = np.random.default_rng(0)
+    differences = []
+    for height, width in PARITY_SIZES:
+        rainy = rng.random((height, width, 3), dtype=np.float32)
+        differences.append(float(np.abs(_with_torch(network, rainy) - derainer.estimate(rainy)).max()))
+    return float(np.max(differences))  # unlike max(), np.max hands a NaN on
+
+
+def _with_torch(network: CRDNet, rainy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    height, width = rainy.shape[:2]
+    padded = pad_to_multiple(rainy, network.size_multiple)
+    with torch.inference_mode():
+        derained: Tensor = network(torch.from_numpy(padded.transpose(2, 0, 1).copy())[None])
+    return derained[0].permute(1, 2, 0).numpy()[:height, :width]
+
+
+def _as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
+    convolution = nn.Conv2d(transposed.in_channels, transposed.out_channels, 3, padding=1)
+    with torch.no_grad():
+        convolution.weight.copy_(transposed.weight.transpose(0, 1).flip(2, 3))
+        assert transposed.bias is not None
+        assert convolution.bias is not None
+        convolution.bias.copy_(transposed.bias)
+    return convolution.eval()
+
+
+class _FreeOfChecks(nn.Module):
+    """The network's forward without the check of its sides, which would fix them in the traced graph."""
+
+    def __init__(self, network: CRDNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, rainy: Tensor) -> Tensor:
+        network = self.network
+        derained: Tensor = network.refinement(network.streaks(rainy), network.background(rainy), rainy)
+        return derained
+
+
+def _to_onnx(network: CRDNet, info: ModelInfo) -> onnx.ModelProto:
+    multiple = network.size_multiple
+    shapes = {
+        0: torch.export.Dim("batch"),
+        2: multiple * torch.export.Dim("rows", min=1),
+        3: multiple * torch.export.Dim("columns", min=1),
+    }
+    example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            _FreeOfChecks(network),
+            (example,),
+            dynamo=True,
+            dynamic_shapes={"rainy": shapes},
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    model.producer_name, model.producer_version = "crdnet", __version__
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, info.to_metadata())
+    for node in model.graph.node:
+        # The exporter notes the stack of every operation, with the paths of the machine it ran on.
+        del node.metadata_props[:]
+    for value in model.graph.value_info:
+        del value.metadata_props[:]
+    return model

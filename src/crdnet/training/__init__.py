@@ -1,0 +1,34 @@
+"""Training (extra: train).
+
+    from crdnet.training import train
+
+    train(["--config", "configs/paper-cpu.yaml", "--data.root", "pairs/"])
+"""
+
+from crdnet.errors import MissingExtraError
+
+try:
+    import jsonargparse as _jsonargparse  # noqa: F401
+    import pytorch_lightning as _pytorch_lightning  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtraError("training", "train") from error
+
+from crdnet.training.losses import Losses, MultiTaskLoss, ssim
+from crdnet.training.module import ClassifierSpec, CRDNetTraining, NetworkSpec, OptimizerSpec
+from crdnet.training.pairs import Batch, CropSpec, PairsData
+from crdnet.training.run import RecipeError, train
+
+__all__ = [
+    "Batch",
+    "CRDNetTraining",
+    "ClassifierSpec",
+    "CropSpec",
+    "Losses",
+    "MultiTaskLoss",
+    "NetworkSpec",
+    "OptimizerSpec",
+    "PairsData",
+    "RecipeError",
+    "ssim",
+    "train",
+]

@@ -1,0 +1,194 @@
+"""A training run: one folder that holds its configuration, its checkpoints and its curves.
+
+    runs/a/config.yaml   what was asked for, complete
+    runs/a/last.ckpt     after the latest epoch; `--resume` goes on from here
+    runs/a/best.ckpt     of the best PSNR on luma so far, if there is a validation set
+    runs/a/curves/       TensorBoard
+
+Checkpoints are written whole or not at all, so a run may be killed at any moment.
+"""
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonargparse
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from crdnet.errors import CRDNetError, TrainingError
+from crdnet.training.module import CRDNetTraining
+from crdnet.training.pairs import PairsData
+from crdnet.training.pictures import PictureLog
+from crdnet.training.visdom_curves import VisdomCurves
+
+_log = logging.getLogger("crdnet.training")
+
+LAST = "last.ckpt"
+CONFIG = "config.yaml"
+MONITOR = "validation/psnr_y"
+
+
+class RecipeError(CRDNetError, ValueError):
+    """A recipe or an option of `crdnet train` is not understood."""
+
+
+class EpochLines(pl.Callback):
+    """One line per epoch in the log, for runs that nobody watches."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+        self._first_epoch = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        del pl_module
+        self._started = time.monotonic()
+        self._first_epoch = trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say where the run stands."""
+        del pl_module
+        done = trainer.current_epoch + 1
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
+        seconds_per_epoch = (time.monotonic() - self._started) / (done - self._first_epoch)
+        left = ""
+        if trainer.max_epochs and trainer.max_epochs > 0:
+            left = f"/{trainer.max_epochs}, {seconds_per_epoch * (trainer.max_epochs - done) / 60:.0f} min left"
+        _log.info("epoch %d%s, step %d: %s", done, left, trainer.global_step, figures)
+
+
+class _Parsing(LightningCLI):
+    """LightningCLI with the options that a run of ours has beside trainer, model and data."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, and say in one line what is wrong."""
+        try:
+            self.config = parser.parse_args(args)
+        except jsonargparse.ArgumentError as error:
+            raise RecipeError(_one_line(str(error))) from error
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of a run."""
+        parser.add_argument("--run", type=Path, default=Path("runs/crdnet"), help="Folder of the run.")
+        parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
+        parser.add_argument(
+            "--curves", type=Literal["tensorboard", "visdom"], default="tensorboard", help="Where curves are shown."
+        )
+        parser.add_argument(
+            "--visdom_port", type=int, default=8097, help="Port of the visdom server on this machine."
+        )
+        parser.add_argument(
+            "--ema_decay",
+            type=float | None,
+            default=None,
+            help="Decay per step of the moving average of the weights; null keeps none.",
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what would mix two runs, before anything heavy starts."""
+        run, resume = Path(self.config.run), self.config.resume
+        last = run / LAST
+        if resume and not last.is_file():
+            raise TrainingError(f"cannot resume: {last} is not there; leave out --resume to start the run")
+        if not resume and run.exists() and any(run.glob("*.ckpt")):
+            raise TrainingError(f"{run} holds a run already; add --resume to go on with it, or choose another --run")
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build the trainer with a run's callbacks and logger."""
+        run = Path(self.config.run)
+        callbacks = _callbacks(run, self.config.ema_decay, with_validation=self.config.data.validation is not None)
+        return super().instantiate_trainer(
+            **kwargs,
+            callbacks=[*callbacks, *(self.config_init.trainer.callbacks or [])],
+            logger=_curves(run, self.config.curves, self.config.visdom_port),
+            default_root_dir=run,
+        )
+
+
+def train(arguments: Sequence[str]) -> Path:
+    """Train a network as a recipe says.
+
+    Args:
+        arguments: As for `crdnet train`: `--config FILE` and options that override it, such as `--data.root`.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        RecipeError: An option or a key of the recipe is not understood.
+        TrainingError: The run would mix with another one, or its loss is not a number any more.
+        DataError: A pair is missing or unreadable.
+        KeyboardInterrupt: The run was interrupted; `--resume` goes on from its last epoch.
+    """
+    with warnings.catch_warnings():
+        # In a run that fits on two cores, loading in the training process is a choice.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        cli = _Parsing(
+            CRDNetTraining,
+            PairsData,
+            run=False,
+            args=list(arguments),
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
+            parser_kwargs={"exit_on_error": False, "prog": "crdnet train", "description": DESCRIPTION},
+        )
+        run = Path(cli.config.run)
+        run.mkdir(parents=True, exist_ok=True)
+        cli.parser.save(cli.config, run / CONFIG, skip_check=True, overwrite=True, multifile=False)
+        _log.info("%d parameters are trained; the run is in %s", _parameters(cli.model), run)
+        try:
+            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=run / LAST if cli.config.resume else None)
+        except SystemExit as error:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from error
+    return run
+
+
+DESCRIPTION = """
+Train CRDNet and its density classifier from a recipe.
+
+  crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a
+  crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a --resume
+
+Every key of a recipe is an option too, and an option wins over the recipe.
+"""
+
+
+def _parameters(module: pl.LightningModule) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _callbacks(run: Path, ema_decay: float | None, *, with_validation: bool) -> list[pl.Callback]:
+    last = ModelCheckpoint(
+        run, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False, auto_insert_metric_name=False
+    )
+    callbacks: list[pl.Callback] = [last, EpochLines()]
+    if with_validation:
+        best = ModelCheckpoint(
+            run, filename="best", monitor=MONITOR, mode="max", enable_version_counter=False, auto_insert_metric_name=False
+        )
+        callbacks += [best, PictureLog()]
+    if ema_decay is not None:
+        callbacks.append(EMAWeightAveraging(decay=ema_decay))
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar())
+    return callbacks
+
+
+def _curves(run: Path, curves: str, visdom_port: int) -> Logger:
+    if curves == "visdom":
+        return VisdomCurves(port=visdom_port, environment=run.name)
+    return TensorBoardLogger(run, name="", version="curves")
+
+
+def _one_line(message: str) -> str:
+    """Return an argument parser's message on one line, without its usage text."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith("usage:"))

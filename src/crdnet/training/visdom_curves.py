@@ -1,0 +1,84 @@
+"""Live curves in visdom, the four that the original shows: PSNR, SSIM, image loss, classifier loss, per epoch."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from crdnet.errors import MissingExtraError, TrainingError
+
+CURVES = {
+    "validation/psnr": "PSNR",
+    "validation/ssim": "SSIM",
+    "loss/image": "image loss",
+    "loss/classifier": "classifier loss",
+}
+"""Logged metric -> title of its window."""
+
+
+class VisdomCurves(Logger):
+    """Sends four curves and the pictures of a run to a visdom server.
+
+    Args:
+        server: Address of the server, started with `python -m visdom.server`.
+        port: Its port.
+        environment: Name of the visdom environment the windows live in.
+
+    Raises:
+        MissingExtraError: visdom is not installed.
+        TrainingError: No server answers.
+    """
+
+    def __init__(self, server: str = "http://localhost", port: int = 8097, environment: str = "crdnet") -> None:
+        super().__init__()
+        try:
+            from visdom import Visdom  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("live curves in visdom", "visdom") from error
+        self._environment = environment
+        try:
+            self._visdom = Visdom(
+                server=server, port=port, env=environment, raise_exceptions=True, use_incoming_socket=False
+            )
+        except (ConnectionError, OSError) as error:
+            raise TrainingError(
+                f"no visdom server answers at {server}:{port}; start one with `python -m visdom.server -port {port}`, "
+                "or train with --curves tensorboard"
+            ) from error
+
+    @property
+    def name(self) -> str:
+        """The environment of the windows."""
+        return self._environment
+
+    @property
+    def version(self) -> str:
+        """Visdom keeps no versions."""
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the configuration lies beside the checkpoints."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a point to each of the four curves that `metrics` speaks of, at its epoch."""
+        at = np.array([metrics.get("epoch", step if step is not None else 0)])
+        for metric, title in CURVES.items():
+            if metric in metrics:
+                self._visdom.line(
+                    Y=np.array([metrics[metric]]),
+                    X=at,
+                    win=title,
+                    update="append",
+                    opts={"title": title, "xlabel": "epoch", "ylabel": title},
+                )
+
+    @rank_zero_only
+    def show_picture(self, name: str, picture: npt.NDArray[np.uint8], step: int) -> None:
+        """Show an RGB picture (h, w, 3) in a window of its own."""
+        self._visdom.image(picture.transpose(2, 0, 1), win=name, opts={"title": f"{name}, step {step}"})

@@ -1,0 +1,95 @@
+"""Our network computes what the published one computes, trained steps included."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from crdnet.density import RainDensity
+from crdnet.nn import CRDNetWithClassifier, load_published_with_classifier, our_name
+from crdnet.training.losses import Losses, MultiTaskLoss
+from tests.parity.published import (
+    golden_figures,
+    golden_names,
+    golden_picture,
+    write_checkpoints,
+)
+
+EPOCH = 7
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("published")
+    write_checkpoints(root, EPOCH, ("stage1", "stage2", "refine", "classfy"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def network(checkpoints: Path) -> Iterator[CRDNetWithClassifier]:
+    yield load_published_with_classifier(checkpoints, EPOCH)
+
+
+def assert_agree(ours: Tensor, name: str, tolerance: float) -> None:
+    np.testing.assert_allclose(ours.detach().numpy(), golden_figures()[name], rtol=0, atol=tolerance)
+
+
+def test_every_image_stage_agrees(network: CRDNetWithClassifier) -> None:
+    rainy = golden_picture("eval", 2, 64, 96)
+    with torch.inference_mode():
+        assert_agree(network.network.streaks(rainy), "eval_streaks", 1e-4)
+        assert_agree(network.network.background(rainy), "eval_background", 1e-4)
+        assert_agree(network.network(rainy), "eval_derained", 1e-4)
+
+
+def test_the_classifier_agrees_before_and_after_its_last_activation(network: CRDNetWithClassifier) -> None:
+    rainy = golden_picture("eval512", 1, 512, 512)
+    with torch.inference_mode():
+        estimate = network(rainy)
+        streaks = network.network.streaks(rainy)
+        assert_agree(estimate.scores, "eval512_scores", 1e-5)
+        assert_agree(network.classifier.scores_before_relu(streaks), "eval512_scores_before_relu", 1e-5)
+        assert_agree(streaks.mean((2, 3)), "eval512_streaks_mean", 1e-4)
+        assert_agree(estimate.derained.mean((2, 3)), "eval512_derained_mean", 1e-4)
+
+
+def test_two_training_steps_agree(checkpoints: Path) -> None:
+    network = load_published_with_classifier(checkpoints, EPOCH).train()
+    optimizer = torch.optim.Adam(
+        [
+            {"params": network.network.parameters(), "lr": 1e-4},
+            {"params": network.classifier.parameters(), "lr": 3e-6},
+        ]
+    )
+    rainy, clean = golden_picture("train-rainy", 2, 512, 512), golden_picture("train-clean", 2, 512, 512)
+    codes = torch.tensor([RainDensity.LIGHT.code, RainDensity.HEAVY.code])
+
+    def step() -> Losses:
+        losses: Losses = MultiTaskLoss()(network(rainy), clean, codes)
+        optimizer.zero_grad()
+        losses.total.backward()
+        return losses
+
+    first = step()
+    np.testing.assert_allclose(
+        [term.item() for term in first], golden_figures()["train_step0_losses"], rtol=1e-5
+    )
+    gradients = {name: parameter.grad.norm().item() for name, parameter in network.named_parameters()}
+    ours = [gradients[our_name(*name.split(".", 1))] for name in golden_names("gradient")]
+    np.testing.assert_allclose(ours, golden_figures()["train_step0_gradient_norms"], rtol=1e-4, atol=1e-3)
+    buffers = dict(network.named_buffers())
+    means = [buffers[our_name(*name.split(".", 1))].mean().item() for name in golden_names("buffer")]
+    np.testing.assert_allclose(means, golden_figures()["train_step0_buffer_means"], rtol=0, atol=1e-5)
+
+    optimizer.step()
+    second = step()
+    np.testing.assert_allclose(
+        [term.item() for term in second], golden_figures()["train_step1_losses"], rtol=1e-4
+    )
+    optimizer.step()
+    with torch.inference_mode():
+        derained = network.eval().network(golden_picture("eval", 2, 64, 96))
+    assert_agree(derained, "after_training_derained", 2e-3)
