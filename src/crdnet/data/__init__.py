@@ -4,17 +4,24 @@ Stands on numpy and Pillow, never on torch.
 """
 
 from crdnet.data.detect import LAYOUTS, find_pairs
+from crdnet.data.doctor import DataReport, check
 from crdnet.data.pairs import HalfOrder, LoadedPair, Pair
 from crdnet.data.pictures import read_rgb
-from crdnet.data.problems import DataProblem, ProblemKind
+from crdnet.data.problems import DataProblem, PictureError, ProblemKind
+from crdnet.data.scenes import group_scenes, with_scenes
 
 __all__ = [
     "LAYOUTS",
     "DataProblem",
+    "DataReport",
     "HalfOrder",
     "LoadedPair",
     "Pair",
+    "PictureError",
     "ProblemKind",
+    "check",
     "find_pairs",
+    "group_scenes",
     "read_rgb",
+    "with_scenes",
 ]

@@ -56,16 +56,26 @@ def find_pairs(
     Args:
         root: The folder of the data set, or of one of its splits.
         layout: One of `LAYOUTS`.
-        problems: Where given, pictures without a partner are appended here and the good pairs are returned.
+        problems: Where given, pictures without a partner are appended here and the good pairs are
+            returned.
 
     Returns:
-        The pairs, in an order that is the same on every machine: natural order of the rainy pictures' paths.
+        The pairs, in an order that is the same on every machine: natural order of the rainy
+        pictures' paths.
 
     Raises:
-        DataError: There is no such folder, it holds no pairs or several splits, its layout cannot be told,
-            or, where no list for problems is given, a picture has no partner.
+        DataError: There is no such folder, it holds no pairs or several splits, its layout cannot
+            be told, or, where no list for problems is given, a picture has no partner.
     """
-    found = find(Path(root), layout)[1]
+    layout, found, _ = find(Path(root), layout)
+    if found.aside:
+        logger.warning(
+            "%s: %d pictures have no place in the layout %s and are left aside, such as %s",
+            root,
+            len(found.aside),
+            layout,
+            found.aside[0],
+        )
     if problems is not None:
         problems += found.problems
     elif found.problems:
@@ -89,14 +99,6 @@ def find(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
     found = _apply(layout, listing)
     if not found.pairs and not found.problems:
         raise DataError(f"{root}: holds {len(listing.pictures)} pictures but no pair of the layout {layout}")
-    if found.aside:
-        logger.warning(
-            "%s: %d pictures have no place in the layout %s and are left aside, such as %s",
-            root,
-            len(found.aside),
-            layout,
-            found.aside[0],
-        )
     return layout, found, listing
 
 
@@ -129,9 +131,9 @@ def _recognise_naming(listing: Listing) -> str:
     by_number = sum(numbered_key(stem) in clean for stem in rainy)
     if by_name >= by_number:
         return "folders"
-    # N_1, N_2, N_3 may be densities or the first of N's variants, and only the folders' names tell CRDNet's
-    # second data set from the others. A density that is not read from a name is measured, so doubt does no
-    # harm.
+    # N_1, N_2, N_3 may be densities or the first of N's variants, and only the folders' names tell
+    # CRDNet's second data set from the others. A density that is not read from a name is measured,
+    # so doubt does no harm.
     says_density = all(density_of_stem(stem) is not None for stem in rainy)
     is_crdnet = (folder_word(rainy_folder), folder_word(clean_folder)) == ("rain", "clear")
     return "numbered-density" if says_density and is_crdnet else "numbered-variants"

@@ -1,4 +1,4 @@
-"""Rain densities as data sets write them: in a folder's name, or as a digit at the end of a file's name."""
+"""Rain densities as data sets write them: in a folder's name, or as a digit that ends a file's name."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,8 @@ def density_of_folders(names: Iterable[str]) -> RainDensity | None:
 def density_of_stem(stem: str) -> RainDensity | None:
     """Return the grade that a name without its ending carries as its last digit: 1 light, 2 medium, 3 heavy.
 
-    The digit must stand apart (`17_3`, not `173`): in a set that merely counts its pictures it means nothing.
+    The digit must stand apart (`17_3`, not `173`): in a set that merely counts its pictures it
+    means nothing.
     """
     match = _DIGIT.fullmatch(stem)
     return RainDensity(int(match[1])) if match else None

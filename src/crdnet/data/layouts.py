@@ -1,7 +1,7 @@
 """One function per layout of the field: from the names of a data set's pictures to its pairs.
 
-No function here opens a picture. Each takes a `Listing` and returns a `Found`, in which every picture of the
-listing is in a pair, in a problem, or among those that the layout leaves aside.
+No function here opens a picture. Each takes a `Listing` and returns a `Found`, in which every
+picture of the listing is in a pair, in a problem, or among those that the layout leaves aside.
 """
 
 import re
@@ -53,8 +53,8 @@ class Found:
 def side_by_side(listing: Listing, order: HalfOrder) -> Found:
     """Both pictures in one file: DID-MDN and CRDNet's first data set (rainy left), Rain800 (clean left).
 
-    The density stands in a folder's name (`Rain_Heavy/train2018new/7.jpg`), or as the last digit of the names
-    where every name carries one (`7_3.jpg`).
+    The density stands in a folder's name (`Rain_Heavy/train2018new/7.jpg`), or as the last digit of
+    the names where every name carries one (`7_3.jpg`).
     """
     digits = [density_of_stem(picture.stem) for picture in listing.pictures]
     named_by_digit = bool(digits) and all(digit is not None for digit in digits)
@@ -68,12 +68,24 @@ def side_by_side(listing: Listing, order: HalfOrder) -> Found:
 
 
 def folders(listing: Listing) -> Found:
-    """Two folders matched by name: `input/a.png`, `target/a.png` or `rain/rain-7.png`, `norain/norain-7.png`."""
+    """Two folders, matched by name: `input/a.png` with `target/a.png`; `rain/` and `norain/` of Rain200."""
     return _match_folders(listing, rainy_key=plain_key, label=_no_label)
 
 
 def numbered_density(listing: Listing) -> Found:
-    """`rain/N_D.jpg` with `clear/N.jpg`, where D is the density: CRDNet's second data set."""
+    """`rain/N_D.jpg` with `clear/N.jpg`, where D is the density: CRDNet's second data set.
+
+    Raises:
+        DataError: A rainy picture's name does not end in a density.
+    """
+    rainy_folder = the_folder(listing, RAINY_FOLDERS, "rainy")
+    for picture in listing.below(rainy_folder).pictures:
+        if density_of_stem(picture.stem) is None:
+            raise DataError(
+                f"{listing.root / rainy_folder / picture}: its name does not end in a density "
+                "(_1, _2 or _3), as numbered-density demands; where the number counts variants, "
+                "the layout is numbered-variants"
+            )
     return _match_folders(listing, rainy_key=numbered_key, label=density_of_stem)
 
 
@@ -83,11 +95,14 @@ def numbered_variants(listing: Listing) -> Found:
 
 
 def rain_norain(listing: Listing) -> Found:
-    """`rain-001.png` beside `norain-001.png`, as in Rain100L and Rain100H.
+    """`rain-001.png` beside `norain-001.png`, as in Rain100L and Rain100H, or in two folders.
 
-    Other pictures are left aside: the training sets hold `rainstreak-N.png` and `rainregion-N.png` as well,
-    which show no scene.
+    Other pictures are left aside: the training sets hold `rainstreak-N.png` and `rainregion-N.png`
+    as well, which show no scene.
     """
+    words = {folder_word(folder) for folder in listing.folders}
+    if words & RAINY_FOLDERS and words & CLEAN_FOLDERS:
+        return folders(listing)
     rainy: list[PurePosixPath] = []
     clean: list[PurePosixPath] = []
     found = Found()
@@ -141,8 +156,8 @@ def density_folders(listing: Listing) -> Found:
 def plain_key(stem: str) -> str:
     """Return what a scene's two pictures have in common by name.
 
-    Case, leading zeros, the words for rain and its absence at either end, and the `x2` of Rain200 do not
-    count.
+    Case, leading zeros, the words for rain and its absence at either end, and the `x2` of Rain200
+    do not count.
     """
     text = unicodedata.normalize("NFC", stem).casefold()
     text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)
@@ -184,7 +199,9 @@ def the_folder(listing: Listing, words: frozenset[str], role: str) -> str:
         )
     known = ", ".join(sorted(words))
     raise DataError(
-        f"{listing.root}: has no folder with {role} pictures; such a folder is named one of {known}"
+        f"{listing.root}: has no folder with {role} pictures, which would be named one of {known}; "
+        "rename yours, or name the layout where these are pictures side by side "
+        "(--layout clean-rainy or rainy-clean)"
     )
 
 
@@ -267,7 +284,8 @@ def _unwanted_clean(listing: Listing, picture: PurePosixPath) -> DataProblem:
 
 
 def _key_below_folder(picture: PurePosixPath, key: Key) -> str:
-    # Rain200 keeps its rainy pictures one folder deeper (rain/X2/norain-1x2.png) than its clean ones.
+    # Rain200 keeps its rainy pictures one folder deeper (rain/X2/norain-1x2.png) than its clean
+    # ones.
     between = [part for part in picture.parts[1:-1] if part.casefold() != "x2"]
     return "/".join([*between, key(picture.stem)])
 

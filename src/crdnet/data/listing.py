@@ -17,8 +17,10 @@ class Listing:
     Attributes:
         root: The data set's folder.
         pictures: Paths of the pictures, relative to the root, in natural order.
-        other_files: How many files are no pictures by their names (texts, `Thumbs.db`, hidden files).
-        prefix: Where these pictures lie below the folder that the user named, when they are a part of it.
+        other_files: How many files are no pictures by their names (texts, `Thumbs.db`, hidden
+            files).
+        prefix: Where these pictures lie below the folder that the user named, when they are a part
+            of it.
     """
 
     root: Path

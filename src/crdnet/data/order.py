@@ -1,15 +1,16 @@
 """Which of two pictures of a scene is the rainy one, seen from the pictures themselves.
 
-Half of the field writes [rainy | clean], the other half [clean | rainy], and no name says which. Three signs
-tell, none of them always (in brackets, the share of Rain800's pairs in which it does): streaks add light
-(0.80; a change of contrast may take more away), they are sparse and brighter than what they cover, so that
-the local change is skewed upwards (0.91), and they add fine detail (0.99). A picture votes with the majority
-of its three signs (0.99), and a set follows its pictures only where they agree.
+Half of the field writes [rainy | clean], the other half [clean | rainy], and no name says which.
+Three signs tell, none of them always (in brackets, the share of Rain800's pairs in which it does):
+streaks add light (0.80; a change of contrast may take more away), they are sparse and brighter than
+what they cover, so that the local change is skewed upwards (0.91), and they add fine detail (0.99).
+A picture votes with the majority of its three signs (0.99), and a set follows its pictures only
+where they agree.
 """
 
 import logging
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ SAMPLE_PAIRS = 24
 
 AGREEMENT = 0.8
 """Share of the votes that decides. Rain800 reaches 0.99."""
+
+Item = TypeVar("Item")
 
 _MIN_LIKENESS = (
     0.5  # Halves of a pair: 0.75 and above, in heavy rain too. Halves of a photograph: median 0.11.
@@ -99,10 +102,10 @@ def _majority(listing: Listing, votes: Sequence[int]) -> HalfOrder:
     return order
 
 
-def spread_sample(pictures: Sequence[PurePosixPath]) -> list[PurePosixPath]:
-    """Return at most `SAMPLE_PAIRS` of the pictures, evenly spread over them."""
-    count = min(SAMPLE_PAIRS, len(pictures))
-    return [pictures[index * len(pictures) // count] for index in range(count)]
+def spread_sample(items: Sequence[Item]) -> list[Item]:
+    """Return at most `SAMPLE_PAIRS` of the items, evenly spread over them."""
+    count = min(SAMPLE_PAIRS, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _middle(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

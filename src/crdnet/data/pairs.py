@@ -1,7 +1,7 @@
 """A pair: one scene with rain and without, as it lies on the disk and as it is once loaded.
 
-A `Pair` is a description, small and picklable, that touches no file until it is loaded, so that a data set of
-any size can be listed, split and sent to workers.
+A `Pair` is a description, small and picklable, that touches no file until it is loaded, so that a
+data set of any size can be listed, split and sent to workers.
 """
 
 from dataclasses import dataclass
@@ -43,12 +43,15 @@ class Pair:
     """Where the pictures of one pair are, and what the layout says of them.
 
     Attributes:
-        name: Path of the rainy picture below the data set's root, with `/` and its ending; unique in the set.
-        scene: Pairs of one scene share it. As found, it is the path of the clean picture below the root,
-            without its ending; `crdnet.data.with_scenes` replaces it by what the clean pictures show.
+        name: Path of the rainy picture below the data set's root, with `/` and its ending; unique
+            in the set.
+        scene: Pairs of one scene share it. As found, it is the path of the clean picture below the
+            root, without its ending; `crdnet.data.with_scenes` replaces it by what the clean
+            pictures show.
         rainy_path: File of the rainy picture.
         clean_path: File of the clean picture; the same file where both stand side by side.
-        density: The grade that a folder or a name gives; None where it is to be measured on the pair.
+        density: The grade that a folder or a name gives; None where it is to be measured on the
+            pair.
         halves: Order of the halves where both pictures stand side by side in one file, else None.
     """
 
