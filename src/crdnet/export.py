@@ -4,6 +4,7 @@ The only place that sees both the torch network and the runtime.
 """
 
 import copy
+import logging
 import os
 import tempfile
 import warnings
@@ -32,8 +33,6 @@ PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
 """Heights and widths, odd ones among them, on which the file must agree with torch."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference allowed, in colours of [0, 1]: a fortieth of a grey level of 255. Float32 sums in another order differ by 1e-6."""
-PUBLISHED_MARGIN = 384
-"""Receptive field of the published widths (413 px at most), brought to the grid of its poolings."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,20 @@ def network_of_checkpoint(path: str | Path) -> CRDNet:
     return network.eval()
 
 
+def model_info(
+    network: CRDNet, name: str, training_data: str = "not stated", scores: Mapping[str, float] | None = None
+) -> ModelInfo:
+    """Return the metadata of a network's model file."""
+    return ModelInfo(
+        name=name,
+        size_multiple=network.size_multiple,
+        margin=network.tile_margin,
+        version=__version__,
+        training_data=training_data,
+        scores=scores or {},
+    )
+
+
 def simplified(network: CRDNet) -> CRDNet:
     """Return a network that computes the same with fewer operations.
 
@@ -169,8 +182,10 @@ def _to_onnx(network: CRDNet, info: ModelInfo) -> onnx.ModelProto:
         3: multiple * torch.export.Dim("columns", min=1),
     }
     example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)
+    # The exporter warns and logs about its own internals.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             _FreeOfChecks(network),
             (example,),
@@ -189,6 +204,6 @@ def _to_onnx(network: CRDNet, info: ModelInfo) -> onnx.ModelProto:
     for node in model.graph.node:
         # The exporter notes the stack of every operation, with the paths of the machine it ran on.
         del node.metadata_props[:]
-    for value in model.graph.value_info:
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     return model

@@ -57,6 +57,24 @@ def _decode(decoder: nn.ModuleList, features: Tensor, skips: Sequence[Tensor]) -
     return features
 
 
+def _decoder_reach(decoder: nn.ModuleList, pixels: int) -> list[int]:
+    """Return how far beyond a tile a decoder needs its inputs, finest skip first, the deepest features last."""
+    reaches = []
+    for up in reversed(decoder):
+        pixels = up.reach(pixels)
+        reaches.append(pixels)
+    return reaches
+
+
+def _encoder_reach(encoder: nn.ModuleList, needed: Sequence[int]) -> tuple[int, list[int]]:
+    """Return how far an encoder needs its input, and its features at every scale, for what is `needed` of the latter."""
+    reach, at_scales = 0, []
+    for down, wanted in zip(reversed(encoder), reversed(needed), strict=True):
+        at_scales.append(max(reach, wanted))
+        reach = down.reach(at_scales[-1])
+    return reach, at_scales[::-1]
+
+
 class WNet(nn.Module):
     """Two U-Nets in a row with additive skips from the first encoder.
 
@@ -84,3 +102,12 @@ class WNet(nn.Module):
         first = _decode(self.first_decoder, skips[-1], skips[:-1])
         second = _encode(self.second_encoder, first, skips)
         return _decode(self.second_decoder, second[-1], skips[:-1])
+
+    def reach(self, pixels: int) -> int:
+        """Return how many pixels beyond a tile decide the background up to `pixels` beyond it."""
+        wanted = _decoder_reach(self.second_decoder, pixels)
+        between, added = _encoder_reach(self.second_encoder, wanted)
+        first_wanted = _decoder_reach(self.first_decoder, between)
+        # The first encoder's features are wanted by its own decoder and by both halves of the second U-Net.
+        needed = [max(scale) for scale in zip(wanted, added, first_wanted, strict=True)]
+        return _encoder_reach(self.first_encoder, needed)[0]

@@ -27,6 +27,11 @@ class DownBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation)
         self.norm = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.dilation = dilation
+
+    def reach(self, pixels: int) -> int:
+        """Return how far beyond a tile's border the input decides what the output does up to `pixels` beyond it."""
+        return 2 * pixels + 2 * self.dilation
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h//2 w//2"]:
         """Return features at half the size; sides must be even."""
@@ -48,6 +53,10 @@ class UpBlock(nn.Module):
         self.conv1 = nn.ConvTranspose2d(channels, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width)
         self.conv2 = nn.ConvTranspose2d(width, width, 3, padding=1)
+
+    def reach(self, pixels: int) -> int:
+        """Return how far beyond a tile's border the input decides what the output does up to `pixels` beyond it."""
+        return (pixels + 1) // 2 + 2
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d 2*h 2*w"]:
         """Return features at twice the size."""

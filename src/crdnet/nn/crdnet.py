@@ -36,6 +36,17 @@ class CRDNet(nn.Module):
         """What both sides of a picture must be multiples of: 2 to the power of the deepest path."""
         return 2 ** max(len(self.streaks.decoder), len(self.background.first_encoder))
 
+    @property
+    def tile_margin(self) -> int:
+        """Pixels around a tile that decide its answer, brought to the grid of `size_multiple`: 384 as published.
+
+        Holds for tiles that begin and end on that grid.
+        """
+        fused = 4  # pixels that the four convolutions of the refinement's two last blocks see
+        streaks = max(self.streaks.reach(fused + 2))
+        reach = max(fused, streaks, self.background.reach(fused))
+        return -(-reach // self.size_multiple) * self.size_multiple
+
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Estimate the rain-free picture.
 

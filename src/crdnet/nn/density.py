@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from crdnet.errors import SizeError
+
 SCORES = 3
 """Bits of the cumulative code."""
 
@@ -43,6 +45,7 @@ class DensityClassifier(nn.Module):
         for before, width in pairwise((channels, *widths)):
             layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(width), nn.MaxPool2d(2)]
         self.features = nn.Sequential(*layers)
+        self.exact_side = flattened_side * 2 ** len(widths) if pooling == "flatten" else None
         self.pool: nn.Module = nn.Identity() if pooling == "flatten" else nn.AdaptiveAvgPool2d(1)
         flat = widths[-1] * (flattened_side**2 if pooling == "flatten" else 1)
         self.linears = nn.ModuleList(
@@ -55,7 +58,17 @@ class DensityClassifier(nn.Module):
         return relu(self.scores_before_relu(streaks))
 
     def scores_before_relu(self, streaks: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3"]:
-        """Return the scores before the last activation."""
+        """Return the scores before the last activation.
+
+        Raises:
+            SizeError: The classifier flattens its features and the sides are not the only ones it can take.
+        """
+        height, width = streaks.shape[-2:]
+        if self.exact_side is not None and (height, width) != (self.exact_side, self.exact_side):
+            raise SizeError(
+                f"the density classifier with pooling 'flatten' takes sides of exactly {self.exact_side}, got "
+                f"{height} x {width}; use pooling 'global' for pictures and crops of other sizes"
+            )
         features = self.pool(self.features(relu(streaks))).flatten(1)
         *hidden, last = self.linears
         for linear in hidden:

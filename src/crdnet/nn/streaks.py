@@ -36,6 +36,16 @@ class StreakExtractor(nn.Module):
         """Return three channels of streaks per dilation, in the order of the dilations; unbounded."""
         return torch.cat([self._streaks_of(encoder, rainy) for encoder in self.encoders], 1)
 
+    def reach(self, pixels: int) -> list[int]:
+        """Return, for each dilation, how many pixels beyond a tile decide the streaks up to `pixels` beyond it."""
+        reaches = []
+        for encoder in self.encoders:
+            reach = pixels
+            for block in (*reversed(self.decoder), *reversed(list(encoder.children()))):
+                reach = block.reach(reach)
+            reaches.append(reach)
+        return reaches
+
     def _streaks_of(self, encoder: nn.Module, rainy: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         features = rainy
         for block in (*encoder.children(), *self.decoder):

@@ -25,28 +25,36 @@ CLASSIFIER_STAGE = "classfy"
 """Stage of the classifier, which only training needs."""
 
 _FOLDERS = {"refine": ("refine", "derain")}
-_DILATION_OF_BRANCH = {"3": 0, "7": 1, "9": 2}  # the authors number their encoders 3, 7, 9; dilations 1, 2, 3
+_BRANCHES = (3, 7, 9)  # how the authors number the encoders of dilation 1, 2 and 3
 
-_RENAMES: dict[str, list[tuple[str, Any]]] = {
-    "stage1": [
-        (r"conv_(\d)_(\d)\.", lambda m: f"network.streaks.encoders.{_DILATION_OF_BRANCH[m[1]]}.{m[2]}."),
-        (r"deconv_3_(\d)\.", r"network.streaks.decoder.\1."),
-    ],
-    "stage2": [
-        (r"encode(\d)\.", lambda m: f"network.background.first_encoder.{int(m[1]) - 1}."),
-        (r"decode(\d)\.", lambda m: f"network.background.first_decoder.{int(m[1]) - 2}."),
-        (r"eencode(\d)\.", lambda m: f"network.background.second_encoder.{int(m[1]) - 1}."),
-        (r"ddecode(\d)\.", lambda m: f"network.background.second_decoder.{int(m[1]) - 1}."),
-    ],
-    "refine": [
-        (r"high1\.", "network.refinement.merge_streaks."),
-        (r"conv1\.(?=conv)", "network.refinement.fuse1."),
-        (r"conv2\.(?=conv)", "network.refinement.fuse2."),
-    ],
-    "classfy": [
-        (r"features\.", "classifier.features."),
-        (r"classfier\.(\d)\.", lambda m: f"classifier.linears.{int(m[1]) // 2}."),
-    ],
+_PREFIXES: dict[str, dict[str, str]] = {
+    "stage1": {
+        **{
+            f"conv_{branch}_{level}.": f"network.streaks.encoders.{index}.{level}."
+            for index, branch in enumerate(_BRANCHES)
+            for level in range(3)
+        },
+        **{f"deconv_3_{level}.": f"network.streaks.decoder.{level}." for level in range(3)},
+    },
+    "stage2": {
+        f"{theirs}{level + first}.": f"network.background.{ours}.{level}."
+        for theirs, first, ours in (
+            ("encode", 1, "first_encoder"),
+            ("decode", 2, "first_decoder"),
+            ("eencode", 1, "second_encoder"),
+            ("ddecode", 1, "second_decoder"),
+        )
+        for level in range(5)
+    },
+    "refine": {
+        "high1.": "network.refinement.merge_streaks.",
+        "conv1.": "network.refinement.fuse1.",
+        "conv2.": "network.refinement.fuse2.",
+    },
+    "classfy": {
+        "features.": "classifier.features.",
+        **{f"classfier.{2 * index}.": f"classifier.linears.{index}." for index in range(3)},
+    },
 }
 
 
@@ -56,11 +64,10 @@ def our_name(stage: str, key: str) -> str:
     Raises:
         CheckpointError: The published network has no such entry.
     """
-    for pattern, replacement in _RENAMES[stage]:
-        renamed, count = re.subn(f"^{pattern}", replacement, key)
-        if count:
-            return re.sub(r"\.bn\.", ".norm.", renamed)
-    raise CheckpointError(f"{stage} has an entry {key!r} that the published CRDNet does not have")
+    for theirs, ours in _PREFIXES[stage].items():
+        if key.startswith(theirs):
+            return ours + re.sub(r"^bn\.", "norm.", key.removeprefix(theirs))
+    raise CheckpointError(f"stage {stage} has an entry {key!r} that the published CRDNet does not have")
 
 
 def load_published(root: str | Path, epoch: int) -> CRDNet:
@@ -74,10 +81,7 @@ def load_published(root: str | Path, epoch: int) -> CRDNet:
         CheckpointError: A file is missing or unreadable, or an entry is missing, unknown or misshapen; each is named.
     """
     network = build_crdnet()
-    wanted = {f"network.{name}": value for name, value in network.state_dict().items()}
-    found = _published_entries(Path(root), epoch, DERAIN_STAGES)
-    _check_entries(found, wanted, f"the published checkpoints of epoch {epoch} in {root}")
-    network.load_state_dict({name.removeprefix("network."): value for name, value in found.items()})
+    _load_stages(nn.ModuleDict({"network": network}), Path(root), epoch, DERAIN_STAGES)
     return network.eval()
 
 
@@ -87,9 +91,7 @@ def load_published_with_classifier(root: str | Path, epoch: int) -> CRDNetWithCl
     See `load_published`; the stage `classfy` is read too.
     """
     network = build_classifier(build_crdnet())
-    found = _published_entries(Path(root), epoch, (*DERAIN_STAGES, CLASSIFIER_STAGE))
-    _check_entries(found, network.state_dict(), f"the published checkpoints of epoch {epoch} in {root}")
-    network.load_state_dict(found)
+    _load_stages(network, Path(root), epoch, (*DERAIN_STAGES, CLASSIFIER_STAGE))
     return network.eval()
 
 
@@ -112,15 +114,19 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     network.load_state_dict(found)
 
 
-def _published_entries(root: Path, epoch: int, stages: tuple[str, ...]) -> dict[str, Tensor]:
+def _load_stages(network: nn.Module, root: Path, epoch: int, stages: tuple[str, ...]) -> None:
     if not root.is_dir():
         raise CheckpointError(f"{root} is not a folder; give the folder that holds {', '.join(stages)}")
+    wanted = network.state_dict()
     entries = {}
     for stage in stages:
         path = _find_stage(root, stage, epoch)
-        for key, value in _state_dict(path).items():
-            entries[our_name(stage, key)] = value
-    return entries
+        theirs = _state_dict(path)
+        renamed = {our_name(stage, key): key for key in theirs}
+        ours = {name for name in wanted if name.startswith(tuple(_PREFIXES[stage].values()))}
+        _check_entries({name: theirs[key] for name, key in renamed.items()}, {name: wanted[name] for name in ours}, str(path))
+        entries.update({name: theirs[key] for name, key in renamed.items()})
+    network.load_state_dict(entries)
 
 
 def _find_stage(root: Path, stage: str, epoch: int) -> Path:
