@@ -8,10 +8,10 @@
 """
 
 from crdnet.evaluation.bootstrap import Estimate
-from crdnet.evaluation.cases import Case, LoadedCase, model_cases, saved_cases, saved_pair_cases
+from crdnet.evaluation.cases import Case, Failure, LoadedCase, model_cases, saved_cases, saved_pair_cases
 from crdnet.evaluation.files import PictureFolder, refuse_existing, write_text
 from crdnet.evaluation.report import as_csv, as_json, as_markdown, as_text, table
-from crdnet.evaluation.scoring import Evaluation, Failure, PictureScores, evaluate
+from crdnet.evaluation.scoring import Evaluation, PictureScores, evaluate, with_seen_scenes
 from crdnet.evaluation.summary import Quantity, Row, summarise
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "saved_pair_cases",
     "summarise",
     "table",
+    "with_seen_scenes",
     "write_text",
 ]

@@ -4,10 +4,12 @@ A `Case` is a promise of three pictures. It comes from pairs that a derainer is 
 pictures of any method, which are matched by name: `a/7.png` with `a/7.jpg`, whatever the endings.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError
 from crdnet.metrics import Picture
 
+Thing = TypeVar("Thing")
 Derain = Callable[[npt.NDArray[np.float32]], Picture]
 """From RGB (h, w, 3), float32 in [0, 1], to an estimate of the clean picture, clipped or not."""
 
@@ -37,12 +40,19 @@ class LoadedCase:
 class Case:
     """One picture to score."""
 
-    name: str
-    """Names the picture in reports; unique."""
-    scene: str
-    """Cases of one scene share it."""
+    pair: Pair
+    """Names the picture and its scene, and says where the ground truth lies."""
     load: Callable[[], LoadedCase]
     """Reads the pictures, and derains where that is to be done."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A picture that could not be scored."""
+
+    name: str
+    message: str
+    """Says what is wrong, and names the picture."""
 
 
 def model_cases(
@@ -55,10 +65,10 @@ def model_cases(
         derain: Anything that derains a picture; called from several threads if `evaluate` has several jobs.
         save: Called with a pair's name and its derained picture.
     """
-    return [Case(pair.name, pair.scene, partial(_derain_pair, pair, derain, save)) for pair in pairs]
+    return [Case(pair, partial(_derain_pair, pair, derain, save)) for pair in pairs]
 
 
-def saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], list[str]]:
+def saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], list[Failure]]:
     """Return cases of saved pictures that bear the names of a data set's rainy pictures.
 
     Args:
@@ -71,20 +81,26 @@ def saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], 
     Raises:
         DataError: There is no such folder, or it holds no pictures.
     """
-    pairs_by_key, problems = _by_key({pair.name: pair for pair in pairs})
-    derained_by_key, found = _pictures_by_key(results)
-    problems += found
-    cases = []
+    pairs = list(pairs)
+    derained_by_key, failures = _pictures_by_key(results)
+    pairs_by_key, found = _by_key((pair.name, pair.rainy_path, pair) for pair in pairs)
+    failures += found
+    # Many methods save `input/7.png` of a data set as `7.png`.
+    flat = Counter(PurePosixPath(key).name for key in pairs_by_key)
+    cases, used = [], set()
     for key, pair in pairs_by_key.items():
-        if key in derained_by_key:
-            cases.append(Case(pair.name, pair.scene, partial(_load_saved_pair, pair, derained_by_key[key])))
+        name = PurePosixPath(key).name
+        saved_key = name if key not in derained_by_key and flat[name] == 1 else key
+        if saved_key in derained_by_key:
+            cases.append(Case(pair, partial(_load_saved_pair, pair, derained_by_key[saved_key])))
+            used.add(saved_key)
         else:
-            problems.append(f"{pair.rainy_path}: has no derained picture {results / key}.*")
-    problems += _without_partner(derained_by_key, pairs_by_key, "is the result of no rainy picture of the data set")
-    return cases, problems
+            failures.append(_failure(pair.rainy_path, f"has no derained picture {results / key}.*"))
+    failures += _without_partner(derained_by_key, used, "has no rainy picture in the data set")
+    return cases, failures
 
 
-def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple[list[Case], list[str]]:
+def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple[list[Case], list[Failure]]:
     """Return cases of saved pictures, matched by name with their ground truth.
 
     Args:
@@ -98,24 +114,25 @@ def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple
     Raises:
         DataError: A folder is missing or holds no pictures.
     """
-    derained_by_key, problems = _pictures_by_key(results)
+    derained_by_key, failures = _pictures_by_key(results)
     clean_by_key, found = _pictures_by_key(target)
-    problems += found
+    failures += found
     rainy_by_key: Mapping[str, Path] = {}
     if rainy is not None:
         rainy_by_key, found = _pictures_by_key(rainy)
-        problems += found
+        failures += found
     cases = []
     for key, clean_path in clean_by_key.items():
         if key not in derained_by_key:
-            problems.append(f"{clean_path}: has no derained picture {results / key}.*")
+            failures.append(_failure(clean_path, f"has no derained picture {results / key}.*"))
         elif rainy is not None and key not in rainy_by_key:
-            problems.append(f"{clean_path}: has no rainy picture {rainy / key}.*")
+            failures.append(_failure(clean_path, f"has no rainy picture {rainy / key}.*"))
         else:
-            load = partial(_load_saved, derained_by_key[key], clean_path, rainy_by_key.get(key))
-            cases.append(Case(key, key, load))
-    problems += _without_partner(derained_by_key, clean_by_key, f"has no ground truth in {target}")
-    return cases, problems
+            derained_path, rainy_path = derained_by_key[key], rainy_by_key.get(key)
+            pair = Pair(key, key, rainy_path or derained_path, clean_path)
+            cases.append(Case(pair, partial(_load_saved, derained_path, clean_path, rainy_path)))
+    failures += _without_partner(derained_by_key, clean_by_key, f"has no ground truth in {target}")
+    return cases, failures
 
 
 def _derain_pair(pair: Pair, derain: Derain, save: Callable[[str, Picture], None] | None) -> LoadedCase:
@@ -153,16 +170,33 @@ def _check_size(
         )
 
 
-def _pictures_by_key(folder: Path) -> tuple[dict[str, Path], list[str]]:
+def _pictures_by_key(folder: Path) -> tuple[dict[str, Path], list[Failure]]:
     pictures = list_pictures(folder).pictures
     if not pictures:
         raise DataError(f"{folder}: holds no pictures; name a folder with pictures to score")
-    return _by_key({str(folder / picture): folder / picture for picture in pictures}, below=folder)
+    return _by_key((picture.as_posix(), folder / picture, folder / picture) for picture in pictures)
 
 
-def _by_key[Thing](things: Mapping[str, Thing], below: Path | None = None) -> tuple[dict[str, Thing], list[str]]:
-    raise NotImplementedError
+def _by_key(named: Iterable[tuple[str, Path, Thing]]) -> tuple[dict[str, Thing], list[Failure]]:
+    """Return things by their names without endings, and what is wrong with those that share one.
+
+    Args:
+        named: Name, file, and what goes by that name.
+    """
+    things: dict[str, Thing] = {}
+    failures = []
+    for name, path, thing in named:
+        key = PurePosixPath(name).with_suffix("").as_posix()
+        if key in things:
+            failures.append(_failure(path, "another picture has the same name but for its ending; keep one"))
+        else:
+            things[key] = thing
+    return things, failures
 
 
-def _without_partner(pictures: Mapping[str, Path], partners: Mapping[str, object], problem: str) -> list[str]:
-    return [f"{path}: {problem}" for key, path in pictures.items() if key not in partners]
+def _without_partner(pictures: Mapping[str, Path], partners: Container[str], reason: str) -> list[Failure]:
+    return [_failure(path, reason) for key, path in pictures.items() if key not in partners]
+
+
+def _failure(path: Path, reason: str) -> Failure:
+    return Failure(str(path), f"{path}: {reason}")

@@ -1,0 +1,238 @@
+"""`crdnet evaluate`: score a model, or pictures made by any method, under named protocols."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import numpy as np
+from click.core import ParameterSource
+
+from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
+from crdnet.evaluation import (
+    Failure,
+    PictureFolder,
+    Row,
+    as_csv,
+    as_json,
+    as_markdown,
+    as_text,
+    evaluate,
+    model_cases,
+    refuse_existing,
+    saved_cases,
+    saved_pair_cases,
+    summarise,
+    table,
+    with_seen_scenes,
+    write_text,
+)
+from crdnet.metrics import PROTOCOLS
+
+_MOST_JOBS_UNASKED = 4
+"""Pictures in memory at a time, unless -j says otherwise."""
+_FOLDER = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class TileSide(click.ParamType):
+    """`auto`, or a number of pixels from 0 up."""
+
+    name = "auto|0|N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["auto"]:
+        """Turn the option's text into what a Derainer takes."""
+        if value == "auto":
+            return "auto"
+        if not str(value).isdecimal():
+            self.fail(
+                f"{value!r} is neither 'auto', nor 0 (whole pictures), nor a side in pixels", param, ctx
+            )
+        return int(value)
+
+
+@click.command(short_help="Score a model, or pictures made by any method, under a named protocol.")
+@click.option("--data", type=_FOLDER, help="Data set to score on; `crdnet data check` looks at one.")
+@click.option("--layout", type=click.Choice(LAYOUTS), default="auto", help="How the data set is laid out.")
+@click.option(
+    "-m", "--model", default="default", show_default=True, help="Name of a model, or an .onnx file."
+)
+@click.option("--results", type=_FOLDER, help="Score these saved pictures instead of running a model.")
+@click.option("--target", type=_FOLDER, help="Ground truth of --results, matched by name.")
+@click.option("--rainy", type=_FOLDER, help="Input of --results, to be scored beside them.")
+@click.option(
+    "--protocol",
+    "protocols",
+    type=click.Choice(list(PROTOCOLS)),
+    multiple=True,
+    default=("restormer-y",),
+    show_default="restormer-y",
+    help="How to compare; may be given several times.",
+)
+@click.option("-o", "--output", type=_FILE, help="Write everything as JSON to this file.")
+@click.option("--csv", "csv_file", type=_FILE, help="Write the scores of every picture to this file.")
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write the table to this file.")
+@click.option("--save", type=_FOLDER, help="Save the derained pictures in this folder, as PNG.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--json", "print_json", is_flag=True, help="Print everything as JSON instead of a table.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals.")
+@click.option("-d", "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--tile", type=TileSide(), default="auto", show_default=True, help="Side of a tile in pixels.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Pictures worked on at a time.")
+@click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    data: Path | None,
+    layout: str,
+    model: str,
+    results: Path | None,
+    target: Path | None,
+    rainy: Path | None,
+    protocols: tuple[str, ...],
+    output: Path | None,
+    csv_file: Path | None,
+    markdown_file: Path | None,
+    save: Path | None,
+    overwrite: bool,
+    print_json: bool,
+    seed: int,
+    device: str,
+    tile: int | Literal["auto"],
+    jobs: int | None,
+    quiet: bool,
+) -> int:
+    r"""Score a model on a data set, or pictures that any method has saved.
+
+    \b
+    crdnet evaluate --data rain800/val
+    crdnet evaluate --data rain800/val --protocol restormer-y --protocol crdnet --csv scores.csv
+    crdnet evaluate --data rain800/val --results theirs/
+    crdnet evaluate --target gt/ --rainy input/ --results theirs/
+
+    Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all pictures and for each density
+    of rain. Pictures that cannot be scored are named, and the exit code is then 1.
+    """
+    reports = [path for path in (output, csv_file, markdown_file) if path is not None]
+    _check_usage(ctx, reports)
+    jobs = jobs or _default_jobs()
+    folder = PictureFolder(save) if save is not None else None
+    pairs, failures = _pairs(data, layout) if data is not None else ([], [])
+    if results is None:
+        derain = _opened_model(model, device, tile, jobs)
+        cases = model_cases(pairs, derain, folder.save if folder else None)
+    elif target is not None:
+        cases, failures = saved_cases(results, target, rainy)
+    else:
+        cases, unmatched = saved_pair_cases(pairs, results)
+        failures += unmatched
+    if not overwrite:
+        refuse_existing([*reports, *(folder.paths(case.pair.name for case in cases) if folder else [])])
+
+    with _progress(len(cases), quiet) as advance:
+        evaluation = with_seen_scenes(evaluate(cases, protocols, jobs=jobs, on_done=advance), cases)
+    evaluation = replace(evaluation, failures=(*failures, *evaluation.failures))
+    rows = summarise(evaluation, np.random.default_rng(seed))
+
+    about = _about(ctx)
+    if output is not None:
+        write_text(output, as_json(evaluation, rows, about))
+    if csv_file is not None:
+        write_text(csv_file, as_csv(evaluation))
+    if markdown_file is not None:
+        write_text(markdown_file, as_markdown(rows, about))
+    if print_json:
+        click.echo(as_json(evaluation, rows, about), nl=False)
+    elif rows:
+        _print_table(rows)
+    for failure in evaluation.failures:
+        click.echo(f"Error: {failure.message}", err=True)
+    return 1 if evaluation.failures else 0
+
+
+def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if "results" not in given and "data" not in given:
+        raise click.UsageError("nothing to score: name a data set with --data, or pictures with --results")
+    if "results" in given and ("data" in given) == ("target" in given):
+        raise click.UsageError("--results needs its ground truth: either --target or --data")
+    if "results" in given:
+        misplaced, reason = (
+            given & {"model", "save", "device", "tile"},
+            "is for running a model, not for --results",
+        )
+    else:
+        misplaced, reason = given & {"target", "rainy"}, "goes with --results"
+    if "data" in given:
+        misplaced |= given & {"rainy"}
+    for name in sorted(misplaced):
+        raise click.UsageError(f"--{name} {reason}")
+    if len({path.absolute() for path in reports}) < len(reports):
+        raise click.UsageError("two reports cannot share a file")
+
+
+def _pairs(data: Path, layout: str) -> tuple[list[Pair], list[Failure]]:
+    problems: list[DataProblem] = []
+    pairs = find_pairs(data, layout, problems=problems)
+    return pairs, [Failure(str(problem.path), str(problem)) for problem in problems]
+
+
+def _default_jobs() -> int:
+    from crdnet.runtime.cpus import usable_cpus  # noqa: PLC0415
+
+    return min(_MOST_JOBS_UNASKED, usable_cpus())
+
+
+def _opened_model(
+    model: str, device: str, tile: int | Literal["auto"], jobs: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    from crdnet.runtime import Derainer  # noqa: PLC0415 - who scores saved pictures need not wait for it
+    from crdnet.runtime.cpus import usable_cpus  # noqa: PLC0415
+
+    derainer = Derainer(model, device, threads=max(1, usable_cpus() // jobs), tile=tile)
+    _ = derainer.session  # A model that cannot be opened is one error, not one for every picture.
+    return derainer.estimate
+
+
+def _about(ctx: click.Context) -> dict[str, Any]:
+    """Return what was scored, for the reports."""
+    told = ["results", "target"] if ctx.params["target"] else ["results", "data", "layout"]
+    told = ["seed", *told] if ctx.params["results"] else ["seed", "model", "device", "tile", "data", "layout"]
+    values = {name: ctx.params[name] for name in told}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+@contextmanager
+def _progress(pictures: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Draw a bar with the time left on stderr, if somebody watches; yields what moves it on."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = BarColumn(), MofNCompleteColumn(), "pictures", TimeRemainingColumn(), "left"
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("evaluate", total=pictures)
+        yield lambda: bar.advance(task)
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    if not sys.stdout.isatty():
+        click.echo(as_text(rows), nl=False)
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
+    from rich.table import Table  # noqa: PLC0415
+
+    headings, cells = table(rows)
+    printed = Table(*headings)
+    for line in cells:
+        printed.add_row(*line)
+    Console().print(printed)

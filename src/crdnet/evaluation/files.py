@@ -1,0 +1,84 @@
+"""Writing results: whole or not at all, and nothing replaced unasked."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from uuid import uuid4
+
+from crdnet.errors import OutputError
+from crdnet.metrics import Picture, to_8bit
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """A folder that takes derained pictures as PNG, under the names of the rainy ones."""
+
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        """Return where the picture of a name belongs."""
+        return self.folder / PurePosixPath(name).with_suffix(".png")
+
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """Return where the pictures of some names belong.
+
+        Raises:
+            OutputError: Two of them would have to share a file.
+        """
+        taken: dict[Path, str] = {}
+        for name in names:
+            path = self.path(name)
+            if path in taken:
+                raise OutputError(
+                    f"{taken[path]} and {name} would both be saved as {path}; evaluate them one after the other"
+                )
+            taken[path] = name
+        return list(taken)
+
+    def save(self, name: str, picture: Picture) -> None:
+        """Save a picture (h, w, 3), clipped and rounded to 8 bits."""
+        from PIL import Image  # noqa: PLC0415 - who saves nothing need not wait for it
+
+        image = Image.fromarray(to_8bit(picture))
+        write_atomically(self.path(name), lambda file: image.save(file, format="PNG"))
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Refuse to replace files.
+
+    Raises:
+        OutputError: At least one of the paths exists.
+    """
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        others = f" and {len(existing) - 1} more of the outputs exist" if len(existing) > 1 else " exists"
+        raise OutputError(f"{existing[0]}{others}; choose another place or pass --overwrite")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside its place, then move it there, so that nobody ever sees half of it.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
