@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
+    Derain,
     Failure,
     PictureFolder,
     Row,
@@ -34,31 +35,39 @@ from crdnet.metrics import PROTOCOLS
 
 _MOST_JOBS_UNASKED = 4
 """Pictures in memory at a time, unless -j says otherwise."""
+_HELP = """\
+Score a model on a data set, or pictures that any method has saved.
+
+\b
+crdnet evaluate --data rain800/val
+crdnet evaluate --data rain800/val --protocol restormer-y --protocol crdnet --csv scores.csv
+crdnet evaluate --data rain800/val --results theirs/
+crdnet evaluate --target gt/ --rainy input/ --results theirs/
+
+Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all pictures and for each
+density of rain. Pictures that cannot be scored are named, and the exit code is then 1.
+"""
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-class TileSide(click.ParamType):
-    """`auto`, or a number of pixels from 0 up."""
-
-    name = "auto|0|N"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | Literal["auto"]:
-        """Turn the option's text into what a Derainer takes."""
-        if value == "auto":
-            return "auto"
-        if not str(value).isdecimal():
-            self.fail(
-                f"{value!r} is neither 'auto', nor 0 (whole pictures), nor a side in pixels", param, ctx
-            )
-        return int(value)
+def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
+    """Turn the text of --tile into what a Derainer takes."""
+    if value == "auto":
+        return "auto"
+    if not (value.isascii() and value.isdecimal()):
+        rule = "is neither 'auto', nor 0 (whole pictures), nor a side in pixels"
+        raise click.BadParameter(f"{value!r} {rule}", ctx=ctx, param=param)
+    return int(value)
 
 
-@click.command(short_help="Score a model, or pictures made by any method, under a named protocol.")
+@click.command(
+    help=_HELP, short_help="Score a model, or pictures made by any method, under a named protocol."
+)
 @click.option("--data", type=_FOLDER, help="Data set to score on; `crdnet data check` looks at one.")
-@click.option("--layout", type=click.Choice(LAYOUTS), default="auto", help="How the data set is laid out.")
+@click.option(
+    "--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="How it is laid out."
+)
 @click.option(
     "-m", "--model", default="default", show_default=True, help="Name of a model, or an .onnx file."
 )
@@ -71,7 +80,7 @@ class TileSide(click.ParamType):
     type=click.Choice(list(PROTOCOLS)),
     multiple=True,
     default=("restormer-y",),
-    show_default="restormer-y",
+    show_default=True,
     help="How to compare; may be given several times.",
 )
 @click.option("-o", "--output", type=_FILE, help="Write everything as JSON to this file.")
@@ -82,7 +91,14 @@ class TileSide(click.ParamType):
 @click.option("--json", "print_json", is_flag=True, help="Print everything as JSON instead of a table.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals.")
 @click.option("-d", "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--tile", type=TileSide(), default="auto", show_default=True, help="Side of a tile in pixels.")
+@click.option(
+    "--tile",
+    callback=_tile_side,
+    default="auto",
+    show_default=True,
+    metavar="auto|0|N",
+    help="Side of a tile in pixels; 0 takes pictures whole.",
+)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Pictures worked on at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
@@ -109,17 +125,7 @@ def command(
     jobs: int | None,
     quiet: bool,
 ) -> int:
-    r"""Score a model on a data set, or pictures that any method has saved.
-
-    \b
-    crdnet evaluate --data rain800/val
-    crdnet evaluate --data rain800/val --protocol restormer-y --protocol crdnet --csv scores.csv
-    crdnet evaluate --data rain800/val --results theirs/
-    crdnet evaluate --target gt/ --rainy input/ --results theirs/
-
-    Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all pictures and for each density
-    of rain. Pictures that cannot be scored are named, and the exit code is then 1.
-    """
+    """Score cases, write the reports, print the table."""
     reports = [path for path in (output, csv_file, markdown_file) if path is not None]
     _check_usage(ctx, reports)
     jobs = jobs or _default_jobs()
@@ -190,9 +196,7 @@ def _default_jobs() -> int:
     return min(_MOST_JOBS_UNASKED, usable_cpus())
 
 
-def _opened_model(
-    model: str, device: str, tile: int | Literal["auto"], jobs: int
-) -> Callable[[np.ndarray], np.ndarray]:
+def _opened_model(model: str, device: str, tile: int | Literal["auto"], jobs: int) -> Derain:
     from crdnet.runtime import Derainer  # noqa: PLC0415 - who scores saved pictures need not wait for it
     from crdnet.runtime.cpus import usable_cpus  # noqa: PLC0415
 

@@ -8,7 +8,15 @@
 """
 
 from crdnet.evaluation.bootstrap import Estimate
-from crdnet.evaluation.cases import Case, Failure, LoadedCase, model_cases, saved_cases, saved_pair_cases
+from crdnet.evaluation.cases import (
+    Case,
+    Derain,
+    Failure,
+    LoadedCase,
+    model_cases,
+    saved_cases,
+    saved_pair_cases,
+)
 from crdnet.evaluation.files import PictureFolder, refuse_existing, write_text
 from crdnet.evaluation.report import as_csv, as_json, as_markdown, as_text, table
 from crdnet.evaluation.scoring import Evaluation, PictureScores, evaluate, with_seen_scenes
@@ -16,6 +24,7 @@ from crdnet.evaluation.summary import Quantity, Row, summarise
 
 __all__ = [
     "Case",
+    "Derain",
     "Estimate",
     "Evaluation",
     "Failure",

@@ -1,9 +1,9 @@
 """Means with an interval that knows how many scenes were seen.
 
-Pictures of one scene, rained on several times, are not independent: an interval from resampled pictures would be too
-narrow. So whole scenes are drawn, with replacement, and what a draw brings is averaged over its pictures (the cluster
-bootstrap; Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). The interval is the
-percentile one.
+Pictures of one scene, rained on several times, are not independent: an interval from resampled pictures
+would be too narrow. So whole scenes are drawn, with replacement, and what a draw brings is averaged over
+its pictures (the cluster bootstrap). The interval is the percentile one (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What is scored: a derained picture beside its ground truth, whoever made it.
 
-A `Case` is a promise of three pictures. It comes from pairs that a derainer is run on, or from folders with the saved
-pictures of any method, which are matched by name: `a/7.png` with `a/7.jpg`, whatever the endings.
+A `Case` is a promise of three pictures. It comes from pairs that a derainer is run on, or from folders with
+the saved pictures of any method, which are matched by name: `a/7.png` with `a/7.jpg`, whatever the endings.
 """
 
 from collections import Counter
@@ -106,10 +106,10 @@ def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple
     Args:
         results: Folder of derained pictures.
         target: Folder of clean pictures.
-        rainy: Folder of rainy pictures, if the input is to be scored too. The rain's density is then measured.
+        rainy: Folder of rainy pictures, to score the input too; the density of the rain is then measured.
 
     Returns:
-        The cases, each a scene of its own, and what is wrong with the pictures that make none.
+        The cases, each named as a scene of its own, and what is wrong with the pictures that make none.
 
     Raises:
         DataError: A folder is missing or holds no pictures.

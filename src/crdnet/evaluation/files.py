@@ -31,7 +31,7 @@ class PictureFolder:
             path = self.path(name)
             if path in taken:
                 raise OutputError(
-                    f"{taken[path]} and {name} would both be saved as {path}; evaluate them one after the other"
+                    f"{taken[path]} and {name} would both be saved as {path}; rename one of them"
                 )
             taken[path] = name
         return list(taken)

@@ -74,8 +74,8 @@ def evaluate(
 def with_seen_scenes(evaluation: Evaluation, cases: Iterable[Case]) -> Evaluation:
     """Return an evaluation whose scenes are those that the clean pictures show, not those that names tell.
 
-    The field's sets repeat scenes under other names, which makes an interval too narrow. Every clean picture is
-    read once more, now that all of them are known to be readable.
+    The field's sets repeat scenes under other names, which makes an interval too narrow. Every clean picture
+    is read once more, now that all of them are known to be readable.
     """
     scored = {picture.name for picture in evaluation.pictures}
     scenes = group_scenes([case.pair for case in cases if case.pair.name in scored])

@@ -1,8 +1,9 @@
 """From the scores of pictures to those of a set.
 
-PSNR of a set is the mean of its pictures' PSNRs, never the PSNR of pooled errors: that is what papers print. A picture
-that is identical to its ground truth has an infinite PSNR, which would swallow the mean; so pictures that are
-identical before or after deraining are left out of all means of PSNR, input included, and counted in the row.
+PSNR of a set is the mean of its pictures' PSNRs, never the PSNR of pooled errors: that is what papers
+print. A picture that is identical to its ground truth has an infinite PSNR, which would swallow the mean;
+so pictures that are identical before or after deraining are left out of all means of PSNR, input included,
+and counted in the row.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
