@@ -14,7 +14,6 @@ images and other moments at one place are not.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from PIL import Image
 from crdnet.data.listing import natural_order
 from crdnet.data.pairs import Pair
 from crdnet.density import luma
+from crdnet.errors import DataError
 
 _SIDE = 16
 _MIN_CORRELATION = 0.98
@@ -44,7 +44,7 @@ class Fingerprint:
     aspect: float
 
     @classmethod
-    def of(cls, clean: npt.NDArray[np.uint8]) -> Self:
+    def of(cls, clean: npt.NDArray[np.uint8]) -> "Fingerprint":
         """Return the fingerprint of an RGB picture (h, w, 3)."""
         small = Image.fromarray(clean).resize((_SIDE, _SIDE), Image.Resampling.BOX)
         coarse = luma(np.asarray(small, dtype=np.float32)).astype(np.float32)
@@ -65,8 +65,10 @@ def group_scenes(pairs: Sequence[Pair]) -> dict[str, str]:
         look alike.
 
     Raises:
-        DataError: A clean picture cannot be read.
+        DataError: A clean picture cannot be read, or two pairs have one name.
     """
+    if len({pair.name for pair in pairs}) < len(pairs):
+        raise DataError("two pairs have one name; scenes are grouped within one data set, whose names differ")
     read: dict[tuple[Path, object], Fingerprint] = {}
     for pair in pairs:
         picture = (pair.clean_path, pair.halves)
