@@ -33,6 +33,10 @@ class DataError(CRDNetError, ValueError):
     """A data set, or a pair in it, is not what its layout promises."""
 
 
+class RecipeError(CRDNetError, ValueError):
+    """A recipe, or an option of `crdnet train`, is not understood or out of its range."""
+
+
 class TrainingError(CRDNetError, RuntimeError):
     """A training run cannot go on."""
 

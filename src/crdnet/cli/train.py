@@ -5,6 +5,8 @@ import sys
 
 import click
 
+from crdnet.errors import RecipeError
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
@@ -13,7 +15,7 @@ import click
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
     """Train a network from a recipe; `crdnet train --help` lists every key."""
-    from crdnet.training import RecipeError, train  # noqa: PLC0415 - torch is imported only by those who train
+    from crdnet.training import train  # noqa: PLC0415 - torch is imported only by those who train
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:

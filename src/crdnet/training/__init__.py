@@ -16,7 +16,7 @@ except ModuleNotFoundError as error:
 from crdnet.training.losses import Losses, MultiTaskLoss, ssim
 from crdnet.training.module import ClassifierSpec, CRDNetTraining, NetworkSpec, OptimizerSpec
 from crdnet.training.pairs import Batch, CropSpec, PairsData
-from crdnet.training.run import RecipeError, train
+from crdnet.training.run import train
 
 __all__ = [
     "Batch",
@@ -28,7 +28,6 @@ __all__ = [
     "NetworkSpec",
     "OptimizerSpec",
     "PairsData",
-    "RecipeError",
     "ssim",
     "train",
 ]

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from torch.optim.lr_scheduler import LambdaLR
 
 from crdnet.density import RainDensity
-from crdnet.errors import TrainingError
+from crdnet.errors import RecipeError, TrainingError
 from crdnet.metrics import score
 from crdnet.nn import CRDNet, CRDNetWithClassifier, Estimate, build_classifier, build_crdnet
 from crdnet.sizes import padded_size
@@ -73,7 +73,15 @@ class OptimizerSpec:
     decay_epochs: tuple[int, int] = (100, 500)
     warmup_steps: int = 200
 
-    def factor(self, step: int, epoch: int, total_steps: float) -> float:
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not (self.learning_rate > 0 and self.classifier_learning_rate > 0 and self.warmup_steps >= 0):
+            raise RecipeError(
+                f"learning rates are above 0 and warmup_steps at least 0, got {self.learning_rate}, "
+                f"{self.classifier_learning_rate} and {self.warmup_steps}"
+            )
+
+    def factor(self, step: int, epoch: int, total_steps: int | float) -> float:
         """Return what the learning rates are multiplied by at a step of a run."""
         if self.schedule == "decay":
             first, second = self.decay_epochs

@@ -18,9 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from crdnet.data import LoadedPair, Pair, find_pairs
-from crdnet.errors import DataError
-
-VALIDATION_MULTIPLE = 32
+from crdnet.errors import DataError, RecipeError
 
 
 class Batch(NamedTuple):
@@ -56,9 +54,9 @@ class CropSpec:
     def __post_init__(self) -> None:
         """Check the numbers."""
         if self.side is not None and self.side < 1:
-            raise ValueError(f"a crop's side is at least one pixel, got {self.side}")
+            raise RecipeError(f"a crop's side is at least one pixel, got {self.side}")
         if self.repeats < 1:
-            raise ValueError(f"an epoch visits each pair at least once, got repeats={self.repeats}")
+            raise RecipeError(f"an epoch visits each pair at least once, got repeats={self.repeats}")
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -174,7 +172,7 @@ class PairsData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1 or workers < 0:
-            raise ValueError(f"batch_size is at least 1 and workers at least 0, got {batch_size} and {workers}")
+            raise RecipeError(f"batch_size is at least 1 and workers at least 0, got {batch_size} and {workers}")
         self.root = root
         self.validation = validation
         self.layout = layout

@@ -22,7 +22,7 @@ from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Ric
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from crdnet.errors import CRDNetError, TrainingError
+from crdnet.errors import RecipeError, TrainingError
 from crdnet.training.module import CRDNetTraining
 from crdnet.training.pairs import PairsData
 from crdnet.training.pictures import PictureLog
@@ -35,8 +35,15 @@ CONFIG = "config.yaml"
 MONITOR = "validation/psnr_y"
 
 
-class RecipeError(CRDNetError, ValueError):
-    """A recipe or an option of `crdnet train` is not understood."""
+# What Lightning says that its user can do nothing about, or that this module has decided.
+_NOISE = (
+    r"(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",
+    r"(?s).*was deprecated in v4\.\d+\.\d+ and will be removed in v5",
+    r".*isinstance\(treespec, LeafSpec\)",
+    r".*does not have many workers",
+    r".*smaller than the logging interval",
+    r"Checkpoint directory .* exists and is not empty",
+)
 
 
 class EpochLines(pl.Callback):
@@ -103,9 +110,13 @@ class _Parsing(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with a run's callbacks and logger."""
         run = Path(self.config.run)
-        callbacks = _callbacks(run, self.config.ema_decay, with_validation=self.config.data.validation is not None)
+        with_validation = self.config.data.validation is not None
+        if not with_validation:
+            kwargs["limit_val_batches"] = 0
+        callbacks = _callbacks(run, self.config.ema_decay, with_validation=with_validation)
         return super().instantiate_trainer(
             **kwargs,
+            enable_progress_bar=sys.stderr.isatty(),
             callbacks=[*callbacks, *(self.config_init.trainer.callbacks or [])],
             logger=_curves(run, self.config.curves, self.config.visdom_port),
             default_root_dir=run,
@@ -128,8 +139,8 @@ def train(arguments: Sequence[str]) -> Path:
         KeyboardInterrupt: The run was interrupted; `--resume` goes on from its last epoch.
     """
     with warnings.catch_warnings():
-        # In a run that fits on two cores, loading in the training process is a choice.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message=message)
         cli = _Parsing(
             CRDNetTraining,
             PairsData,

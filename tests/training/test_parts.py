@@ -1,0 +1,101 @@
+"""Losses, schedules and batches."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis.strategies import integers
+from skimage.metrics import structural_similarity
+
+from crdnet.data import find_pairs
+from crdnet.density import RainDensity
+from crdnet.nn import Estimate
+from crdnet.training import CropSpec, MultiTaskLoss, OptimizerSpec, ssim
+from crdnet.training.pairs import EpochSampler, TrainingPairs
+
+
+def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.random((40, 50))
+    # Noise in the middle only: near the borders, where the two pad differently, the similarity is one for both.
+    derained = clean.copy()
+    derained[15:-15, 15:-15] += rng.normal(0, 0.1, (10, 20))
+    _, similarity = structural_similarity(
+        clean, derained, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    ours = ssim(*(torch.tensor(picture)[None, None].float() for picture in (derained, clean)))
+    assert ours.item() == pytest.approx(similarity.mean(), abs=1e-6)
+    assert similarity.mean() < 0.995
+
+
+def test_light_taken_for_heavy_costs_twice_light_taken_for_medium() -> None:
+    picture = torch.rand(1, 3, 16, 16)
+
+    def cost(said: RainDensity) -> float:
+        estimate = Estimate(picture, torch.tensor([said.code]))
+        losses = MultiTaskLoss()(estimate, picture, torch.tensor([RainDensity.LIGHT.code]))
+        return float(losses.density)
+
+    assert cost(RainDensity.HEAVY) == pytest.approx(2 * cost(RainDensity.MEDIUM))
+    assert cost(RainDensity.LIGHT) == 0
+
+
+def test_the_decay_that_the_authors_meant_divides_by_three_and_then_by_five() -> None:
+    spec = OptimizerSpec(schedule="decay")
+    assert [spec.factor(0, epoch, 1) for epoch in (0, 99, 100, 499)] == [1, 1, 1 / 3, 1 / 3]
+    assert spec.factor(0, 500, 1) == pytest.approx(1 / 15)
+
+
+def test_the_published_schedule_never_changes() -> None:
+    assert {OptimizerSpec().factor(step, epoch, 10) for step in (0, 9) for epoch in (0, 999)} == {1.0}
+
+
+def test_the_cosine_rises_then_falls_to_zero() -> None:
+    spec = OptimizerSpec(schedule="cosine", warmup_steps=10)
+    factors = [spec.factor(step, 0, 100) for step in range(101)]
+    assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[-1] == pytest.approx(0)
+
+
+@given(length=integers(1, 200), seed=integers(0, 9), epoch=integers(0, 1000))
+def test_an_epoch_visits_every_pair_once_in_an_order_that_seed_and_epoch_decide(
+    length: int, seed: int, epoch: int
+) -> None:
+    sampler, again = EpochSampler(length, seed), EpochSampler(length, seed)
+    sampler.set_epoch(epoch)
+    again.set_epoch(epoch)
+    order = list(sampler)
+    assert order == list(again)
+    assert sorted(index for _, index in order) == list(range(length))
+    assert {said for said, _ in order} == {epoch}
+
+
+def test_rainy_and_clean_are_cropped_and_mirrored_alike(pairs: Path) -> None:
+    crops = TrainingPairs(find_pairs(pairs), CropSpec(side=8, position="random", flip=True, repeats=3), seed=0)
+    for index in range(len(crops)):
+        sample = crops[(0, index)]
+        difference = sample.rainy - sample.clean
+        assert difference.std() < 1e-6  # the rain of these pairs is one grey level everywhere
+        assert difference.mean() > 0
+
+
+def test_another_epoch_takes_other_crops_and_the_same_epoch_the_same(pairs: Path) -> None:
+    crops = TrainingPairs(find_pairs(pairs), CropSpec(side=8, position="random"), seed=0)
+    first, again, other = crops[(0, 0)], crops[(0, 0)], crops[(1, 0)]
+    assert torch.equal(first.rainy, again.rainy)
+    assert not torch.equal(first.rainy, other.rainy)
+
+
+def test_pictures_kept_in_memory_are_those_on_disk(pairs: Path) -> None:
+    found = find_pairs(pairs)
+    kept, read = (TrainingPairs(found, CropSpec(side=8, in_memory=keep), seed=0) for keep in (True, False))
+    for index in range(len(found)):
+        assert torch.equal(kept[(0, index)].rainy, read[(0, index)].rainy)
+
+
+def test_the_label_of_a_pair_is_its_code(pairs: Path) -> None:
+    codes = [tuple(TrainingPairs(find_pairs(pairs), CropSpec(), 0)[(0, index)].codes.tolist()) for index in range(3)]
+    assert codes == [RainDensity.LIGHT.code, RainDensity.MEDIUM.code, RainDensity.HEAVY.code]

@@ -1,0 +1,189 @@
+"""Runs of a tiny network from beginning to end."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from crdnet.errors import DataError, RecipeError, TrainingError
+from crdnet.training import train
+from tests.training.tiny import RECIPE, TinyRun
+
+def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
+    """Compare two checkpoints' contents to the bit."""
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys(), where
+        for key in ours:
+            assert_same(ours[key], theirs[key], f"{where}/{key}")
+    elif isinstance(ours, list | tuple):
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            assert_same(one, other, f"{where}/{index}")
+    elif isinstance(ours, torch.Tensor):
+        assert torch.equal(ours, theirs), where
+    else:
+        assert ours == theirs, where
+
+
+def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(tiny: TinyRun) -> None:
+    unbroken = tiny.start("unbroken")
+    killed = tiny.start("killed")
+    last = tiny.folder / "killed" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists():
+        assert time.monotonic() < deadline
+        assert killed.poll() is None, killed.communicate()[1]
+        time.sleep(0.005)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert unbroken.wait(120) == 0, unbroken.communicate()[1]
+    unbroken.communicate()
+
+    before = tiny.checkpoint("killed")
+    assert 1 <= before["crdnet"]["epochs"] + 1 < 5
+    resumed = tiny.start("killed", "--resume")
+    _, log = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, log
+    assert f"epoch {before['crdnet']['epochs'] + 2}/4" in log or before["crdnet"]["epochs"] == 3
+
+    ours, theirs = tiny.checkpoint("killed"), tiny.checkpoint("unbroken")
+    for part in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "epoch", "global_step", "crdnet"):
+        assert_same(ours[part], theirs[part], part)
+
+
+def test_a_run_leaves_its_configuration_its_checkpoints_and_its_curves(tiny: TinyRun) -> None:
+    run = train(tiny.arguments("a"))
+    assert {"config.yaml", "last.ckpt", "best.ckpt", "curves"} <= {path.name for path in run.iterdir()}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model"]["optimizer"]["learning_rate"] == 0.01
+    assert config["data"]["crop"]["side"] == 16
+    curves = EventAccumulator(str(run / "curves"), size_guidance={"images": 0})
+    curves.Reload()
+    scalars, images = curves.Tags()["scalars"], curves.Tags()["images"]
+    assert {
+        "loss/image",
+        "loss/classifier",
+        "loss/structure",
+        "validation/psnr",
+        "validation/ssim",
+        "validation/psnr_y",
+        "validation/ssim_y",
+        "validation/density_accuracy",
+    } <= set(scalars)
+    assert len(curves.Scalars("validation/psnr")) == 4
+    assert any(name.startswith("rainy-derained-clean/") for name in images)
+
+
+def test_the_checkpoint_holds_the_average_and_the_weights_it_averages(tiny: TinyRun) -> None:
+    train(tiny.arguments("a"))
+    checkpoint = tiny.checkpoint("a")
+    name = "model.network.refinement.fuse2.conv2.weight"
+    average, current = checkpoint["state_dict"][name], checkpoint["current_model_state"][name]
+    assert not torch.equal(average, current)
+    torch.testing.assert_close(average, current, atol=0.05, rtol=0)
+
+
+def test_training_makes_the_loss_smaller(tiny: TinyRun) -> None:
+    run = train(tiny.arguments("a", "--trainer.max_epochs=8"))
+    curves = EventAccumulator(str(run / "curves"))
+    curves.Reload()
+    losses = [point.value for point in curves.Scalars("loss/image")]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_the_batchs_names(tiny: TinyRun) -> None:
+    with pytest.raises(TrainingError, match=r"the loss became nan at step \d+, epoch 0, on (input/\d.png(, |;)){4}"):
+        train(tiny.arguments("a", "--model.optimizer.learning_rate=1e30"))
+
+
+def test_a_run_is_not_begun_on_top_of_another(tiny: TinyRun) -> None:
+    train(tiny.arguments("a", "--trainer.max_epochs=1"))
+    with pytest.raises(TrainingError, match="holds a run already; add --resume"):
+        train(tiny.arguments("a"))
+
+
+def test_nothing_is_resumed_where_nothing_is(tiny: TinyRun) -> None:
+    with pytest.raises(TrainingError, match=r"last\.ckpt is not there; leave out --resume"):
+        train(tiny.arguments("a", "--resume"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modle": {"channels_last": True}}, "modle"),
+        ({"model": {"optimizer": {"learning_rte": 1}}}, "learning_rte"),
+        ({"data": {"crop": {"side": "wide"}}}, "side"),
+        ({"data": {"crop": {"side": 0}}}, "at least one pixel, got 0"),
+        ({"data": {"batch_size": 0}}, "batch_size is at least 1"),
+        ({"model": {"optimizer": {"learning_rate": -1.0}}}, "learning rates are above 0"),
+    ],
+)
+def test_a_recipe_that_is_not_understood_is_refused_in_one_line(
+    tiny: TinyRun, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        train(tiny.arguments("a", recipe=RECIPE | change))
+    assert "\n" not in str(caught.value)
+    assert not (tiny.folder / "a").exists()
+
+
+def test_a_recipe_that_does_not_exist_is_refused(tiny: TinyRun) -> None:
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml"):
+        train([f"--config={tiny.folder / 'nowhere.yaml'}"])
+
+
+def test_a_data_folder_that_does_not_exist_is_named(tiny: TinyRun) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        train(tiny.arguments("a", f"--data.root={tiny.folder / 'nowhere'}"))
+
+
+def test_a_picture_too_small_for_the_crop_is_named(tiny: TinyRun) -> None:
+    with pytest.raises(DataError, match=r"\d.* is 40 x 48, too small for crops of 64"):
+        train(tiny.arguments("a", "--data.crop.side=64"))
+
+
+def test_pictures_of_several_sizes_cannot_share_a_batch(tiny: TinyRun) -> None:
+    for folder in ("input", "target"):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tiny.pairs / folder / "small.png")
+    with pytest.raises(DataError, match="a batch holds pictures of one size"):
+        train(tiny.arguments("a", "--data.crop.side=null"))
+
+
+def test_a_run_without_validation_needs_none(tiny: TinyRun) -> None:
+    run = train(tiny.arguments("a", "--data.validation=null", "--trainer.max_epochs=1"))
+    assert not (run / "best.ckpt").exists()
+    assert (run / "last.ckpt").exists()
+
+
+def test_loading_in_other_processes_gives_the_same_run(tiny: TinyRun) -> None:
+    train(tiny.arguments("a", "--trainer.max_epochs=1"))
+    train(tiny.arguments("b", "--trainer.max_epochs=1", "--data.workers=2"))
+    assert_same(tiny.checkpoint("a")["state_dict"], tiny.checkpoint("b")["state_dict"])
+
+
+@pytest.mark.parametrize("recipe", sorted(Path("configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_that_ship_are_understood(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        train([f"--config={recipe}", f"--data.root={tmp_path / 'nowhere'}", f"--run={tmp_path / 'run'}"])
+
+
+def test_the_paper_recipe_states_the_published_settings() -> None:
+    recipe = yaml.safe_load(Path("configs/paper.yaml").read_text())
+    assert recipe["trainer"]["max_epochs"] == 1000
+    assert recipe["data"]["batch_size"] == 16
+    assert recipe["data"]["crop"]["side"] is None
+    assert recipe["model"]["density_weight"] == 1
+    assert recipe["model"]["structure_weight"] == 0.005
+    optimizer = recipe["model"]["optimizer"]
+    assert (optimizer["learning_rate"], optimizer["classifier_learning_rate"]) == (1e-4, 3e-6)
+    assert optimizer["schedule"] == "constant"
+    assert recipe["ema_decay"] is None
+    assert not re.search("network|classifier:", Path("configs/paper.yaml").read_text().split("optimizer:")[0].split("model:")[1])

@@ -1,0 +1,62 @@
+"""A run of a tiny network, for tests."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+RECIPE: dict[str, Any] = {
+    "seed_everything": 0,
+    "ema_decay": 0.5,
+    "trainer": {"max_epochs": 4, "accelerator": "cpu", "log_every_n_steps": 1},
+    "model": {
+        "network": {
+            "streak_widths": [2, 3],
+            "dilations": [1, 2],
+            "background_widths": [2, 3],
+            "background_channels": 3,
+            "refinement_width": 4,
+        },
+        "classifier": {"widths": [3, 3], "hidden": [4], "pooling": "global"},
+        "optimizer": {"learning_rate": 0.01, "classifier_learning_rate": 0.01, "schedule": "cosine", "warmup_steps": 2},
+    },
+    "data": {
+        "layout": "auto",
+        "batch_size": 4,
+        "crop": {"side": 16, "position": "random", "flip": True, "repeats": 2},
+    },
+}
+
+
+@dataclass
+class TinyRun:
+    """Where the pairs and the runs are, and how to start one."""
+
+    pairs: Path
+    folder: Path
+
+    def arguments(self, name: str, *more: str, recipe: dict[str, Any] | None = None) -> list[str]:
+        """Return the arguments of `crdnet train` for a run, its recipe written to a file."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(recipe or RECIPE))
+        return [
+            f"--config={path}",
+            f"--data.root={self.pairs}",
+            f"--data.validation={self.pairs}",
+            f"--run={self.folder / name}",
+            *more,
+        ]
+
+    def start(self, name: str, *more: str) -> "subprocess.Popen[str]":
+        """Start `crdnet train` as a process of its own."""
+        command = [sys.executable, "-m", "crdnet.cli", "train", *self.arguments(name, *more)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def checkpoint(self, name: str, which: str = "last") -> dict[str, Any]:
+        """Return a checkpoint of a run."""
+        loaded: dict[str, Any] = torch.load(self.folder / name / f"{which}.ckpt", weights_only=True)
+        return loaded
