@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from crdnet.data.listing import Listing
 from crdnet.data.pairs import HalfOrder, read_halves
@@ -35,7 +36,7 @@ _MIN_LIKENESS = (
 )
 _LOOK_PIXELS = 512
 _BOX_PIXELS = 9
-_COARSE_BLOCKS = 24
+_COARSE_PIXELS = 24
 
 
 def rain_vote(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> int:
@@ -58,7 +59,7 @@ def rain_vote(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> in
 
 def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
     """Return how alike two pictures are from afar: the correlation of their coarse luma, 1 where equal."""
-    before, after = (_coarse(luma(picture.astype(np.float64))) for picture in (first, second))
+    before, after = _coarse(first), _coarse(second)
     spread = before.std() * after.std()
     if spread == 0:
         return 1.0 if np.array_equal(before, after) else 0.0
@@ -125,8 +126,6 @@ def _fine(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return plane[margin : margin + mean.shape[0], margin : margin + mean.shape[1]] - mean
 
 
-def _coarse(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    rows, columns = (
-        np.linspace(0, side, min(_COARSE_BLOCKS, side) + 1).astype(int)[:-1] for side in plane.shape
-    )
-    return np.add.reduceat(np.add.reduceat(plane, rows, axis=0), columns, axis=1)
+def _coarse(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.floating]:
+    small = Image.fromarray(picture).resize((_COARSE_PIXELS, _COARSE_PIXELS), Image.Resampling.BOX)
+    return luma(np.asarray(small, dtype=np.float64))
