@@ -185,10 +185,14 @@ def test_a_tree_is_the_union_of_its_sets(touch: Touch) -> None:
     assert told(root) == [(f"train/{rainy}", f"train/{clean}", density) for rainy, clean, density in expected]
 
 
-def test_splits_must_not_mix(touch: Touch) -> None:
-    root = touch("train/input/1.png", "train/target/1.png", "test/input/1.png", "test/target/1.png")
-    with pytest.raises(DataError, match="splits test, train"):
+@pytest.mark.parametrize("deeper", ["", "Rain13K/", "a/b/"])
+def test_splits_must_not_mix_at_any_depth(touch: Touch, deeper: str) -> None:
+    root = touch(*(f"{deeper}{name}" for name in ("train/input/1.png", "train/target/1.png")))
+    assert len(find_pairs(root)) == 1
+    touch(*(f"{deeper}{name}" for name in ("Test/input/1.png", "Test/target/1.png")))
+    with pytest.raises(DataError, match=f"{root / deeper}: holds the splits Test, train"):
         find_pairs(root)
+    assert len(find_pairs(root / deeper / "Test")) == 1
 
 
 # -- what is wrong --

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from crdnet.data.labels import density_of_folder, density_of_stem
 from crdnet.data.layouts import (
@@ -21,7 +21,7 @@ from crdnet.data.layouts import (
     stem_prefix,
     the_folder,
 )
-from crdnet.data.listing import Listing, list_pictures
+from crdnet.data.listing import Listing, list_pictures, natural_order
 from crdnet.data.order import decide_order
 from crdnet.data.pairs import HalfOrder, Pair
 from crdnet.data.problems import DataProblem
@@ -90,9 +90,7 @@ def find(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
     listing = list_pictures(root)
     if not listing.pictures:
         raise DataError(f"{root}: holds no pictures; name the folder of a data set")
-    splits = [folder for folder in listing.folders if folder.casefold() in _SPLITS]
-    if len(splits) > 1:
-        raise DataError(f"{root}: holds the splits {', '.join(splits)}, which must not mix; name one of them")
+    _refuse_several_splits(listing)
     if layout == "auto":
         layout = recognise(listing) or decide_order(listing).value
         logger.info("%s: recognised the layout %s", root, layout)
@@ -100,6 +98,21 @@ def find(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
     if not found.pairs and not found.problems:
         raise DataError(f"{root}: holds {len(listing.pictures)} pictures but no pair of the layout {layout}")
     return layout, found, listing
+
+
+def _refuse_several_splits(listing: Listing) -> None:
+    """Refuse folders named after splits beside each other, at any depth: their union would leak."""
+    folders_below = {folder for picture in listing.pictures for folder in picture.parents}
+    splits: dict[PurePosixPath, list[str]] = {}
+    for folder in natural_order(folders_below):
+        if folder.name.casefold() in _SPLITS:
+            splits.setdefault(folder.parent, []).append(folder.name)
+    for parent, names in splits.items():
+        if len(names) > 1:
+            raise DataError(
+                f"{listing.root / parent}: holds the splits {', '.join(names)}, which must not mix; "
+                "name one of them, or keep them in data sets of their own"
+            )
 
 
 def recognise(listing: Listing) -> str | None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from crdnet.data.pictures import is_picture_name
@@ -31,16 +32,19 @@ class Listing:
     @property
     def folders(self) -> tuple[str, ...]:
         """Names of the folders directly below the root that hold pictures, at any depth."""
-        return tuple(dict.fromkeys(picture.parts[0] for picture in self.pictures if len(picture.parts) > 1))
+        return tuple(self._inside)
 
     def below(self, folder: str) -> "Listing":
         """Return the listing of one of the folders."""
-        inside = tuple(
-            PurePosixPath(*picture.parts[1:])
-            for picture in self.pictures
-            if len(picture.parts) > 1 and picture.parts[0] == folder
-        )
-        return Listing(self.root / folder, inside, prefix=self.prefix / folder)
+        return Listing(self.root / folder, tuple(self._inside[folder]), prefix=self.prefix / folder)
+
+    @cached_property
+    def _inside(self) -> dict[str, list[PurePosixPath]]:
+        inside: dict[str, list[PurePosixPath]] = {}
+        for picture in self.pictures:
+            if len(picture.parts) > 1:
+                inside.setdefault(picture.parts[0], []).append(PurePosixPath(*picture.parts[1:]))
+        return inside
 
     def name(self, picture: PurePosixPath) -> str:
         """Return a picture's path below the folder that the user named."""
