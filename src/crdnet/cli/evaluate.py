@@ -169,17 +169,12 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
         raise click.UsageError("nothing to score: name a data set with --data, or pictures with --results")
     if "results" in given and ("data" in given) == ("target" in given):
         raise click.UsageError("--results needs its ground truth: either --target or --data")
-    if "results" in given:
-        misplaced, reason = (
-            given & {"model", "save", "device", "tile"},
-            "is for running a model, not for --results",
-        )
-    else:
-        misplaced, reason = given & {"target", "rainy"}, "goes with --results"
-    if "data" in given:
-        misplaced |= given & {"rainy"}
-    for name in sorted(misplaced):
-        raise click.UsageError(f"--{name} {reason}")
+    for name, partner in (("target", "results"), ("rainy", "target"), ("layout", "data")):
+        if name in given and partner not in given:
+            raise click.UsageError(f"--{name} goes with --{partner}")
+    for name in ("model", "save", "device", "tile"):
+        if name in given and "results" in given:
+            raise click.UsageError(f"--{name} is for running a model, --results for pictures that are there")
     if len({path.absolute() for path in reports}) < len(reports):
         raise click.UsageError("two reports cannot share a file")
 
