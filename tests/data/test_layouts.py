@@ -250,6 +250,13 @@ def test_the_clean_picture_of_the_very_name_is_not_ambiguous(touch: Touch) -> No
     assert told(root) == [("input/01.png", "target/01.png", NONE), ("input/1.png", "target/1.png", NONE)]
 
 
+def test_a_name_that_merely_means_the_same_has_no_claim_beside_the_very_name(touch: Touch) -> None:
+    problems: list[DataProblem] = []
+    root = touch("input/1.png", "input/01.png", "target/1.png")
+    assert [pair.name for pair in find_pairs(root, problems=problems)] == ["input/1.png"]
+    assert [problem.path for problem in problems] == [root / "input/01.png"]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -5,6 +5,7 @@ Stands on numpy and Pillow, never on torch.
 
 from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
+from crdnet.data.listing import Listing, list_pictures
 from crdnet.data.pairs import HalfOrder, LoadedPair, Pair
 from crdnet.data.pictures import read_rgb
 from crdnet.data.problems import DataProblem, PictureError, ProblemKind
@@ -15,6 +16,7 @@ __all__ = [
     "DataProblem",
     "DataReport",
     "HalfOrder",
+    "Listing",
     "LoadedPair",
     "Pair",
     "PictureError",
@@ -22,6 +24,7 @@ __all__ = [
     "check",
     "find_pairs",
     "group_scenes",
+    "list_pictures",
     "read_rgb",
     "with_scenes",
 ]

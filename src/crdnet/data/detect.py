@@ -8,20 +8,18 @@ from crdnet.data.labels import density_of_folder, density_of_stem
 from crdnet.data.layouts import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
-    Found,
     density_folders,
     folder_word,
     folders,
     numbered_density,
-    numbered_key,
     numbered_variants,
-    plain_key,
     rain_norain,
     side_by_side,
     stem_prefix,
     the_folder,
 )
 from crdnet.data.listing import Listing, list_pictures, natural_order
+from crdnet.data.matching import Found, numbered_key, plain_key
 from crdnet.data.order import decide_order
 from crdnet.data.pairs import HalfOrder, Pair
 from crdnet.data.problems import DataProblem

@@ -5,17 +5,21 @@ picture of the listing is in a pair, in a problem, or among those that the layou
 """
 
 import re
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from crdnet.data.labels import density_of_folder, density_of_folders, density_of_stem
+from crdnet.data.labels import density_of_folder, density_of_stem
 from crdnet.data.listing import Listing
+from crdnet.data.matching import (
+    Found,
+    Key,
+    Label,
+    density_of_place,
+    match_pairs,
+    no_label,
+    numbered_key,
+    plain_key,
+)
 from crdnet.data.pairs import HalfOrder, Pair
-from crdnet.data.problems import DataProblem, ProblemKind
-from crdnet.density import RainDensity
 from crdnet.errors import DataError
 
 RAINY_FOLDERS = frozenset({"input", "inputs", "rain", "rainy", "rainy_image", "rainy_images", "rain_image"})
@@ -23,31 +27,6 @@ CLEAN_FOLDERS = frozenset(
     {"clean", "clear", "gt", "ground_truth", "groundtruth", "norain", "no_rain", "target", "targets"}
 )
 """Names of folders, in lower case and with `_` for `-` and blanks."""
-
-Key = Callable[[str], str]
-"""From a name without ending to what it must have in common with its partner's."""
-
-
-@dataclass
-class Found:
-    """What a layout makes of a listing.
-
-    Attributes:
-        pairs: The pairs, in natural order of their rainy pictures.
-        problems: Pictures without a partner, or with several.
-        aside: Pictures that the layout has no place for, by their names below the root.
-    """
-
-    pairs: list[Pair] = field(default_factory=list)
-    problems: list[DataProblem] = field(default_factory=list)
-    aside: list[str] = field(default_factory=list)
-
-    def __iadd__(self, other: "Found") -> "Found":
-        """Take in what was found elsewhere in the same data set."""
-        self.pairs += other.pairs
-        self.problems += other.problems
-        self.aside += other.aside
-        return self
 
 
 def side_by_side(listing: Listing, order: HalfOrder) -> Found:
@@ -60,7 +39,7 @@ def side_by_side(listing: Listing, order: HalfOrder) -> Found:
     named_by_digit = bool(digits) and all(digit is not None for digit in digits)
     found = Found()
     for picture, digit in zip(listing.pictures, digits, strict=True):
-        density = _density_of_place(listing, picture) or (digit if named_by_digit else None)
+        density = density_of_place(listing, picture) or (digit if named_by_digit else None)
         path = listing.root / picture
         name = listing.name(picture)
         found.pairs.append(Pair(name, name, path, path, density, order))
@@ -69,7 +48,7 @@ def side_by_side(listing: Listing, order: HalfOrder) -> Found:
 
 def folders(listing: Listing) -> Found:
     """Two folders, matched by name: `input/a.png` with `target/a.png`; `rain/` and `norain/` of Rain200."""
-    return _match_folders(listing, rainy_key=plain_key, label=_no_label)
+    return _match_folders(listing, rainy_key=plain_key, label=no_label)
 
 
 def numbered_density(listing: Listing) -> Found:
@@ -91,7 +70,7 @@ def numbered_density(listing: Listing) -> Found:
 
 def numbered_variants(listing: Listing) -> Found:
     """`rainy_image/N_V.jpg` with `ground_truth/N.jpg`, where V = 1..14 is no density: Rain1400."""
-    return _match_folders(listing, rainy_key=numbered_key, label=_no_label)
+    return _match_folders(listing, rainy_key=numbered_key, label=no_label)
 
 
 def rain_norain(listing: Listing) -> Found:
@@ -112,7 +91,7 @@ def rain_norain(listing: Listing) -> Found:
             found.aside.append(listing.name(picture))
         else:
             (rainy if prefix == "rain" else clean).append(picture)
-    found += _match(
+    found += match_pairs(
         listing,
         rainy,
         clean,
@@ -141,7 +120,7 @@ def density_folders(listing: Listing) -> Found:
     clean = [
         picture for picture in listing.pictures if picture.parts[0] == clean_folder and len(picture.parts) > 1
     ]
-    found += _match(
+    found += match_pairs(
         listing,
         rainy,
         clean,
@@ -151,25 +130,6 @@ def density_folders(listing: Listing) -> Found:
     )
     found.aside += _outside(listing, chosen)
     return found
-
-
-def plain_key(stem: str) -> str:
-    """Return what a scene's two pictures have in common by name.
-
-    Case, leading zeros, the words for rain and its absence at either end, and the `x2` of Rain200
-    do not count.
-    """
-    text = unicodedata.normalize("NFC", stem).casefold()
-    text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)
-    text = re.sub(r"(?<=[0-9])x2$", "", text)
-    text = re.sub(r"(?<=.)[-_ ](?:rain|norain|rainy|clean|clear|gt|input|target)$", "", text)
-    return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", text)
-
-
-def numbered_key(stem: str) -> str:
-    """Return the N of `N_D` or `N_V`, and a name without such a number as it is."""
-    match = re.fullmatch(r"(.+)_[0-9]+", stem)
-    return plain_key(match[1] if match else stem)
 
 
 def stem_prefix(stem: str) -> str | None:
@@ -205,7 +165,7 @@ def the_folder(listing: Listing, words: frozenset[str], role: str) -> str:
     )
 
 
-def _match_folders(listing: Listing, rainy_key: Key, label: Callable[[str], RainDensity | None]) -> Found:
+def _match_folders(listing: Listing, rainy_key: Key, label: Label) -> Found:
     rainy_folder = the_folder(listing, RAINY_FOLDERS, "rainy")
     clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
     rainy = [
@@ -214,7 +174,7 @@ def _match_folders(listing: Listing, rainy_key: Key, label: Callable[[str], Rain
     clean = [
         picture for picture in listing.pictures if len(picture.parts) > 1 and picture.parts[0] == clean_folder
     ]
-    found = _match(
+    found = match_pairs(
         listing,
         rainy,
         clean,
@@ -225,62 +185,6 @@ def _match_folders(listing: Listing, rainy_key: Key, label: Callable[[str], Rain
     )
     found.aside += _outside(listing, {rainy_folder, clean_folder})
     return found
-
-
-def _match(
-    listing: Listing,
-    rainy: Iterable[PurePosixPath],
-    clean: Iterable[PurePosixPath],
-    *,
-    rainy_key: Callable[[PurePosixPath], str],
-    clean_key: Callable[[PurePosixPath], str],
-    expected: Callable[[PurePosixPath], str],
-    label: Callable[[str], RainDensity | None] = lambda _: None,
-) -> Found:
-    """Pair the rainy pictures with the clean ones of the same key; whatever stays alone is a problem."""
-    partners = defaultdict(list)
-    for picture in clean:
-        partners[clean_key(picture)].append(picture)
-    found = Found()
-    wanted = set()
-    for picture in rainy:
-        key = rainy_key(picture)
-        wanted.add(key)
-        candidates = partners.get(key, [])
-        # Names that are equal to the letter win over names that merely mean the same.
-        candidates = [clean for clean in candidates if clean.stem == picture.stem] or candidates
-        if len(candidates) == 1:
-            found.pairs.append(_pair(listing, picture, candidates[0], label))
-        else:
-            found.problems.append(_no_single_partner(listing, picture, candidates, expected(picture)))
-    for key, pictures in partners.items():
-        if key not in wanted:
-            found.problems += [_unwanted_clean(listing, picture) for picture in pictures]
-    return found
-
-
-def _pair(
-    listing: Listing, rainy: PurePosixPath, clean: PurePosixPath, label: Callable[[str], RainDensity | None]
-) -> Pair:
-    density = _density_of_place(listing, rainy) or label(rainy.stem)
-    scene = PurePosixPath(listing.name(clean)).with_suffix("").as_posix()
-    return Pair(listing.name(rainy), scene, listing.root / rainy, listing.root / clean, density)
-
-
-def _no_single_partner(
-    listing: Listing, picture: PurePosixPath, candidates: list[PurePosixPath], expected: str
-) -> DataProblem:
-    path = listing.root / picture
-    if not candidates:
-        return DataProblem(path, ProblemKind.MISSING_PARTNER, f"has no clean picture ({expected})")
-    names = ", ".join(candidate.as_posix() for candidate in candidates)
-    return DataProblem(path, ProblemKind.AMBIGUOUS_PARTNER, f"has several clean pictures ({names}); keep one")
-
-
-def _unwanted_clean(listing: Listing, picture: PurePosixPath) -> DataProblem:
-    return DataProblem(
-        listing.root / picture, ProblemKind.MISSING_PARTNER, "is clean and has no rainy picture"
-    )
 
 
 def _key_below_folder(picture: PurePosixPath, key: Key) -> str:
@@ -296,12 +200,3 @@ def _outside(listing: Listing, chosen: set[str]) -> list[str]:
         for picture in listing.pictures
         if len(picture.parts) == 1 or picture.parts[0] not in chosen
     ]
-
-
-def _density_of_place(listing: Listing, picture: PurePosixPath) -> RainDensity | None:
-    # The root's own name counts: `Rain_Heavy/train2018new` may be reached by naming `Rain_Heavy`.
-    return density_of_folders([listing.root.name, *listing.prefix.parts, *picture.parts[:-1]])
-
-
-def _no_label(_: str) -> RainDensity | None:
-    return None
