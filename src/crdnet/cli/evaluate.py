@@ -231,7 +231,9 @@ def _print_table(rows: Sequence[Row]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     headings, cells = table(rows)
-    printed = Table(*headings)
+    printed = Table()
+    for heading in headings:
+        printed.add_column(heading, no_wrap=heading == "protocol")
     for line in cells:
         printed.add_row(*line)
     Console().print(printed)

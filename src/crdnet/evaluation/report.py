@@ -112,11 +112,11 @@ def _facts(about: Mapping[str, Any]) -> dict[str, Any]:
 def _cell(quantity: Quantity, estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
-    sign = "+" if quantity in _GAINS else ""
-    digits = 2 if quantity.startswith("psnr") else 4
-    text = f"{estimate.mean:{sign}.{digits}f}"
+    # The z keeps a gain of nothing from being printed as -0.00.
+    number = ("+" if quantity in _GAINS else "") + ("z.2f" if quantity.startswith("psnr") else "z.4f")
+    text = f"{estimate.mean:{number}}"
     if quantity in _WITH_INTERVAL and estimate.low is not None and estimate.high is not None:
-        text += f" [{estimate.low:{sign}.{digits}f}, {estimate.high:{sign}.{digits}f}]"
+        text += f" [{estimate.low:{number}}, {estimate.high:{number}}]"
     return text
 
 
