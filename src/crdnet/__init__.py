@@ -7,6 +7,7 @@
 Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is cheap.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from crdnet.density import RainDensity
     from crdnet.errors import CRDNetError
     from crdnet.runtime import Derainer, DerainResult, FileRecord, derain, derain_file
+
+# onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs children of
+# fork at their exit. Offline is a promise, so this stands before anything here can import onnxruntime; who
+# wants it sets 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME_OF_NAME = {
     "CRDNetError": "crdnet.errors",

@@ -1,7 +1,7 @@
 """Padding to the sizes that a network can take, and back.
 
-A network takes sides that are multiples of some number. A picture is continued at its bottom and right by reflection, the
-network runs, and the result is cropped to the picture's own size.
+A network takes sides that are multiples of some number. A picture is continued at its bottom and right by
+reflection, the network runs, and the result is cropped to the picture's own size.
 """
 
 from typing import TypeVar
@@ -22,8 +22,9 @@ def pad_to_multiple(image: npt.NDArray[Samples], multiple: int) -> npt.NDArray[S
 
     A picture smaller than its padding is reflected as often as it takes, so that 1 x 1 works.
     """
-    height, width = padded_size(*image.shape[:2], multiple)
-    return reflected_window(image, slice(0, height), slice(0, width))
+    height, width = image.shape[:2]
+    padded_height, padded_width = padded_size(height, width, multiple)
+    return reflected_window(image, slice(0, padded_height), slice(0, padded_width))
 
 
 def reflected_window(image: npt.NDArray[Samples], rows: slice, columns: slice) -> npt.NDArray[Samples]:
@@ -47,7 +48,7 @@ def reflected_window(image: npt.NDArray[Samples], rows: slice, columns: slice) -
 
 
 def _reflected(positions: slice, size: int) -> npt.NDArray[np.intp]:
-    """Return where reflection about the first and last of `size` samples finds each position (0 1 2 1 0 1 ...)."""
+    """Return where reflection about the first and the last sample finds each position: 0 1 2 1 0 1 ..."""
     period = max(2 * (size - 1), 1)
     folded = np.arange(positions.start, positions.stop) % period
     return np.minimum(folded, period - folded) if size > 1 else np.zeros_like(folded)

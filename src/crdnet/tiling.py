@@ -1,8 +1,9 @@
 """Cutting a picture into tiles whose answers make the answer of the whole.
 
-A network looks only so far. A tile that is given `margin` pixels of its surroundings, and starts where the network's
-pooling grid starts, computes in its core exactly what it would compute in the whole picture. Where the surroundings end at
-the picture's (padded) border the window ends there too, so that the network's own zero padding meets the same border.
+A network looks only so far. A tile that is given `margin` pixels of its surroundings, and starts where the
+network's pooling grid starts, computes in its core exactly what it would compute in the whole picture. Where
+the surroundings end at the picture's (padded) border the window ends there too, so that the network's own
+zero padding meets the same border.
 
 Everything here is arithmetic on sizes; no pixel is touched.
 """
@@ -12,7 +13,7 @@ from math import isqrt
 from typing import NamedTuple
 
 WHOLE_PIXELS = 8_000_000
-"""Up to this many pixels (of the padded picture) `auto` takes a picture whole, and no window of `auto` is larger."""
+"""Up to this many pixels `auto` takes a padded picture whole, and no window of `auto` is larger."""
 
 
 class Tile(NamedTuple):
@@ -42,10 +43,13 @@ def tiles(height: int, width: int, side: int, margin: int, multiple: int) -> Ite
         width: The same.
         side: Height and width of a core; rounded up to the multiple. 0 is the whole picture in one tile.
         margin: Pixels shown around a core; rounded up to the multiple.
-        multiple: What the network needs the sides of a window, and the place where it starts, to be multiples of.
+        multiple: What the network needs the sides of a window, and the place where it starts, to be multiples
+            of.
     """
     if height % multiple or width % multiple:
-        raise ValueError(f"a picture is padded to multiples of {multiple} before it is cut, got {height} x {width}")
+        raise ValueError(
+            f"a picture is padded to multiples of {multiple} before it is cut, got {height} x {width}"
+        )
     if side < 0 or margin < 0:
         raise ValueError(f"a tile's side and margin are pixels from 0 up, got {side} and {margin}")
     side, margin = _rounded_up(side, multiple), _rounded_up(margin, multiple)
@@ -54,8 +58,10 @@ def tiles(height: int, width: int, side: int, margin: int, multiple: int) -> Ite
             yield Tile(rows, columns, _widened(rows, margin, height), _widened(columns, margin, width))
 
 
-def automatic_side(height: int, width: int, margin: int, multiple: int, window_pixels: int = WHOLE_PIXELS) -> int:
-    """Return the side of a tile that keeps every window within `window_pixels`, or 0 where the whole picture is.
+def automatic_side(
+    height: int, width: int, margin: int, multiple: int, window_pixels: int = WHOLE_PIXELS
+) -> int:
+    """Return the side that keeps every window within `window_pixels`, or 0 where the whole picture is.
 
     A margin so large that no tile would fit gives the smallest tile there is.
     """

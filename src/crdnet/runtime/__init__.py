@@ -1,6 +1,6 @@
 """Running a model: onnxruntime and numpy, no torch.
 
-    from crdnet.runtime import Derainer
+from crdnet.runtime import Derainer
 """
 
 from crdnet.runtime.derainer import Derainer, DerainResult, derain

@@ -1,11 +1,10 @@
 """Taking the rain out of pictures in memory.
 
-A `Derainer` owns what a network does not want to know: padding, tiles, the ranges and dtypes of pictures, devices and
-threads. What goes in comes out: the same type, size, dtype and range.
+A `Derainer` owns what a network does not want to know: padding, tiles, the ranges and dtypes of pictures,
+devices and threads. What goes in comes out: the same type, size, dtype and range.
 """
 
 import os
-import sys
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from crdnet import images
 from crdnet.density import LUMA_WEIGHTS, RainDensity
 from crdnet.errors import DeviceError, ImageError, SizeError
 from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.session import DEVICES, Session
 from crdnet.runtime.store import find_model
 from crdnet.sizes import padded_size, reflected_window
-from crdnet.tiling import Tile, automatic_side, tiles
+from crdnet.tiling import automatic_side, tiles
 
 if TYPE_CHECKING:
     from crdnet.runtime.files import FileRecord
@@ -49,22 +49,23 @@ class DerainResult:
 
     @property
     def rain(self) -> npt.NDArray[np.float32]:
-        """What was taken out: rainy minus derained, (h, w, 3) or (h, w), in [-1, 1]; positive where rain had brightened."""
+        """What was taken out: rainy minus derained, in [-1, 1]; rain that brightens is positive."""
         return _as_float(self.rainy_pixels) - _as_float(self.derained_pixels)
 
 
 class Derainer:
     """Takes the rain out of pictures; call it as often as you like, from as many threads as you like.
 
-    The model is opened at the first call, once per process: a derainer may be made before a fork, and it pickles as its
-    arguments.
+    The model is opened at the first call, once per process: a derainer may be made before a fork, and it
+    pickles as its arguments.
 
     Args:
         model: The name of a shipped model (`crdnet models` lists them) or the path of an .onnx file.
         device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it.
         threads: Processors for one picture; None is all that this process may use.
-        tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every picture whole; "auto" takes
-            pictures whole up to 8 megapixels and cuts larger ones so that memory stays bounded. The answer is the same.
+        tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every picture whole;
+            "auto" takes pictures whole up to 8 megapixels and cuts larger ones so that memory stays bounded.
+            The answer is the same.
 
     Raises:
         ModelError: There is no such model. (What is wrong inside a model file shows when it is opened.)
@@ -80,8 +81,10 @@ class Derainer:
         if device not in DEVICES:
             raise DeviceError(f"there is no device {device!r}; use one of {', '.join(DEVICES)}")
         if threads is not None and threads < 1:
-            raise ValueError(f"a derainer needs at least one thread, got {threads}; None is as many as there are")
-        if tile != "auto" and (isinstance(tile, str) or tile < 0):
+            raise ValueError(
+                f"a derainer needs at least one thread, got {threads}; None is as many as there are"
+            )
+        if tile != "auto" and (not isinstance(tile, int) or tile < 0):
             raise ValueError(f"a tile is 'auto', 0 (whole pictures) or a side in pixels, got {tile!r}")
         self._arguments = (model, device, threads, tile)
         self._model = find_model(model)
@@ -93,9 +96,11 @@ class Derainer:
         _derainers.add(self)
 
     def __repr__(self) -> str:
+        """Return the call that makes such a derainer."""
         return "Derainer(model={!r}, device={!r}, threads={!r}, tile={!r})".format(*self._arguments)
 
     def __reduce__(self) -> tuple[type["Derainer"], tuple[Any, ...]]:
+        """Pickle as the arguments: the receiver opens the model for itself."""
         return type(self), self._arguments
 
     @property
@@ -116,8 +121,8 @@ class Derainer:
         """Take the rain out of a picture and tell what was found.
 
         Args:
-            image: RGB (h, w, 3) or grey (h, w), uint8 or float32 in [0, 1]; a PIL image of mode RGB or L; or the bytes of
-                a picture file.
+            image: RGB (h, w, 3) or grey (h, w), uint8 or float32 in [0, 1]; a PIL image of mode RGB or L; or
+                the bytes of a picture file.
             strength: How much of the rain to take out: 0 none, 1 all.
 
         Raises:
@@ -126,14 +131,14 @@ class Derainer:
         """
         check_strength(strength)
         if isinstance(image, str | Path):
-            raise TypeError(f"derain takes a picture, got the path {str(image)!r}; call crdnet.derain_file for files")
+            raise TypeError(
+                f"derain takes a picture, got the path {str(image)!r}; call crdnet.derain_file for files"
+            )
         if isinstance(image, np.ndarray):
             return self._run_array(image, strength)
         if isinstance(image, bytes | bytearray | memoryview):
             return self._run_bytes(bytes(image), strength)
-        # Whoever has a PIL image has imported PIL; everybody else need not wait for it.
-        pil = sys.modules.get("PIL.Image")
-        if pil is not None and isinstance(image, pil.Image):
+        if images.is_pil(image):
             return self._run_pil(image, strength)
         raise TypeError(
             "derain takes a numpy array, a PIL image or the bytes of a picture file, got "
@@ -152,7 +157,8 @@ class Derainer:
         _check_array(rainy)
         if rainy.dtype != np.float32 or rainy.ndim != 3:
             raise ImageError(
-                f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; derain takes more kinds"
+                f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; derain takes "
+                "more kinds"
             )
         derained = np.empty_like(rainy, order="C")
         for rows, columns, tile in self._tiles(rainy):
@@ -174,7 +180,7 @@ class Derainer:
         return derain_file_with(self, source, output, strength=strength, overwrite=overwrite, format=format)
 
     def stop(self) -> None:
-        """Make the calls that are running in other threads end with an error soon; later calls work as ever."""
+        """Make the calls that run in other threads end with an error soon; later calls work as ever."""
         if self._session is not None:
             self._session.stop()
 
@@ -183,15 +189,11 @@ class Derainer:
         return DerainResult(derained, None, None, None, rainy, derained)
 
     def _run_pil(self, image: Any, strength: float) -> DerainResult:
-        from crdnet import images  # noqa: PLC0415
-
         rainy = images.pixels_of_pil(image)
         derained = self._derain_array(rainy, strength)
         return DerainResult(images.pil_like(image, derained), None, None, None, rainy, derained)
 
     def _run_bytes(self, content: bytes, strength: float) -> DerainResult:
-        from crdnet import images  # noqa: PLC0415
-
         picture = images.decode(content)
         derained = self._derain_array(picture.pixels, strength)
         return DerainResult(images.encode(picture, derained), None, None, None, picture.pixels, derained)
@@ -227,7 +229,9 @@ class Derainer:
     def _plan(self, height: int, width: int) -> Any:
         info = self.session.info
         padded = padded_size(height, width, info.size_multiple)
-        side = automatic_side(*padded, info.margin, info.size_multiple) if self._tile == "auto" else self._tile
+        side = (
+            automatic_side(*padded, info.margin, info.size_multiple) if self._tile == "auto" else self._tile
+        )
         return tiles(*padded, side, info.margin, info.size_multiple)
 
 
@@ -242,7 +246,8 @@ def derain(
 ) -> Image:
     """Return a picture without its rain: same type in, same type out.
 
-    The model is opened once and kept; `Derainer` tells what the arguments mean, and its `run` what a picture may be.
+    The model is opened once and kept; `Derainer` tells what the arguments mean, and its `run` what a picture
+    may be.
     """
     return shared_derainer(model, device, threads, tile)(image, strength=strength)
 
@@ -265,7 +270,8 @@ def _check_array(image: Array) -> None:
     """Refuse what would be misread, with the way out."""
     if image.ndim == 3 and image.shape[2] == 4:
         raise ImageError(
-            f"this version refuses an alpha channel, got shape {image.shape}; derain image[..., :3] and put the alpha back"
+            f"this version refuses an alpha channel, got shape {image.shape}; derain image[..., :3] and put "
+            "the alpha back"
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise ImageError(f"a picture is RGB (h, w, 3) or grey (h, w), got an array of shape {image.shape}")
@@ -276,7 +282,9 @@ def _check_array(image: Array) -> None:
     if image.dtype == np.uint16:
         raise ImageError("this version refuses uint16; convert with (image / 65535).astype(np.float32)")
     if image.dtype != np.float32:
-        raise ImageError(f"a picture is uint8 or float32 in [0, 1], got {image.dtype}; convert it with astype(np.float32)")
+        raise ImageError(
+            f"a picture is uint8 or float32 in [0, 1], got {image.dtype}; convert it with astype(np.float32)"
+        )
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
         raise ImageError("a float picture holds colours in [0, 1], got NaN or infinity; replace them first")
@@ -288,23 +296,29 @@ def _check_array(image: Array) -> None:
 
 
 def _as_float(image: Array) -> npt.NDArray[np.float32]:
-    return image * np.float32(1 / 255) if image.dtype == np.uint8 else np.asarray(image, dtype=np.float32)
+    return (
+        image.astype(np.float32) / np.float32(255)
+        if image.dtype == np.uint8
+        else np.asarray(image, np.float32)
+    )
 
 
 def _as_dtype(image: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> Array:
     return np.rint(image * 255).astype(np.uint8) if dtype == np.uint8 else image
 
 
-# A child of fork inherits sessions whose threads stayed behind in the parent, and locks that nobody will release. Both are
-# put aside, not destroyed: destroying such a session would wait for its threads.
 _derainers: "weakref.WeakSet[Derainer]" = weakref.WeakSet()
-_inherited: list[Session] = []
 
 
 def _forget_after_fork() -> None:
+    """Put aside, in the child of a fork, the sessions and locks that came with it.
+
+    The sessions' threads stayed behind in the parent, and nobody will release a lock that another thread
+    held.
+    """
     for derainer in _derainers:
         if derainer._session is not None:
-            _inherited.append(derainer._session)
+            derainer._session.abandon()
         derainer._session = None
         derainer._lock = Lock()
 

@@ -1,8 +1,8 @@
 """What a model file says of itself.
 
-A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height, width), gamma-encoded RGB in
-[0, 1], and gives `derained` of the same shape, not clipped. Everything else that a caller must know travels in the file's
-metadata, so that the file alone is enough.
+A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height, width),
+gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. Everything else that a
+caller must know travels in the file's metadata, so that the file alone is enough.
 """
 
 import json
@@ -25,7 +25,7 @@ class ModelInfo:
     size_multiple: int
     """Both sides of what the graph is given must be multiples of this."""
     margin: int
-    """Pixels around a tile, aligned to `size_multiple`, that make the tile's answer that of the whole picture."""
+    """Pixels around a tile, aligned to `size_multiple`, that make its answer that of the whole picture."""
     version: str
     training_data: str
     """What the weights were trained on, and its terms, in a sentence."""
@@ -76,9 +76,12 @@ class ModelInfo:
                 colour=metadata["colour"],
             )
         except (KeyError, ValueError) as error:
-            raise ModelError(f"the metadata of {source} is damaged ({error!r}); export the model again") from error
+            raise ModelError(
+                f"the metadata of {source} is damaged ({error!r}); export the model again"
+            ) from error
         if info.task != "derain" or info.colour != "rgb":
             raise ModelError(
-                f"{source} is for task {info.task!r} on {info.colour!r} pictures; this version runs 'derain' on 'rgb'"
+                f"{source} is for task {info.task!r} on {info.colour!r} pictures; this version runs 'derain' "
+                "on 'rgb'"
             )
         return info

@@ -1,5 +1,6 @@
 """One model, opened by onnxruntime and checked against what its metadata says."""
 
+import ctypes
 from threading import Lock
 
 import numpy as np
@@ -68,9 +69,15 @@ class Session:
                 self._running.discard(options)
         if derained.shape != batch.shape:
             raise ModelError(
-                f"{self._source} gives shape {derained.shape} for {batch.shape}; a crdnet model keeps the shape"
+                f"{self._source} gives shape {derained.shape} for {batch.shape}; a crdnet model keeps the "
+                "shape"
             )
         return np.asarray(derained[0].transpose(1, 2, 0))
+
+    def abandon(self) -> None:
+        """Never free this session: in the child of a fork that would wait for threads that are not there."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session._sess))
 
     def stop(self) -> None:
         """Make the calls that are running now end with an error, at the next layer."""
@@ -83,9 +90,11 @@ def _open(model: StoredModel, device: str, threads: int) -> ort.InferenceSession
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
-    # Planning memory by pattern costs twice the memory (426 against 243 bytes per pixel for `paper`) and saves no time.
+    # Planning memory by pattern costs twice the memory (426 against 243 bytes per pixel for `paper`) and
+    # saves no time.
     options.enable_mem_pattern = False
-    # Idle threads that spin take the processor from whoever decodes the next picture, and from the machine's other users.
+    # Idle threads that spin take the processor from whoever decodes the next picture, and from the machine's
+    # other users.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(device)
     content = model.read()
@@ -98,7 +107,8 @@ def _open(model: StoredModel, device: str, threads: int) -> ort.InferenceSession
         ) from error
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise DeviceError(
-            "onnxruntime has CUDA support but found no working GPU; check the driver with nvidia-smi, or use --device cpu"
+            "onnxruntime has CUDA support but found no working GPU; check the driver with nvidia-smi, or use "
+            "--device cpu"
         )
     return session
 
@@ -107,7 +117,8 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     if device == "cuda" and not has_cuda:
         raise DeviceError(
-            "device 'cuda' needs an onnxruntime with CUDA, and this one has none; run: pip uninstall onnxruntime && "
+            "device 'cuda' needs an onnxruntime with CUDA, and this one has none; run: pip uninstall "
+            "onnxruntime && "
             "pip install onnxruntime-gpu, or use device 'cpu'"
         )
     # TF32 would round away what makes tiles agree with the whole.

@@ -47,7 +47,8 @@ class StoredModel:
             raise ModelError(f"the model {self.path} cannot be read: {error.strerror or error}") from error
         if self.sha256 is not None and sha256(content).hexdigest() != self.sha256:
             raise ModelError(
-                f"the model {self.name!r} is damaged: {self.path} does not have the SHA-256 that {MANIFEST} gives; "
+                f"the model {self.name!r} is damaged: {self.path} does not have the SHA-256 that {MANIFEST} "
+                "gives; "
                 "install crdnet again (pip install --force-reinstall crdnet)"
             )
         return content
@@ -74,8 +75,8 @@ def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
     """Return the model of a name, or of a path to an .onnx file.
 
     Args:
-        model: The name of a shipped model, one of its aliases such as `default`, or a path; a string is a path if it ends
-            in `.onnx` or has a folder in it.
+        model: The name of a shipped model, one of its aliases such as `default`, or a path; a string is a
+            path if it ends in `.onnx` or has a folder in it.
         folder: Where the shipped models lie.
 
     Raises:
@@ -84,7 +85,9 @@ def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
     if isinstance(model, Path) or model.endswith(".onnx") or Path(model).name != model:
         path = Path(model)
         if not path.is_file():
-            raise ModelError(f"there is no model file {path}; give the path of an .onnx file or a model's name")
+            raise ModelError(
+                f"there is no model file {path}; give the path of an .onnx file or a model's name"
+            )
         return StoredModel(name=path.stem, path=path)
     known = stored_models(folder)
     for candidate in known:
@@ -92,7 +95,8 @@ def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
             return candidate
     names = sorted(name for each in known for name in (each.name, *each.aliases))
     raise ModelError(
-        f"there is no model {model!r}; known are {', '.join(names) or 'none, this installation ships no models'}, "
+        f"there is no model {model!r}; known are "
+        f"{', '.join(names) or 'none, this installation ships no models'}, "
         "and a path to an .onnx file works as well"
     )
 
@@ -106,7 +110,7 @@ def register_model(
     aliases: tuple[str, ...] = (),
     folder: Path = WEIGHTS_FOLDER,
 ) -> StoredModel:
-    """Copy a model file among the shipped ones and write it into the manifest; an older one of that name is replaced.
+    """Copy a model file among the shipped ones and into the manifest; one of the same name is replaced.
 
     Args:
         source: An .onnx file with our metadata.
