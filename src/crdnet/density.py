@@ -1,12 +1,12 @@
 """Cumulative rain-density grades.
 
-CRDNet codes a grade as the set of thresholds it passes (Peng et al., IEEE SPL 27, 2020): light 001, medium 011, heavy
-111, so that mistaking heavy for light costs twice as much as mistaking it for medium. With those three grades the last
-bit is constant; we add the grade NONE (000), which gives it a meaning.
+CRDNet codes a grade as the set of thresholds it passes (Peng et al., IEEE SPL 27, 2020): light 001, medium
+011, heavy 111, so that mistaking heavy for light costs twice as much as mistaking it for medium. With those
+three grades the last bit is constant; we add the grade NONE (000), which gives it a meaning.
 
-Where a pair of pictures carries no label, its grade follows from the strength S of its rain: the mean change of luma, in
-grey levels of 255. Mean change ranks rain as the eye does, which coverage (the share of changed pixels) does not once
-JPEG has touched the pictures.
+Where a pair of pictures carries no label, its grade follows from the strength S of its rain: the mean change
+of luma, in grey levels of 255. Mean change ranks rain as the eye does, which coverage (the share of changed
+pixels) does not once JPEG has touched the pictures.
 """
 
 from collections.abc import Sequence

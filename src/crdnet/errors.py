@@ -1,7 +1,7 @@
 """The errors that crdnet raises: one small tree.
 
-Every message names what came in, the rule it broke, and what to do. Only the command line turns an error into an exit
-code, and only a server turns one into a status.
+Every message names what came in, the rule it broke, and what to do. Only the command line turns an error into
+an exit code, and only a server turns one into a status.
 """
 
 
@@ -49,4 +49,6 @@ class MissingExtraError(CRDNetError, ImportError):
     """A feature needs packages that are not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs packages that are not installed; run: pip install 'crdnet[{extra}]'")
+        super().__init__(
+            f"{feature} needs packages that are not installed; run: pip install 'crdnet[{extra}]'"
+        )

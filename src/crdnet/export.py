@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from crdnet._version import __version__
 from crdnet.errors import CheckpointError, ModelError, OutputError
-from crdnet.nn import CRDNet, build_crdnet
+from crdnet.nn import CRDNet, build_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
 from crdnet.runtime import Derainer
 from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
@@ -32,7 +31,10 @@ OPSET = 18
 PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
 """Heights and widths, odd ones among them, on which the file must agree with torch."""
 PARITY_TOLERANCE = 1e-4
-"""Largest difference allowed, in colours of [0, 1]: a fortieth of a grey level of 255. Float32 sums in another order differ by 1e-6."""
+"""Largest difference allowed, in colours of [0, 1]: a fortieth of a grey level of 255.
+
+Float32 sums in another order differ by about 1e-6.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,17 @@ def export_network(network: CRDNet, path: str | Path, info: ModelInfo) -> Export
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is yours") from error
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}; choose a folder that exists and is yours"
+        ) from error
     temporary = Path(name)
     try:
         onnx.save(_to_onnx(simplified(network), info), temporary)
         difference = largest_difference(network, temporary)
         if not difference <= PARITY_TOLERANCE:
             raise ModelError(
-                f"the model file differs from the network by {difference:.2g}, more than {PARITY_TOLERANCE:g}; it was not written"
+                f"the model file differs from the network by {difference:.2g}, more than {PARITY_TOLERANCE:g}; "
+                "it was not written"
             )
         umask = os.umask(0)
         os.umask(umask)
@@ -87,10 +92,7 @@ def network_of_checkpoint(path: str | Path) -> CRDNet:
     Raises:
         CheckpointError: The file is unreadable, or is not a checkpoint of ours.
     """
-    try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load documents no class: damaged bytes raise whatever the decoder trips over
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("crdnet"), Mapping):
         raise CheckpointError(
             f"{path} is not a checkpoint of `crdnet train`; for the authors' files use --published ROOT --epoch N"
@@ -98,7 +100,9 @@ def network_of_checkpoint(path: str | Path) -> CRDNet:
     network = build_crdnet(**checkpoint["crdnet"]["network"])
     prefix = "model.network."
     state = checkpoint["state_dict"]
-    network.load_state_dict({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
+    network.load_state_dict(
+        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    )
     return network.eval()
 
 
@@ -119,13 +123,14 @@ def model_info(
 def simplified(network: CRDNet) -> CRDNet:
     """Return a network that computes the same with fewer operations.
 
-    Every batch norm is folded into the convolution before it, and every transposed convolution of stride 1 becomes the
-    convolution that it is: inference engines fuse and vectorise the latter only.
+    Every batch norm is folded into the convolution before it, and every transposed convolution of stride 1
+    becomes the convolution that it is: inference engines fuse and vectorise the latter only.
     """
     network = copy.deepcopy(network).eval()
     for block in network.modules():
         if isinstance(block, UpBlock):
-            block.conv1, block.conv2 = _as_convolution(block.conv1), _as_convolution(block.conv2)  # type: ignore[assignment]
+            block.conv1 = _as_convolution(block.conv1)  # type: ignore[assignment]
+            block.conv2 = _as_convolution(block.conv2)  # type: ignore[assignment]
         if isinstance(block, DownBlock | UpBlock):
             block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm)
             block.norm = nn.Identity()  # type: ignore[assignment]

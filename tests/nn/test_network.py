@@ -1,5 +1,7 @@
 """Laws of the network that need no golden figures."""
 
+from typing import Any
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
@@ -17,7 +19,7 @@ from crdnet.nn import (
     residue_channel,
 )
 
-TINY = {
+TINY: dict[str, Any] = {
     "streak_widths": (2, 3),
     "dilations": (1, 2),
     "background_widths": (2, 3, 4),
@@ -69,7 +71,9 @@ def test_every_width_is_an_argument() -> None:
     network = build_crdnet(**TINY)
     assert network.size_multiple == 8
     assert network(torch.rand(2, 3, 16, 24)).shape == (2, 3, 16, 24)
-    estimate = build_classifier(network, widths=(4, 4), hidden=(5,), pooling="global")(torch.rand(2, 3, 16, 24))
+    estimate = build_classifier(network, widths=(4, 4), hidden=(5,), pooling="global")(
+        torch.rand(2, 3, 16, 24)
+    )
     assert estimate.scores.shape == (2, 3)
 
 
@@ -118,10 +122,10 @@ def test_shapes_in_signatures_are_checked_here() -> None:
 
 @pytest.mark.parametrize("widths", [TINY, {**TINY, "dilations": (4,), "background_widths": (2, 3)}])
 def test_what_lies_beyond_the_margin_of_a_tile_does_not_change_it_and_what_lies_within_does(
-    widths: dict[str, object],
+    widths: dict[str, Any],
 ) -> None:
     torch.manual_seed(0)
-    network = build_crdnet(**widths).double().eval()  # type: ignore[arg-type]
+    network = build_crdnet(**widths).double().eval()
     margin, multiple = network.tile_margin, network.size_multiple
     side = 2 * margin + 4 * multiple
     rainy = torch.rand(1, 3, multiple, side, dtype=torch.float64)

@@ -1,7 +1,8 @@
 """The published network's golden weights and pictures, made again from their names.
 
-Weights and pictures follow from the CRC-32 of their names, so that nothing but the rule has to be stored. The figures that the
-published code computes on them are in tests/golden/published.npz; tests/golden/README.md tells where they come from.
+Weights and pictures follow from the CRC-32 of their names, so that nothing but the rule has to be stored.
+The figures that the published code computes on them are in tests/golden/published.npz; tests/golden/README.md
+tells where they come from.
 """
 
 import csv
@@ -23,7 +24,11 @@ def state_dict_rows() -> tuple[tuple[str, str, tuple[int, ...]], ...]:
     with (GOLDEN / "state_dict_keys.tsv").open() as file:
         rows = csv.DictReader(file, delimiter="\t")
         return tuple(
-            (row["stage"], row["key"], () if row["shape"] == "scalar" else tuple(map(int, row["shape"].split("x"))))
+            (
+                row["stage"],
+                row["key"],
+                () if row["shape"] == "scalar" else tuple(map(int, row["shape"].split("x"))),
+            )
             for row in rows
         )
 

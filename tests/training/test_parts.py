@@ -23,7 +23,13 @@ def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> N
     derained = clean.copy()
     derained[15:-15, 15:-15] += rng.normal(0, 0.1, (10, 20))
     _, similarity = structural_similarity(
-        clean, derained, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+        clean,
+        derained,
+        data_range=1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
     )
     ours = ssim(*(torch.tensor(picture)[None, None].float() for picture in (derained, clean)))
     assert ours.item() == pytest.approx(similarity.mean(), abs=1e-6)
@@ -74,7 +80,9 @@ def test_an_epoch_visits_every_pair_once_in_an_order_that_seed_and_epoch_decide(
 
 
 def test_rainy_and_clean_are_cropped_and_mirrored_alike(pairs: Path) -> None:
-    crops = TrainingPairs(find_pairs(pairs), CropSpec(side=8, position="random", flip=True, repeats=3), seed=0)
+    crops = TrainingPairs(
+        find_pairs(pairs), CropSpec(side=8, position="random", flip=True, repeats=3), seed=0
+    )
     for index in range(len(crops)):
         sample = crops[(0, index)]
         difference = sample.rainy - sample.clean
@@ -97,5 +105,8 @@ def test_pictures_kept_in_memory_are_those_on_disk(pairs: Path) -> None:
 
 
 def test_the_label_of_a_pair_is_its_code(pairs: Path) -> None:
-    codes = [tuple(TrainingPairs(find_pairs(pairs), CropSpec(), 0)[(0, index)].codes.tolist()) for index in range(3)]
+    codes = [
+        tuple(TrainingPairs(find_pairs(pairs), CropSpec(), 0)[(0, index)].codes.tolist())
+        for index in range(3)
+    ]
     assert codes == [RainDensity.LIGHT.code, RainDensity.MEDIUM.code, RainDensity.HEAVY.code]

@@ -18,6 +18,7 @@ from crdnet.errors import DataError, RecipeError, TrainingError
 from crdnet.training import train
 from tests.training.tiny import RECIPE, TinyRun
 
+
 def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
     """Compare two checkpoints' contents to the bit."""
     if isinstance(ours, dict):
@@ -55,7 +56,15 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(tiny: TinyRun)
     assert f"epoch {before['crdnet']['epochs'] + 2}/4" in log or before["crdnet"]["epochs"] == 3
 
     ours, theirs = tiny.checkpoint("killed"), tiny.checkpoint("unbroken")
-    for part in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "epoch", "global_step", "crdnet"):
+    for part in (
+        "state_dict",
+        "current_model_state",
+        "optimizer_states",
+        "lr_schedulers",
+        "epoch",
+        "global_step",
+        "crdnet",
+    ):
         assert_same(ours[part], theirs[part], part)
 
 
@@ -100,7 +109,9 @@ def test_training_makes_the_loss_smaller(tiny: TinyRun) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_the_batchs_names(tiny: TinyRun) -> None:
-    with pytest.raises(TrainingError, match=r"the loss became nan at step \d+, epoch 0, on (input/\d.png(, |;)){4}"):
+    with pytest.raises(
+        TrainingError, match=r"the loss became nan at step \d+, epoch 0, on (input/\d.png(, |;)){4}"
+    ):
         train(tiny.arguments("a", "--model.optimizer.learning_rate=1e30"))
 
 
@@ -186,4 +197,7 @@ def test_the_paper_recipe_states_the_published_settings() -> None:
     assert (optimizer["learning_rate"], optimizer["classifier_learning_rate"]) == (1e-4, 3e-6)
     assert optimizer["schedule"] == "constant"
     assert recipe["ema_decay"] is None
-    assert not re.search("network|classifier:", Path("configs/paper.yaml").read_text().split("optimizer:")[0].split("model:")[1])
+    assert not re.search(
+        "network|classifier:",
+        Path("configs/paper.yaml").read_text().split("optimizer:")[0].split("model:")[1],
+    )

@@ -19,7 +19,10 @@ from tests.training.tiny import TinyRun
 visdom = pytest.importorskip("visdom", reason="visdom is not installed (extra: visdom)")
 
 # The server's own start script first downloads its page's scripts; its curves need none of them.
-SERVER = "from visdom.server.run_server import start_server; start_server(port={port}, hostname='127.0.0.1', base_url='', env_path={path!r})"
+SERVER = """
+from visdom.server.run_server import start_server
+start_server(port={port}, hostname="127.0.0.1", base_url="", env_path={path!r})
+"""
 
 
 def free_port() -> int:

@@ -22,7 +22,12 @@ RECIPE: dict[str, Any] = {
             "refinement_width": 4,
         },
         "classifier": {"widths": [3, 3], "hidden": [4], "pooling": "global"},
-        "optimizer": {"learning_rate": 0.01, "classifier_learning_rate": 0.01, "schedule": "cosine", "warmup_steps": 2},
+        "optimizer": {
+            "learning_rate": 0.01,
+            "classifier_learning_rate": 0.01,
+            "schedule": "cosine",
+            "warmup_steps": 2,
+        },
     },
     "data": {
         "layout": "auto",

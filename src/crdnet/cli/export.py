@@ -21,13 +21,27 @@ def _scores(context: click.Context, parameter: click.Parameter, values: tuple[st
 
 @click.command()
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write, NAME.onnx.")
-@click.option("--published", metavar="ROOT", type=click.Path(path_type=Path), help="Folder of the authors' checkpoints.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The model file to write, NAME.onnx.",
+)
+@click.option(
+    "--published", metavar="ROOT", type=click.Path(path_type=Path), help="Folder of the authors' checkpoints."
+)
 @click.option("--epoch", type=int, help="Which of the authors' checkpoints, with --published.")
 @click.option("--name", help="What the model calls itself [default: the output's name].")
-@click.option("--training-data", default="not stated", help="A sentence for the file: data trained on and its terms.")
-@click.option("--score", "scores", multiple=True, callback=_scores, metavar="NAME=NUMBER", help="A measured score.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Write the torch weights too, as safetensors.")
+@click.option(
+    "--training-data", default="not stated", help="A sentence for the file: data trained on and its terms."
+)
+@click.option(
+    "--score", "scores", multiple=True, callback=_scores, metavar="NAME=NUMBER", help="A measured score."
+)
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="Write the torch weights too, as safetensors."
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
     checkpoint: Path | None,
@@ -41,9 +55,10 @@ def command(
     *,
     overwrite: bool,
 ) -> None:
-    """Turn trained weights into a model file that runs without torch.
+    r"""Turn trained weights into a model file that runs without torch.
 
-    The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left in place.
+    The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left in
+    place.
 
     \b
     crdnet export runs/a/last.ckpt -o my.onnx

@@ -1,7 +1,7 @@
 """The `crdnet` command: a group whose commands are imported only when they are called.
 
-Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of its own and its one-line
-help stands here.
+Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of its own and
+its one-line help stands here.
 """
 
 import os
@@ -21,7 +21,10 @@ EXIT_INTERRUPTED = 130
 _COMMANDS = {
     "derain": ("crdnet.cli.derain", "Take the rain out of pictures and folders of pictures."),
     "models": ("crdnet.cli.models", "List the models that come with crdnet."),
-    "evaluate": ("crdnet.cli.evaluate", "Score a model, or pictures made by any method, under a named protocol."),
+    "evaluate": (
+        "crdnet.cli.evaluate",
+        "Score a model, or pictures made by any method, under a named protocol.",
+    ),
     "data": ("crdnet.cli.data", "Look at a data set before training on it."),
     "train": ("crdnet.cli.train", "Train a network from a recipe (extra: train)."),
     "export": ("crdnet.cli.export", "Turn trained weights into a model file (extra: train)."),
@@ -47,10 +50,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, "-V", "--version", prog_name="crdnet")
 def cli() -> None:
-    """Take the rain out of photographs and sense how heavy it was; offline, on a CPU.
+    r"""Take the rain out of photographs and sense how heavy it was; offline, on a CPU.
 
     \b
     crdnet derain street.jpg                  writes street_derained.jpg beside it

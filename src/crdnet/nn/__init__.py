@@ -1,6 +1,6 @@
 """The torch network (extra: train).
 
-    from crdnet.nn import build_crdnet, load_published
+from crdnet.nn import build_crdnet, load_published
 """
 
 from crdnet.errors import MissingExtraError
@@ -22,6 +22,7 @@ from crdnet.nn.weights import (
     load_published_with_classifier,
     load_weights,
     our_name,
+    read_checkpoint,
     save_weights,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "load_weights",
     "luma_channel",
     "our_name",
+    "read_checkpoint",
     "residue_channel",
     "save_weights",
 ]

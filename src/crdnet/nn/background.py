@@ -1,8 +1,8 @@
 """The W-Net: rain-invariant low-frequency background.
 
-Two U-Nets in a row, W-shaped. The second sees the first's features: both its encoder and its decoder add the features of
-the FIRST encoder at their scale. Beside the colours the W-Net is given a channel in which rain, being nearly achromatic,
-mostly cancels.
+Two U-Nets in a row, W-shaped. The second sees the first's features: both its encoder and its decoder add the
+features of the FIRST encoder at their scale. Beside the colours the W-Net is given a channel in which rain,
+being nearly achromatic, mostly cancels.
 
 Source: Peng et al., IEEE SPL 27, 2020; wiring as the published code computes it (`stage2`).
 """
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crdnet.density import LUMA_WEIGHTS
-from crdnet.nn.blocks import down_path, up_path
+from crdnet.nn.blocks import DownBlock, UpBlock, down_path, up_path
 
 RESIDUE_SHARE = 0.8
 """Share of the residue channel in the W-Net's fourth input; the rest is luma."""
@@ -61,15 +61,17 @@ def _decoder_reach(decoder: nn.ModuleList, pixels: int) -> list[int]:
     """Return how far beyond a tile a decoder needs its inputs, finest skip first, the deepest features last."""
     reaches = []
     for up in reversed(decoder):
+        assert isinstance(up, UpBlock)
         pixels = up.reach(pixels)
         reaches.append(pixels)
     return reaches
 
 
 def _encoder_reach(encoder: nn.ModuleList, needed: Sequence[int]) -> tuple[int, list[int]]:
-    """Return how far an encoder needs its input, and its features at every scale, for what is `needed` of the latter."""
+    """Return how far an encoder needs its input, and its features at every scale, for what is `needed` of these."""
     reach, at_scales = 0, []
     for down, wanted in zip(reversed(encoder), reversed(needed), strict=True):
+        assert isinstance(down, DownBlock)
         at_scales.append(max(reach, wanted))
         reach = down.reach(at_scales[-1])
     return reach, at_scales[::-1]
@@ -80,7 +82,8 @@ class WNet(nn.Module):
 
     Args:
         widths: Channels after each halving of the size; the sides must be multiples of 2 ** len(widths).
-        channels: Channels in and out of each U-Net. The input is RGB and the residue channel, so it is 4 as published.
+        channels: Channels in and out of each U-Net. The input is RGB and the residue channel, so it is 4 as
+            published.
     """
 
     def __init__(self, widths: Sequence[int] = (8, 16, 32, 64, 128), channels: int = 4) -> None:

@@ -1,8 +1,8 @@
 """The blocks that the published network repeats.
 
-A block is conv - BN - ReLU - conv - (max-pool | nearest upsampling), with nothing after the second convolution. The
-published code registers a second pair of norm and activation under the names of the first, which replaces that pair
-instead of adding another; weights trained with it depend on there being one.
+A block is conv - BN - ReLU - conv - (max-pool | nearest upsampling), with nothing after the second
+convolution. The published code registers a second pair of norm and activation under the names of the first,
+which replaces that pair instead of adding another; weights trained with it depend on there being one.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ class UpBlock(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        # At stride 1 a transposed convolution is a convolution with its kernel turned round. It stays one here so that
-        # published weights load unchanged.
+        # At stride 1 a transposed convolution is a convolution with its kernel turned round. It stays one
+        # here so that published weights load unchanged.
         self.conv1 = nn.ConvTranspose2d(channels, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width)
         self.conv2 = nn.ConvTranspose2d(width, width, 3, padding=1)
@@ -60,7 +60,9 @@ class UpBlock(nn.Module):
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d 2*h 2*w"]:
         """Return features at twice the size."""
-        return interpolate(self.conv2(relu(self.norm(self.conv1(features)))), scale_factor=2.0, mode="nearest")
+        return interpolate(
+            self.conv2(relu(self.norm(self.conv1(features)))), scale_factor=2.0, mode="nearest"
+        )
 
 
 class PlainBlock(nn.Module):
@@ -83,7 +85,9 @@ class PlainBlock(nn.Module):
 
 def down_path(channels: int, widths: Sequence[int], dilation: int = 1) -> nn.ModuleList:
     """Return one `DownBlock` per width, each fed by the one before it, the first by `channels`."""
-    return nn.ModuleList(DownBlock(before, width, dilation) for before, width in pairwise((channels, *widths)))
+    return nn.ModuleList(
+        DownBlock(before, width, dilation) for before, width in pairwise((channels, *widths))
+    )
 
 
 def up_path(widths: Sequence[int], channels: int) -> nn.ModuleList:

@@ -1,8 +1,8 @@
 """CRDNet: the network that derains, and its training-time company.
 
-Source: L. Peng, A. Jiang, Q. Yi, M. Wang, "Cumulative Rain Density Sensing Network for Single Image Derain", IEEE Signal
-Processing Letters 27:406-410, 2020. Where the published code and the paper's text differ, the code is followed; every
-difference is a row of docs/fidelity.md.
+Source: L. Peng, A. Jiang, Q. Yi, M. Wang, "Cumulative Rain Density Sensing Network for Single Image Derain",
+    IEEE Signal Processing Letters 27:406-410, 2020. Where the published code and the paper's text differ, the
+    code is followed; every difference is a row of docs/fidelity.md.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,8 @@ class CRDNet(nn.Module):
     @property
     def size_multiple(self) -> int:
         """What both sides of a picture must be multiples of: 2 to the power of the deepest path."""
-        return 2 ** max(len(self.streaks.decoder), len(self.background.first_encoder))
+        halvings: int = max(len(self.streaks.decoder), len(self.background.first_encoder))
+        return 2**halvings
 
     @property
     def tile_margin(self) -> int:
@@ -116,7 +117,9 @@ def build_crdnet(
     """
     streaks = StreakExtractor(streak_widths, dilations)
     background = WNet(background_widths, background_channels)
-    return CRDNet(streaks, background, RefinementHead(streaks.channels, background.channels, refinement_width))
+    return CRDNet(
+        streaks, background, RefinementHead(streaks.channels, background.channels, refinement_width)
+    )
 
 
 def build_classifier(
@@ -126,6 +129,4 @@ def build_classifier(
     pooling: Literal["flatten", "global"] = "flatten",
 ) -> CRDNetWithClassifier:
     """Return a network joined by a density classifier, by default of the published widths (77,510,275 parameters)."""
-    return CRDNetWithClassifier(
-        network, DensityClassifier(network.streaks.channels, widths, hidden, pooling)
-    )
+    return CRDNetWithClassifier(network, DensityClassifier(network.streaks.channels, widths, hidden, pooling))

@@ -1,7 +1,7 @@
 """The cumulative rain-density classifier: an auxiliary task that is used in training and never shipped.
 
-From the streaks alone it must tell how heavy the rain is, which makes the streaks say it. Its targets are the cost-sensitive
-codes of `crdnet.density`.
+From the streaks alone it must tell how heavy the rain is, which makes the streaks say it. Its targets are the
+cost-sensitive codes of `crdnet.density`.
 
 Source: Peng et al., IEEE SPL 27, 2020; as the published code computes it (`classfy`).
 """
@@ -27,8 +27,9 @@ class DensityClassifier(nn.Module):
         channels: Channels of the streak extractor.
         widths: Channels after each halving of the size.
         hidden: Widths of the linear layers between the features and the scores.
-        pooling: `flatten` as published: the picture must have sides of exactly `flattened_side * 2 ** len(widths)`, 512 with
-            the published widths. `global`: mean over the picture, for crops of any size; with far fewer parameters.
+        pooling: `flatten` as published: the picture must have sides of exactly
+            `flattened_side * 2 ** len(widths)`, 512 with the published widths. `global`: mean over the
+            picture, for crops of any size; with far fewer parameters.
         flattened_side: Side of the last feature map that `flatten` expects.
     """
 
@@ -43,7 +44,12 @@ class DensityClassifier(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, width in pairwise((channels, *widths)):
-            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(width), nn.MaxPool2d(2)]
+            layers += [
+                nn.Conv2d(before, width, 3, padding=1),
+                nn.ReLU(),
+                nn.BatchNorm2d(width),
+                nn.MaxPool2d(2),
+            ]
         self.features = nn.Sequential(*layers)
         self.exact_side = flattened_side * 2 ** len(widths) if pooling == "flatten" else None
         self.pool: nn.Module = nn.Identity() if pooling == "flatten" else nn.AdaptiveAvgPool2d(1)
@@ -54,7 +60,8 @@ class DensityClassifier(nn.Module):
 
     def forward(self, streaks: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3"]:
         """Return the scores, from 0 up, most significant bit first."""
-        # The published code ends in a ReLU, so a score below zero is lost and its unit can die; it is kept for fidelity.
+        # The published code ends in a ReLU, so a score below zero is lost and its unit can die; it is kept
+        # for fidelity.
         return relu(self.scores_before_relu(streaks))
 
     def scores_before_relu(self, streaks: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3"]:

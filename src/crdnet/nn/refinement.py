@@ -1,7 +1,7 @@
 """The refinement head: streaks, background and the rainy picture become the rain-free estimate.
 
-Source: Peng et al., IEEE SPL 27, 2020; as the published code computes it (`refine`): no batch norm, no final activation, no
-global residual.
+Source: Peng et al., IEEE SPL 27, 2020; as the published code computes it (`refine`): no batch norm, no final
+    activation, no global residual.
 """
 
 import torch
@@ -40,13 +40,15 @@ class RefinementHead(nn.Module):
     def start_as_identity(self) -> None:
         """Set weights so that the head begins by handing the rainy picture through.
 
-        The published head has no residual connection and starts from noise; it spends its first hours on learning to copy.
-        Copying is within its means (colours are not negative, so they pass its ReLUs), hence it can be where training
-        begins. What comes from the two paths starts with small weights, so that gradients reach them from the first step.
+        The published head has no residual connection and starts from noise; it spends its first hours on
+        learning to copy. Copying is within its means (colours are not negative, so they pass its ReLUs),
+        hence it can be where training begins. What comes from the two paths starts with small weights, so
+        that gradients reach them from the first step.
         """
         with torch.no_grad():
             for conv in (self.fuse1.conv1, self.fuse1.conv2, self.fuse2.conv1, self.fuse2.conv2):
                 conv.weight.mul_(0.1)
+                assert conv.bias is not None
                 conv.bias.zero_()
             dirac_(self.fuse1.conv1.weight[:3, -3:])
             for conv in (self.fuse1.conv2, self.fuse2.conv1, self.fuse2.conv2):

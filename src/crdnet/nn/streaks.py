@@ -1,7 +1,8 @@
 """The streak extractor: high-frequency rain, seen at several dilations.
 
-Three encoders of one shape look at the picture with dilations 1, 2 and 3, so with growing fields of view, for rain streaks
-of growing length. All of them go through ONE shared decoder, and their three-channel answers lie side by side.
+Three encoders of one shape look at the picture with dilations 1, 2 and 3, so with growing fields of view, for
+rain streaks of growing length. All of them go through ONE shared decoder, and their three-channel answers lie
+side by side.
 
 Source: Peng et al., IEEE SPL 27, 2020; wiring as the published code computes it (`stage1`).
 """
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crdnet.nn.blocks import down_path, up_path
+from crdnet.nn.blocks import DownBlock, UpBlock, down_path, up_path
 
 STREAK_CHANNELS = 3
 """Channels of one encoder's answer: one per colour."""
@@ -41,7 +42,8 @@ class StreakExtractor(nn.Module):
         reaches = []
         for encoder in self.encoders:
             reach = pixels
-            for block in (*reversed(self.decoder), *reversed(list(encoder.children()))):
+            for block in reversed([*encoder.children(), *self.decoder]):
+                assert isinstance(block, DownBlock | UpBlock)
                 reach = block.reach(reach)
             reaches.append(reach)
         return reaches

@@ -1,11 +1,11 @@
 """Weights in and out: the authors' checkpoints, and our own safetensors files.
 
-The authors keep one file per stage, `<root>/<stage>/<epoch>.pth`, each `{"epoch": int, "state_dict": ...}`. Their stages are
-`stage1` (streaks), `stage2` (W-Net), `refine` (refinement head; their test script looks for it under `derain`) and `classfy`
-(classifier). The rename table below is the whole relation between their names and ours.
+The authors keep one file per stage, `<root>/<stage>/<epoch>.pth`, each `{"epoch": int, "state_dict": ...}`.
+Their stages are `stage1` (streaks), `stage2` (W-Net), `refine` (refinement head; their test script looks for
+it under `derain`) and `classfy` (classifier). The rename table below is the whole relation between their
+names and ours.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,7 +78,8 @@ def load_published(root: str | Path, epoch: int) -> CRDNet:
         epoch: Number of the checkpoints to read.
 
     Raises:
-        CheckpointError: A file is missing or unreadable, or an entry is missing, unknown or misshapen; each is named.
+        CheckpointError: A file is missing or unreadable, or an entry is missing, unknown or misshapen; each
+            is named.
     """
     network = build_crdnet()
     _load_stages(nn.ModuleDict({"network": network}), Path(root), epoch, DERAIN_STAGES)
@@ -122,10 +123,12 @@ def _load_stages(network: nn.Module, root: Path, epoch: int, stages: tuple[str, 
     for stage in stages:
         path = _find_stage(root, stage, epoch)
         theirs = _state_dict(path)
-        renamed = {our_name(stage, key): key for key in theirs}
-        ours = {name for name in wanted if name.startswith(tuple(_PREFIXES[stage].values()))}
-        _check_entries({name: theirs[key] for name, key in renamed.items()}, {name: wanted[name] for name in ours}, str(path))
-        entries.update({name: theirs[key] for name, key in renamed.items()})
+        found = {our_name(stage, key): value for key, value in theirs.items()}
+        prefixes = tuple(_PREFIXES[stage].values())
+        _check_entries(
+            found, {name: value for name, value in wanted.items() if name.startswith(prefixes)}, str(path)
+        )
+        entries.update(found)
     network.load_state_dict(entries)
 
 
@@ -141,12 +144,21 @@ def _find_stage(root: Path, stage: str, epoch: int) -> Path:
     raise CheckpointError(f"{' and '.join(map(str, candidates))} not found; {there}")
 
 
-def _state_dict(path: Path) -> Mapping[str, Tensor]:
+def read_checkpoint(path: str | Path) -> Any:
+    """Return what a torch file holds, without running any code in it.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds more than tensors and plain types.
+    """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes raise whatever the unpickler trips over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} cannot be read as a checkpoint of weights: {reason}") from error
+
+
+def _state_dict(path: Path) -> Mapping[str, Tensor]:
+    checkpoint = read_checkpoint(path)
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f'{path} is not of the form {{"epoch": int, "state_dict": {{name: tensor}}}}')

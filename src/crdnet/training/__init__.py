@@ -1,8 +1,8 @@
 """Training (extra: train).
 
-    from crdnet.training import train
+from crdnet.training import train
 
-    train(["--config", "configs/paper-cpu.yaml", "--data.root", "pairs/"])
+train(["--config", "configs/paper-cpu.yaml", "--data.root", "pairs/"])
 """
 
 from crdnet.errors import MissingExtraError

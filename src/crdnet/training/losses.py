@@ -2,9 +2,9 @@
 
 MSE(derained, clean) + MSE(scores, code) + 0.005 * (1 - SSIM), as the published code computes it.
 
-SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
-Similarity", IEEE Trans. Image Processing 13(4), 2004. Unlike the metric, the loss pads with zeros, so that every pixel has a
-gradient.
+SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error Visibility
+    to Structural Similarity", IEEE Trans. Image Processing 13(4), 2004. Unlike the metric, the loss pads with
+    zeros, so that every pixel has a gradient.
 """
 
 from typing import NamedTuple

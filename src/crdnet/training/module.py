@@ -60,9 +60,10 @@ class OptimizerSpec:
     Attributes:
         learning_rate: Of the deraining path.
         classifier_learning_rate: Of the classifier.
-        schedule: `constant`: what the published code does, since its decay never reaches the optimisers. `decay`: what its
-            authors meant, a third of the rate from `decay_epochs[0]` on and a fifth of that from `decay_epochs[1]` on.
-            `cosine`: a linear warm-up, then a half cosine to zero over the run.
+        schedule: `constant`: what the published code does, since its decay never reaches the optimisers.
+            `decay`: what its
+            authors meant, a third of the rate from `decay_epochs[0]` on and a fifth of that from
+            `decay_epochs[1]` on. `cosine`: a linear warm-up, then a half cosine to zero over the run.
         decay_epochs: Used by `decay`.
         warmup_steps: Used by `cosine`.
     """
@@ -124,7 +125,7 @@ class CRDNetTraining(pl.LightningModule):
         if start_as_identity:
             self.model.network.refinement.start_as_identity()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.model.to(memory_format=self.memory_format)
+        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.loss = MultiTaskLoss(density_weight, structure_weight)
         self.validation_scores: list[dict[str, float]] = []
 
@@ -146,7 +147,11 @@ class CRDNetTraining(pl.LightningModule):
                 f"{', '.join(batch.names)}; look at these files, or lower model.optimizer.learning_rate and resume"
             )
         self.log_dict(
-            {"loss/image": losses.image, "loss/classifier": losses.density, "loss/structure": losses.structure},
+            {
+                "loss/image": losses.image,
+                "loss/classifier": losses.density,
+                "loss/structure": losses.structure,
+            },
             on_epoch=True,
             on_step=False,
             batch_size=len(batch.names),
@@ -157,8 +162,8 @@ class CRDNetTraining(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Score whole pictures and return the derained ones.
 
-        Each picture is padded as the runtime pads it, scored under the protocols `crdnet` and `restormer-y`, and its density
-        compared with its label.
+        Each picture is padded as the runtime pads it, scored under the protocols `crdnet` and `restormer-y`,
+        and its density compared with its label.
         """
         height, width = batch.rainy.shape[-2:]
         padded_height, padded_width = padded_size(height, width, self.model.network.size_multiple)
@@ -207,7 +212,10 @@ class CRDNetTraining(pl.LightningModule):
         def factor(step: int) -> float:
             return spec.factor(step, int(step // steps_per_epoch), total_steps)
 
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to build the network again, in plain types, so that no class is ever unpickled."""

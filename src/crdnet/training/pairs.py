@@ -1,7 +1,7 @@
 """Batches of pairs for training and validation.
 
-Which crop of a picture is taken follows from (seed, epoch, index) alone. So a run that was killed and resumed at an epoch sees
-the same batches as one that never stopped, whatever the number of workers.
+Which crop of a picture is taken follows from (seed, epoch, index) alone. So a run that was killed and resumed
+at an epoch sees the same batches as one that never stopped, whatever the number of workers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,15 +85,21 @@ def _to_tensor(picture: npt.NDArray[np.uint8]) -> Tensor:
 
 def _to_batch(loaded: LoadedPair, name: str) -> Batch:
     """Return a pair as a batch without its first axis."""
-    return Batch(_to_tensor(loaded.rainy), _to_tensor(loaded.clean), torch.tensor(loaded.density.code), [name])
+    return Batch(
+        _to_tensor(loaded.rainy), _to_tensor(loaded.clean), torch.tensor(loaded.density.code), [name]
+    )
 
 
 def _collate(samples: Sequence[Batch]) -> Batch:
     sizes = {tuple(sample.rainy.shape[1:]): sample.names[0] for sample in samples}
     if len(sizes) > 1:
         found = ", ".join(f"{name} {height} x {width}" for (height, width), name in sizes.items())
-        raise DataError(f"a batch holds pictures of one size, got {found}; set data.crop.side or data.batch_size 1")
-    rainy, clean, codes = (torch.stack(parts) for parts in zip(*(sample[:3] for sample in samples), strict=True))
+        raise DataError(
+            f"a batch holds pictures of one size, got {found}; set data.crop.side or data.batch_size 1"
+        )
+    rainy, clean, codes = (
+        torch.stack(parts) for parts in zip(*(sample[:3] for sample in samples), strict=True)
+    )
     return Batch(rainy, clean, codes, [name for sample in samples for name in sample.names])
 
 
@@ -114,7 +120,9 @@ class TrainingPairs(Dataset[Batch]):
         which = index % len(self.pairs)
         pair = self.pairs[which]
         loaded = self.loaded[which] if self.loaded else pair.load()
-        return _to_batch(self._cropped(loaded, pair.name, np.random.default_rng((self.seed, *address))), pair.name)
+        return _to_batch(
+            self._cropped(loaded, pair.name, np.random.default_rng((self.seed, *address))), pair.name
+        )
 
     def _cropped(self, loaded: LoadedPair, name: str, rng: np.random.Generator) -> LoadedPair:
         side = self.crop.side
@@ -122,13 +130,16 @@ class TrainingPairs(Dataset[Batch]):
             return loaded
         height, width = loaded.clean.shape[:2]
         if min(height, width) < side:
-            raise DataError(f"{name} is {height} x {width}, too small for crops of {side}; lower data.crop.side")
+            raise DataError(
+                f"{name} is {height} x {width}, too small for crops of {side}; lower data.crop.side"
+            )
         top, left = (height - side) // 2, (width - side) // 2
         if self.crop.position == "random":
             top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
         mirror = slice(None, None, -1 if self.crop.flip and rng.random() < 0.5 else 1)
         rainy, clean = (
-            picture[top : top + side, left : left + side][:, mirror] for picture in (loaded.rainy, loaded.clean)
+            picture[top : top + side, left : left + side][:, mirror]
+            for picture in (loaded.rainy, loaded.clean)
         )
         return LoadedPair(rainy, clean, loaded.density)
 
@@ -172,7 +183,9 @@ class PairsData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1 or workers < 0:
-            raise RecipeError(f"batch_size is at least 1 and workers at least 0, got {batch_size} and {workers}")
+            raise RecipeError(
+                f"batch_size is at least 1 and workers at least 0, got {batch_size} and {workers}"
+            )
         self.root = root
         self.validation = validation
         self.layout = layout

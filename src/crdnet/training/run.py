@@ -67,7 +67,9 @@ class EpochLines(pl.Callback):
         seconds_per_epoch = (time.monotonic() - self._started) / (done - self._first_epoch)
         left = ""
         if trainer.max_epochs and trainer.max_epochs > 0:
-            left = f"/{trainer.max_epochs}, {seconds_per_epoch * (trainer.max_epochs - done) / 60:.0f} min left"
+            left = (
+                f"/{trainer.max_epochs}, {seconds_per_epoch * (trainer.max_epochs - done) / 60:.0f} min left"
+            )
         _log.info("epoch %d%s, step %d: %s", done, left, trainer.global_step, figures)
 
 
@@ -77,7 +79,7 @@ class _Parsing(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, and say in one line what is wrong."""
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except jsonargparse.ArgumentError as error:
             raise RecipeError(_one_line(str(error))) from error
 
@@ -86,7 +88,10 @@ class _Parsing(LightningCLI):
         parser.add_argument("--run", type=Path, default=Path("runs/crdnet"), help="Folder of the run.")
         parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
         parser.add_argument(
-            "--curves", type=Literal["tensorboard", "visdom"], default="tensorboard", help="Where curves are shown."
+            "--curves",
+            type=Literal["tensorboard", "visdom"],
+            default="tensorboard",
+            help="Where curves are shown.",
         )
         parser.add_argument(
             "--visdom_port", type=int, default=8097, help="Port of the visdom server on this machine."
@@ -105,7 +110,9 @@ class _Parsing(LightningCLI):
         if resume and not last.is_file():
             raise TrainingError(f"cannot resume: {last} is not there; leave out --resume to start the run")
         if not resume and run.exists() and any(run.glob("*.ckpt")):
-            raise TrainingError(f"{run} holds a run already; add --resume to go on with it, or choose another --run")
+            raise TrainingError(
+                f"{run} holds a run already; add --resume to go on with it, or choose another --run"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer with a run's callbacks and logger."""
@@ -165,8 +172,9 @@ def train(arguments: Sequence[str]) -> Path:
 DESCRIPTION = """
 Train CRDNet and its density classifier from a recipe.
 
-  crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a
-  crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a --resume
+  crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run
+  runs/a crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val
+  --run runs/a --resume
 
 Every key of a recipe is an option too, and an option wins over the recipe.
 """
@@ -178,12 +186,21 @@ def _parameters(module: pl.LightningModule) -> int:
 
 def _callbacks(run: Path, ema_decay: float | None, *, with_validation: bool) -> list[pl.Callback]:
     last = ModelCheckpoint(
-        run, filename=Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False, auto_insert_metric_name=False
+        run,
+        filename=Path(LAST).stem,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
     )
     callbacks: list[pl.Callback] = [last, EpochLines()]
     if with_validation:
         best = ModelCheckpoint(
-            run, filename="best", monitor=MONITOR, mode="max", enable_version_counter=False, auto_insert_metric_name=False
+            run,
+            filename="best",
+            monitor=MONITOR,
+            mode="max",
+            enable_version_counter=False,
+            auto_insert_metric_name=False,
         )
         callbacks += [best, PictureLog()]
     if ema_decay is not None:

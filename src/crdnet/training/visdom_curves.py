@@ -33,7 +33,9 @@ class VisdomCurves(Logger):
         TrainingError: No server answers.
     """
 
-    def __init__(self, server: str = "http://localhost", port: int = 8097, environment: str = "crdnet") -> None:
+    def __init__(
+        self, server: str = "http://localhost", port: int = 8097, environment: str = "crdnet"
+    ) -> None:
         super().__init__()
         try:
             from visdom import Visdom  # noqa: PLC0415
