@@ -157,7 +157,7 @@ class CRDNetTraining(pl.LightningModule):
             batch_size=len(batch.names),
         )
         self.log("loss", losses.total, prog_bar=True, logger=False, batch_size=len(batch.names))
-        return losses.total  # type: ignore[no-any-return]
+        return losses.total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Score whole pictures and return the derained ones.
