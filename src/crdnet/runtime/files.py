@@ -139,8 +139,14 @@ def derain_content(
 
 def default_output(source: Path, format: str | None = None) -> Path:  # noqa: A002
     """Return the place beside the source: street.jpg becomes street_derained.jpg."""
-    suffix = source.suffix if format is None else f".{format}"
-    return source.with_name(source.stem + SUFFIX + suffix)
+    return source.with_name(source.stem + SUFFIX + suffix_for(source, format))
+
+
+def suffix_for(source: Path, format: str | None) -> str:  # noqa: A002
+    """Return the suffix of a result: the source's, unless another format was asked for."""
+    if format is None or images.FORMAT_OF_SUFFIX.get(source.suffix.lower()) == images.FORMATS.get(format):
+        return source.suffix
+    return f".{format}"
 
 
 def output_format(source_suffix: str, output_suffix: str, format: str | None) -> str | None:  # noqa: A002

@@ -2,6 +2,7 @@
 
 import ctypes
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,20 +98,24 @@ def _open(model: StoredModel, device: str, threads: int) -> ort.InferenceSession
     # other users.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(device)
-    content = model.read()
-    try:
-        session = ort.InferenceSession(content, options, providers=providers)
-    except Exception as error:  # onnxruntime's errors have no base class of their own
-        raise ModelError(
-            f"{model.path} is not a model that onnxruntime can open ({_first_line(error)}); "
-            "give an .onnx file made by `crdnet export`"
-        ) from error
+    session = _load(model, options, providers)
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise DeviceError(
             "onnxruntime has CUDA support but found no working GPU; check the driver with nvidia-smi, or use "
             "--device cpu"
         )
     return session
+
+
+def _load(model: StoredModel, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
+    content = model.read()
+    try:
+        return ort.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # onnxruntime's errors have no base class of their own
+        raise ModelError(
+            f"{model.path} is not a model that onnxruntime can open ({_first_line(error)}); "
+            "give an .onnx file made by `crdnet export`"
+        ) from error
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
@@ -132,3 +137,12 @@ def _size(image: npt.NDArray[np.float32]) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def read_info(model: StoredModel) -> ModelInfo:
+    """Return what a model file says of itself, at a fraction of the cost of opening it for work."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _load(model, options, ["CPUExecutionProvider"])
+    return ModelInfo.from_metadata(dict(session.get_modelmeta().custom_metadata_map), source=str(model.path))
