@@ -23,7 +23,7 @@ Layer = npt.NDArray[np.float32]
 """Light of the streaks (h, w) in [0, 1]."""
 
 FOLDER = Path(__file__).resolve().parent
-JPEG_OPTIONS = {"quality": 88, "optimize": True}
+JPEG_QUALITY = 88
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def main() -> None:
     for density, rain in RAINS.items():
         name = f"{density.name.lower()}.jpg"
         clean = np.asarray(Image.open(FOLDER / "clean" / name).convert("RGB"))
-        Image.fromarray(put_rain_on(clean, rain)).save(FOLDER / name, **JPEG_OPTIONS)
+        Image.fromarray(put_rain_on(clean, rain)).save(FOLDER / name, quality=JPEG_QUALITY, optimize=True)
         stored = np.asarray(Image.open(FOLDER / name))
         print(
             f"{name}: strength {rain_strength(stored, clean):.1f} grey levels, {(FOLDER / name).stat().st_size} bytes"

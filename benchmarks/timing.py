@@ -1,0 +1,94 @@
+"""What the benchmarks share: taking turns with a clock, and saying which machine it was."""
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from crdnet.runtime.cpus import usable_cpus
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one thing took, in milliseconds."""
+
+    HEADER: ClassVar[str] = f"{'milliseconds':28} {'median':>9} {'quartiles':>19} {'fastest':>9}"
+
+    median: float
+    lower_quartile: float
+    upper_quartile: float
+    fastest: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Timing":
+        """Summarise the times of all rounds."""
+        lower, median, upper = np.percentile(np.asarray(seconds) * 1000, [25, 50, 75]).tolist()
+        return cls(median, lower, upper, min(seconds) * 1000)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the numbers by name."""
+        return asdict(self)
+
+    def row(self, name: str) -> str:
+        """Return one line of a table under `HEADER`."""
+        quartiles = f"{self.lower_quartile:.1f} to {self.upper_quartile:.1f}"
+        return f"{name:28} {self.median:9.1f} {quartiles:>19} {self.fastest:9.1f}"
+
+
+def interleaved(calls: Sequence[Callable[[], object]], rounds: int, warm_up: int) -> list[Timing]:
+    """Time several calls in turn, so that whatever disturbs the machine disturbs them alike.
+
+    Args:
+        calls: What to time.
+        rounds: How often each is timed.
+        warm_up: Rounds before those, whose times are thrown away.
+    """
+    seconds: list[list[float]] = [[] for _ in calls]
+    for round_number in range(warm_up + rounds):
+        for call, times in zip(calls, seconds, strict=True):
+            began = perf_counter()
+            call()
+            if round_number >= warm_up:
+                times.append(perf_counter() - began)
+    return [Timing.of(times) for times in seconds]
+
+
+def machine() -> dict[str, Any]:
+    """Return what a time depends on: processor, usable cores, load, versions."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "cpu": _cpu_model(),
+        "usable_cores": usable_cpus(),
+        "load": "unknown" if load is None else f"{load:.1f}",
+        "system": platform.platform(),
+        "versions": {
+            "Python": platform.python_version(),
+            **_versions("numpy", "onnxruntime", "torch", "crdnet"),
+        },
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
