@@ -83,9 +83,9 @@ def do_jobs(
                 yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        while pending:
+        while running := [future for future in pending if not future.done()]:
             derainer.stop()
-            _, pending = wait(pending, timeout=0.05)
+            wait(running, timeout=0.05)
 
 
 def _do(

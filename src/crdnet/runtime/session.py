@@ -1,7 +1,7 @@
 """One model, opened by onnxruntime and checked against what its metadata says."""
 
 import ctypes
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from crdnet.errors import CRDNetError, DeviceError, ModelError
+from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.store import StoredModel
 
@@ -17,7 +18,7 @@ _ERRORS_ONLY = 3
 
 
 class Session:
-    """A model that is ready to run; may be called from many threads at once.
+    """A model that is ready to run; may be called from many threads at once, which take turns.
 
     Args:
         model: The file.
@@ -45,6 +46,8 @@ class Session:
             )
         self._running: set[ort.RunOptions] = set()
         self._lock = Lock()
+        # More networks at once than there are processors for would take longer, and each takes its own memory.
+        self._turn = Semaphore(max(1, usable_cpus() // threads))
 
     def __call__(self, rainy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network.
@@ -60,7 +63,8 @@ class Session:
         with self._lock:
             self._running.add(options)
         try:
-            (derained,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch}, options)
+            with self._turn:
+                (derained,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch}, options)
         except Exception as error:  # onnxruntime's errors have no base class of their own
             if options.terminate:
                 raise CRDNetError("stopped before the picture was done") from error
