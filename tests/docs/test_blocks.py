@@ -100,13 +100,8 @@ def test_a_failing_python_block_is_named_by_file_and_line(reader_folder: Path) -
 
 def test_of_a_console_block_the_commands_are_run_and_the_output_is_not() -> None:
     text = (
-        "$ crdnet derain \\
-    street.jpg
-crdnet says something
-"
-        "$ cat a.png | crdnet derain - > b.png
-$ pip install crdnet
-"
+        "$ crdnet derain \\\n    street.jpg\ncrdnet says something\n"
+        "$ cat a.png | crdnet derain - > b.png\n$ pip install crdnet\n"
     )
     assert commands_of(text) == ["crdnet derain street.jpg", "cat a.png | crdnet derain - > b.png"]
 

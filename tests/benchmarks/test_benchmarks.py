@@ -1,0 +1,78 @@
+"""The benchmarks run, and their clock is fair. How fast anything is, is no test."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.examples.identity_model import write_identity_model
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(write_identity_model(tmp_path / "identity.onnx"))
+
+
+@pytest.fixture(scope="module")
+def timing() -> dict[str, Any]:
+    return runpy.run_path(str(BENCHMARKS / "timing.py"))
+
+
+def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_the_calls_take_turns_and_the_first_rounds_are_not_counted(timing: dict[str, Any]) -> None:
+    order: list[str] = []
+    calls = [lambda: order.append("a"), lambda: order.append("b")]
+    results = timing["interleaved"](calls, rounds=3, warm_up=2)
+    assert order == ["a", "b"] * 5
+    assert len(results) == 2
+
+
+def test_a_timing_is_the_median_and_the_quartiles_in_milliseconds(timing: dict[str, Any]) -> None:
+    summary = timing["Timing"].of([0.005, 0.001, 0.004, 0.002, 0.003])
+    assert summary.as_dict() == pytest.approx(
+        {"median": 3, "lower_quartile": 2, "upper_quartile": 4, "fastest": 1}
+    )
+
+
+def test_the_network_is_timed_against_torch(model: str) -> None:
+    result = run("latency.py", "--model", model, "--size", "40", "--threads", "1", "--rounds", "2", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["machine"]["cpu"]
+    assert {"onnxruntime", "torch", "numpy", "Python"} <= report["machine"]["versions"].keys()
+    assert (report["size"], report["threads"], report["rounds"]) == (40, 1, 2)
+    ratio = report["torch"]["median"] / report["onnxruntime"]["median"]
+    assert report["torch_over_onnxruntime"] == pytest.approx(ratio)
+
+
+def test_whole_commands_are_timed(model: str) -> None:
+    result = run("startup.py", "--model", model, "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    for command in ("crdnet --version", "crdnet --help", "crdnet derain (512 x 512)"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("script", ["latency.py", "startup.py"])
+def test_a_model_that_is_not_there_is_told_in_one_line(script: str) -> None:
+    result = run(script, "--model", "nowhere.onnx", "--rounds", "1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: ")
+    assert "there is no model file nowhere.onnx" in result.stderr
+    assert result.stderr.count("\n") == 1
