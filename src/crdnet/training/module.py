@@ -25,6 +25,10 @@ CHECKPOINT_KEY = "crdnet"
 """Entry of our checkpoints that tells how to build the network again."""
 
 
+MONITOR = "validation/psnr_y"
+"""The figure by which the best checkpoint is chosen: PSNR under the protocol `restormer-y`."""
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """Widths of CRDNet; the defaults are the published ones. See `crdnet.nn.build_crdnet`."""
@@ -193,8 +197,8 @@ class CRDNetTraining(pl.LightningModule):
                 f"validation/{name}": float(np.mean([scores[name] for scores in self.validation_scores]))
                 for name in self.validation_scores[0]
             }
-            self.log_dict(means, prog_bar=False)
-            self.log("psnr", means["validation/psnr"], prog_bar=True, logger=False)
+            for name, mean in means.items():
+                self.log(name, mean, prog_bar=name == MONITOR)
             self.validation_scores.clear()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

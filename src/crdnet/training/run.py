@@ -23,7 +23,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from crdnet.errors import RecipeError, TrainingError
-from crdnet.training.module import CRDNetTraining
+from crdnet.training.module import MONITOR, CRDNetTraining
 from crdnet.training.pairs import PairsData
 from crdnet.training.pictures import PictureLog
 from crdnet.training.visdom_curves import VisdomCurves
@@ -32,7 +32,6 @@ _log = logging.getLogger("crdnet.training")
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
-MONITOR = "validation/psnr_y"
 
 
 # What Lightning says that its user can do nothing about, or that this module has decided.
@@ -148,6 +147,8 @@ def train(arguments: Sequence[str]) -> Path:
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message=message)
+        for name in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # its advice, and its advertisements
         cli = _Parsing(
             CRDNetTraining,
             PairsData,
