@@ -1,6 +1,7 @@
 """`crdnet derain`: pictures and folders of pictures, one result a picture."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -145,7 +146,7 @@ def command(  # noqa: D103 - its help stands above
         for each in planned:
             if isinstance(each, NoJob):
                 report.add(outcome_of_no_job(each))
-        for outcome in do_jobs(
+        outcomes = do_jobs(
             derainer,
             work,
             workers=jobs,
@@ -153,8 +154,10 @@ def command(  # noqa: D103 - its help stands above
             overwrite=overwrite,
             skip_existing=skip_existing,
             format=format_,
-        ):
-            report.add(outcome)
+        )
+        with closing(outcomes):  # an interruption, wherever it comes, first ends what runs
+            for outcome in outcomes:
+                report.add(outcome)
     report.summary()
     return 1 if report.failed else 0
 

@@ -1,7 +1,7 @@
 """Doing the jobs of `crdnet derain`: a few threads, one network, no job that stops another."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from os.path import lexists
@@ -47,7 +47,7 @@ def do_jobs(
     overwrite: bool,
     skip_existing: bool,
     format: str | None,  # noqa: A002
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Do jobs in threads and yield their outcomes as they finish.
 
     If the caller is interrupted, what has not begun is dropped, networks that run are stopped, and files that

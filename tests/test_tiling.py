@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.strategies import integers
+
+from crdnet.tiling import WHOLE_PIXELS, Tile, automatic_side, tiles
+
+SIDES = {"height": integers(1, 12), "width": integers(1, 12), "multiple": integers(1, 32)}
+
+
+def area(tile: Tile) -> int:
+    rows, columns = tile.window_rows, tile.window_columns
+    return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+@given(**SIDES, side=integers(0, 200), margin=integers(0, 100))
+def test_the_cores_partition_the_picture(
+    height: int, width: int, multiple: int, side: int, margin: int
+) -> None:
+    times_answered = np.zeros((height * multiple, width * multiple), int)
+    for tile in tiles(height * multiple, width * multiple, side, margin, multiple):
+        times_answered[tile.core_rows, tile.core_columns] += 1
+    assert (times_answered == 1).all()
+
+
+@given(**SIDES, side=integers(0, 200), margin=integers(0, 100))
+def test_a_window_has_its_margin_or_ends_at_the_border_and_is_aligned(
+    height: int, width: int, multiple: int, side: int, margin: int
+) -> None:
+    lengths = (height * multiple, width * multiple)
+    for tile in tiles(*lengths, side, margin, multiple):
+        spans = ((tile.core_rows, tile.window_rows), (tile.core_columns, tile.window_columns))
+        for (core, window), length in zip(spans, lengths, strict=True):
+            assert window.start == 0 or core.start - window.start >= margin
+            assert window.stop == length or window.stop - core.stop >= margin
+            assert 0 <= window.start <= core.start < core.stop <= window.stop <= length
+            assert window.start % multiple == window.stop % multiple == 0
+
+
+@given(**SIDES, side=integers(1, 200), margin=integers(0, 100))
+def test_the_core_is_found_again_in_the_window(
+    height: int, width: int, multiple: int, side: int, margin: int
+) -> None:
+    picture = np.arange(height * width * multiple**2).reshape(height * multiple, width * multiple)
+    for tile in tiles(*picture.shape, side, margin, multiple):
+        window = picture[tile.window_rows, tile.window_columns]
+        np.testing.assert_array_equal(window[tile.core_in_window], picture[tile.core_rows, tile.core_columns])
+
+
+def test_side_zero_is_the_whole_picture() -> None:
+    (tile,) = tiles(64, 96, 0, 384, 32)
+    assert tile == Tile(slice(0, 64), slice(0, 96), slice(0, 64), slice(0, 96))
+
+
+def test_a_side_is_rounded_up_to_the_multiple() -> None:
+    assert next(tiles(320, 320, 33, 0, 32)).core_rows == slice(0, 64)
+
+
+@given(height=integers(1, 400), width=integers(1, 400), margin=integers(0, 1300))
+def test_the_automatic_side_bounds_every_window(height: int, width: int, margin: int) -> None:
+    height, width = height * 32, width * 32
+    side = automatic_side(height, width, margin, 32)
+    assert (side == 0) == (height * width <= WHOLE_PIXELS)
+    assert max(area(tile) for tile in tiles(height, width, side, margin, 32)) <= WHOLE_PIXELS
+
+
+def test_a_margin_beyond_the_bound_still_gives_tiles() -> None:
+    assert automatic_side(6400, 6400, 3000, 32) == 32
+
+
+def test_a_picture_that_was_not_padded_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiples of 32"):
+        next(tiles(33, 64, 0, 0, 32))
