@@ -74,9 +74,8 @@ def as_text(report: dict[str, Any]) -> str:
 def _run(arguments: Sequence[str]) -> None:
     result = subprocess.run([_command(), *arguments], capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise CommandError(
-            f"crdnet {' '.join(arguments)} ended with {result.returncode}: {result.stderr.strip()}"
-        )
+        reason = (result.stderr.splitlines() or ["nothing was said"])[-1]
+        raise CommandError(f"crdnet {' '.join(arguments)} ended with {result.returncode}: {reason}")
 
 
 def _command() -> str:

@@ -10,7 +10,7 @@ from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME
 
 def write_identity_model(path: Path) -> Path:
     """Write a crdnet model that changes nothing."""
-    shape = ["batch", 3, "height", "width"]
+    shape: list[str | int | None] = ["batch", 3, "height", "width"]
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Identity", [INPUT_NAME], [OUTPUT_NAME])],
         "identity",

@@ -1,0 +1,113 @@
+"""What users run never imports torch: a contract on the source, a probe of the running program, and proof of both."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONTRACT = "What users run never imports torch"
+ON_THE_TORCH_SIDE = ("crdnet.nn", "crdnet.training", "crdnet.export")
+_IMPORT_THESE = "from importlib import import_module\nfor name in {names!r}:\n    import_module(name)"
+_PROBE = "print(*sorted({'torch', 'pytorch_lightning', 'jsonargparse', 'safetensors'} & set(sys.modules)))"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The package and its contracts, to be spoilt."""
+    shutil.copytree(
+        REPOSITORY / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "weights")
+    )
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def lint_imports(folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def loaded_by(program: str, folder: Path) -> list[str]:
+    """Return which packages of the torch side a program has imported at its end."""
+    code = f"import sys\n{program}\n{_PROBE}"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()[-1].split()
+
+
+def test_the_contracts_hold_for_a_copy_of_the_package(copy: Path) -> None:
+    result = lint_imports(copy)
+    assert result.returncode == 0, result.stdout
+    assert f"{CONTRACT} KEPT" in result.stdout
+
+
+@pytest.mark.parametrize("planted", ["import torch\n", "def later() -> None:\n    from torch import nn\n"])
+def test_the_torch_contract_can_fail(copy: Path, planted: str) -> None:
+    with (copy / "src" / "crdnet" / "sizes.py").open("a", encoding="utf-8") as module:
+        module.write(f"\n\n{planted}")
+    result = lint_imports(copy)
+    assert result.returncode == 1
+    assert f"{CONTRACT} BROKEN" in result.stdout
+    assert "crdnet.sizes is not allowed to import torch" in result.stdout
+
+
+def deployed_modules() -> list[str]:
+    """Return the names of all modules but those of the torch side."""
+    source = REPOSITORY / "src"
+    paths = (
+        path.relative_to(source).with_suffix("") for path in source.rglob("*.py") if path.stem != "__main__"
+    )
+    names = (".".join(path.parts).removesuffix(".__init__") for path in paths)
+    return sorted(name for name in names if not name.startswith(ON_THE_TORCH_SIDE))
+
+
+def test_deployed_side_does_not_import_torch(tmp_path: Path) -> None:
+    names = deployed_modules()
+    assert {"crdnet", "crdnet.runtime.derainer", "crdnet.cli.derain", "crdnet.cli.train"} <= set(names)
+    assert loaded_by(_IMPORT_THESE.format(names=names), tmp_path) == []
+
+
+def test_the_import_probe_can_fail(tmp_path: Path) -> None:
+    assert "torch" in loaded_by(_IMPORT_THESE.format(names=["crdnet.nn"]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--config", "recipe.yaml"],
+        pytest.param(
+            ["export", "pyproject.toml", "-o", "my.onnx"],
+            marks=pytest.mark.xfail(
+                reason="crdnet.export imports onnx before anything names the missing extra"
+            ),
+        ),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_of_the_torch_side_names_its_extra_in_one_line(arguments: list[str]) -> None:
+    missing = ("torch", "onnx", "onnxscript", "pytorch_lightning", "jsonargparse", "jaxtyping", "safetensors")
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))  # None there makes an import fail as if nothing were installed
+sys.argv = ["crdnet", *{arguments!r}]
+from crdnet.cli import main
+main()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 1
+    assert "pip install 'crdnet[train]'" in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,125 @@
+"""The wheel holds what users need and nothing else, and works where there is no torch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from crdnet.runtime import stored_models
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MANIFEST = "crdnet/weights/manifest.json"
+_SIGNS_OF_NO_NETWORK = (
+    "Connection refused",
+    "Failed to establish a new connection",
+    "Max retries exceeded",
+    "Name or service not known",
+    "Network is unreachable",
+    "Temporary failure in name resolution",
+    "timed out",
+)
+NEEDS_A_MODEL = pytest.mark.skipif(not stored_models(), reason="crdnet has no shipped model yet")
+
+
+def run(
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: int = 120
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        list(map(str, arguments)),
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+
+
+def must_run_or_have_no_network(result: "subprocess.CompletedProcess[str]") -> None:
+    """Skip the test if a package could not be fetched because nothing can, fail it for any other reason."""
+    if result.returncode and any(sign in result.stdout + result.stderr for sign in _SIGNS_OF_NO_NETWORK):
+        pytest.skip("this test installs packages, and there is no network")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the working tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    # Without hatchling here, `build` fetches it into a place of its own.
+    isolation = ["--no-isolation"] if find_spec("hatchling") else []
+    must_run_or_have_no_network(
+        run(sys.executable, "-m", "build", "--wheel", *isolation, "--outdir", folder, REPOSITORY, cwd=folder)
+    )
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def test_the_wheel_holds_the_whole_package_its_licence_and_nothing_else(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    tops = {name.split("/")[0] for name in names}
+    (information,) = (top for top in tops if top.endswith(".dist-info"))
+    assert tops == {"crdnet", information}
+    assert f"{information}/licenses/LICENSE" in names
+    source = REPOSITORY / "src"
+    wanted = {path.relative_to(source).as_posix() for path in source.rglob("*.py")} | {"crdnet/py.typed"}
+    assert wanted <= names
+    assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".ckpt", ".tmp"))]
+
+
+@NEEDS_A_MODEL
+def test_the_wheel_holds_every_model_of_the_manifest_undamaged(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+        assert "default" in manifest["aliases"] or "default" in manifest["models"]
+        for entry in manifest["models"].values():
+            content = archive.read(f"crdnet/weights/{entry['file']}")
+            assert sha256(content).hexdigest() == entry["sha256"], entry["file"]
+
+
+@NEEDS_A_MODEL
+def test_every_model_file_in_the_wheel_is_in_the_manifest(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        files = {name.split("/")[-1] for name in archive.namelist() if name.endswith(".onnx")}
+        manifest = json.loads(archive.read(MANIFEST))
+    assert files == {entry["file"] for entry in manifest["models"].values()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    assert run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path).returncode == 0
+    binaries = venv / ("Scripts" if os.name == "nt" else "bin")
+    python, crdnet = binaries / "python", binaries / "crdnet"
+    constraints = REPOSITORY / "constraints.txt"
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--constraint", constraints)
+    must_run_or_have_no_network(run(*pip, wheel, cwd=tmp_path, timeout=500))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
+
+    where = run(python, "-c", "import crdnet; print(crdnet.__file__)", cwd=tmp_path, env=clean)
+    assert Path(where.stdout.strip()).is_relative_to(venv), where.stderr
+    torch = run(python, "-c", "import torch", cwd=tmp_path, env=clean)
+    assert "ModuleNotFoundError: No module named 'torch'" in torch.stderr
+
+    train = run(crdnet, "train", "--config", "recipe.yaml", cwd=tmp_path, env=clean)
+    assert train.returncode == 1
+    assert train.stderr.count("\n") == 1
+    assert "pip install 'crdnet[train]'" in train.stderr
+
+    shutil.copy(REPOSITORY / "examples" / "light.jpg", tmp_path / "street.jpg")
+    derained = run(crdnet, "derain", "street.jpg", cwd=tmp_path, env=clean)
+    if not stored_models():
+        assert "ships no models" in derained.stderr
+        pytest.skip("crdnet has no shipped model yet; all before deraining was checked")
+    assert derained.returncode == 0, derained.stderr
+    assert (tmp_path / "street_derained.jpg").is_file()
