@@ -72,6 +72,18 @@ class EpochLines(pl.Callback):
         _log.info("epoch %d%s, step %d: %s", done, left, trainer.global_step, figures)
 
 
+class _Bar(RichProgressBar):
+    """The bar of an epoch, without the number that Lightning gives to a run: our runs have folders."""
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return what stands behind the bar."""
+        shown = super().get_metrics(trainer, pl_module)
+        shown.pop("v_num", None)
+        return shown
+
+
 class _Parsing(LightningCLI):
     """LightningCLI with the options that a run of ours has beside trainer, model and data."""
 
@@ -157,7 +169,11 @@ def train(arguments: Sequence[str]) -> Path:
             save_config_callback=None,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
-            parser_kwargs={"exit_on_error": False, "prog": "crdnet train", "description": DESCRIPTION},
+            parser_kwargs={
+                "exit_on_error": False,
+                "usage": "crdnet train --config FILE --data.root FOLDER [--KEY VALUE ...]",
+                "description": DESCRIPTION,
+            },
         )
         run = Path(cli.config.run)
         run.mkdir(parents=True, exist_ok=True)
@@ -171,12 +187,9 @@ def train(arguments: Sequence[str]) -> Path:
 
 
 DESCRIPTION = """
-Train CRDNet and its density classifier from a recipe.
-
-  crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run
-  runs/a crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val
-  --run runs/a --resume
-
+Train CRDNet and its density classifier from a recipe. Begin a run with
+`crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a`
+and go on with it, after a crash or Ctrl-C, by the same line and `--resume`.
 Every key of a recipe is an option too, and an option wins over the recipe.
 """
 
@@ -207,7 +220,7 @@ def _callbacks(run: Path, ema_decay: float | None, *, with_validation: bool) -> 
     if ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=ema_decay))
     if sys.stderr.isatty():
-        callbacks.append(RichProgressBar())
+        callbacks.append(_Bar())
     return callbacks
 
 
