@@ -6,6 +6,7 @@ pixels on every machine.
 
 from crdnet.rain.bank import BankedLayer, LayerBank
 from crdnet.rain.compose import compose, compress, decompress, strength_of
+from crdnet.rain.dataset import PairFolder, PairPlace, rng_of
 from crdnet.rain.layers import StreakLibrary, add_light, amplify, render
 from crdnet.rain.pairs import RainyPair, rainy_pair
 from crdnet.rain.presets import sample_spec, sample_target
@@ -25,6 +26,8 @@ __all__ = [
     "LayerBank",
     "LineStreaks",
     "NoiseStreaks",
+    "PairFolder",
+    "PairPlace",
     "PhotorealStreaks",
     "RainSpec",
     "RainyPair",
@@ -37,6 +40,7 @@ __all__ = [
     "decompress",
     "rainy_pair",
     "render",
+    "rng_of",
     "sample_spec",
     "sample_target",
     "scale_of",

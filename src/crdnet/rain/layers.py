@@ -5,6 +5,7 @@ in integers, sines are rounded to 16 bits before use, and what remains in floati
 that IEEE 754 defines to the last bit. Nothing depends on the order of a sum.
 """
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,14 @@ class StreakLibrary:
             raise RecipeError("a library of streaks needs at least one picture, and a name for each")
         self.names = names
         self.pictures = pictures
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the pictures in their order: rain of two libraries is the same only if this is."""
+        digest = sha256()
+        for picture in self.pictures:
+            digest.update(f"{picture.shape}".encode() + picture.tobytes())
+        return digest.hexdigest()[:16]
 
     @classmethod
     def read(cls, folder: str | Path) -> "StreakLibrary":

@@ -43,6 +43,7 @@ class RainyPair:
         strength: S, the mean change of luma between the two pictures, in grey levels of 255.
         density: The grade of this strength.
         spec: The rain, with the gain that was found.
+        jpeg_files: The JPEG files, rainy and clean, that the two pictures were decoded from, if any.
     """
 
     rainy: Picture
@@ -51,6 +52,7 @@ class RainyPair:
     strength: float
     density: RainDensity
     spec: RainSpec
+    jpeg_files: tuple[bytes, bytes] | None = None
 
 
 def rainy_pair(
@@ -93,10 +95,12 @@ def finish(clean: Picture, layer: Layer, spec: RainSpec, jpeg_quality: int | Non
     """Put a layer, its gain not yet applied, on a picture, compress both if asked, and measure."""
     streaks = amplify(layer, spec.gain)
     rainy = compose(clean, streaks, spec)
+    files = None
     if jpeg_quality is not None:
-        rainy, clean = (decompress(compress(each, jpeg_quality)) for each in (rainy, clean))
+        files = compress(rainy, jpeg_quality), compress(clean, jpeg_quality)
+        rainy, clean = (decompress(file) for file in files)
     strength = strength_of(rainy, clean)
-    return RainyPair(rainy, clean, streaks, strength, RainDensity.from_strength(strength), spec)
+    return RainyPair(rainy, clean, streaks, strength, RainDensity.from_strength(strength), spec, files)
 
 
 def _drawn_to_target(

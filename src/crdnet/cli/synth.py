@@ -1,0 +1,239 @@
+"""`crdnet synth`: rain on photographs, as pairs to train on."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import click
+
+from crdnet._version import __version__
+from crdnet.data import list_pictures, read_rgb
+from crdnet.density import RainDensity
+from crdnet.errors import DataError
+from crdnet.rain import PairFolder, PairPlace, StreakLibrary, rainy_pair, rng_of, scale_of
+from crdnet.rain.spec import SCALE
+
+EXIT_FAILED = 1
+_QUALITY_OF_JPG = 90
+_MIX = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
+_HELP = """\
+Put rain on the photographs in a folder; write pairs that crdnet train and crdnet data check read.
+
+\b
+crdnet synth photos/ -o pairs/
+crdnet synth photos/ -o pairs/ -r --density heavy --per-photo 4 --jpeg 85
+
+Writes input/ (rainy), target/ (clean), streaks/ (the light of the rain alone), labels.csv and manifest.json.
+The same seed gives the same pixels on every machine. A run that was stopped goes on where it was; nothing
+that exists is replaced unasked. Photographs that cannot be used are named, and the exit code is then 1.
+"""
+
+
+@dataclass(frozen=True)
+class _Job:
+    photo: PurePosixPath
+    variant: int
+    place: PairPlace
+
+
+def _scale(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
+    """Turn the text of --scale into a number, or None for auto."""
+    if value == "auto":
+        return None
+    try:
+        scale = float(value)
+    except ValueError:
+        scale = float("nan")
+    if not SCALE[0] <= scale <= SCALE[1]:
+        rule = f"is neither 'auto' nor a number from {SCALE[0]:g} to {SCALE[1]:g}"
+        raise click.BadParameter(f"{value!r} {rule}", ctx=ctx, param=param)
+    return scale
+
+
+def _quality(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    """Turn the text of --jpeg into a quality; `none` stays, None is for not given."""
+    if value is None or value == "none":
+        return value
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
+        raise click.BadParameter(
+            f"{value!r} is neither 'none' nor a quality from 1 to 100", ctx=ctx, param=param
+        )
+    return int(value)
+
+
+@click.command(name="synth", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("photos", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the pairs.")
+@click.option(
+    "--density",
+    type=click.Choice(["none", "light", "medium", "heavy", "mix"]),
+    default="mix",
+    show_default=True,
+    help="How heavy the rain is; mix is light, medium and heavy, each as often.",
+)
+@click.option(
+    "--per-photo", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Pairs per photograph."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What the rain follows from."
+)
+@click.option(
+    "--streaks",
+    type=click.Path(path_type=Path),
+    help="Folder of streak pictures, grey on black, to use beside the drawn streaks.",
+)
+@click.option(
+    "--scale",
+    callback=_scale,
+    default="auto",
+    show_default=True,
+    metavar="auto|F",
+    help="Size of the streaks; auto is the longer side / 500 px, at least 1.",
+)
+@click.option(
+    "--jpeg",
+    callback=_quality,
+    metavar="QUALITY|none",
+    help=f"Send both pictures through JPEG.  [default: none; {_QUALITY_OF_JPG} for --format jpg]",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "jpg"]),
+    default="png",
+    show_default=True,
+    help="How the pairs are stored.",
+)
+@click.option("-r", "--recursive", is_flag=True, help="Look into the folders in PHOTOS too.")
+@click.option("--overwrite", is_flag=True, help="Replace the pairs of an earlier run.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
+def command(
+    *,
+    photos: Path,
+    output: Path,
+    density: str,
+    per_photo: int,
+    seed: int,
+    streaks: Path | None,
+    scale: float | None,
+    jpeg: int | str | None,
+    file_format: str,
+    recursive: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> int:
+    """Plan the pairs, make those that are not there yet, say what is there."""
+    if file_format == "jpg" and jpeg == "none":
+        raise click.UsageError("--format jpg is JPEG, which --jpeg none rules out; give a quality")
+    quality = jpeg if isinstance(jpeg, int) else _QUALITY_OF_JPG if file_format == "jpg" else None
+    _refuse_overlap(photos, output)
+    jobs, failures = _plan(photos, file_format, per_photo, recursive=recursive)
+    library = None if streaks is None else StreakLibrary.read(streaks)
+    options = {
+        "made_by": "crdnet synth",
+        "version": __version__,
+        "seed": seed,
+        "density": density,
+        "per_photo": per_photo,
+        "streaks": None if library is None else library.digest,
+        "scale": "auto" if scale is None else scale,
+        "jpeg": quality,
+        "format": file_format,
+    }
+    with PairFolder(output, options, overwrite=overwrite) as folder, _progress(len(jobs), quiet) as advance:
+        for job in jobs:
+            if not folder.has(job.place):
+                try:
+                    _make(photos, job, folder, density, seed, library, scale, quality)
+                except DataError as error:
+                    failures.append(str(error))
+            advance()
+    if not quiet:
+        click.echo(_summary(output, folder.records))
+    for failure in dict.fromkeys(failures):  # A photo of several pairs fails once.
+        click.echo(f"Error: {failure}", err=True)
+    return EXIT_FAILED if failures else 0
+
+
+def _refuse_overlap(photos: Path, output: Path) -> None:
+    inside, outside = output.resolve(), photos.resolve()
+    if inside.is_relative_to(outside):
+        raise click.UsageError(
+            f"-o {output} lies inside the input folder {photos}, and the next run would rain on its own pairs; "
+            "name a folder beside it"
+        )
+    if any(outside.is_relative_to(inside / name) for name in ("input", "target", "streaks")):
+        raise click.UsageError(f"the pairs would be written into the input folder {photos}; name another -o")
+
+
+def _plan(photos: Path, file_format: str, per_photo: int, *, recursive: bool) -> tuple[list[_Job], list[str]]:
+    """Return the pairs to make, and what is wrong with photographs that share a place."""
+    listing = list_pictures(photos)
+    pictures = [picture for picture in listing.pictures if recursive or len(picture.parts) == 1]
+    if not pictures:
+        hint = "; --recursive looks into the folders in it" if listing.pictures else ""
+        raise DataError(f"{photos}: no photographs in this folder{hint}")
+    jobs: list[_Job] = []
+    failures: list[str] = []
+    # On some systems A.png and a.png are one file.
+    owners: dict[str, PurePosixPath] = {}
+    for picture in pictures:
+        owner = owners.setdefault(picture.with_suffix("").as_posix().casefold(), picture)
+        if owner != picture:
+            failures.append(
+                f"{photos / picture}: its pair would be called like that of {owner}; rename one of them"
+            )
+            continue
+        for variant in range(1, per_photo + 1):
+            place = PairPlace.of(picture, f".{file_format}", None if per_photo == 1 else variant)
+            jobs.append(_Job(picture, variant, place))
+    return jobs, failures
+
+
+def _make(
+    photos: Path,
+    job: _Job,
+    folder: PairFolder,
+    density: str,
+    seed: int,
+    library: StreakLibrary | None,
+    scale: float | None,
+    quality: int | None,
+) -> None:
+    clean = read_rgb(photos / job.photo)
+    rng = rng_of(seed, job.photo.as_posix(), job.variant)
+    asked = _MIX[int(rng.integers(len(_MIX)))] if density == "mix" else RainDensity[density.upper()]
+    size = scale_of(*clean.shape[:2]) if scale is None else scale
+    pair = rainy_pair(clean, asked, rng, scale=size, library=library, jpeg_quality=quality)
+    about = {"photo": job.photo.as_posix(), "variant": job.variant, "asked": asked.name.lower()}
+    folder.write(job.place, pair, about)
+
+
+def _summary(output: Path, records: Sequence[Any]) -> str:
+    counts = Counter(record["density"] for record in records)
+    names = [grade.name.lower() for grade in RainDensity]
+    densities = ", ".join(f"{name} {counts[name]}" for name in names if counts[name])
+    pairs = "1 pair" if len(records) == 1 else f"{len(records)} pairs"
+    less = sum(record["density"] != record["asked"] for record in records)
+    note = f"; {less} could not be given the density asked for" if less else ""
+    return f"{output}: {pairs} ({densities}){note}" if records else f"{output}: no pairs"
+
+
+@contextmanager
+def _progress(pairs: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Draw a bar with the time left on stderr, if somebody watches; yields what moves it on."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = BarColumn(), MofNCompleteColumn(), "pairs", TimeRemainingColumn(), "left"
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("synth", total=pairs)
+        yield lambda: bar.advance(task)
