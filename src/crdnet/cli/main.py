@@ -26,6 +26,7 @@ _COMMANDS = {
         "Score a model, or pictures made by any method, under a named protocol.",
     ),
     "data": ("crdnet.cli.data", "Look at a data set before training on it."),
+    "synth": ("crdnet.cli.synth", "Put rain on photographs: pairs to train on."),
     "train": ("crdnet.cli.train", "Train a network from a recipe (extra: train)."),
     "export": ("crdnet.cli.export", "Turn trained weights into a model file (extra: train)."),
 }
