@@ -14,18 +14,22 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from crdnet._version import __version__
-from crdnet.errors import CheckpointError, ModelError, OutputError
+from crdnet.errors import CheckpointError, MissingExtraError, ModelError, OutputError
 from crdnet.nn import CRDNet, build_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
 from crdnet.runtime import Derainer
 from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.sizes import pad_to_multiple
+
+try:
+    import onnx
+    import torch
+    from torch import Tensor, nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+except ModuleNotFoundError as error:
+    raise MissingExtraError("exporting", "train") from error
 
 OPSET = 18
 PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
