@@ -51,18 +51,26 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
+HELP = """
+Take the rain out of photographs; offline, on a CPU.
+
+\b
+crdnet derain street.jpg                  writes street_derained.jpg beside it
+crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored
+cat a.png | crdnet derain - > b.png       a pipe
+
+`crdnet COMMAND --help` teaches each command.
+"""
+
+
 @click.group(
-    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyGroup,
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="crdnet")
 def cli() -> None:
-    r"""Take the rain out of photographs and sense how heavy it was; offline, on a CPU.
-
-    \b
-    crdnet derain street.jpg                  writes street_derained.jpg beside it
-    crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored
-    cat a.png | crdnet derain - > b.png       a pipe
-    """
+    """Take the rain out of photographs; `crdnet COMMAND --help` teaches each command."""
 
 
 def main() -> None:
