@@ -19,7 +19,18 @@ def _scores(context: click.Context, parameter: click.Parameter, values: tuple[st
     return scores
 
 
-@click.command()
+HELP = """
+Turn trained weights into a model file that runs without torch.
+
+The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left in place.
+
+\b
+crdnet export runs/a/last.ckpt -o my.onnx
+crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
+"""
+
+
+@click.command(help=HELP)
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -55,15 +66,7 @@ def command(
     *,
     overwrite: bool,
 ) -> None:
-    r"""Turn trained weights into a model file that runs without torch.
-
-    The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left in
-    place.
-
-    \b
-    crdnet export runs/a/last.ckpt -o my.onnx
-    crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
-    """
+    """Turn trained weights into a model file."""
     if (checkpoint is None) == (published is None):
         raise click.UsageError("give either a CHECKPOINT of `crdnet train` or --published ROOT")
     if (published is None) != (epoch is None):
