@@ -105,6 +105,7 @@ _TIFF_TAGS_OF_ENCODER = {
     *(0x0211, 0x0212, 0x0213, 0x0214, 0x02BC, 0x8773),
 }
 _XMP_TAG = 0x02BC
+_EXIF_START = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
@@ -317,6 +318,8 @@ def _picture(image: ImageFile.ImageFile, content: bytes) -> Picture:
     assert image.format is not None
     orientation = 1 if isinstance(image, TiffImageFile) else _orientation(image)
     around = {key: image.info[key] for key in ("icc_profile", "exif", "xmp", "dpi") if image.info.get(key)}
+    if "exif" in around and not around["exif"].startswith(_EXIF_START):  # WebP files leave it away
+        around["exif"] = _EXIF_START + around["exif"]
     options: dict[str, Any] = {}
     blocks: list[bytes] = []
     left: list[str] = []
@@ -355,7 +358,7 @@ def _read_tiff_tags(image: TiffImageFile, around: dict[str, Any]) -> list[str]:
     left = []
     for tag, value in tags.items():
         if tag in (IFD.Exif, IFD.GPSInfo):
-            exif.get_ifd(tag).update(tags.get_ifd(tag))
+            exif[tag] = tags.get_ifd(tag)
         elif tag in _TIFF_TAGS_CARRIED:
             exif[tag] = value
         elif tag not in _TIFF_TAGS_OF_ENCODER:
@@ -377,7 +380,9 @@ def _around_options(picture: Picture, target: str) -> dict[str, Any]:
         exif.pop(Base.Orientation, None)
         if xmp:
             exif[_XMP_TAG] = xmp
-        return around | {"exif": exif}
+        # Only Pillow's own writer, which does not compress, can write the camera's part of EXIF.
+        plain = {"compression": "raw"} if IFD.Exif in exif or IFD.GPSInfo in exif else {}
+        return around | {"exif": exif} | plain
     if target == "WEBP":
         around.pop("dpi", None)
     if xmp and target == "PNG":

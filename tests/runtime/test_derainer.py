@@ -122,7 +122,7 @@ def test_rain_is_what_was_taken_out(
     result = derainer.run(rainy)
     assert result.rain.dtype == np.float32
     np.testing.assert_allclose(result.rain * 255, rainy.astype(float) - result.image, atol=1e-4)
-    assert result.density is result.probabilities is result.score is None
+    assert (result.density, result.probabilities, result.score) == (None, None, None)
 
 
 def test_a_pil_image_gives_a_pil_image_with_its_description(

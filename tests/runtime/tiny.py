@@ -65,7 +65,7 @@ def write_tiny_model(
         helper.make_node("Mul", ["d", "gain"], ["change"]),
         helper.make_node("Add", [INPUT_NAME, "change"], [output]),
     ]
-    shape = ["batch", 3, "height", "width"]
+    shape: list[str | int | None] = ["batch", 3, "height", "width"]
     graph = helper.make_graph(
         nodes,
         "tiny",

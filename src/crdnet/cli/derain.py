@@ -1,6 +1,7 @@
 """`crdnet derain`: pictures and folders of pictures, one result a picture."""
 
 import sys
+import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,13 @@ def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Liter
             f"{value!r} is neither auto, nor 0 (whole pictures), nor a side in pixels", ctx, param
         )
     return int(value)
+
+
+def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """Refuse not-a-number, which passes every comparison of a range."""
+    if value != value:  # noqa: PLR0124
+        raise click.BadParameter("nan is not in the range 0<=x<=1", ctx, param)
+    return value
 
 
 @click.command("derain", help=_HELP)
@@ -70,6 +78,7 @@ def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Liter
     type=click.FloatRange(0, 1),
     default=1.0,
     show_default=True,
+    callback=_strength,
     help="How much of the rain to take out.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders in a folder, and mirror them.")
@@ -139,6 +148,8 @@ def command(  # noqa: D103 - its help stands above
         )
 
     derainer = _derainer(model, device, tile)
+    # What Pillow tells of a damaged corner of a file helps nobody here; what matters becomes an error.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     report = Report(as_json=as_json, quiet=quiet, verbose=verbose, results_to_stderr=to_stdout)
     if work:
         report.setting(derainer.session)
