@@ -12,13 +12,15 @@ import numpy.typing as npt
 from crdnet.density import RainDensity
 from crdnet.errors import RecipeError
 from crdnet.rain.compose import check_picture
-from crdnet.rain.layers import Layer, StreakLibrary, add_light, render
-from crdnet.rain.pairs import RainyPair, finish, fitted_gain
+from crdnet.rain.layers import Layer, StreakLibrary, add_light
+from crdnet.rain.pairs import RainyPair, drawn_to_target, finish, fitted_gain
 from crdnet.rain.presets import sample_spec, sample_target
 from crdnet.rain.spec import RainSpec
 
 _GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 _SECOND_LAYER_SHARE = 0.25
+_MIDDLE_GREY = 105
+"""What layers are drawn bright enough for; the median of photographs lies about there."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,13 +78,16 @@ class LayerBank:
                 f"a bank needs layers, a side and scales, got per_density={per_density}, side={side}, "
                 f"scales={tuple(scales)}"
             )
+        middle_grey = np.full((side, side, 3), _MIDDLE_GREY, np.uint8)
         layers = {}
         for grade in _GRADES:
             drawn = []
             for number in range(per_density):
                 scale = scales[number % len(scales)]
-                spec = sample_spec(grade, rng, scale=scale, photoreal=library is not None)
-                drawn.append(BankedLayer(spec, render(spec, side, side, rng, library)))
+                target = sample_target(grade, rng)
+                spec = sample_spec(grade, rng, scale=scale, photoreal=library is not None, target=target)
+                streaks, spec = drawn_to_target(middle_grey, spec, grade, target, rng, library)
+                drawn.append(BankedLayer(replace(spec, gain=1.0), streaks))
             layers[grade] = tuple(drawn)
         return cls(layers)
 

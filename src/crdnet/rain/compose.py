@@ -35,7 +35,8 @@ def compose(clean: Picture, streaks: Layer, spec: RainSpec) -> Picture:
 
 def room_for_light(clean: Picture, blend: float) -> npt.NDArray[np.uint16]:
     """Return how much of a streak's light each sample takes, in 255ths: all of it when adding, less when screening."""
-    kept: npt.NDArray[np.uint16] = clean * np.uint16(round(256 * blend))
+    # Said in full: NumPy 1 would compute 8-bit samples times a small 16-bit number in 8 bits.
+    kept: npt.NDArray[np.uint16] = np.multiply(clean, round(256 * blend), dtype=np.uint16)
     kept += np.uint16(128)
     kept >>= np.uint16(8)
     np.subtract(np.uint16(255), kept, out=kept)

@@ -249,10 +249,14 @@ def draw_photoreal(
     """Mix transformed streak pictures; they repeat where the layer is larger than they are."""
     rows, columns = int(np.ceil(height / scale)), int(np.ceil(width / scale))
     total = np.zeros((rows, columns), np.int64)
-    for _ in range(streaks.chains):
-        picture = library.pictures[int(rng.integers(len(library.pictures)))]
-        if rng.integers(2):
-            picture = picture[:, ::-1]
+    number = len(library.pictures)
+    first, mirrored = int(rng.integers(number)), int(rng.integers(2))
+    for chain in range(streaks.chains):
+        # Neighbours by name are often of one kind and fall one way; half of the mixes are of neighbours.
+        near, far = first + int(rng.integers(-2, 3)), int(rng.integers(number))
+        among_neighbours = int(rng.integers(2))
+        chosen = first if chain == 0 else near % number if among_neighbours else far
+        picture = library.pictures[chosen][:, ::-1] if mirrored else library.pictures[chosen]
         turn = np.radians(streaks.rotation_degrees * _between(rng, -1.0, 1.0))
         shear = streaks.shear * _between(rng, -1.0, 1.0)
         zoom = _between(rng, 1.0, streaks.zoom)

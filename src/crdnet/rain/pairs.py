@@ -6,6 +6,7 @@ grade, as on a white wall, the pair says the density that it has, not the one th
 """
 
 from dataclasses import dataclass, replace
+from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from crdnet.rain.compose import (
 )
 from crdnet.rain.layers import Layer, StreakLibrary, add_light, amplify, render
 from crdnet.rain.presets import sample_spec, sample_target, strength_range
-from crdnet.rain.spec import MAX_GAIN, RainSpec
+from crdnet.rain.spec import MAX_GAIN, PhotorealStreaks, RainSpec
 
 _MOST_DRAWINGS = 4
 _MOST_GAIN_OF_A_DRAWING = 1.5
@@ -87,7 +88,7 @@ def rainy_pair(
     else:
         target = sample_target(rain, rng)
         spec = sample_spec(rain, rng, scale=scale, photoreal=library is not None, target=target)
-        layer, spec = _drawn_to_target(clean, spec, rain, target, rng, library)
+        layer, spec = drawn_to_target(clean, spec, rain, target, rng, library)
     return finish(clean, layer, spec, jpeg_quality)
 
 
@@ -103,7 +104,7 @@ def finish(clean: Picture, layer: Layer, spec: RainSpec, jpeg_quality: int | Non
     return RainyPair(rainy, clean, streaks, strength, RainDensity.from_strength(strength), spec, files)
 
 
-def _drawn_to_target(
+def drawn_to_target(
     clean: Picture,
     spec: RainSpec,
     density: RainDensity,
@@ -111,9 +112,10 @@ def _drawn_to_target(
     rng: np.random.Generator,
     library: StreakLibrary | None,
 ) -> tuple[Layer, RainSpec]:
-    """Draw a spec as often as it takes for its light to be enough, and find its gain.
+    """Draw a spec as often as it takes for its light to be enough on a picture, and find its gain.
 
-    The spec that is returned holds its streaks as often as they were drawn.
+    The spec that is returned holds its streaks as often as they were drawn; where a library's pictures are too
+    dark, it holds drawn streaks instead.
     """
     height, width = clean.shape[:2]
     once = spec.layers
@@ -124,6 +126,9 @@ def _drawn_to_target(
         gain = fitted_gain(clean, layer, spec, density, target)
         if gain <= _MOST_GAIN_OF_A_DRAWING:
             break
+    if gain >= MAX_GAIN and any(isinstance(streaks, PhotorealStreaks) for streaks in once):
+        drawn = sample_spec(density, rng, scale=spec.scale, target=target)
+        return drawn_to_target(clean, drawn, density, target, rng, None)
     return layer, replace(spec, gain=gain)
 
 
@@ -131,7 +136,7 @@ def fitted_gain(clean: Picture, layer: Layer, spec: RainSpec, density: RainDensi
     """Return the gain, from 0 to 4 in steps of 1/256, with which a layer's rain has about the strength aimed at."""
     if density is RainDensity.NONE:
         return 0.0
-    step = max(1, int((layer.size / _PIXELS_FOR_TRIALS) ** 0.5))
+    step = max(1, isqrt(layer.size // _PIXELS_FOR_TRIALS))
     gain = _search(clean[::step, ::step], layer[::step, ::step], spec, target)
     if step > 1:
         low, high = strength_range(density)

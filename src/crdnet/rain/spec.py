@@ -110,7 +110,7 @@ class PhotorealStreaks:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        _check("chains", self.chains, 1, 3)
+        _check("chains", float(self.chains), 1.0, 3.0)
         _check("rotation_degrees", self.rotation_degrees, 0.0, 9.0)
         _check("shear", self.shear, 0.0, 0.09)
         _check("zoom", self.zoom, 1.0, 4.0)
