@@ -1,0 +1,100 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import crdnet
+from crdnet.errors import ImageError, OutputError
+from crdnet.runtime import Derainer, DerainResult
+
+
+@pytest.fixture
+def street(tmp_path: Path, rng: np.random.Generator) -> Path:
+    place = tmp_path / "street.png"
+    Image.fromarray(rng.integers(0, 256, (12, 20, 3), dtype=np.uint8)).save(place)
+    return place
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_a_file_gives_a_file_beside_it_and_a_record(derainer: Derainer, street: Path) -> None:
+    record = derainer.derain_file(street)
+    assert (record.source, record.output) == (street, street.with_name("street_derained.png"))
+    assert (record.width, record.height, record.density, record.warnings) == (20, 12, None, ())
+    assert record.seconds > 0
+    np.testing.assert_array_equal(pixels(record.output), derainer(pixels(street)))
+
+
+def test_the_function_does_as_the_method(
+    derainer: Derainer, tiny_model: Path, street: Path, tmp_path: Path
+) -> None:
+    record = crdnet.derain_file(
+        str(street), str(tmp_path / "new/folder/it.png"), model=tiny_model, strength=0.5
+    )
+    np.testing.assert_array_equal(pixels(record.output), derainer(pixels(street), strength=0.5))
+
+
+def test_an_existing_output_is_replaced_only_on_request(
+    derainer: Derainer, street: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "it.png"
+    output.write_text("mine")
+    with pytest.raises(OutputError, match=r"it\.png exists"):
+        derainer.derain_file(street, output)
+    assert output.read_text() == "mine"
+    derainer.derain_file(street, output, overwrite=True)
+    assert pixels(output).shape == (12, 20, 3)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_the_source_is_never_replaced(derainer: Derainer, street: Path, tmp_path: Path, link: object) -> None:
+    other = tmp_path / "other.png"
+    link(other, street)  # type: ignore[operator]
+    before = street.read_bytes()
+    for output in (street, other, tmp_path / "x/../street.png"):
+        with pytest.raises(OutputError, match="the input itself"):
+            derainer.derain_file(street, output, overwrite=True)
+    assert street.read_bytes() == before
+
+
+def test_an_output_that_came_meanwhile_is_not_replaced(
+    derainer: Derainer, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "it.png"
+    run = Derainer.run
+
+    def slow_run(self: Derainer, image: object, *, strength: float) -> DerainResult:
+        output.touch()
+        return run(self, image, strength=strength)
+
+    monkeypatch.setattr(Derainer, "run", slow_run)
+    with pytest.raises(OutputError, match="meanwhile"):
+        derainer.derain_file(street, output)
+    assert sorted(os.listdir(tmp_path)) == ["it.png", "street.png"]  # noqa: PTH208
+    assert output.stat().st_size == 0
+
+
+def test_a_suffix_asks_for_its_format_and_must_fit_one(
+    derainer: Derainer, street: Path, tmp_path: Path
+) -> None:
+    record = derainer.derain_file(street, tmp_path / "it.tif")
+    with Image.open(record.output) as image:
+        assert image.format == "TIFF"
+    with pytest.raises(OutputError, match=r"\.gif"):
+        derainer.derain_file(street, tmp_path / "it.gif")
+    with pytest.raises(OutputError, match="does not fit"):
+        derainer.derain_file(street, tmp_path / "it.webp", format="png")
+
+
+def test_a_missing_source_and_a_folder_are_named(derainer: Derainer, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"no file .*gone\.jpg"):
+        derainer.derain_file(tmp_path / "gone.jpg")
+    with pytest.raises(ImageError, match="cannot be read"):
+        derainer.derain_file(tmp_path, tmp_path / "it.jpg")
+    with pytest.raises(OutputError, match="is a folder"):
+        derainer.derain_file(tmp_path / "gone.jpg", tmp_path, overwrite=True, format="jpg")
