@@ -454,6 +454,29 @@ def test_a_picture_is_not_thrown_at_a_terminal(model: Path) -> None:
     assert b"redirect standard output" in done.stderr
 
 
+def test_a_bar_is_drawn_for_a_terminal_and_leaves_standard_output_alone(model: Path) -> None:
+    ours, terminal = pty.openpty()
+    with (
+        os.fdopen(ours, "rb", buffering=0) as ours_file,
+        os.fdopen(terminal, "wb", buffering=0) as terminal_file,
+    ):
+        done = subprocess.run(
+            [*COMMAND, "photos/a.png", "photos/b.JPG", "-m", model],
+            stdout=subprocess.PIPE,
+            stderr=terminal_file,
+            env=os.environ | {"TERM": "xterm"},
+            timeout=60,
+            check=True,
+        )
+        shown = ours_file.read(100_000)
+    assert b"deraining" in shown
+    assert b"2 done" in shown
+    assert sorted(done.stdout.decode().splitlines()) == [
+        "photos/a.png -> photos/a_derained.png  (density: unknown)",
+        "photos/b.JPG -> photos/b_derained.JPG  (density: unknown)",
+    ]
+
+
 def test_an_interruption_ends_at_once_and_leaves_whole_files_only(model: Path) -> None:
     for each in range(12):
         picture(f"many/{each:02}.png", seed=each, size=(900, 900))

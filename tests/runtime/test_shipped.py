@@ -1,0 +1,31 @@
+"""The models that come with crdnet keep what the runtime promises for them."""
+
+import numpy as np
+import pytest
+
+from crdnet.runtime import Derainer, stored_models
+
+NAMES = [model.name for model in stored_models()]
+
+
+@pytest.mark.skipif(not NAMES, reason="no models lie in src/crdnet/weights")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(1500, 50, 3), (50, 1500, 3)])
+def test_tiles_of_a_shipped_model_agree_with_the_whole(name: str, shape: tuple[int, ...]) -> None:
+    """Long strips are cheap, and long enough for windows that end within the picture on both sides."""
+    rainy = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    whole, tiled = Derainer(name, tile=0), Derainer(name, tile=128)
+    assert 2 * whole.session.info.margin + 128 < 1500
+    colours = rainy.astype(np.float32) / 255
+    assert np.abs(whole.estimate(colours) - tiled.estimate(colours)).max() <= 1e-4
+    apart = np.abs(whole(rainy).astype(int) - tiled(rainy))
+    assert apart.max() <= 1
+    assert apart.mean() <= 1e-4
+
+
+@pytest.mark.skipif(not NAMES, reason="no models lie in src/crdnet/weights")
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 33), (31, 2, 3), (33, 65)])
+def test_the_default_takes_sizes_from_one_pixel_up(shape: tuple[int, ...]) -> None:
+    rainy = np.full(shape, 77, np.uint8)
+    derained = Derainer()(rainy)
+    assert (derained.shape, derained.dtype) == (shape, np.uint8)
