@@ -179,7 +179,7 @@ def _crossing(dice: Dice, target: float) -> tuple[StreakKind, ...]:
     """Return two or three directions at once, as Rain100H has them."""
     directions = 2 + dice.chance(0.4)
     angle = dice.wind(24.0)
-    step = dice.between(9.0, 26.0)
+    step = dice.between(16.0, 42.0) / directions
     return tuple(
         _lines(
             target / directions,
