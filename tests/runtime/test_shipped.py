@@ -1,6 +1,7 @@
 """The models that come with crdnet keep what the runtime promises for them."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from crdnet.runtime import Derainer, stored_models
@@ -16,8 +17,8 @@ def test_tiles_of_a_shipped_model_agree_with_the_whole(name: str, shape: tuple[i
     rainy = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     whole, tiled = Derainer(name, tile=0), Derainer(name, tile=128)
     assert 2 * whole.session.info.margin + 128 < 1500
-    colours = rainy.astype(np.float32) / 255
-    np.testing.assert_allclose(whole.estimate(colours), tiled.estimate(colours), rtol=0, atol=1e-4)
+    colours: npt.NDArray[np.float32] = np.divide(rainy, 255, dtype=np.float32)
+    assert np.abs(np.subtract(whole.estimate(colours), tiled.estimate(colours))).max() <= 1e-4
     apart = np.abs(np.subtract(whole(rainy), tiled(rainy), dtype=int))
     assert apart.max() <= 1
     assert apart.mean() <= 1e-4
