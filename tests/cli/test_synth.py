@@ -179,6 +179,16 @@ def test_photos_whose_pairs_would_share_a_name_are_named(photos: Path, tmp_path:
     assert len(find_pairs(tmp_path / "pairs")) == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
+def test_names_that_are_no_text_are_done_and_shown_as_escapes(photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "1.png", photos / "a\udcff.png")
+    (photos / "b\udcff.png").write_bytes(b"broken")
+    result = run(photos, "-o", tmp_path / "pairs")
+    assert result.return_value == 1
+    assert r"b\udcff.png" in result.stderr
+    assert len(find_pairs(tmp_path / "pairs")) == 3
+
+
 def test_jpg_files_are_compressed_once(photos: Path, tmp_path: Path) -> None:
     assert code(photos, "-o", tmp_path / "jpg", "--format", "jpg", "--jpeg", "70") == 0
     assert code(photos, "-o", tmp_path / "png", "--jpeg", "70") == 0

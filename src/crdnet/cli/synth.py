@@ -154,9 +154,9 @@ def command(
                     failures.append(str(error))
             advance()
     if not quiet:
-        click.echo(_summary(output, folder.records))
+        click.echo(_printable(_summary(output, folder.records)))
     for failure in dict.fromkeys(failures):  # A photo of several pairs fails once.
-        click.echo(f"Error: {failure}", err=True)
+        click.echo(_printable(f"Error: {failure}"), err=True)
     return EXIT_FAILED if failures else 0
 
 
@@ -222,6 +222,11 @@ def _summary(output: Path, records: Sequence[Any]) -> str:
     less = sum(record["density"] != record["asked"] for record in records)
     note = f"; {less} could not be given the density asked for" if less else ""
     return f"{output}: {pairs} ({densities}){note}" if records else f"{output}: no pairs"
+
+
+def _printable(text: str) -> str:
+    # A file's name need not be text; what cannot be printed is shown as an escape.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
