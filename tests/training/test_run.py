@@ -154,6 +154,7 @@ def test_a_recipe_that_does_not_exist_is_refused(tiny: TinyRun) -> None:
 def test_a_data_folder_that_does_not_exist_is_named(tiny: TinyRun) -> None:
     with pytest.raises(DataError, match="nowhere"):
         train(tiny.arguments("a", f"--data.root={tiny.folder / 'nowhere'}"))
+    assert not (tiny.folder / "a").exists()
 
 
 def test_a_picture_too_small_for_the_crop_is_named(tiny: TinyRun) -> None:

@@ -73,6 +73,14 @@ def cli() -> None:
     """Take the rain out of photographs; `crdnet COMMAND --help` teaches each command."""
 
 
+def _one_line(error: click.ClickException) -> str:
+    """Return what is wrong with a call, and where its right form is told."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{message.removesuffix('.')}; see `{error.ctx.command_path} --help`"
+    return message
+
+
 def main() -> None:
     """Run the command line and end the process with the exit code that the design promises."""
     try:
@@ -84,7 +92,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        click.echo(f"Error: {_one_line(error)}", err=True)
         code = error.exit_code
     except CRDNetError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:

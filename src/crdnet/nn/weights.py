@@ -150,6 +150,8 @@ def read_checkpoint(path: str | Path) -> Any:
     Raises:
         CheckpointError: The file is missing, damaged, or holds more than tensors and plain types.
     """
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; check the path")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes raise whatever the unpickler trips over

@@ -194,10 +194,13 @@ class PairsData(pl.LightningDataModule):
         self.workers = workers
         self.seed = seed
         self._training_pairs: TrainingPairs | None = None
+        self._validation_pairs: WholePairs | None = None
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """List the pairs, so that a missing one stops the run before it starts."""
         if self._training_pairs is None:
+            if self.validation is not None:
+                self._validation_pairs = WholePairs(find_pairs(self.validation, self.layout))
             self._training_pairs = TrainingPairs(find_pairs(self.root, self.layout), self.crop, self.seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -216,7 +219,6 @@ class PairsData(pl.LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return whole pictures, one at a time since their sizes differ."""
-        if self.validation is None:
+        if self._validation_pairs is None:
             return []
-        pairs = WholePairs(find_pairs(self.validation, self.layout))
-        return [DataLoader(pairs, batch_size=1, collate_fn=_collate)]
+        return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=_collate)]

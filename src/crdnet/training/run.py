@@ -92,7 +92,7 @@ class _Parsing(LightningCLI):
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except jsonargparse.ArgumentError as error:
-            raise RecipeError(_one_line(str(error))) from error
+            raise RecipeError(f"the recipe is not understood: {_one_line(str(error))}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of a run."""
@@ -175,6 +175,7 @@ def train(arguments: Sequence[str]) -> Path:
                 "description": DESCRIPTION,
             },
         )
+        cli.datamodule.setup("fit")
         run = Path(cli.config.run)
         run.mkdir(parents=True, exist_ok=True)
         cli.parser.save(cli.config, run / CONFIG, skip_check=True, overwrite=True, multifile=False)
