@@ -5,7 +5,6 @@ The only place that sees both the torch network and the runtime.
 
 import copy
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet._version import __version__
-from crdnet.errors import CheckpointError, MissingExtraError, ModelError, OutputError
+from crdnet.errors import CheckpointError, MissingExtraError, ModelError
+from crdnet.files import write_whole
 from crdnet.nn import CRDNet, build_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
 from crdnet.runtime import Derainer
@@ -65,29 +65,18 @@ def export_network(network: CRDNet, path: str | Path, info: ModelInfo) -> Export
     """
     path = Path(path)
     network = copy.deepcopy(network).cpu().float().eval()
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}; choose a folder that exists and is yours"
-        ) from error
-    temporary = Path(name)
-    try:
-        onnx.save(_to_onnx(simplified(network), info), temporary)
-        difference = largest_difference(network, temporary)
-        if not difference <= PARITY_TOLERANCE:
-            raise ModelError(
-                f"the model file differs from the network by {difference:.2g}, more than {PARITY_TOLERANCE:g}; "
-                "it was not written"
-            )
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return ExportReport(path, path.stat().st_size, difference)
+    content = _to_onnx(simplified(network), info).SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = Path(folder) / "candidate.onnx"
+        candidate.write_bytes(content)
+        difference = largest_difference(network, candidate)
+    if not difference <= PARITY_TOLERANCE:
+        raise ModelError(
+            f"the model file differs from the network by {difference:.2g}, more than {PARITY_TOLERANCE:g}; "
+            "it was not written"
+        )
+    write_whole(path, content)
+    return ExportReport(path, len(content), difference)
 
 
 def network_of_checkpoint(path: str | Path) -> CRDNet:

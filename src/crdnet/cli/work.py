@@ -11,8 +11,9 @@ from typing import Literal
 from crdnet.cli.inputs import Job, NoJob
 from crdnet.density import RainDensity
 from crdnet.errors import CRDNetError, ImageError
+from crdnet.files import write_whole
 from crdnet.runtime import Derainer
-from crdnet.runtime.files import check_output, derain_content, output_format, read_file, write_file
+from crdnet.runtime.files import check_output, derain_content, output_format, read_file
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _do(
         sys.stdout.buffer.write(derained.content)
         sys.stdout.buffer.flush()
     else:
-        write_file(job.output, derained.content, overwrite=overwrite)
+        write_whole(job.output, derained.content, overwrite=overwrite)
     return Outcome(
         job.name,
         None if job.output is None else str(job.output),

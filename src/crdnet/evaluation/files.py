@@ -1,12 +1,12 @@
-"""Writing results: whole or not at all, and nothing replaced unasked."""
+"""Where the results of an evaluation go; nothing is replaced unasked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
-from uuid import uuid4
 
 from crdnet.errors import OutputError
+from crdnet.files import write_whole
 from crdnet.metrics import Picture, to_8bit
 
 
@@ -40,8 +40,9 @@ class PictureFolder:
         """Save a picture (h, w, 3), clipped and rounded to 8 bits."""
         from PIL import Image  # noqa: PLC0415 - who saves nothing need not wait for it
 
-        image = Image.fromarray(to_8bit(picture))
-        write_atomically(self.path(name), lambda file: image.save(file, format="PNG"))
+        file = BytesIO()
+        Image.fromarray(to_8bit(picture)).save(file, format="PNG")
+        write_whole(self.path(name), file.getvalue())
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
@@ -62,23 +63,4 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place, then move it there, so that nobody ever sees half of it.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                write(file)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    write_whole(path, text.encode())

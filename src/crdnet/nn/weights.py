@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from crdnet.errors import CheckpointError
+from crdnet.files import write_whole
 from crdnet.nn.crdnet import CRDNet, CRDNetWithClassifier, build_classifier, build_crdnet
 
 DERAIN_STAGES = ("stage1", "stage2", "refine")
@@ -98,7 +99,7 @@ def load_published_with_classifier(root: str | Path, epoch: int) -> CRDNetWithCl
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
     """Write a network's weights as a safetensors file."""
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
+    write_whole(Path(path), save({name: value.contiguous() for name, value in network.state_dict().items()}))
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:

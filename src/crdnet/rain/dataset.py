@@ -9,7 +9,6 @@ begun with; what it holds is replaced only when asked. Several variants of a pho
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from crdnet.errors import OutputError
+from crdnet.files import write_whole
 from crdnet.rain.layers import Layer
 from crdnet.rain.pairs import RainyPair
 
@@ -115,10 +115,10 @@ class PairFolder:
             pair.jpeg_files if as_jpeg and pair.jpeg_files else (_png(pair.rainy), _png(pair.clean))
         )
         if place.clean not in self._targets:
-            self._replace(place.clean, clean)
+            write_whole(self.root / place.clean, clean)
             self._targets.add(place.clean)
-        self._replace(place.streaks, _png(pair.streaks))
-        self._replace(place.rainy, rainy)
+        write_whole(self.root / place.streaks, _png(pair.streaks))
+        write_whole(self.root / place.rainy, rainy)
         self._records[place.rainy] = {
             "rainy": place.rainy,
             "clean": place.clean,
@@ -139,9 +139,9 @@ class PairFolder:
         rows = csv.DictWriter(table, _LABELS, extrasaction="ignore", lineterminator="\n")
         rows.writeheader()
         rows.writerows(records)
-        self._replace("labels.csv", table.getvalue().encode("utf-8", "surrogateescape"))
+        write_whole(self.root / "labels.csv", table.getvalue().encode("utf-8", "surrogateescape"))
         manifest = {**self.options, "pairs": records}
-        self._replace("manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+        write_whole(self.root / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
         self._saved = monotonic()
 
     @property
@@ -184,16 +184,6 @@ class PairFolder:
                 # A manifest that someone wrote by hand must not reach outside the folder.
                 if path.is_file() and path.resolve().is_relative_to(root):
                     path.unlink()
-
-    def _replace(self, name: str, content: bytes) -> None:
-        path = self.root / name
-        unfinished = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(content)
-            os.replace(unfinished, path)  # noqa: PTH105 - Path.replace says nothing else
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _png(pixels: Layer) -> bytes:

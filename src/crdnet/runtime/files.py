@@ -1,16 +1,15 @@
 """Taking the rain out of picture files: one file in, one file out, whole or not at all."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from time import perf_counter
 from typing import Literal
 
 from crdnet import images
 from crdnet.density import RainDensity
 from crdnet.errors import ImageError, OutputError
+from crdnet.files import write_whole
 from crdnet.runtime.derainer import Derainer, shared_derainer
 
 SUFFIX = "_derained"
@@ -96,7 +95,7 @@ def derain_file_with(
     target = output_format(source.suffix, output.suffix, format)
     check_output(source, output, overwrite=overwrite)
     derained = derain_content(derainer, read_file(source), name=str(source), strength=strength, format=target)
-    write_file(output, derained.content, overwrite=overwrite)
+    write_whole(output, derained.content, overwrite=overwrite)
     return FileRecord(
         source=source,
         output=output,
@@ -196,27 +195,6 @@ def read_file(source: Path) -> bytes:
         raise ImageError(f"there is no file {source}; check the path") from error
     except OSError as error:
         raise ImageError(f"{source} cannot be read: {error.strerror or error}") from error
-
-
-def write_file(output: Path, content: bytes, *, overwrite: bool) -> None:
-    """Write a file so that nobody ever sees half of it: under another name, then renamed."""
-    temporary = output.with_name(f".crdnet-{token_hex(8)}.part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-            if not overwrite and os.path.lexists(output):  # it came while we worked
-                raise FileExistsError(0, "something else wrote it meanwhile")
-            temporary.replace(output)
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {output}: {error.strerror or error}; choose a place that exists and may be "
-            "written to"
-        ) from error
 
 
 def _same_file(one: Path, other: Path) -> bool:
