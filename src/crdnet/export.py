@@ -7,9 +7,10 @@ import copy
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from crdnet._version import __version__
 from crdnet.errors import CheckpointError, MissingExtraError, ModelError
 from crdnet.files import write_whole
-from crdnet.nn import CRDNet, build_crdnet, read_checkpoint
+from crdnet.nn import CRDNet, ResidualCRDNet, build_crdnet, build_residual_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
 from crdnet.runtime import Derainer
 from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
@@ -31,6 +32,12 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("exporting", "train") from error
 
+Network = CRDNet | ResidualCRDNet
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+BUILDERS: dict[str, Callable[..., Network]] = {"published": build_crdnet, "residual": build_residual_crdnet}
+"""What builds the network of a checkpoint, by the kind that the checkpoint says it is."""
+DENSITY_NAME = "density"
+"""Output that holds the map of the strength of rain, one number per cell of `size_multiple` pixels."""
 OPSET = 18
 PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
 """Heights and widths, odd ones among them, on which the file must agree with torch."""
@@ -51,7 +58,7 @@ class ExportReport:
     """Between torch and the file, in colours of [0, 1], over all of `PARITY_SIZES`."""
 
 
-def export_network(network: CRDNet, path: str | Path, info: ModelInfo) -> ExportReport:
+def export_network(network: Network, path: str | Path, info: ModelInfo) -> ExportReport:
     """Write a network as a model file, but only if the file computes what the network does.
 
     Args:
@@ -79,7 +86,7 @@ def export_network(network: CRDNet, path: str | Path, info: ModelInfo) -> Export
     return ExportReport(path, len(content), difference)
 
 
-def network_of_checkpoint(path: str | Path) -> CRDNet:
+def network_of_checkpoint(path: str | Path) -> Network:
     """Return the network of a checkpoint of `crdnet train`, with the averaged weights if the run kept an average.
 
     Raises:
@@ -90,8 +97,15 @@ def network_of_checkpoint(path: str | Path) -> CRDNet:
         raise CheckpointError(
             f"{path} is not a checkpoint of `crdnet train`; for the authors' files use --published ROOT --epoch N"
         )
-    network = build_crdnet(**checkpoint["crdnet"]["network"])
-    prefix = "model.network."
+    about = checkpoint["crdnet"]
+    kind = about.get("kind", "published")
+    if kind not in BUILDERS:
+        raise CheckpointError(
+            f"{path} holds a network of kind {kind!r}, and this version knows {', '.join(BUILDERS)}; use the "
+            "version that trained it"
+        )
+    network = BUILDERS[kind](**about["network"])
+    prefix = "model.network." if kind == "published" else "network."
     state = checkpoint["state_dict"]
     network.load_state_dict(
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -100,7 +114,7 @@ def network_of_checkpoint(path: str | Path) -> CRDNet:
 
 
 def model_info(
-    network: CRDNet, name: str, training_data: str = "not stated", scores: Mapping[str, float] | None = None
+    network: Network, name: str, training_data: str = "not stated", scores: Mapping[str, float] | None = None
 ) -> ModelInfo:
     """Return the metadata of a network's model file."""
     return ModelInfo(
@@ -113,7 +127,7 @@ def model_info(
     )
 
 
-def simplified(network: CRDNet) -> CRDNet:
+def simplified(network: AnyNetwork) -> AnyNetwork:
     """Return a network that computes the same with fewer operations.
 
     Every batch norm is folded into the convolution before it, and every transposed convolution of stride 1
@@ -130,7 +144,7 @@ def simplified(network: CRDNet) -> CRDNet:
     return network
 
 
-def largest_difference(network: CRDNet, path: Path) -> float:
+def largest_difference(network: Network, path: Path) -> float:
     """Return the largest difference between a network and a model file over `PARITY_SIZES`, on seeded noise."""
     derainer = Derainer(model=str(path), device="cpu", tile=0)
     rng = np.random.default_rng(0)
@@ -141,7 +155,7 @@ def largest_difference(network: CRDNet, path: Path) -> float:
     return float(np.max(differences))  # unlike max(), np.max hands a NaN on
 
 
-def _with_torch(network: CRDNet, rainy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _with_torch(network: Network, rainy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     height, width = rainy.shape[:2]
     padded = pad_to_multiple(rainy, network.size_multiple)
     with torch.inference_mode():
@@ -162,17 +176,30 @@ def _as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
 class _FreeOfChecks(nn.Module):
     """The network's forward without the check of its sides, which would fix them in the traced graph."""
 
-    def __init__(self, network: CRDNet) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, rainy: Tensor) -> Tensor:
+    def forward(self, rainy: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         network = self.network
-        derained: Tensor = network.refinement(network.streaks(rainy), network.background(rainy), rainy)
-        return derained
+        if isinstance(network, CRDNet):
+            derained: Tensor = network.refinement(network.streaks(rainy), network.background(rainy), rainy)
+            return derained
+        estimate = network.computed(rainy)
+        if not _senses_strength(network):
+            return estimate.derained
+        assert estimate.density is not None
+        return estimate.derained, estimate.density
 
 
-def _to_onnx(network: CRDNet, info: ModelInfo) -> onnx.ModelProto:
+def _senses_strength(network: Network) -> bool:
+    """Tell whether a network has a map of the strength to export; scores of the comparisons are left behind."""
+    if isinstance(network, CRDNet) or network.sensing is None:
+        return False
+    return network.sensing.says == "strength"
+
+
+def _to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
     multiple = network.size_multiple
     shapes = {
         0: torch.export.Dim("batch"),
@@ -190,7 +217,7 @@ def _to_onnx(network: CRDNet, info: ModelInfo) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes={"rainy": shapes},
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
+            output_names=[OUTPUT_NAME, *[DENSITY_NAME] * _senses_strength(network)],
             opset_version=OPSET,
             verbose=False,
         )

@@ -75,11 +75,16 @@ def command(
         if path is not None and path.exists() and not overwrite:
             raise click.UsageError(f"{path} exists; add --overwrite to replace it")
 
-    from crdnet.export import export_network, model_info, network_of_checkpoint  # noqa: PLC0415 - imports torch
+    from crdnet.export import (  # noqa: PLC0415 - imports torch
+        Network,
+        export_network,
+        model_info,
+        network_of_checkpoint,
+    )
     from crdnet.nn import load_published, save_weights  # noqa: PLC0415
 
     if published is not None and epoch is not None:
-        network = load_published(published, epoch)
+        network: Network = load_published(published, epoch)
     else:
         assert checkpoint is not None
         network = network_of_checkpoint(checkpoint)

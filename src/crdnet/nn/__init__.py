@@ -16,6 +16,7 @@ from crdnet.nn.background import WNet, luma_channel, residue_channel
 from crdnet.nn.crdnet import CRDNet, CRDNetWithClassifier, Estimate, build_classifier, build_crdnet
 from crdnet.nn.density import DensityClassifier
 from crdnet.nn.refinement import RefinementHead
+from crdnet.nn.residual import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet
 from crdnet.nn.streaks import StreakExtractor
 from crdnet.nn.weights import (
     load_published,
@@ -32,10 +33,14 @@ __all__ = [
     "DensityClassifier",
     "Estimate",
     "RefinementHead",
+    "ResidualCRDNet",
+    "SensedEstimate",
+    "Sensing",
     "StreakExtractor",
     "WNet",
     "build_classifier",
     "build_crdnet",
+    "build_residual_crdnet",
     "load_published",
     "load_published_with_classifier",
     "load_weights",

@@ -11,12 +11,11 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from crdnet.errors import SizeError
 from crdnet.nn.background import WNet
 from crdnet.nn.density import DensityClassifier
 from crdnet.nn.refinement import RefinementHead
+from crdnet.nn.sides import check_sides
 from crdnet.nn.streaks import StreakExtractor
-from crdnet.sizes import padded_size
 
 
 class CRDNet(nn.Module):
@@ -60,18 +59,8 @@ class CRDNet(nn.Module):
         Raises:
             SizeError: A side is not a multiple of `size_multiple`.
         """
-        self._check_size(rainy)
+        check_sides(rainy, self.size_multiple)
         return self.refinement(self.streaks(rainy), self.background(rainy), rainy)
-
-    def _check_size(self, rainy: Tensor) -> None:
-        height, width = rainy.shape[-2:]
-        multiple = self.size_multiple
-        if height % multiple or width % multiple:
-            padded_height, padded_width = padded_size(height, width, multiple)
-            raise SizeError(
-                f"CRDNet needs sides that are multiples of {multiple}, got {height} x {width}; "
-                f"pad to {padded_height} x {padded_width} or call a Derainer, which pads for you"
-            )
 
 
 class Estimate(NamedTuple):
@@ -93,7 +82,7 @@ class CRDNetWithClassifier(nn.Module):
 
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Estimate:
         """Estimate the rain-free picture and the scores of its density (see `CRDNet.forward`)."""
-        self.network._check_size(rainy)
+        check_sides(rainy, self.network.size_multiple)
         streaks = self.network.streaks(rainy)
         derained = self.network.refinement(streaks, self.network.background(rainy), rainy)
         return Estimate(derained, self.classifier(streaks))

@@ -1,0 +1,81 @@
+"""Our own network as a model file, with its map of the density beside the picture."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from crdnet import Derainer
+from crdnet.errors import CheckpointError
+from crdnet.export import export_network, model_info, network_of_checkpoint
+from crdnet.nn import ResidualCRDNet, Sensing, build_residual_crdnet
+from crdnet.sizes import pad_to_multiple
+
+TINY: dict[str, Any] = {"width": 4, "scale_widths": [4, 5, 6], "streak_width": 2}
+
+
+def network(sensing: Sensing | None = "strength") -> ResidualCRDNet:
+    torch.manual_seed(0)
+    built = build_residual_crdnet(**TINY, sensing=sensing)
+    torch.nn.init.normal_(built.head[-1].weight, std=0.1)  # type: ignore[arg-type]
+    return built.eval()
+
+
+def outputs(path: Path) -> dict[str, list[Any]]:
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return {each.name: each.shape for each in session.get_outputs()}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "ours.onnx"
+    export_network(network(), path, model_info(network(), "ours"))
+    return path
+
+
+@pytest.mark.parametrize("size", [(16, 16), (1, 1), (5, 33), (70, 47)])
+def test_picture_and_density_of_any_size_agree_with_torch(exported: Path, size: tuple[int, int]) -> None:
+    rainy = np.random.default_rng(1).random((*size, 3), dtype=np.float32)
+    padded = pad_to_multiple(rainy, 16).transpose(2, 0, 1)[None].copy()
+    with torch.inference_mode():
+        expected = network().sense(torch.from_numpy(padded))
+    session = ort.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    derained, density = session.run(["derained", "density"], {"rainy": padded})
+    assert expected.density is not None
+    np.testing.assert_allclose(derained, expected.derained.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(density, expected.density.numpy(), rtol=1e-4, atol=1e-4)
+    ours = Derainer(model=str(exported)).estimate(rainy)
+    np.testing.assert_allclose(ours, derained[0].transpose(1, 2, 0)[: size[0], : size[1]], rtol=0, atol=1e-6)
+
+
+def test_tiles_give_what_the_whole_picture_gives(exported: Path) -> None:
+    rainy = np.random.default_rng(2).random((330, 290, 3), dtype=np.float32)
+    whole = Derainer(model=str(exported), tile=0).estimate(rainy)
+    tiled = Derainer(model=str(exported), tile=320).estimate(rainy)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5)  # sums in another order
+
+
+@pytest.mark.parametrize("sensing", [None, "code", "classes"])
+def test_only_a_map_of_the_strength_goes_into_the_file(tmp_path: Path, sensing: Sensing | None) -> None:
+    built = network(sensing)
+    export_network(built, tmp_path / "ours.onnx", model_info(built, "ours"))
+    assert set(outputs(tmp_path / "ours.onnx")) == {"derained"}
+
+
+def test_a_checkpoint_of_our_network_builds_our_network(tmp_path: Path) -> None:
+    built = network()
+    state = {f"network.{name}": value for name, value in built.state_dict().items()}
+    torch.save({"crdnet": {"kind": "residual", "network": TINY}, "state_dict": state}, tmp_path / "last.ckpt")
+    loaded = network_of_checkpoint(tmp_path / "last.ckpt")
+    rainy = torch.rand(1, 3, 16, 32)
+    with torch.inference_mode():
+        assert torch.equal(loaded(rainy), built(rainy))
+
+
+def test_a_network_of_another_version_is_named(tmp_path: Path) -> None:
+    torch.save({"crdnet": {"kind": "later", "network": {}}, "state_dict": {}}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"kind 'later', and this version knows published, residual"):
+        network_of_checkpoint(tmp_path / "last.ckpt")
