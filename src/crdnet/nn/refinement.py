@@ -40,9 +40,9 @@ class RefinementHead(nn.Module):
     def start_as_identity(self) -> None:
         """Set weights so that the head begins by handing the rainy picture through.
 
-        The published head has no residual connection and starts from noise; it spends its first hours on
-        learning to copy. Copying is within its means (colours are not negative, so they pass its ReLUs),
-        hence it can be where training begins. What comes from the two paths starts with small weights, so
+        The published head has no residual connection and starts from noise, far from the picture it was given.
+        Copying is within its means (colours are not negative, so they pass its ReLUs), hence it can be where
+        training begins (measured in docs/log.md). What comes from the two paths starts with small weights, so
         that gradients reach them from the first step.
         """
         with torch.no_grad():
