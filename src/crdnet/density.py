@@ -11,6 +11,7 @@ pixels) does not once JPEG has touched the pictures.
 
 from collections.abc import Sequence
 from enum import IntEnum
+from math import exp, inf, log1p
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,12 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
 STRENGTH_THRESHOLDS = (1.0, 10.0, 30.0)
 """Grey levels of 255 at which LIGHT, MEDIUM and HEAVY begin."""
+
+TEMPERATURE = 0.15
+"""Doubt of a strength that a network names, in log(1 + S): about 15 % of it, whatever it is."""
+
+SCORE_MIDDLE = 10.0
+"""Strength whose score is one half, in grey levels of 255: where MEDIUM begins."""
 
 
 class RainDensity(IntEnum):
@@ -76,3 +83,53 @@ def rain_strength(rainy: npt.NDArray[np.uint8], clean: npt.NDArray[np.uint8]) ->
         raise ValueError(f"a pair must have one size, got {rainy.shape} and {clean.shape}")
     change = luma(rainy.astype(np.float32)) - luma(clean.astype(np.float32))
     return float(np.abs(change).mean())
+
+
+def mean_strength(cells: npt.NDArray[np.floating], height: int, width: int, cell: int) -> float:
+    """Return the strength of a picture from a map of it, each cell weighted by its pixels inside the picture.
+
+    Args:
+        cells: Strength (rows, columns), in grey levels of 255, of cells that cover the picture from its top left.
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+        cell: Side of a cell, in pixels.
+    """
+    rows, columns = cells.shape
+    if min(height, width) < 1 or -(-height // cell) > rows or -(-width // cell) > columns:
+        raise ValueError(f"{rows} x {columns} cells of {cell} pixels do not cover {height} x {width}")
+    down = np.clip(height - cell * np.arange(rows), 0, cell).astype(np.float64)
+    across = np.clip(width - cell * np.arange(columns), 0, cell).astype(np.float64)
+    return float(down @ cells.astype(np.float64) @ across / (height * width))
+
+
+def cumulative_probabilities(strength: float, temperature: float = TEMPERATURE) -> tuple[float, float, float]:
+    """Return how likely the rain is at least LIGHT, MEDIUM and HEAVY, in this order.
+
+    Each is sigmoid((log(1 + S) - log(1 + threshold)) / temperature). All share one temperature and the thresholds
+    rise, so the numbers never rise from left to right. Logarithms, since a network errs by a share of S and not by
+    so many grey levels.
+
+    Args:
+        strength: Grey levels of 255, from 0 up.
+        temperature: Above 0; see `TEMPERATURE`.
+    """
+    if not strength >= 0:
+        raise ValueError(f"the strength of rain is a number of grey levels from 0 up, got {strength}")
+    light, medium, heavy = (
+        1 / (1 + exp(min(700.0, (log1p(threshold) - log1p(strength)) / temperature)))
+        for threshold in STRENGTH_THRESHOLDS
+    )
+    return light, medium, heavy
+
+
+def grade_probabilities(strength: float, temperature: float = TEMPERATURE) -> dict[RainDensity, float]:
+    """Return how likely each grade is; they sum to 1. See `cumulative_probabilities`."""
+    reached = (1.0, *cumulative_probabilities(strength, temperature), 0.0)
+    return {grade: reached[grade] - reached[grade + 1] for grade in RainDensity}
+
+
+def density_score(strength: float) -> float:
+    """Return a strength as a number from 0 (dry) towards 1: S / (S + 10), so that MEDIUM begins at one half."""
+    if not strength >= 0:
+        raise ValueError(f"the strength of rain is a number of grey levels from 0 up, got {strength}")
+    return 1.0 if strength == inf else strength / (strength + SCORE_MIDDLE)

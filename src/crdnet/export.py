@@ -133,15 +133,16 @@ def simplified(network: AnyNetwork) -> AnyNetwork:
     Every batch norm is folded into the convolution before it, and every transposed convolution of stride 1
     becomes the convolution that it is: inference engines fuse and vectorise the latter only.
     """
-    network = copy.deepcopy(network).eval()
-    for block in network.modules():
+    simple = copy.deepcopy(network)
+    simple.eval()
+    for block in simple.modules():
         if isinstance(block, UpBlock):
             block.conv1 = _as_convolution(block.conv1)  # type: ignore[assignment]
             block.conv2 = _as_convolution(block.conv2)  # type: ignore[assignment]
         if isinstance(block, DownBlock | UpBlock):
             block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm)
             block.norm = nn.Identity()  # type: ignore[assignment]
-    return network
+    return simple
 
 
 def largest_difference(network: Network, path: Path) -> float:
