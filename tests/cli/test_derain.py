@@ -495,3 +495,14 @@ def test_an_interruption_ends_at_once_and_leaves_whole_files_only(model: Path) -
     for name in tree("clean"):
         assert name.endswith(".png")
         Image.open(f"clean/{name}").load()
+
+
+def test_an_input_that_is_not_there_fails_for_that_wherever_its_result_should_go(crdnet: Crdnet) -> None:
+    result = crdnet("derain", "gone.jpg", "-o", "clean.png")
+    assert result.code == 1
+    assert result.err.startswith("Error: gone.jpg: there is no such file")
+
+
+def test_a_pattern_of_one_picture_may_name_its_result(crdnet: Crdnet, model: Path) -> None:
+    assert crdnet("derain", "stree?.jpg", "-o", "clean.png", "-m", str(model)).code == 0
+    assert Path("clean.png").is_file()

@@ -78,13 +78,14 @@ def plan(
     folders = [argument for argument in arguments if Path(argument).is_dir()]
     if folders and output is None:
         raise click.UsageError(f"{folders[0]} is a folder; say with -o/--output where its results shall go")
-    single_file = len(arguments) == 1 and Path(arguments[0]).is_file()
+    found = [each for argument in arguments for each in _expand(argument, output, recursive=recursive)]
+    # A path that is not there is one file too: it fails for that, not for where its result should have gone.
+    single_file = len(arguments) == 1 and not folders and len(found) == 1
     into_folder = output is not None and not _names_file(output, single_file=single_file)
     if output is not None and not into_folder and not single_file:
         raise click.UsageError(
             f"-o {output} names one file, but the input is not one file; give a folder, such as -o {output}/"
         )
-    found = [each for argument in arguments for each in _expand(argument, output, recursive=recursive)]
     planned: list[Job | NoJob] = []
     for each in _without_results(found):
         if isinstance(each, NoJob):
