@@ -1,32 +1,21 @@
 """Training CRDNet and its density classifier together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 from typing import Any, Literal
 
-import numpy as np
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.nn.functional import pad
 from torch.optim.lr_scheduler import LambdaLR
 
 from crdnet.density import RainDensity
-from crdnet.errors import RecipeError, TrainingError
-from crdnet.metrics import score
+from crdnet.errors import RecipeError
 from crdnet.nn import CRDNet, CRDNetWithClassifier, Estimate, build_classifier, build_crdnet
-from crdnet.sizes import padded_size
+from crdnet.training.base import DerainingTraining
 from crdnet.training.losses import MultiTaskLoss
 from crdnet.training.pairs import Batch
-
-CHECKPOINT_KEY = "crdnet"
-"""Entry of our checkpoints that tells how to build the network again."""
-
-
-MONITOR = "validation/psnr_y"
-"""The figure by which the best checkpoint is chosen: PSNR under the protocol `restormer-y`."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +81,19 @@ class OptimizerSpec:
             first, second = self.decay_epochs
             return (1 / 3 if epoch >= first else 1.0) * (1 / 5 if epoch >= second else 1.0)
         if self.schedule == "cosine":
-            if step < self.warmup_steps:
-                return (step + 1) / self.warmup_steps
-            progress = (step - self.warmup_steps) / max(1.0, total_steps - self.warmup_steps)
-            return 0.5 * (1 + cos(pi * min(1.0, progress)))
+            return warm_cosine(step, self.warmup_steps, total_steps)
         return 1.0
 
 
-class CRDNetTraining(pl.LightningModule):
+def warm_cosine(step: int, warmup_steps: int, total_steps: int | float) -> float:
+    """Return a factor that rises to 1 over the first steps, then falls to 0 along half a cosine."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
+    return 0.5 * (1 + cos(pi * min(1.0, progress)))
+
+
+class CRDNetTraining(DerainingTraining):
     """The multi-task training of the paper.
 
     Args:
@@ -122,20 +116,23 @@ class CRDNetTraining(pl.LightningModule):
         start_as_identity: bool = False,
         channels_last: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(channels_last=channels_last)
         self.network_spec = network
         self.optimizer_spec = optimizer
         self.model = classifier.join(network.build())
         if start_as_identity:
             self.model.network.refinement.start_as_identity()
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.loss = MultiTaskLoss(density_weight, structure_weight)
-        self.validation_scores: list[dict[str, float]] = []
+
+    @property
+    def size_multiple(self) -> int:
+        """What both sides must be multiples of."""
+        return self.model.network.size_multiple
 
     def forward(self, rainy: Tensor) -> Estimate:
         """Estimate the rain-free pictures and the scores of a batch."""
-        estimate: Estimate = self.model(rainy.contiguous(memory_format=self.memory_format))
+        estimate: Estimate = self.model(self.in_layout(rainy))
         return estimate
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
@@ -145,61 +142,20 @@ class CRDNetTraining(pl.LightningModule):
             TrainingError: The loss is not a finite number.
         """
         losses = self.loss(self(batch.rainy), batch.clean, batch.codes)
-        if not isfinite(losses.total.item()):
-            raise TrainingError(
-                f"the loss became {losses.total.item()} at step {self.global_step}, epoch {self.current_epoch}, on "
-                f"{', '.join(batch.names)}; look at these files, or lower model.optimizer.learning_rate and resume"
-            )
-        self.log_dict(
-            {
-                "loss/image": losses.image,
-                "loss/classifier": losses.density,
-                "loss/structure": losses.structure,
-            },
-            on_epoch=True,
-            on_step=False,
-            batch_size=len(batch.names),
-        )
-        self.log("loss", losses.total, prog_bar=True, logger=False, batch_size=len(batch.names))
-        return losses.total
+        named = {"image": losses.image, "classifier": losses.density, "structure": losses.structure}
+        return self.logged(named, losses.total, batch)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
-        """Score whole pictures and return the derained ones.
-
-        Each picture is padded as the runtime pads it, scored under the protocols `crdnet` and `restormer-y`,
-        and its density compared with its label.
-        """
-        height, width = batch.rainy.shape[-2:]
-        padded_height, padded_width = padded_size(height, width, self.model.network.size_multiple)
-        padded = pad(batch.rainy, (0, padded_width - width, 0, padded_height - height), mode="reflect")
+    def estimate(
+        self,
+        padded: Tensor,
+        height: int,  # noqa: ARG002 - the classifier sees the padding too
+        width: int,  # noqa: ARG002
+    ) -> tuple[Tensor, list[RainDensity | None]]:
+        """Return the derained pictures and their grades."""
         estimate = self(padded)
-        derained = estimate.derained[..., :height, :width]
-        for one, clean, scores, code in zip(derained, batch.clean, estimate.scores, batch.codes, strict=True):
-            self.validation_scores.append(self._scores(one, clean, scores, code))
-        return {"derained": derained}
-
-    def _scores(self, derained: Tensor, clean: Tensor, scores: Tensor, code: Tensor) -> dict[str, float]:
-        ours, truth = (picture.permute(1, 2, 0).float().cpu().numpy() for picture in (derained, clean))
-        as_published, luma = score(ours, truth, "crdnet"), score(ours, truth, "restormer-y")
-        grade, label = (RainDensity.from_scores(values.float().cpu().numpy()) for values in (scores, code))
-        return {
-            "psnr": as_published.psnr,
-            "ssim": as_published.ssim,
-            "psnr_y": luma.psnr,
-            "ssim_y": luma.ssim,
-            "density_accuracy": float(grade == label),
-        }
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the means over the pictures."""
-        if self.validation_scores:
-            means = {
-                f"validation/{name}": float(np.mean([scores[name] for scores in self.validation_scores]))
-                for name in self.validation_scores[0]
-            }
-            for name, mean in means.items():
-                self.log(name, mean, prog_bar=name == MONITOR)
-            self.validation_scores.clear()
+        return estimate.derained, [
+            RainDensity.from_scores(scores.float().cpu().numpy()) for scores in estimate.scores
+        ]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return one Adam with the two learning rates, and its schedule."""
@@ -221,14 +177,11 @@ class CRDNetTraining(pl.LightningModule):
             "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
         }
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to build the network again, in plain types, so that no class is ever unpickled."""
-        checkpoint[CHECKPOINT_KEY] = {
-            "network": {name: _plain(value) for name, value in asdict(self.network_spec).items()},
-            "steps": self.global_step,
-            "epochs": self.current_epoch,
-        }
+    def description(self) -> dict[str, Any]:
+        """Return the widths of the network."""
+        return {"kind": "published", "network": plain(asdict(self.network_spec))}
 
 
-def _plain(value: int | Sequence[int]) -> int | list[int]:
-    return value if isinstance(value, int) else list(value)
+def plain(widths: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords with lists for tuples, so that a checkpoint reads without our classes."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in widths.items()}

@@ -83,14 +83,15 @@ def _to_tensor(picture: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32) / 255)
 
 
-def _to_batch(loaded: LoadedPair, name: str) -> Batch:
+def to_batch(loaded: LoadedPair, name: str) -> Batch:
     """Return a pair as a batch without its first axis."""
     return Batch(
         _to_tensor(loaded.rainy), _to_tensor(loaded.clean), torch.tensor(loaded.density.code), [name]
     )
 
 
-def _collate(samples: Sequence[Batch]) -> Batch:
+def collate(samples: Sequence[Batch]) -> Batch:
+    """Return samples as a batch."""
     sizes = {tuple(sample.rainy.shape[1:]): sample.names[0] for sample in samples}
     if len(sizes) > 1:
         found = ", ".join(f"{name} {height} x {width}" for (height, width), name in sizes.items())
@@ -120,7 +121,7 @@ class TrainingPairs(Dataset[Batch]):
         which = index % len(self.pairs)
         pair = self.pairs[which]
         loaded = self.loaded[which] if self.loaded else pair.load()
-        return _to_batch(
+        return to_batch(
             self._cropped(loaded, pair.name, np.random.default_rng((self.seed, *address))), pair.name
         )
 
@@ -155,7 +156,34 @@ class WholePairs(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         pair = self.pairs[index]
-        return _to_batch(pair.load(), pair.name)
+        return to_batch(pair.load(), pair.name)
+
+
+def training_loader(
+    samples: Dataset[Batch], length: int, batch_size: int, workers: int, seed: int, epoch: int
+) -> DataLoader[Batch]:
+    """Return a loader of shuffled samples; the last, smaller batch of an epoch is dropped if there are others.
+
+    Args:
+        samples: Addressed by (epoch, index).
+        length: How many an epoch has.
+        batch_size: Samples per batch.
+        workers: Processes that load; 0 loads in the training process.
+        seed: Of the shuffle.
+        epoch: That a run begins or goes on with. Lightning names each epoch to the sampler, but the first one of a
+            resumed run only after worker processes have been handed their first batches.
+    """
+    sampler = EpochSampler(length, seed)
+    sampler.set_epoch(epoch)
+    return DataLoader(
+        samples,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=length > batch_size,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=collate,
+    )
 
 
 class PairsData(pl.LightningDataModule):
@@ -193,6 +221,7 @@ class PairsData(pl.LightningDataModule):
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
+        self.first_epoch = 0  # that a run begins or goes on with
         self._training_pairs: TrainingPairs | None = None
         self._validation_pairs: WholePairs | None = None
 
@@ -207,18 +236,10 @@ class PairsData(pl.LightningDataModule):
         """Return shuffled crops; the last, smaller batch of an epoch is dropped if there are others."""
         assert self._training_pairs is not None
         pairs = self._training_pairs
-        return DataLoader(
-            pairs,
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(pairs), self.seed),
-            drop_last=len(pairs) > self.batch_size,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            collate_fn=_collate,
-        )
+        return training_loader(pairs, len(pairs), self.batch_size, self.workers, self.seed, self.first_epoch)
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return whole pictures, one at a time since their sizes differ."""
         if self._validation_pairs is None:
             return []
-        return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=_collate)]
+        return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=collate)]

@@ -8,6 +8,8 @@
 Checkpoints are written whole or not at all, so a run may be killed at any moment.
 """
 
+import argparse
+import contextlib
 import logging
 import sys
 import time
@@ -18,17 +20,30 @@ from typing import Any, Literal
 
 import jsonargparse
 import pytorch_lightning as pl
+import torch
+import yaml
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from crdnet.errors import RecipeError, TrainingError
-from crdnet.training.module import MONITOR, CRDNetTraining
-from crdnet.training.pairs import PairsData
+from crdnet.nn import read_checkpoint
+from crdnet.training.base import MONITOR, DerainingTraining
+from crdnet.training.mixture import MixedData
+from crdnet.training.module import CRDNetTraining
+from crdnet.training.pairs import Batch, PairsData
 from crdnet.training.pictures import PictureLog
+from crdnet.training.residual import ResidualTraining
 from crdnet.training.visdom_curves import VisdomCurves
 
 _log = logging.getLogger("crdnet.training")
+
+Kind = Literal["published", "residual"]
+KINDS: dict[str, tuple[type[DerainingTraining], type[pl.LightningDataModule]]] = {
+    "published": (CRDNetTraining, PairsData),
+    "residual": (ResidualTraining, MixedData),
+}
+"""Which training and which data a recipe is for, by its key `kind`: the published network or our own."""
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
@@ -51,6 +66,22 @@ class EpochLines(pl.Callback):
     def __init__(self) -> None:
         self._started = 0.0
         self._first_epoch = 0
+        self._epoch_started = 0.0
+        self._patches = 0
+        self._patches_per_second = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock of an epoch."""
+        del trainer, pl_module
+        self._epoch_started, self._patches = time.monotonic(), 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the patches, without the time that validation takes."""
+        del trainer, pl_module, outputs, batch_idx
+        self._patches += len(batch.names)
+        self._patches_per_second = self._patches / max(1e-9, time.monotonic() - self._epoch_started)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -69,7 +100,14 @@ class EpochLines(pl.Callback):
             left = (
                 f"/{trainer.max_epochs}, {seconds_per_epoch * (trainer.max_epochs - done) / 60:.0f} min left"
             )
-        _log.info("epoch %d%s, step %d: %s", done, left, trainer.global_step, figures)
+        _log.info(
+            "epoch %d%s, step %d, %.3g patches/s: %s",
+            done,
+            left,
+            trainer.global_step,
+            self._patches_per_second,
+            figures,
+        )
 
 
 class _Bar(RichProgressBar):
@@ -96,6 +134,12 @@ class _Parsing(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of a run."""
+        parser.add_argument(
+            "--kind",
+            type=Kind,
+            default="published",
+            help="Network that is trained: as published, or our own; decides what model and data understand.",
+        )
         parser.add_argument("--run", type=Path, default=Path("runs/crdnet"), help="Folder of the run.")
         parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
         parser.add_argument(
@@ -131,6 +175,10 @@ class _Parsing(LightningCLI):
         with_validation = self.config.data.validation is not None
         if not with_validation:
             kwargs["limit_val_batches"] = 0
+        trainer = self.config_init.trainer
+        if self.config.kind == "residual" and trainer.precision is None:
+            on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+            kwargs["precision"] = "bf16-mixed" if on_gpu else "32-true"
         callbacks = _callbacks(run, self.config.ema_decay, with_validation=with_validation)
         return super().instantiate_trainer(
             **kwargs,
@@ -162,8 +210,7 @@ def train(arguments: Sequence[str]) -> Path:
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)  # its advice, and its advertisements
         cli = _Parsing(
-            CRDNetTraining,
-            PairsData,
+            *KINDS[_kind(arguments)],
             run=False,
             args=list(arguments),
             save_config_callback=None,
@@ -175,6 +222,8 @@ def train(arguments: Sequence[str]) -> Path:
                 "description": DESCRIPTION,
             },
         )
+        if cli.config.resume:
+            cli.datamodule.first_epoch = read_checkpoint(Path(cli.config.run) / LAST)["epoch"] + 1
         cli.datamodule.setup("fit")
         run = Path(cli.config.run)
         run.mkdir(parents=True, exist_ok=True)
@@ -187,11 +236,33 @@ def train(arguments: Sequence[str]) -> Path:
     return run
 
 
+def _kind(arguments: Sequence[str]) -> str:
+    """Return the kind of network that options and recipes ask for, before the options that it decides are parsed."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--kind")
+    early.add_argument("--config", action="append", default=[])
+    try:
+        asked, _ = early.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise RecipeError(f"the recipe is not understood: {error}") from error
+    kind = asked.kind
+    for path in reversed(asked.config):
+        # What is wrong with a recipe is said by the parser of the whole, which reads it again.
+        if kind is None and Path(path).is_file():
+            with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError, AttributeError):
+                kind = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("kind")
+    kind = "published" if kind is None else kind
+    if kind not in KINDS:
+        raise RecipeError(f"the recipe is not understood: kind is one of {', '.join(KINDS)}, got {kind!r}")
+    return str(kind)
+
+
 DESCRIPTION = """
-Train CRDNet and its density classifier from a recipe. Begin a run with
+Train a network from a recipe: CRDNet and its density classifier, or with `kind: residual` our own. Begin a run with
 `crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a`
 and go on with it, after a crash or Ctrl-C, by the same line and `--resume`.
-Every key of a recipe is an option too, and an option wins over the recipe.
+Every key of a recipe is an option too, and an option wins over the recipe. `--kind residual --help` lists
+those of our own network.
 """
 
 

@@ -1,0 +1,240 @@
+"""Runs of our own network from beginning to end, and what its batches are made of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from crdnet.data import find_pairs
+from crdnet.density import RainDensity, rain_strength
+from crdnet.errors import DataError, RecipeError
+from crdnet.export import export_network, model_info, network_of_checkpoint
+from crdnet.nn import build_residual_crdnet
+from crdnet.rain import LayerBank
+from crdnet.training import MixtureSpec, ResidualTraining, train
+from crdnet.training.mixture import Mixture
+from crdnet.training.pairs import collate
+from crdnet.training.residual import charbonnier
+from crdnet.training.sensing import sensing_loss, strength_map
+from tests.training.test_run import assert_same
+from tests.training.tiny import TinyRun
+
+RECIPE: dict[str, Any] = {
+    "kind": "residual",
+    "seed_everything": 0,
+    "ema_decay": 0.5,
+    "trainer": {"max_epochs": 3, "accelerator": "cpu", "log_every_n_steps": 1},
+    "model": {
+        "network": {"width": 4, "scale_widths": [4, 5, 6], "streak_width": 2},
+        "optimizer": {"learning_rate": 0.003, "warmup_steps": 2},
+    },
+    "data": {
+        "batch_size": 4,
+        "epoch_length": 14,
+        "sides": [[0, 16], [1, 32]],
+        "bank": {"per_density": 2, "side": 48, "scales": [1.0, 2.0]},
+    },
+}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Three smooth pictures of 60 x 50, one of them in a folder of its own."""
+    rng = np.random.default_rng(1)
+    root = tmp_path / "photographs"
+    (root / "more").mkdir(parents=True)
+    for name in ("a.png", "b.png", "more/c.png"):
+        small = Image.fromarray(rng.integers(0, 180, (5, 6, 3), dtype=np.uint8))
+        small.resize((60, 50), Image.Resampling.BICUBIC).save(root / name)
+    return root
+
+
+@pytest.fixture
+def ours(tiny: TinyRun, photographs: Path) -> "OurRun":
+    return OurRun(tiny, photographs)
+
+
+class OurRun:
+    """Starts runs on the photographs and the tiny pairs."""
+
+    def __init__(self, tiny: TinyRun, photographs: Path) -> None:
+        self.tiny = tiny
+        self.photographs = photographs
+
+    def train(self, name: str, *more: str, change: dict[str, Any] | None = None) -> Path:
+        paths = [f"--data.root={self.photographs}", f"--data.pairs={self.tiny.pairs}"]
+        arguments = self.tiny.arguments(name, *paths, *more, recipe=RECIPE | (change or {}))
+        return train(arguments)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_stopped_after_an_epoch_and_resumed_ends_where_an_unbroken_one_ends(
+    ours: OurRun, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    ours.train("unbroken")
+
+    def stop(module: ResidualTraining) -> None:
+        if module.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResidualTraining, "on_train_epoch_start", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ours.train("stopped", f"--data.workers={workers}")
+    assert ours.tiny.checkpoint("stopped")["crdnet"]["epochs"] == 0
+    ours.train("stopped", "--resume", f"--data.workers={workers}")
+    resumed, unbroken = ours.tiny.checkpoint("stopped"), ours.tiny.checkpoint("unbroken")
+    for part in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "crdnet"):
+        assert_same(resumed[part], unbroken[part], part)
+
+
+def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(
+    ours: OurRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "crdnet.training")
+    run = ours.train("a", "--trainer.max_epochs=2")
+    assert "patches/s" in caplog.text
+    curves = EventAccumulator(str(run / "curves"))
+    curves.Reload()
+    scalars = set(curves.Tags()["scalars"])
+    assert {"loss/image", "loss/classifier", "validation/psnr_y", "validation/density_accuracy"} <= scalars
+    network = network_of_checkpoint(run / "last.ckpt")
+    report = export_network(network, tmp_path / "ours.onnx", model_info(network, "ours"))
+    assert 0 < report.largest_difference < 1e-4
+    about = ours.tiny.checkpoint("a")["crdnet"]
+    assert about["kind"] == "residual"
+    assert about["network"]["scale_widths"] == [4, 5, 6]
+
+
+def test_steps_on_one_batch_make_both_losses_smaller(photographs: Path, pairs: Path) -> None:
+    torch.manual_seed(0)
+    samples = mixture(photographs, pairs, MixtureSpec(synthetic=1.0, real=0.0))
+    batch = collate([samples[(3, index)] for index in range(4)])
+    network = build_residual_crdnet(16, (16, 16, 16), 8)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.003)
+    truth = strength_map(batch.rainy, batch.clean, network.size_multiple)
+    seen = []
+    for _ in range(80):
+        estimate = network.sense(batch.rainy)
+        assert estimate.density is not None
+        picture, density = (
+            charbonnier(estimate.derained, batch.clean),
+            sensing_loss(estimate.density, truth, "strength"),
+        )
+        optimizer.zero_grad()
+        (picture + 0.01 * density).backward()
+        optimizer.step()
+        seen.append((picture.item(), density.item()))
+    assert seen[-1][0] < 0.7 * seen[0][0]
+    assert seen[-1][1] < 0.7 * seen[0][1]
+
+
+@pytest.mark.parametrize("says", [None, "code", "classes"])
+def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
+    network = RECIPE["model"]["network"] | {"sensing": says, "dilations": [], "second_pass": False}
+    run = ours.train("a", "--trainer.max_epochs=1", change={"model": {"network": network}})
+    network_of_checkpoint(run / "last.ckpt")
+    curves = EventAccumulator(str(run / "curves"))
+    curves.Reload()
+    assert ("validation/density_accuracy" in curves.Tags()["scalars"]) == (says is not None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "resdual"}, "kind is one of published, residual, got 'resdual'"),
+        ({"model": {"network": {"widht": 4}}}, "widht"),
+        ({"model": {"optimizer": {"learning_rate": -1.0}}}, "learning rate is above 0"),
+        ({"data": {"mixture": {"synthetic": 0.8, "real": 0.3}}}, "sum to at most 1"),
+        ({"data": {"sides": [[1, 16]]}}, "sides begin at epoch 0"),
+        ({"data": {"sides": [[0, 400]]}}, r"at most the bank's layers, got sides .*400"),
+        ({"data": {"mixture": {"jpeg_quality": [90, 20]}}}, "jpeg_quality"),
+    ],
+)
+def test_a_recipe_that_is_not_understood_is_refused_in_one_line(
+    ours: OurRun, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        ours.train("a", change=change)
+    assert "\n" not in str(caught.value)
+    assert not (ours.tiny.folder / "a").exists()
+
+
+def test_an_option_wins_over_the_recipe_for_the_kind_too(tiny: TinyRun) -> None:
+    with pytest.raises(RecipeError, match="batch_size is at least 1, workers"):
+        train(["--kind=residual", f"--data.root={tiny.pairs}", "--data.batch_size=0"])
+
+
+def test_a_folder_without_photographs_is_named(ours: OurRun, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty holds no pictures; name a folder of photographs"):
+        ours.train("a", f"--data.root={tmp_path / 'empty'}")
+
+
+def mixture(photographs: Path, pairs: Path | None, spec: MixtureSpec, *, in_memory: bool = False) -> Mixture:
+    bank = LayerBank.draw(np.random.default_rng(0), per_density=2, side=48)
+    found = [] if pairs is None else find_pairs(pairs)
+    paths = sorted(photographs.rglob("*.png"))
+    return Mixture(paths, found, bank, spec, ((0, 16), (3, 32)), 40, seed=7, in_memory=in_memory)
+
+
+def test_the_shares_are_kept_and_dry_pictures_are_dry(photographs: Path, pairs: Path) -> None:
+    samples = [mixture(photographs, pairs, MixtureSpec())[(0, index)] for index in range(300)]
+    real = [each for each in samples if each.names[0].startswith("input/")]
+    dry = [each for each in samples if torch.equal(each.rainy, each.clean)]
+    assert 0.22 < len(real) / 300 < 0.38
+    assert 0.06 < len(dry) / 300 < 0.16
+    assert all(each.codes.tolist() == list(RainDensity.NONE.code) for each in dry)
+    grades = [RainDensity.from_scores(each.codes.numpy()) for each in samples]
+    assert min(grades.count(grade) for grade in RainDensity) > 20
+
+
+def test_without_pairs_their_share_is_synthetic(photographs: Path) -> None:
+    samples = [mixture(photographs, None, MixtureSpec())[(0, index)] for index in range(100)]
+    assert sum(torch.equal(each.rainy, each.clean) for each in samples) < 25
+
+
+def test_a_sample_follows_from_seed_epoch_and_index_alone(photographs: Path, pairs: Path) -> None:
+    one = mixture(photographs, pairs, MixtureSpec())
+    other = mixture(photographs, pairs, MixtureSpec(), in_memory=True)
+    for index in (5, 3, 5, 0):
+        assert torch.equal(one[(2, index)].rainy, other[(2, index)].rainy)
+        assert torch.equal(one[(2, index)].clean, other[(2, index)].clean)
+    assert not torch.equal(one[(2, 5)].clean, one[(1, 5)].clean)
+
+
+def test_crops_grow_as_the_schedule_says(photographs: Path, pairs: Path) -> None:
+    samples = mixture(photographs, pairs, MixtureSpec())
+    assert [samples[(epoch, 0)].rainy.shape[-1] for epoch in (0, 2, 3, 9)] == [16, 16, 32, 32]
+
+
+def test_both_pictures_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
+    photographs: Path, tmp_path: Path
+) -> None:
+    # Rain that is one level everywhere stays one level wherever a crop is taken, if both pictures are cut alike.
+    rng = np.random.default_rng(3)
+    small = rng.integers(0, 150, (5, 6, 3), dtype=np.uint8)
+    clean = np.asarray(Image.fromarray(small).resize((48, 40), Image.Resampling.BICUBIC))
+    for folder, picture in (("input", clean + np.uint8(40)), ("target", clean)):
+        (tmp_path / "flat" / folder).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "flat" / folder / "1.png")
+    spec = MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0)
+    for index in range(20):
+        sample = mixture(photographs, tmp_path / "flat", spec)[(0, index)]
+        difference = 255 * (sample.rainy - sample.clean)
+        assert difference.min() > 37.5  # bicubic resizing rounds, and overshoots where it clips
+        assert difference.max() < 42.5
+
+
+def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: Path, pairs: Path) -> None:
+    samples = mixture(photographs, pairs, MixtureSpec())
+    for index in range(40):
+        sample = samples[(0, index)]
+        rainy, clean = (
+            (255 * each).round().byte().permute(1, 2, 0).numpy() for each in (sample.rainy, sample.clean)
+        )
+        assert tuple(sample.codes.tolist()) == RainDensity.from_strength(rain_strength(rainy, clean)).code
