@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +41,11 @@ class Timing:
         return f"{name:28} {self.median:9.1f} {quartiles:>19} {self.fastest:9.1f}"
 
 
+SETTLE_SECONDS = 0.03
+"""Pause before each timed run: worker threads spin for a while when their work is done (OpenMP's, in PyTorch), and
+would take their processors from whoever runs next."""
+
+
 def interleaved(calls: Sequence[Callable[[], object]], rounds: int, warm_up: int) -> list[Timing]:
     """Time several calls in turn, so that whatever disturbs the machine disturbs them alike.
 
@@ -52,6 +57,7 @@ def interleaved(calls: Sequence[Callable[[], object]], rounds: int, warm_up: int
     seconds: list[list[float]] = [[] for _ in calls]
     for round_number in range(warm_up + rounds):
         for call, times in zip(calls, seconds, strict=True):
+            sleep(SETTLE_SECONDS)
             began = perf_counter()
             call()
             if round_number >= warm_up:
