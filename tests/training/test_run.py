@@ -202,3 +202,15 @@ def test_the_paper_recipe_states_the_published_settings() -> None:
         "network|classifier:",
         Path("configs/paper.yaml").read_text().split("optimizer:")[0].split("model:")[1],
     )
+
+
+def test_validation_pictures_smaller_than_their_padding_are_scored(tiny: TinyRun, tmp_path: Path) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (11, 13, 3), dtype=np.uint8)
+    for folder in ("input", "target"):
+        (tmp_path / "small" / folder).mkdir(parents=True)
+        Image.fromarray(small).save(tmp_path / "small" / folder / "a.png")
+    network = {**RECIPE["model"]["network"], "background_widths": [2, 2, 2, 2, 2]}  # sides in multiples of 32
+    recipe = RECIPE | {"model": RECIPE["model"] | {"network": network}}
+    arguments = tiny.arguments("a", "--trainer.max_epochs=1", "--data.crop.side=32", recipe=recipe)
+    train([*arguments, f"--data.validation={tmp_path / 'small'}"])
+    assert tiny.checkpoint("a", "best")["epoch"] == 0

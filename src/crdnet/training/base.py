@@ -8,7 +8,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from crdnet.density import RainDensity
 from crdnet.errors import TrainingError
@@ -76,7 +75,9 @@ class DerainingTraining(pl.LightningModule):
         """
         height, width = batch.rainy.shape[-2:]
         padded_height, padded_width = padded_size(height, width, self.size_multiple)
-        padded = pad(batch.rainy, (0, padded_width - width, 0, padded_height - height), mode="reflect")
+        beyond = ((0, 0), (0, 0), (0, padded_height - height), (0, padded_width - width))
+        # NumPy reflects as often as it takes; torch refuses to pad by more than the picture.
+        padded = torch.from_numpy(np.pad(batch.rainy.cpu().numpy(), beyond, mode="reflect")).to(batch.rainy)
         derained, grades = self.estimate(padded, height, width)
         derained = derained[..., :height, :width]
         for one, clean, grade, code in zip(derained, batch.clean, grades, batch.codes, strict=True):
