@@ -3,6 +3,7 @@
 import sys
 import warnings
 from contextlib import closing
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +39,7 @@ def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Liter
 
 def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float:
     """Refuse not-a-number, which passes every comparison of a range."""
-    if value != value:  # noqa: PLR0124
+    if isnan(value):
         raise click.BadParameter("nan is not in the range 0<=x<=1", ctx, param)
     return value
 
