@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crdnet.runtime.cpus import usable_cpus
+from crdnet.runtime import usable_cpus
 
 
 @dataclass(frozen=True)

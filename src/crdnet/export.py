@@ -20,8 +20,7 @@ from crdnet.errors import CheckpointError, MissingExtraError, ModelError
 from crdnet.files import write_whole
 from crdnet.nn import CRDNet, ResidualCRDNet, build_crdnet, build_residual_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
-from crdnet.runtime import Derainer
-from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime import INPUT_NAME, OUTPUT_NAME, Derainer, ModelInfo
 from crdnet.sizes import pad_to_multiple
 
 try:

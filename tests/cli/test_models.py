@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from crdnet.runtime import register_model, store
+from crdnet import runtime
+from crdnet.runtime import register_model, stored_models
 from tests.cli.runner import Crdnet
 from tests.runtime.tiny import write_tiny_model
 
@@ -19,8 +20,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source = write_tiny_model(tmp_path / "source.onnx")
     register_model(source, "tiny", "A tiny one.", parameters=1234, aliases=("default",), folder=folder)
     register_model(source, "other", "Another.", folder=folder)
-    known = store.stored_models(folder)
-    monkeypatch.setattr(store, "stored_models", lambda: known)
+    known = stored_models(folder)
+    monkeypatch.setattr(runtime, "stored_models", lambda: known)
     return folder
 
 

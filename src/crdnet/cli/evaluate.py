@@ -186,14 +186,13 @@ def _pairs(data: Path, layout: str) -> tuple[list[Pair], list[Failure]]:
 
 
 def _default_jobs() -> int:
-    from crdnet.runtime.cpus import usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import usable_cpus  # noqa: PLC0415
 
     return min(_MOST_JOBS_UNASKED, usable_cpus())
 
 
 def _opened_model(model: str, device: str, tile: int | Literal["auto"], jobs: int) -> Derain:
-    from crdnet.runtime import Derainer  # noqa: PLC0415 - who scores saved pictures need not wait for it
-    from crdnet.runtime.cpus import usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import Derainer, usable_cpus  # noqa: PLC0415
 
     derainer = Derainer(model, device, threads=max(1, usable_cpus() // jobs), tile=tile)
     _ = derainer.session  # A model that cannot be opened is one error, not one for every picture.

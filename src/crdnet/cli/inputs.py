@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from crdnet.images import FORMAT_OF_SUFFIX
-from crdnet.runtime.files import SUFFIX, default_output, suffix_for
+from crdnet.runtime import SUFFIX, default_output, suffix_for
 
 STREAM = "-"
 """Stands for standard input and standard output."""

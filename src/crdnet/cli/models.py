@@ -10,8 +10,7 @@ import click
 def command(as_json: bool) -> int:
     """List the models that come with crdnet: name, size, what it is, and measured scores."""
     from crdnet.errors import ModelError  # noqa: PLC0415
-    from crdnet.runtime.session import read_info  # noqa: PLC0415
-    from crdnet.runtime.store import stored_models  # noqa: PLC0415
+    from crdnet.runtime import read_info, stored_models  # noqa: PLC0415
 
     failed = False
     models = stored_models()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from crdnet.cli.work import Outcome
-from crdnet.runtime.session import Session
+from crdnet.runtime import Session
 
 
 class Report:

@@ -12,8 +12,7 @@ from crdnet.cli.inputs import Job, NoJob
 from crdnet.density import RainDensity
 from crdnet.errors import CRDNetError, ImageError
 from crdnet.files import write_whole
-from crdnet.runtime import Derainer
-from crdnet.runtime.files import check_output, derain_content, output_format, read_file
+from crdnet.runtime import Derainer, check_output, derain_content, output_format, read_file
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.data import Pair, read_rgb
-from crdnet.data.listing import list_pictures
+from crdnet.data import Pair, list_pictures, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError
 from crdnet.metrics import Picture

@@ -3,20 +3,44 @@
 from crdnet.runtime import Derainer
 """
 
+from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.derainer import Derainer, DerainResult, derain
-from crdnet.runtime.files import FileRecord, derain_file
-from crdnet.runtime.model import ModelInfo
+from crdnet.runtime.files import (
+    SUFFIX,
+    FileRecord,
+    check_output,
+    default_output,
+    derain_content,
+    derain_file,
+    output_format,
+    read_file,
+    suffix_for,
+)
+from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.session import Session, read_info
 from crdnet.runtime.store import StoredModel, find_model, register_model, stored_models
 
 __all__ = [
+    "INPUT_NAME",
+    "OUTPUT_NAME",
+    "SUFFIX",
     "DerainResult",
     "Derainer",
     "FileRecord",
     "ModelInfo",
+    "Session",
     "StoredModel",
+    "check_output",
+    "default_output",
     "derain",
+    "derain_content",
     "derain_file",
     "find_model",
+    "output_format",
+    "read_file",
+    "read_info",
     "register_model",
     "stored_models",
+    "suffix_for",
+    "usable_cpus",
 ]
