@@ -8,6 +8,7 @@ from crdnet.rain.bank import BankedLayer, LayerBank
 from crdnet.rain.compose import compose, compress, decompress, strength_of
 from crdnet.rain.dataset import PairFolder, PairPlace, rng_of
 from crdnet.rain.layers import StreakLibrary, add_light, amplify, render
+from crdnet.rain.lookalikes import LOOKALIKES
 from crdnet.rain.pairs import RainyPair, rainy_pair
 from crdnet.rain.presets import sample_spec, sample_target
 from crdnet.rain.spec import (
@@ -23,6 +24,7 @@ from crdnet.rain.spec import (
 __all__ = [
     "BankedLayer",
     "Haze",
+    "LOOKALIKES",
     "LayerBank",
     "LineStreaks",
     "NoiseStreaks",

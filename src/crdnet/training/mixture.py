@@ -7,7 +7,7 @@ one that never stopped, whatever the number of workers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import ceil, cos, exp, log, radians, sin
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,14 @@ from torch.utils.data import DataLoader, Dataset
 from crdnet.data import LoadedPair, Pair, find_pairs, list_pictures, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError, RecipeError
-from crdnet.rain import LayerBank, StreakLibrary, compress, decompress
+from crdnet.rain import LOOKALIKES, LayerBank, StreakLibrary, compress, decompress
 from crdnet.training.pairs import Batch, WholePairs, collate, to_batch, training_loader
 
 Picture = npt.NDArray[np.uint8]
 """RGB (h, w, 3)."""
+
+_ROTATED = 0.25
+"""Share of the samples that are rotated."""
 
 WET = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 
@@ -50,7 +53,10 @@ class MixtureSpec:
     Attributes:
         synthetic: Share of photographs with rain put on them.
         real: Share of pairs of the data set; without one, their share is synthetic.
+        lookalikes: Share of the dry samples with a fence, hair, text or lamps in them, which are no rain; a tenth
+            of this share of the synthetic samples has one behind the rain.
         zoom: Smallest and largest factor by which pictures are resized, both pictures of a pair alike.
+        rotation: Largest angle by which a quarter of the samples is rotated, in degrees, both pictures alike.
         exposure: Largest change of exposure, in stops up or down, both pictures alike.
         jpeg: Share of the synthetic and the dry samples that go through JPEG, with the same tables for both pictures.
         jpeg_quality: Lowest and highest quality.
@@ -58,7 +64,9 @@ class MixtureSpec:
 
     synthetic: float = 0.6
     real: float = 0.3
+    lookalikes: float = 0.4
     zoom: tuple[float, float] = (0.5, 2.0)
+    rotation: float = 8.0
     exposure: float = 0.5
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (60, 98)
@@ -73,8 +81,14 @@ class MixtureSpec:
             raise RecipeError(f"zoom is a low and a high factor above 0, got {self.zoom}")
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
             raise RecipeError(f"jpeg_quality is a low and a high number of 1 to 100, got {self.jpeg_quality}")
-        if not (self.exposure >= 0 and 0 <= self.jpeg <= 1):
-            raise RecipeError(f"exposure is at least 0 and jpeg in 0 to 1, got {self.exposure}, {self.jpeg}")
+        if not (self.exposure >= 0 and 0 <= self.rotation <= 45):
+            raise RecipeError(
+                f"exposure is at least 0 and rotation in 0 to 45 degrees, got {self.exposure}, {self.rotation}"
+            )
+        if not (0 <= self.jpeg <= 1 and 0 <= self.lookalikes <= 1):
+            raise RecipeError(
+                f"jpeg and lookalikes are shares in 0 to 1, got {self.jpeg} and {self.lookalikes}"
+            )
 
 
 class Mixture(Dataset[Batch]):
@@ -132,6 +146,8 @@ class Mixture(Dataset[Batch]):
             name = str(self.photographs[which])
             (clean,) = self._shown((self._photograph(which),), side, rng)
             wet = kind < self.spec.synthetic + self.spec.real
+            if rng.random() < self.spec.lookalikes * (0.1 if wet else 1):
+                clean = list(LOOKALIKES.values())[int(rng.integers(len(LOOKALIKES)))](clean, rng)
             rainy, clean = self._rained_on(clean, rng) if wet else self._dry(clean, rng)
         density = RainDensity.from_strength(rain_strength(rainy, clean))
         return to_batch(LoadedPair(rainy, clean, density), name)
@@ -159,16 +175,19 @@ class Mixture(Dataset[Batch]):
         return quality if rng.random() < self.spec.jpeg else None
 
     def _shown(self, pictures: Sequence[Picture], side: int, rng: np.random.Generator) -> list[Picture]:
-        """Return the same crop of pictures of one size: resized, mirrored, exposed otherwise, all alike."""
+        """Return the same crop of pictures of one size: resized, rotated, mirrored, exposed otherwise, all alike."""
         height, width = pictures[0].shape[:2]
         low, high = (log(factor) for factor in self.spec.zoom)
         zoom = exp(rng.uniform(low, high))
-        seen = min(max(1, round(side / zoom)), height, width)
+        angle = rng.uniform(-self.spec.rotation, self.spec.rotation) if rng.random() < _ROTATED else 0.0
+        # What a square of this side needs around it to be rotated without corners from outside.
+        drawn = ceil(side * (cos(radians(angle)) + sin(radians(abs(angle)))))
+        seen = min(max(1, round(drawn / zoom)), height, width)
         top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))
         mirror = slice(None, None, -1 if rng.random() < 0.5 else 1)
         curve = _exposure(2.0 ** rng.uniform(-self.spec.exposure, self.spec.exposure))
         return [
-            curve[_resized(picture[top : top + seen, left : left + seen], side)[:, mirror]]
+            curve[_rotated(_resized(picture[top : top + seen, left : left + seen], drawn), angle, side)[:, mirror]]
             for picture in pictures
         ]
 
@@ -178,6 +197,14 @@ def _resized(picture: Picture, side: int) -> Picture:
         return picture
     resized = Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(resized)
+
+
+def _rotated(picture: Picture, angle: float, side: int) -> Picture:
+    """Return the middle square of a picture that was rotated about its middle by so many degrees."""
+    if angle:
+        picture = np.asarray(Image.fromarray(picture).rotate(angle, Image.Resampling.BICUBIC))
+    first = (picture.shape[0] - side) // 2
+    return picture[first : first + side, first : first + side]
 
 
 def _exposure(factor: float) -> npt.NDArray[np.uint8]:
