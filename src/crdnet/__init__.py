@@ -16,7 +16,7 @@ from crdnet._version import __version__
 if TYPE_CHECKING:
     from crdnet.density import RainDensity
     from crdnet.errors import CRDNetError
-    from crdnet.runtime import Derainer, DerainResult, FileRecord, derain, derain_file
+    from crdnet.runtime import Derainer, DerainResult, FileRecord, SenseReport, derain, derain_file, sense
 
 # onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs children of
 # fork at their exit. Offline is a promise, so this stands before anything here can import onnxruntime; who
@@ -29,8 +29,10 @@ _HOME_OF_NAME = {
     "Derainer": "crdnet.runtime",
     "FileRecord": "crdnet.runtime",
     "RainDensity": "crdnet.density",
+    "SenseReport": "crdnet.runtime",
     "derain": "crdnet.runtime",
     "derain_file": "crdnet.runtime",
+    "sense": "crdnet.runtime",
 }
 
 __all__ = [
@@ -39,9 +41,11 @@ __all__ = [
     "Derainer",
     "FileRecord",
     "RainDensity",
+    "SenseReport",
     "__version__",
     "derain",
     "derain_file",
+    "sense",
 ]
 
 

@@ -4,7 +4,7 @@ from crdnet.runtime import Derainer
 """
 
 from crdnet.runtime.cpus import usable_cpus
-from crdnet.runtime.derainer import Derainer, DerainResult, derain
+from crdnet.runtime.derainer import Derainer, DerainResult, derain, sense
 from crdnet.runtime.files import (
     SUFFIX,
     FileRecord,
@@ -16,18 +16,22 @@ from crdnet.runtime.files import (
     read_file,
     suffix_for,
 )
-from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
-from crdnet.runtime.session import Session, read_info
+from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.sensing import SenseReport
+from crdnet.runtime.session import Answer, Session, read_info
 from crdnet.runtime.store import StoredModel, find_model, register_model, stored_models
 
 __all__ = [
+    "DENSITY_NAME",
     "INPUT_NAME",
     "OUTPUT_NAME",
     "SUFFIX",
+    "Answer",
     "DerainResult",
     "Derainer",
     "FileRecord",
     "ModelInfo",
+    "SenseReport",
     "Session",
     "StoredModel",
     "check_output",
@@ -40,6 +44,7 @@ __all__ = [
     "read_file",
     "read_info",
     "register_model",
+    "sense",
     "stored_models",
     "suffix_for",
     "usable_cpus",

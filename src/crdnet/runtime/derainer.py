@@ -1,36 +1,37 @@
 """Taking the rain out of pictures in memory.
 
-A `Derainer` owns what a network does not want to know: padding, tiles, the ranges and dtypes of pictures,
-devices and threads. What goes in comes out: the same type, size, dtype and range.
+A `Derainer` owns what a network does not want to know: padding, tiles, the size at which the rain is such as the
+network knows, the ranges and dtypes of pictures, devices and threads. What goes in comes out: the same type, size,
+dtype and range.
 """
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from crdnet import images
-from crdnet.density import LUMA_WEIGHTS, RainDensity
-from crdnet.errors import DeviceError, ImageError, SizeError
+from crdnet.density import RainDensity, luma, mean_strength
+from crdnet.errors import DeviceError, ImageError
 from crdnet.runtime.cpus import usable_cpus
+from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, check_pixels
+from crdnet.runtime.scales import REDUCTIONS, chosen, enlarged_bands, looks, margin_at, reduced, samples
+from crdnet.runtime.sensing import UNKNOWN, SenseReport
 from crdnet.runtime.session import DEVICES, Session
 from crdnet.runtime.store import find_model
 from crdnet.sizes import padded_size, reflected_window
-from crdnet.tiling import automatic_side, tiles
+from crdnet.tiling import WHOLE_PIXELS, Tile, automatic_side, tiles
 
 if TYPE_CHECKING:
     from crdnet.runtime.files import FileRecord
 
 Image = TypeVar("Image")
-Array = npt.NDArray[Any]
-"""Pixels (h, w, 3) or (h, w), uint8 or float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,58 @@ class DerainResult:
 
     image: Any
     """The picture without rain, of the type that came in."""
-    density: RainDensity | None
-    """How heavy the rain was; None where the model does not sense it, which is not RainDensity.NONE."""
-    probabilities: Mapping[RainDensity, float] | None
-    score: float | None
-    """Strength of the rain in [0, 1]; None where the model does not sense it."""
+    sensed: SenseReport
+    """How heavy the rain was."""
+    left_alone: bool
+    """Whether the picture was surely dry and is given back as it came."""
     rainy_pixels: Array
     derained_pixels: Array
 
     @property
-    def rain(self) -> npt.NDArray[np.float32]:
+    def density(self) -> RainDensity | None:
+        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
+        return self.sensed.density
+
+    @property
+    def probabilities(self) -> Mapping[RainDensity, float] | None:
+        """How likely each grade is; None where the model does not sense rain."""
+        return self.sensed.probabilities
+
+    @property
+    def score(self) -> float | None:
+        """Strength of the rain in [0, 1]; None where the model does not sense it."""
+        return self.sensed.score
+
+    @property
+    def strength(self) -> float | None:
+        """Strength of the rain in grey levels of 255; None where the model does not sense it."""
+        return self.sensed.strength
+
+    @property
+    def scale(self) -> float | None:
+        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
+        return self.sensed.scale
+
+    @property
+    def rain(self) -> Colours:
         """What was taken out: rainy minus derained, in [-1, 1]; rain that brightens is positive."""
-        return _as_float(self.rainy_pixels) - _as_float(self.derained_pixels)
+        return as_colours(self.rainy_pixels) - as_colours(self.derained_pixels)
+
+
+class _Look(NamedTuple):
+    """What the network says of a window of a picture, at 1/reduction of its sides."""
+
+    rainy: Colours
+    derained: Colours
+    density: Colours | None
+
+
+class _Sensed(NamedTuple):
+    report: SenseReport
+    reduction: int
+    """What to derain at."""
+    look: _Look | None
+    """The look at the whole picture at this reduction, if there was one."""
 
 
 class Derainer:
@@ -117,52 +158,74 @@ class Derainer:
         derained: Image = self.run(image, strength=strength).image
         return derained
 
-    def run(self, image: Any, *, strength: float = 1.0) -> DerainResult:
+    def run(self, image: Any, *, strength: float = 1.0, always: bool | None = None) -> DerainResult:
         """Take the rain out of a picture and tell what was found.
 
         Args:
-            image: RGB (h, w, 3) or grey (h, w), uint8 or float32 in [0, 1]; a PIL image of mode RGB or L; or
-                the bytes of a picture file.
+            image: RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), uint8, uint16 or float32 in [0, 1]; a PIL
+                image; or the bytes of a picture file. Alpha comes out as it came in.
             strength: How much of the rain to take out: 0 none, 1 all.
+            always: Whether a picture that is surely dry is derained too; if not, it comes back as it is. None is True
+                for arrays and PIL images, and False for the bytes of a file.
 
         Raises:
             ImageError: The picture holds something that cannot be derained.
             TypeError: It is no picture; a path belongs to `derain_file`.
         """
         check_strength(strength)
-        if isinstance(image, str | Path):
-            raise TypeError(
-                f"derain takes a picture, got the path {str(image)!r}; call crdnet.derain_file for files"
-            )
-        if isinstance(image, np.ndarray):
-            return self._run_array(image, strength)
-        if isinstance(image, bytes | bytearray | memoryview):
-            return self._run_bytes(bytes(image), strength)
-        if images.is_pil(image):
-            return self._run_pil(image, strength)
-        raise TypeError(
-            "derain takes a numpy array, a PIL image or the bytes of a picture file, got "
-            f"{type(image).__module__}.{type(image).__qualname__}"
-        )
+        pixels, like = _opened(image, "derain", "call crdnet.derain_file for files")
+        always = not isinstance(like, images.Picture) if always is None else always
+        rainy, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2:] == (4,) else (pixels, None)
+        sensed = self._sensed(rainy)
+        left_alone = sensed.report.dry and not always
+        derained = rainy if left_alone else self._derained(rainy, strength, sensed)
+        if left_alone:
+            returned = image
+        elif isinstance(like, images.Picture):
+            returned = images.encode(like, derained)
+        elif like is not None:
+            returned = images.pil_like(like, derained)
+        else:
+            returned = derained if alpha is None else np.concatenate([derained, alpha], axis=2)
+        return DerainResult(returned, sensed.report, left_alone, rainy, derained)
 
-    def estimate(self, rainy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def sense(self, image: Any) -> SenseReport:
+        """Tell how heavy the rain in a picture is.
+
+        Args:
+            image: As for `run`.
+
+        Raises:
+            ImageError: The picture holds something that cannot be looked at.
+            TypeError: It is no picture.
+        """
+        pixels, _ = _opened(image, "sense", "give the bytes of the file, or call `crdnet sense` on it")
+        return self._sensed(pixels[..., :3] if pixels.ndim == 3 else pixels).report
+
+    def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
         """Return what the network says, neither clipped nor rounded; evaluation starts from here.
 
         Args:
             rainy: Colours (h, w, 3), float32 in [0, 1].
+            scale: The size at which the network runs: 1, 0.5, 0.25 or 0.125; None is where the rain is sensed.
 
         Returns:
             Colours (h, w, 3), float32.
         """
-        _check_array(rainy)
-        if rainy.dtype != np.float32 or rainy.ndim != 3:
+        check_pixels(rainy)
+        if rainy.dtype != np.float32 or rainy.shape[2:] != (3,):
             raise ImageError(
                 f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; derain takes "
                 "more kinds"
             )
+        if scale is not None and scale not in (1 / each for each in REDUCTIONS):
+            raise ValueError(
+                f"a scale is one of {', '.join(f'{1 / each:g}' for each in REDUCTIONS)}, got {scale}"
+            )
+        sensed = self._sensed(rainy) if scale is None else _Sensed(UNKNOWN, round(1 / scale), None)
         derained = np.empty_like(rainy, order="C")
-        for rows, columns, tile in self._tiles(rainy):
-            derained[rows, columns] = tile
+        for rows, columns, piece in self._pieces(rainy, sensed):
+            derained[rows, columns] = piece
         return derained
 
     def derain_file(
@@ -184,55 +247,97 @@ class Derainer:
         if self._session is not None:
             self._session.stop()
 
-    def _run_array(self, rainy: Array, strength: float) -> DerainResult:
-        derained = self._derain_array(rainy, strength)
-        return DerainResult(derained, None, None, None, rainy, derained)
+    def _sensed(self, rainy: Array) -> _Sensed:
+        """Look at a picture at several sizes, and tell at which its rain is."""
+        if not self.session.senses:
+            return _Sensed(UNKNOWN, 1, None)
+        height, width = rainy.shape[:2]
+        strengths: dict[int, float] = {}
+        whole: dict[int, _Look] = {}
+        for reduction in looks(height, width):
+            seen = 0.0
+            parts = list(samples(-(-height // reduction), -(-width // reduction)))
+            for top, left, high, wide in parts:
+                look = self._look(rainy, top * reduction, left * reduction, high, wide, reduction)
+                assert look.density is not None
+                seen += mean_strength(look.density, high, wide, self.session.info.size_multiple)
+                if len(parts) == 1:
+                    whole[reduction] = look
+            strengths[reduction] = seen / len(parts)
+        reduction = chosen(strengths)
+        return _Sensed(SenseReport(strengths[reduction], 1 / reduction), reduction, whole.get(reduction))
 
-    def _run_pil(self, image: Any, strength: float) -> DerainResult:
-        rainy = images.pixels_of_pil(image)
-        derained = self._derain_array(rainy, strength)
-        return DerainResult(images.pil_like(image, derained), None, None, None, rainy, derained)
+    def _look(self, rainy: Array, top: int, left: int, height: int, width: int, reduction: int) -> _Look:
+        """Run the network on a part of a picture.
 
-    def _run_bytes(self, content: bytes, strength: float) -> DerainResult:
-        picture = images.decode(content)
-        derained = self._derain_array(picture.pixels, strength)
-        return DerainResult(images.encode(picture, derained), None, None, None, picture.pixels, derained)
+        Args:
+            rainy: The picture.
+            top: Where the part begins, in pixels of the picture.
+            left: The same.
+            height: Pixels of the part as the network sees it; rounded up to the model's size multiple.
+            width: The same.
+            reduction: How many times smaller the network sees the picture.
+        """
+        high, wide = (
+            reduction * side for side in padded_size(height, width, self.session.info.size_multiple)
+        )
+        window = reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
+        seen = as_rgb(reduced(window, reduction))
+        answer = self.session(seen)
+        return _Look(seen, answer.derained, answer.density)
 
-    def _derain_array(self, rainy: Array, strength: float) -> Array:
-        """Return the derained pixels in the shape, dtype and range of `rainy`, tile by tile."""
-        _check_array(rainy)
+    def _derained(self, rainy: Array, strength: float, sensed: _Sensed) -> Array:
+        """Return the derained pixels in the shape, dtype and range of `rainy`, piece by piece."""
         derained = np.empty_like(rainy, order="C")
-        for rows, columns, estimate in self._tiles(rainy):
+        for rows, columns, estimate in self._pieces(rainy, sensed):
             before = rainy[rows, columns]
             after = np.clip(estimate, 0.0, 1.0)
             if rainy.ndim == 2:
-                after = after @ np.asarray(LUMA_WEIGHTS, dtype=np.float32)
+                after = luma(after)
             if strength != 1.0:
-                before = _as_float(before)
+                before = as_colours(before)
                 after = before + np.float32(strength) * (after - before)
-            derained[rows, columns] = _as_dtype(after, rainy.dtype)
+            derained[rows, columns] = as_dtype(after, rainy.dtype)
         return derained
 
-    def _tiles(self, rainy: Array) -> Any:
+    def _pieces(self, rainy: Array, sensed: _Sensed) -> Iterator[tuple[slice, slice, Colours]]:
         """Yield (rows, columns, estimate (h, w, 3)) for pieces that make up the picture."""
-        session = self.session
         height, width = rainy.shape[:2]
-        for tile in self._plan(height, width):
-            window = _as_float(reflected_window(rainy, tile.window_rows, tile.window_columns))
-            estimate = session(window if window.ndim == 3 else np.repeat(window[..., None], 3, axis=2))
+        reduction, look = sensed.reduction, sensed.look
+        plan = list(self._plan(height, width, reduction))
+        for tile in plan:
+            if look is None or len(plan) > 1:
+                high, wide = (
+                    (span.stop - span.start) // reduction for span in (tile.window_rows, tile.window_columns)
+                )
+                look = self._look(
+                    rainy, tile.window_rows.start, tile.window_columns.start, high, wide, reduction
+                )
             # The padding beyond the picture is left behind here.
-            rows = slice(tile.core_rows.start, min(tile.core_rows.stop, height))
             columns = slice(tile.core_columns.start, min(tile.core_columns.stop, width))
-            core = estimate[tile.core_in_window][: rows.stop - rows.start, : columns.stop - columns.start]
-            yield rows, columns, core
+            for start, estimate in self._core(rainy, tile, look, reduction):
+                rows = slice(start, min(start + len(estimate), height))
+                if rows.stop > rows.start:
+                    yield rows, columns, estimate[: rows.stop - rows.start, : columns.stop - columns.start]
 
-    def _plan(self, height: int, width: int) -> Any:
+    def _core(self, rainy: Array, tile: Tile, look: _Look, reduction: int) -> Iterator[tuple[int, Colours]]:
+        """Yield (first row, estimate) for what a tile answers for."""
+        if reduction == 1:
+            yield tile.core_rows.start, look.derained[tile.core_in_window]
+            return
+        for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile):
+            yield rows.start, as_rgb(as_colours(reflected_window(rainy, rows, tile.core_columns))) - rain
+
+    def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
         info = self.session.info
-        padded = padded_size(height, width, info.size_multiple)
+        multiple, margin = info.size_multiple * reduction, margin_at(reduction, info.margin)
+        padded = padded_size(height, width, multiple)
+        # A reduced window costs the network less by the square; what it costs at full size grows by the number.
+        window_pixels = WHOLE_PIXELS * reduction
         side = (
-            automatic_side(*padded, info.margin, info.size_multiple) if self._tile == "auto" else self._tile
+            automatic_side(*padded, margin, multiple, window_pixels) if self._tile == "auto" else self._tile
         )
-        return tiles(*padded, side, info.margin, info.size_multiple)
+        return tiles(*padded, side, margin, multiple)
 
 
 def derain(
@@ -252,6 +357,20 @@ def derain(
     return shared_derainer(model, device, threads, tile)(image, strength=strength)
 
 
+def sense(
+    image: Any,
+    *,
+    model: str | Path = "default",
+    device: str = "auto",
+    threads: int | None = None,
+) -> SenseReport:
+    """Tell how heavy the rain in a picture is.
+
+    The model is opened once and kept; `Derainer` tells what the arguments mean, and its `run` what a picture may be.
+    """
+    return shared_derainer(model, device, threads, "auto").sense(image)
+
+
 @lru_cache(maxsize=4)
 def shared_derainer(
     model: str | Path, device: str, threads: int | None, tile: int | Literal["auto"]
@@ -266,45 +385,22 @@ def check_strength(strength: float) -> None:
         raise ValueError(f"strength is how much of the rain to take out, from 0 to 1, got {strength}")
 
 
-def _check_array(image: Array) -> None:
-    """Refuse what would be misread, with the way out."""
-    if image.ndim == 3 and image.shape[2] == 4:
-        raise ImageError(
-            f"this version refuses an alpha channel, got shape {image.shape}; derain image[..., :3] and put "
-            "the alpha back"
-        )
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ImageError(f"a picture is RGB (h, w, 3) or grey (h, w), got an array of shape {image.shape}")
-    if image.size == 0:
-        raise SizeError(f"a picture has at least one pixel, got an array of shape {image.shape}")
-    if image.dtype == np.uint8:
-        return
-    if image.dtype == np.uint16:
-        raise ImageError("this version refuses uint16; convert with (image / 65535).astype(np.float32)")
-    if image.dtype != np.float32:
-        raise ImageError(
-            f"a picture is uint8 or float32 in [0, 1], got {image.dtype}; convert it with astype(np.float32)"
-        )
-    low, high = float(image.min()), float(image.max())
-    if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
-        raise ImageError("a float picture holds colours in [0, 1], got NaN or infinity; replace them first")
-    if low < 0 or high > 1:
-        raise ImageError(
-            f"a float picture holds colours in [0, 1], got values from {low:g} to {high:g}; "
-            "divide by 255 if they are grey levels, or clip"
-        )
-
-
-def _as_float(image: Array) -> npt.NDArray[np.float32]:
-    return (
-        image.astype(np.float32) / np.float32(255)
-        if image.dtype == np.uint8
-        else np.asarray(image, np.float32)
+def _opened(image: Any, verb: str, for_paths: str) -> tuple[Array, Any]:
+    """Return the pixels of a picture, and what its result must be like: a file, a PIL image, or None for an array."""
+    if isinstance(image, str | Path):
+        raise TypeError(f"{verb} takes a picture, got the path {str(image)!r}; {for_paths}")
+    if isinstance(image, np.ndarray):
+        check_pixels(image)
+        return image, None
+    if isinstance(image, bytes | bytearray | memoryview):
+        picture = images.decode(bytes(image))
+        return picture.pixels, picture
+    if images.is_pil(image):
+        return images.pixels_of_pil(image), image
+    raise TypeError(
+        f"{verb} takes a numpy array, a PIL image or the bytes of a picture file, got "
+        f"{type(image).__module__}.{type(image).__qualname__}"
     )
-
-
-def _as_dtype(image: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> Array:
-    return np.rint(image * 255).astype(np.uint8) if dtype == np.uint8 else image
 
 
 _derainers: "weakref.WeakSet[Derainer]" = weakref.WeakSet()

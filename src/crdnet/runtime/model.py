@@ -1,8 +1,9 @@
 """What a model file says of itself.
 
 A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height, width),
-gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. Everything else that a
-caller must know travels in the file's metadata, so that the file alone is enough.
+gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph that senses rain gives
+`density` too: its strength in each cell of `size_multiple` squared pixels, in grey levels of 255. Everything
+else that a caller must know travels in the file's metadata, so that the file alone is enough.
 """
 
 import json
@@ -15,6 +16,8 @@ FORMAT = "crdnet/1"
 """Value of the metadata key `format`; a file without it is not ours."""
 INPUT_NAME = "rainy"
 OUTPUT_NAME = "derained"
+DENSITY_NAME = "density"
+"""Second output of a model that senses rain: (batch, 1, height / size_multiple, width / size_multiple), grey levels."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import ctypes
 from threading import Lock, Semaphore
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,21 @@ import onnxruntime as ort
 
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.runtime.cpus import usable_cpus
-from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.store import StoredModel
 
 DEVICES = ("auto", "cpu", "cuda")
 _ERRORS_ONLY = 3
+
+
+class Answer(NamedTuple):
+    """What a network says of a picture."""
+
+    derained: npt.NDArray[np.float32]
+    """Colours (h, w, 3), not clipped."""
+    density: npt.NDArray[np.float32] | None
+    """Strength of the rain (rows, columns) in cells of `size_multiple` squared pixels, in grey levels of 255; None of a
+    model that does not sense it."""
 
 
 class Session:
@@ -44,19 +54,19 @@ class Session:
                 f"{self._source} takes {sorted(inputs)} and gives {sorted(outputs)}; a crdnet model takes "
                 f"{INPUT_NAME!r} and gives {OUTPUT_NAME!r}"
             )
+        self.senses = DENSITY_NAME in outputs
+        """Whether the model says how heavy the rain is."""
+        self._wanted = [OUTPUT_NAME, *[DENSITY_NAME] * self.senses]
         self._running: set[ort.RunOptions] = set()
         self._lock = Lock()
         # More networks at once than there are processors for would take longer, and each takes its own memory.
         self._turn = Semaphore(max(1, usable_cpus() // threads))
 
-    def __call__(self, rainy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def __call__(self, rainy: npt.NDArray[np.float32]) -> Answer:
         """Run the network.
 
         Args:
             rainy: Colours (h, w, 3) in [0, 1]; sides are multiples of the model's.
-
-        Returns:
-            Colours (h, w, 3), not clipped.
         """
         batch = np.ascontiguousarray(rainy.transpose(2, 0, 1)[None])
         options = ort.RunOptions()
@@ -64,7 +74,7 @@ class Session:
             self._running.add(options)
         try:
             with self._turn:
-                (derained,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch}, options)
+                derained, *density = self._session.run(self._wanted, {INPUT_NAME: batch}, options)
         except Exception as error:  # onnxruntime's errors have no base class of their own
             if options.terminate:
                 raise CRDNetError("stopped before the picture was done") from error
@@ -77,7 +87,14 @@ class Session:
                 f"{self._source} gives shape {derained.shape} for {batch.shape}; a crdnet model keeps the "
                 "shape"
             )
-        return np.asarray(derained[0].transpose(1, 2, 0))
+        multiple = self.info.size_multiple
+        cells = (1, 1, batch.shape[2] // multiple, batch.shape[3] // multiple)
+        if density and density[0].shape != cells:
+            raise ModelError(
+                f"{self._source} gives a density of shape {density[0].shape} for {batch.shape}; a crdnet model "
+                f"gives one number per cell of {multiple} pixels"
+            )
+        return Answer(np.asarray(derained[0].transpose(1, 2, 0)), density[0][0, 0] if density else None)
 
     def abandon(self) -> None:
         """Never free this session: in the child of a fork that would wait for threads that are not there."""

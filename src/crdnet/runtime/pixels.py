@@ -1,0 +1,68 @@
+"""Pixels as callers hold them and as the network takes them.
+
+Callers hold uint8, uint16 or float32 in [0, 1], grey or RGB, with or without alpha. The network takes float32 RGB
+in [0, 1].
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crdnet.errors import ImageError, SizeError
+
+Array = npt.NDArray[Any]
+"""Pixels (h, w), (h, w, 3) or (h, w, 4), uint8, uint16 or float32 in [0, 1]."""
+Colours = npt.NDArray[np.float32]
+"""In [0, 1], or a difference of such."""
+
+
+def check_pixels(image: Array) -> None:
+    """Refuse what would be misread, with the way out.
+
+    Raises:
+        ImageError: The shape, the dtype or the range is none of a picture's.
+        SizeError: There is no pixel.
+    """
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise ImageError(
+            f"a picture is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "
+            f"{image.shape}"
+        )
+    if image.size == 0:
+        raise SizeError(f"a picture has at least one pixel, got an array of shape {image.shape}")
+    if image.dtype in (np.uint8, np.uint16):
+        return
+    if image.dtype != np.float32:
+        raise ImageError(
+            f"a picture is uint8, uint16 or float32 in [0, 1], got {image.dtype}; convert it with "
+            "astype(np.float32)"
+        )
+    low, high = float(image.min()), float(image.max())
+    if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
+        raise ImageError("a float picture holds colours in [0, 1], got NaN or infinity; replace them first")
+    if low < 0 or high > 1:
+        raise ImageError(
+            f"a float picture holds colours in [0, 1], got values from {low:g} to {high:g}; "
+            "divide by 255 if they are grey levels, or clip"
+        )
+
+
+def as_colours(image: Array) -> Colours:
+    """Return pixels as float32 in [0, 1], of the same shape."""
+    if image.dtype == np.float32:
+        return image
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+def as_dtype(colours: Colours, dtype: np.dtype[Any]) -> Array:
+    """Return colours in [0, 1] as pixels of a dtype, rounded to the nearest level."""
+    if dtype == np.float32:
+        return colours
+    levels: Array = np.rint(colours * np.float32(np.iinfo(dtype).max)).astype(dtype)
+    return levels
+
+
+def as_rgb(colours: Colours) -> Colours:
+    """Return grey (h, w) as three equal channels (h, w, 3), and RGB as it is."""
+    return colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, axis=2)

@@ -1,0 +1,43 @@
+"""How heavy the rain in a picture is, without taking it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crdnet.density import RainDensity, density_score, grade_probabilities
+
+SURE = 0.9
+"""How likely a picture must be dry to be left alone."""
+
+
+@dataclass(frozen=True)
+class SenseReport:
+    """What was sensed of the rain in a picture. All is None where the model does not sense rain."""
+
+    strength: float | None
+    """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
+    scale: float | None
+    """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its streaks are large."""
+
+    @property
+    def density(self) -> RainDensity | None:
+        """The grade of the rain; None is not RainDensity.NONE."""
+        return None if self.strength is None else RainDensity.from_strength(self.strength)
+
+    @property
+    def probabilities(self) -> Mapping[RainDensity, float] | None:
+        """How likely each grade is; they sum to 1."""
+        return None if self.strength is None else grade_probabilities(self.strength)
+
+    @property
+    def score(self) -> float | None:
+        """A monotone map of the strength to [0, 1]: S / (S + 10)."""
+        return None if self.strength is None else density_score(self.strength)
+
+    @property
+    def dry(self) -> bool:
+        """Whether the picture is surely without rain; False where the model does not sense rain."""
+        return self.probabilities is not None and self.probabilities[RainDensity.NONE] >= SURE
+
+
+UNKNOWN = SenseReport(None, None)
+"""Of a model that does not sense rain."""
