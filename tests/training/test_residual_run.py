@@ -1,11 +1,14 @@
 """Runs of our own network from beginning to end, and what its batches are made of."""
 
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis.strategies import floats, integers
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -16,7 +19,7 @@ from crdnet.export import export_network, model_info, network_of_checkpoint
 from crdnet.nn import build_residual_crdnet
 from crdnet.rain import LayerBank
 from crdnet.training import MixtureSpec, ResidualTraining, train
-from crdnet.training.mixture import Mixture
+from crdnet.training.mixture import Mixture, rotated_middle, side_before_rotation
 from crdnet.training.pairs import collate
 from crdnet.training.residual import charbonnier
 from crdnet.training.sensing import sensing_loss, strength_map
@@ -153,6 +156,7 @@ def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
         ({"data": {"sides": [[1, 16]]}}, "sides begin at epoch 0"),
         ({"data": {"sides": [[0, 400]]}}, r"at most the bank's layers, got sides .*400"),
         ({"data": {"mixture": {"jpeg_quality": [90, 20]}}}, "jpeg_quality"),
+        ({"data": {"mixture": {"rotation": 46.0}}}, "rotation in 0 to 45 degrees, got 0.5, 46.0"),
     ],
 )
 def test_a_recipe_that_is_not_understood_is_refused_in_one_line(
@@ -183,7 +187,8 @@ def mixture(photographs: Path, pairs: Path | None, spec: MixtureSpec, *, in_memo
 
 
 def test_the_shares_are_kept_and_dry_pictures_are_dry(photographs: Path, pairs: Path) -> None:
-    samples = [mixture(photographs, pairs, MixtureSpec())[(0, index)] for index in range(300)]
+    mixed = mixture(photographs, pairs, MixtureSpec())
+    samples = [mixed[(0, index)] for index in range(300)]
     real = [each for each in samples if each.names[0].startswith("input/")]
     dry = [each for each in samples if torch.equal(each.rainy, each.clean)]
     assert 0.22 < len(real) / 300 < 0.38
@@ -194,7 +199,8 @@ def test_the_shares_are_kept_and_dry_pictures_are_dry(photographs: Path, pairs: 
 
 
 def test_without_pairs_their_share_is_synthetic(photographs: Path) -> None:
-    samples = [mixture(photographs, None, MixtureSpec())[(0, index)] for index in range(100)]
+    mixed = mixture(photographs, None, MixtureSpec())
+    samples = [mixed[(0, index)] for index in range(100)]
     assert sum(torch.equal(each.rainy, each.clean) for each in samples) < 25
 
 
@@ -222,9 +228,9 @@ def test_both_pictures_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
     for folder, picture in (("input", clean + np.uint8(40)), ("target", clean)):
         (tmp_path / "flat" / folder).mkdir(parents=True)
         Image.fromarray(picture).save(tmp_path / "flat" / folder / "1.png")
-    spec = MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0)
+    mixed = mixture(photographs, tmp_path / "flat", MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0))
     for index in range(20):
-        sample = mixture(photographs, tmp_path / "flat", spec)[(0, index)]
+        sample = mixed[(0, index)]
         difference = 255 * (sample.rainy - sample.clean)
         assert difference.min() > 37.5  # bicubic resizing rounds, and overshoots where it clips
         assert difference.max() < 42.5
@@ -238,3 +244,83 @@ def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: 
             (255 * each).round().byte().permute(1, 2, 0).numpy() for each in (sample.rainy, sample.clean)
         )
         assert tuple(sample.codes.tolist()) == RainDensity.from_strength(rain_strength(rainy, clean)).code
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lookalikes": -0.1}, "jpeg and lookalikes are shares in 0 to 1, got 0.5 and -0.1"),
+        ({"lookalikes": 1.1}, "got 0.5 and 1.1"),
+        ({"lookalikes": nan}, "got 0.5 and nan"),
+        ({"jpeg": 1.5}, "got 1.5 and 0.4"),
+        ({"rotation": -1.0}, "rotation in 0 to 45 degrees, got 0.5, -1.0"),
+        ({"rotation": 45.5}, "got 0.5, 45.5"),
+        ({"rotation": nan}, "got 0.5, nan"),
+        ({"exposure": -0.5}, "exposure is at least 0"),
+        ({"exposure": inf}, "exposure is at least 0 and finite"),
+        ({"zoom": (0.0, 1.0)}, "zoom is a low and a high factor above 0"),
+        ({"zoom": (0.5, inf)}, r"zoom .* got \(0.5, inf\)"),
+        ({"synthetic": nan}, "shares are at least 0"),
+    ],
+)
+def test_numbers_that_no_mixture_can_have_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        MixtureSpec(**change)
+
+
+def test_lookalikes_stand_in_as_many_dry_pictures_as_asked_for(photographs: Path) -> None:
+    def lively(share: float) -> list[bool]:
+        mixed = mixture(photographs, None, MixtureSpec(synthetic=0.0, real=0.0, lookalikes=share))
+        plain = mixture(photographs, None, MixtureSpec(synthetic=0.0, real=0.0, lookalikes=0.0))
+        pairs = [(mixed[(0, index)], plain[(0, index)]) for index in range(150)]
+        assert all(torch.equal(each.rainy, each.clean) for each, _ in pairs)
+        # JPEG is drawn after the lookalike, so pictures without one may differ by it: slightly.
+        return [bool((each.clean - other.clean).abs().max() > 0.15) for each, other in pairs]
+
+    assert sum(lively(0.0)) == 0
+    assert 0.25 < np.mean(lively(0.4)) < 0.55
+    assert np.mean(lively(1.0)) > 0.9
+
+
+def test_both_pictures_of_a_pair_are_rotated_alike(photographs: Path, tmp_path: Path) -> None:
+    # Without rain two pictures are one; they stay one if every sample of them is shown alike.
+    for folder in ("input", "target"):
+        (tmp_path / "dry" / folder).mkdir(parents=True)
+        picture = np.random.default_rng(5).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "dry" / folder / "1.png")
+    mixed = mixture(photographs, tmp_path / "dry", MixtureSpec(synthetic=0.0, real=1.0, rotation=45.0))
+    upright = mixture(photographs, tmp_path / "dry", MixtureSpec(synthetic=0.0, real=1.0, rotation=0.0))
+    samples = [mixed[(0, index)] for index in range(60)]
+    assert all(torch.equal(each.rainy, each.clean) for each in samples)
+    turned = [not torch.equal(each.clean, upright[(0, index)].clean) for index, each in enumerate(samples)]
+    assert 0.1 < np.mean(turned) < 0.45  # a quarter
+
+
+@given(side=integers(1, 64), angle=floats(-45, 45))
+@settings(deadline=None)
+def test_no_corner_from_outside_the_picture_is_rotated_in(side: int, angle: float) -> None:
+    drawn = side_before_rotation(side, angle)
+    white = np.full((drawn, drawn, 3), 255, np.uint8)
+    rotated = rotated_middle(white, angle, side)
+    assert rotated.shape == (side, side, 3)
+    assert rotated.min() == 255
+
+
+def test_a_rotated_picture_is_the_picture_of_a_rotated_scene() -> None:
+    # A ramp along x, rotated by an angle, is a ramp along the direction of that angle.
+    side, angle = 31, 30.0
+    drawn = side_before_rotation(side, angle)
+    middle = (drawn - 1) / 2
+    ramp = np.rint(128 + 2 * (np.arange(drawn) - middle)).astype(np.uint8)
+    rotated = rotated_middle(np.tile(ramp[None, :, None], (drawn, 1, 3)), angle, side)
+    y, x = np.mgrid[:side, :side] + (drawn - side) // 2 - middle
+    expected = 128 + 2 * (x * np.cos(np.radians(angle)) - y * np.sin(np.radians(angle)))
+    assert np.abs(rotated[..., 0] - expected).max() < 1.5  # rounded twice
+
+
+def test_crops_that_the_network_cannot_take_are_refused_before_the_first_epoch(ours: OurRun) -> None:
+    with pytest.raises(
+        RecipeError, match=r"multiples of 16, got sides \[\(0, 16\), \(1, 24\)\]; change data.sides"
+    ):
+        ours.train("a", change={"data": RECIPE["data"] | {"sides": [[0, 16], [1, 24]]}})
+    assert not (ours.tiny.folder / "a").exists()

@@ -1,12 +1,15 @@
 """Labels and losses of the density head."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.strategies import floats, integers, lists
+from PIL import Image
 
 from crdnet.density import STRENGTH_THRESHOLDS, RainDensity, cumulative_probabilities, rain_strength
+from crdnet.rain import compress, decompress
 from crdnet.training.sensing import (
     codes_of,
     cumulative_logits,
@@ -17,17 +20,59 @@ from crdnet.training.sensing import (
 )
 
 
-def test_the_map_of_a_crop_averages_to_the_strength_of_the_pair() -> None:
+def on_torch(picture: npt.NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()).float() / 255
+
+
+def smooth(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    coarse = np.random.default_rng(seed).integers(20, 180, (4, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def test_the_map_of_rain_that_only_brightens_averages_to_the_strength_of_the_pair() -> None:
     rng = np.random.default_rng(0)
-    rainy, clean = rng.integers(0, 256, (2, 48, 32, 3), dtype=np.uint8)
-    ours, truth = (
-        torch.from_numpy(each.transpose(2, 0, 1)[None].copy()).float() / 255 for each in (rainy, clean)
-    )
-    cells = strength_map(ours, truth, cell=16)
+    clean = smooth(1, 48, 32)
+    # A pixel on the border counts more in a 3x3 mean that stops there, so the outermost two are left dry.
+    rain = np.zeros((48, 32, 1), np.uint8)
+    rain[2:-2, 2:-2] = rng.integers(0, 70, (44, 28, 1))
+    rainy = clean + rain
+    cells = strength_map(on_torch(rainy), on_torch(clean), cell=16)
     assert cells.shape == (1, 1, 3, 2)
     assert cells.mean().item() == pytest.approx(rain_strength(rainy, clean), rel=1e-5)
-    one = rain_strength(rainy[16:32, 16:], clean[16:32, 16:])
-    assert cells[0, 0, 1, 1].item() == pytest.approx(one, rel=1e-5)
+    assert cells.mean().item() > 10
+
+
+def test_rain_is_counted_in_the_cell_that_it_falls_in() -> None:
+    clean = smooth(2, 48, 32)
+    rain = np.zeros((48, 32, 1), np.uint8)
+    rain[18:30, 18:30] = 40
+    cells = strength_map(on_torch(clean + rain), on_torch(clean), cell=16)
+    expected = torch.zeros(1, 1, 3, 2)
+    expected[0, 0, 1, 1] = 40 * 12 * 12 / 16**2
+    torch.testing.assert_close(cells, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rain_that_darkens_counts_as_rain_that_brightens() -> None:
+    clean = smooth(3, 32, 32)
+    brighter = clean + np.uint8(12)
+    one, other = on_torch(brighter), on_torch(clean)
+    torch.testing.assert_close(strength_map(one, other, 16), strength_map(other, one, 16))
+    assert strength_map(other, one, 16).mean().item() == pytest.approx(12, rel=1e-4)
+
+
+@given(seed=integers(0, 1000), quality=integers(60, 90))
+@settings(max_examples=10, deadline=None)
+def test_what_jpeg_does_to_a_pair_counts_little(seed: int, quality: int) -> None:
+    # JPEG blurs the two pictures differently; a mean over 3x3 pixels takes at least half of that noise out.
+    rng = np.random.default_rng(seed)
+    clean = np.clip(smooth(seed, 64, 64).astype(int) + rng.integers(-20, 21, (64, 64, 1)), 0, 255).astype(
+        np.uint8
+    )
+    rainy = clean + (rng.random((64, 64, 1)) < 0.03).astype(np.uint8) * np.uint8(30)
+    lossy = [decompress(compress(each, quality)) for each in (rainy, clean)]
+    truth = rain_strength(rainy, clean)
+    taught = strength_map(on_torch(lossy[0]), on_torch(lossy[1]), 16).mean().item()
+    assert abs(taught - truth) < 0.5 * abs(rain_strength(*lossy) - truth)
 
 
 @given(strengths=lists(floats(0, 255, width=32), min_size=1, max_size=8))

@@ -63,7 +63,7 @@ def text(picture: Picture, rng: np.random.Generator) -> Picture:
     for top in range(int(rng.integers(size)) - size, _FINE * height, round(size * rng.uniform(1.1, 2))):
         letters = "".join(rng.choice(_LETTERS, int(3 * _FINE * width / size) + 1))
         pen.text((-float(rng.integers(size)), top), letters, fill=255, font=font)
-    return _painted(picture, mask, rng, opacity=1)
+    return _painted(picture, mask, rng, opacity=1.0)
 
 
 def point_lights(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -79,7 +79,8 @@ def point_lights(picture: Picture, rng: np.random.Generator) -> Picture:
         glow = rng.uniform(0.1, 0.6) * np.exp(-distance / (2 * radius + 1))
         colour = 255 - rng.uniform(0, 140) * np.array([0, rng.uniform(0, 1), 1], np.float32)
         night += np.maximum(lamp, glow)[:, :, None] * (colour if rng.random() < 0.7 else colour[::-1])
-    return np.clip(np.rint(night), 0, 255).astype(np.uint8)
+    lit: Picture = np.clip(np.rint(night), 0, 255).astype(np.uint8)
+    return lit
 
 
 LOOKALIKES: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
@@ -115,4 +116,5 @@ def _painted(
     level = rng.uniform(170, 255) if rng.random() < bright else rng.uniform(0, 80)
     colour = np.clip(level + rng.normal(0, 12, 3), 0, 255).astype(np.float32)
     mixed = picture.astype(np.float32) * (1 - covered) + colour * covered
-    return np.rint(mixed).astype(np.uint8)
+    painted: Picture = np.rint(mixed).astype(np.uint8)
+    return painted

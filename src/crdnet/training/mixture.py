@@ -7,7 +7,7 @@ one that never stopped, whatever the number of workers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, cos, exp, log, radians, sin
+from math import ceil, cos, exp, inf, log, radians, sin
 from pathlib import Path
 
 import numpy as np
@@ -77,13 +77,14 @@ class MixtureSpec:
             raise RecipeError(
                 f"shares are at least 0 and sum to at most 1, got synthetic {self.synthetic}, real {self.real}"
             )
-        if not 0 < self.zoom[0] <= self.zoom[1]:
-            raise RecipeError(f"zoom is a low and a high factor above 0, got {self.zoom}")
+        if not 0 < self.zoom[0] <= self.zoom[1] < inf:
+            raise RecipeError(f"zoom is a low and a high factor above 0 and finite, got {self.zoom}")
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
             raise RecipeError(f"jpeg_quality is a low and a high number of 1 to 100, got {self.jpeg_quality}")
-        if not (self.exposure >= 0 and 0 <= self.rotation <= 45):
+        if not (0 <= self.exposure < inf and 0 <= self.rotation <= 45):
             raise RecipeError(
-                f"exposure is at least 0 and rotation in 0 to 45 degrees, got {self.exposure}, {self.rotation}"
+                "exposure is at least 0 and finite, rotation in 0 to 45 degrees, got "
+                f"{self.exposure}, {self.rotation}"
             )
         if not (0 <= self.jpeg <= 1 and 0 <= self.lookalikes <= 1):
             raise RecipeError(
@@ -180,14 +181,17 @@ class Mixture(Dataset[Batch]):
         low, high = (log(factor) for factor in self.spec.zoom)
         zoom = exp(rng.uniform(low, high))
         angle = rng.uniform(-self.spec.rotation, self.spec.rotation) if rng.random() < _ROTATED else 0.0
-        # What a square of this side needs around it to be rotated without corners from outside.
-        drawn = ceil(side * (cos(radians(angle)) + sin(radians(abs(angle)))))
+        drawn = side_before_rotation(side, angle)
         seen = min(max(1, round(drawn / zoom)), height, width)
         top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))
         mirror = slice(None, None, -1 if rng.random() < 0.5 else 1)
         curve = _exposure(2.0 ** rng.uniform(-self.spec.exposure, self.spec.exposure))
         return [
-            curve[_rotated(_resized(picture[top : top + seen, left : left + seen], drawn), angle, side)[:, mirror]]
+            curve[
+                rotated_middle(_resized(picture[top : top + seen, left : left + seen], drawn), angle, side)[
+                    :, mirror
+                ]
+            ]
             for picture in pictures
         ]
 
@@ -199,8 +203,13 @@ def _resized(picture: Picture, side: int) -> Picture:
     return np.asarray(resized)
 
 
-def _rotated(picture: Picture, angle: float, side: int) -> Picture:
-    """Return the middle square of a picture that was rotated about its middle by so many degrees."""
+def side_before_rotation(side: int, angle: float) -> int:
+    """Return the side of the square around one of `side` that is rotated by so many degrees: no corner is missing."""
+    return ceil(side * (cos(radians(angle)) + sin(radians(abs(angle)))))
+
+
+def rotated_middle(picture: Picture, angle: float, side: int) -> Picture:
+    """Return the middle square of a picture that was rotated about its middle by so many degrees, 45 at most."""
     if angle:
         picture = np.asarray(Image.fromarray(picture).rotate(angle, Image.Resampling.BICUBIC))
     first = (picture.shape[0] - side) // 2
@@ -286,6 +295,14 @@ class MixedData(pl.LightningDataModule):
         self.first_epoch = 0  # that a run begins or goes on with
         self._samples: Mixture | None = None
         self._validation_pairs: WholePairs | None = None
+
+    def check_sides(self, multiple: int) -> None:
+        """Refuse crops that a network cannot take, in whichever epoch, whose sides must be multiples of a number."""
+        if any(side % multiple for _, side in self.sides):
+            raise RecipeError(
+                f"this network needs crops whose sides are multiples of {multiple}, got sides {list(self.sides)}; "
+                "change data.sides"
+            )
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Read everything, so that what is missing stops the run before it starts, and draw the bank."""

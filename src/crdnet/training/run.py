@@ -224,6 +224,8 @@ def train(arguments: Sequence[str]) -> Path:
         )
         if cli.config.resume:
             cli.datamodule.first_epoch = read_checkpoint(Path(cli.config.run) / LAST)["epoch"] + 1
+        if isinstance(cli.datamodule, MixedData):
+            cli.datamodule.check_sides(cli.model.size_multiple)
         cli.datamodule.setup("fit")
         run = Path(cli.config.run)
         run.mkdir(parents=True, exist_ok=True)
