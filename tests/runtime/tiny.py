@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
 
 TINY = ModelInfo(
     name="tiny",
@@ -76,6 +76,56 @@ def write_tiny_model(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     if info is not None:
         helper.set_model_props(model, info.to_metadata())
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+STREAK_SIDE = 8
+"""Cells of the model below."""
+
+
+def write_streak_model(path: Path) -> Path:
+    """Write a model that knows one thing: vertical lines one pixel wide, brighter than both neighbours.
+
+    It subtracts what sticks out beyond the mean of the neighbours, and says how much that is. Wider lines it does
+    not see, as a network that was trained on pictures of 500 pixels.
+    """
+    sticks_out = np.zeros((3, 1, 1, 3), np.float32)
+    sticks_out[:] = np.array([-0.5, 1.0, -0.5], np.float32)
+    luma = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)
+    nodes = [
+        helper.make_node("Pad", [INPUT_NAME, "around"], ["padded"], mode="edge"),
+        helper.make_node("Conv", ["padded", "sticks_out"], ["ridge"], group=3),
+        helper.make_node("Relu", ["ridge"], ["rain"]),
+        helper.make_node("Sub", [INPUT_NAME, "rain"], [OUTPUT_NAME]),
+        helper.make_node("Conv", ["rain", "luma"], ["change"]),
+        helper.make_node(
+            "AveragePool", ["change"], ["mean"], kernel_shape=[STREAK_SIDE] * 2, strides=[STREAK_SIDE] * 2
+        ),
+        helper.make_node("Mul", ["mean", "levels"], [DENSITY_NAME]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([0, 0, 0, 1, 0, 0, 0, 1], np.int64), "around"),
+        numpy_helper.from_array(sticks_out, "sticks_out"),
+        numpy_helper.from_array(luma, "luma"),
+        numpy_helper.from_array(np.array(255, np.float32), "levels"),
+    ]
+    shape: list[str | int | None] = ["batch", 3, "height", "width"]
+    outputs = [
+        helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, shape),
+        helper.make_tensor_value_info(DENSITY_NAME, TensorProto.FLOAT, ["batch", 1, "rows", "columns"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "streak",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, shape)],
+        outputs,
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    info = ModelInfo("streak", STREAK_SIDE, 8, "1", "nothing; it is arithmetic")
+    helper.set_model_props(model, info.to_metadata())
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return path

@@ -1,0 +1,206 @@
+"""Sensing rain, and taking it out at the size at which it is."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image as PILImage
+
+import crdnet
+from crdnet.density import RainDensity, density_score, grade_probabilities
+from crdnet.errors import ImageError, ModelError
+from crdnet.runtime import Derainer, ModelInfo, SenseReport
+from crdnet.runtime.scales import SAMPLE_SIDE, chosen, looks, reduced, samples
+from tests.runtime.tiny import write_streak_model, write_tiny_model
+
+
+@pytest.fixture(scope="session")
+def streak_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_streak_model(tmp_path_factory.mktemp("models") / "streak.onnx")
+
+
+def rain_of(height: int, width: int, thickness: int, rng: np.random.Generator) -> np.ndarray:
+    """Return light in [0, 1] (h, w): vertical lines of a thickness, blurred as a large picture of them is."""
+    lines = np.zeros((height // thickness, width // thickness), np.uint8)
+    lines[:, rng.permutation(np.arange(2, lines.shape[1] - 2, 3))[: lines.shape[1] // 8]] = 120
+    return np.asarray(PILImage.fromarray(lines).resize((width, height), PILImage.Resampling.BICUBIC)) / 255
+
+
+def rainy_scene(height: int, width: int, thickness: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a rainy picture and its scene, (h, w, 3) float32."""
+    rng = np.random.default_rng(5)
+    clean = np.full((height, width, 3), 0.3, np.float32)
+    clean[height // 2 :] = 0.4
+    return (clean + rain_of(height, width, thickness, rng)[..., None]).astype(np.float32), clean
+
+
+def test_a_report_follows_from_its_strength() -> None:
+    report = SenseReport(12.0, 0.5)
+    assert report.density is RainDensity.MEDIUM
+    assert report.probabilities == grade_probabilities(12.0)
+    assert report.score == density_score(12.0)
+    assert not report.dry
+    assert SenseReport(0.2, 1.0).dry
+    assert SenseReport(0.9, 1.0).density is RainDensity.NONE
+    assert not SenseReport(0.9, 1.0).dry  # a strength next to LIGHT is not sure
+
+
+def test_a_model_that_does_not_sense_says_unknown_and_not_dry(derainer: Derainer) -> None:
+    report = derainer.sense(np.zeros((40, 30, 3), np.uint8))
+    assert report.density is None
+    assert report.probabilities is None
+    assert report.score is None
+    assert report.scale is None
+    assert not report.dry
+
+
+@pytest.mark.parametrize(("thickness", "scale"), [(1, 1.0), (2, 0.5), (4, 0.25)])
+def test_rain_is_found_at_the_size_at_which_the_model_knows_it(
+    streak_model: Path, thickness: int, scale: float
+) -> None:
+    rainy, clean = rainy_scene(640, 600, thickness)
+    derainer = Derainer(streak_model, threads=1)
+    report = derainer.sense(rainy)
+    assert report.scale == scale
+    result = derainer.run(rainy)
+    assert (result.density, result.scale) == (report.density, scale)
+    before, after = (float(np.abs(each - clean).mean()) for each in (rainy, result.image))
+    assert after < 0.5 * before
+    if thickness > 1:
+        at_full_size = float(np.abs(derainer.estimate(rainy, scale=1.0) - clean).mean())
+        assert at_full_size > 1.4 * after
+
+
+@pytest.mark.parametrize("tile", [64, 200])
+@pytest.mark.parametrize("size", [(300, 281), (389, 300)])
+def test_tiles_agree_with_the_whole_at_a_reduced_size(
+    streak_model: Path, tile: int, size: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(1)
+    rainy = rng.random((*size, 3), dtype=np.float32)
+    whole, tiled = Derainer(streak_model, tile=0, threads=1), Derainer(streak_model, tile=tile, threads=1)
+    for scale in (1.0, 0.5):
+        difference = np.abs(whole.estimate(rainy, scale=scale) - tiled.estimate(rainy, scale=scale))
+        assert difference.max() <= 1e-5
+
+
+def test_what_is_not_rain_is_kept_at_a_reduced_size(streak_model: Path) -> None:
+    rng = np.random.default_rng(2)
+    fine = rng.integers(0, 256, (256, 256, 1), dtype=np.uint8).repeat(3, 2)
+    estimate = Derainer(streak_model, threads=1).estimate((fine / 255).astype(np.float32), scale=0.5)
+    # Noise of single pixels would be gone had the picture itself been reduced and enlarged.
+    assert np.corrcoef(estimate.ravel(), fine.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_alpha_and_depth_come_out_as_they_came_in(streak_model: Path, dtype: type) -> None:
+    rainy, _ = rainy_scene(96, 64, 1)
+    top = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    rgba = np.concatenate([rainy, np.random.default_rng(0).random((96, 64, 1), np.float32)], axis=2)
+    image = (rgba * top).astype(dtype)
+    derained = Derainer(streak_model, threads=1)(image)
+    assert derained.dtype == dtype
+    np.testing.assert_array_equal(derained[..., 3], image[..., 3])
+    assert np.abs(derained[..., :3].astype(float) - image[..., :3]).max() > 0.1 * top
+    np.testing.assert_array_equal(derained[..., :3], Derainer(streak_model, threads=1)(image[..., :3].copy()))
+
+
+def test_16_bits_stay_16_bits_through_the_network(streak_model: Path) -> None:
+    ramp = np.linspace(2000, 60000, 96 * 64).reshape(96, 64, 1).round().astype(np.uint16).repeat(3, 2)
+    derained = Derainer(streak_model, threads=1)(ramp)
+    assert len(np.unique(derained)) > 4000  # 8 bits on the way would leave at most 256
+    assert np.abs(derained.astype(int) - ramp).max() <= 20
+
+
+def test_a_surely_dry_file_comes_back_byte_for_byte_and_an_array_does_not(streak_model: Path) -> None:
+    _, clean = rainy_scene(64, 64, 1)
+    clean[40, 30] += 0.02  # what the model takes for a trace of rain
+    pixels = np.rint(clean * 255).astype(np.uint8)
+    file = BytesIO()
+    PILImage.fromarray(pixels).save(file, "PNG", compress_level=1)
+    derainer = Derainer(streak_model, threads=1)
+    result = derainer.run(file.getvalue())
+    assert result.left_alone
+    assert result.image == file.getvalue()
+    assert result.density is RainDensity.NONE
+    assert derainer.run(file.getvalue(), always=True).image != file.getvalue()
+    of_array = derainer.run(pixels)
+    assert not of_array.left_alone
+    assert (of_array.image != pixels).any()
+    assert derainer.run(pixels, always=False).image is pixels
+
+
+def test_sense_refuses_a_path_by_name(streak_model: Path) -> None:
+    with pytest.raises(TypeError, match="bytes of the file"):
+        crdnet.sense("street.jpg", model=streak_model)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="float64"):
+        crdnet.sense(np.zeros((4, 4, 3)), model=streak_model)
+
+
+def test_sense_takes_what_derain_takes(streak_model: Path) -> None:
+    rainy, _ = rainy_scene(64, 64, 1)
+    pixels = np.rint(rainy * 255).astype(np.uint8)
+    of_array = crdnet.sense(pixels, model=streak_model)
+    assert of_array == crdnet.sense(PILImage.fromarray(pixels), model=streak_model)
+    assert of_array.density is RainDensity.MEDIUM
+
+
+def test_a_density_of_the_wrong_size_is_an_error_of_the_model(tmp_path: Path) -> None:
+    path = write_streak_model(tmp_path / "wrong.onnx")
+    model = onnx.load(path)
+    info = ModelInfo("wrong", 4, 8, "1", "nothing")
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, info.to_metadata())
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="one number per cell of 4 pixels"):
+        Derainer(path, threads=1).sense(np.zeros((16, 16, 3), np.uint8))
+
+
+def test_a_small_picture_is_looked_at_as_it_is_and_a_photograph_down_to_an_eighth() -> None:
+    assert looks(1, 1) == (1,)
+    assert looks(255, 4000) == (1,)
+    assert looks(256, 4000) == (1, 2)
+    assert looks(3000, 4000) == (1, 2, 4, 8)
+
+
+def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_picture_and_spreads_it() -> None:
+    parts = list(samples(3000, 4000))
+    assert sum(high * wide for _, _, high, wide in parts) <= 2**18
+    assert all(0 <= top <= 3000 - high and 0 <= left <= 4000 - wide for top, left, high, wide in parts)
+    assert len({top // 1000 for top, *_ in parts}) == 3
+    assert list(samples(400, 300)) == [(0, 0, 400, 300)]
+    assert {(high, wide) for _, _, high, wide in samples(7, 500_000)} == {(7, SAMPLE_SIDE)}
+
+
+def test_the_finest_look_that_senses_nearly_all_is_chosen() -> None:
+    assert chosen({1: 0.0, 2: 0.0}) == 1
+    assert chosen({1: 9.0, 2: 10.0, 4: 8.0}) == 1
+    assert chosen({1: 2.0, 2: 10.0, 4: 12.0}) == 2
+    assert chosen({1: 2.0, 2: 4.0, 4: 12.0}) == 4
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_reduction_keeps_the_mean_and_the_range(dtype: type) -> None:
+    top = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    pixels = (np.random.default_rng(0).integers(0, 2, (64, 32, 3)) * top).astype(dtype)
+    small = reduced(pixels, 4)
+    assert small.shape == (16, 8, 3)
+    assert small.dtype == np.float32
+    assert 0 <= small.min() <= small.max() <= 1
+    assert small.mean() == pytest.approx(pixels.mean() / top, abs=0.01)
+
+
+def test_a_float_and_a_byte_picture_are_derained_alike(streak_model: Path) -> None:
+    rainy, _ = rainy_scene(256, 256, 2)
+    pixels = np.rint(rainy * 255).astype(np.uint8)
+    derainer = Derainer(streak_model, threads=1)
+    of_bytes, of_floats = derainer(pixels), derainer((pixels / 255).astype(np.float32))
+    assert np.abs(of_bytes - of_floats * 255).max() <= 2
+
+
+def test_an_unknown_scale_is_refused(tmp_path: Path) -> None:
+    derainer = Derainer(write_tiny_model(tmp_path / "tiny.onnx"), threads=1)
+    with pytest.raises(ValueError, match="0\\.125, got 0\\.3"):
+        derainer.estimate(np.zeros((8, 8, 3), np.float32), scale=0.3)
