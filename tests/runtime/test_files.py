@@ -68,9 +68,9 @@ def test_an_output_that_came_meanwhile_is_not_replaced(
     output = tmp_path / "it.png"
     run = Derainer.run
 
-    def slow_run(self: Derainer, image: object, *, strength: float) -> DerainResult:
+    def slow_run(self: Derainer, image: object, *, strength: float, always: bool) -> DerainResult:
         output.touch()
-        return run(self, image, strength=strength)
+        return run(self, image, strength=strength, always=always)
 
     monkeypatch.setattr(Derainer, "run", slow_run)
     with pytest.raises(OutputError, match="meanwhile"):

@@ -20,6 +20,7 @@ EXIT_INTERRUPTED = 130
 # name of the command: (module that defines `command`, the line that `crdnet --help` prints)
 _COMMANDS = {
     "derain": ("crdnet.cli.derain", "Take the rain out of pictures and folders of pictures."),
+    "sense": ("crdnet.cli.sense", "Tell how heavy the rain in pictures is."),
     "models": ("crdnet.cli.models", "List the models that come with crdnet."),
     "evaluate": (
         "crdnet.cli.evaluate",

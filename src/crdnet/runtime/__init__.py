@@ -16,6 +16,7 @@ from crdnet.runtime.files import (
     read_file,
     suffix_for,
 )
+from crdnet.runtime.journal import Journal, Origin
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.sensing import SenseReport
 from crdnet.runtime.session import Answer, Session, read_info
@@ -30,7 +31,9 @@ __all__ = [
     "DerainResult",
     "Derainer",
     "FileRecord",
+    "Journal",
     "ModelInfo",
+    "Origin",
     "SenseReport",
     "Session",
     "StoredModel",

@@ -1,16 +1,26 @@
-"""Taking the rain out of picture files: one file in, one file out, whole or not at all."""
+"""Taking the rain out of picture files: one file in, one file out, whole or not at all.
+
+A picture that is surely dry is left alone: its file comes out byte for byte, unless another format was asked for.
+"""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from stat import S_ISREG
 from time import perf_counter
 from typing import Literal
+
+import numpy as np
+from PIL import Image
 
 from crdnet import images
 from crdnet.density import RainDensity
 from crdnet.errors import ImageError, OutputError
 from crdnet.files import write_whole
-from crdnet.runtime.derainer import Derainer, shared_derainer
+from crdnet.runtime.derainer import Derainer, DerainResult, shared_derainer
+from crdnet.runtime.sensing import SenseReport
 
 SUFFIX = "_derained"
 """What is added to a file's name where the result goes beside it."""
@@ -25,12 +35,39 @@ class FileRecord:
     width: int
     """Pixels of the upright picture."""
     height: int
-    density: RainDensity | None
-    """How heavy the rain was; None where the model does not sense it."""
+    sensed: SenseReport
+    """How heavy the rain was."""
+    dry: bool
+    """Whether the picture was surely dry and its pixels were left alone."""
     seconds: float
     """From opening the source to closing the output."""
     warnings: tuple[str, ...] = ()
     """What of the source could not be carried over."""
+
+    @property
+    def density(self) -> RainDensity | None:
+        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
+        return self.sensed.density
+
+    @property
+    def probabilities(self) -> Mapping[RainDensity, float] | None:
+        """How likely each grade is; None where the model does not sense rain."""
+        return self.sensed.probabilities
+
+    @property
+    def score(self) -> float | None:
+        """Strength of the rain in [0, 1]; None where the model does not sense it."""
+        return self.sensed.score
+
+    @property
+    def strength(self) -> float | None:
+        """Strength of the rain in grey levels of 255; None where the model does not sense it."""
+        return self.sensed.strength
+
+    @property
+    def scale(self) -> float | None:
+        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
+        return self.sensed.scale
 
 
 @dataclass(frozen=True)
@@ -38,9 +75,13 @@ class Derained:
     """A derained picture file in memory."""
 
     content: bytes
+    rain: bytes | None
+    """A PNG of what was taken out, if it was asked for: see `rain_picture`."""
     width: int
     height: int
-    density: RainDensity | None
+    sensed: SenseReport
+    dry: bool
+    """Whether the picture was surely dry and its pixels were left alone."""
     warnings: tuple[str, ...]
 
 
@@ -53,6 +94,7 @@ def derain_file(
     threads: int | None = None,
     tile: int | Literal["auto"] = "auto",
     strength: float = 1.0,
+    always: bool = False,
     overwrite: bool = False,
     format: str | None = None,  # noqa: A002
 ) -> FileRecord:
@@ -67,6 +109,7 @@ def derain_file(
         threads: Processors for one picture.
         tile: "auto", 0, or a side in pixels.
         strength: How much of the rain to take out: 0 none, 1 all.
+        always: Whether a picture that is surely dry is derained too; if not, it is left as it is.
         overwrite: Whether an existing output may be replaced. The source never is.
         format: One of jpg, png, webp, tiff; None keeps the source's, or follows the output's suffix.
 
@@ -76,7 +119,9 @@ def derain_file(
             behind.
     """
     derainer = shared_derainer(model, device, threads, tile)
-    return derain_file_with(derainer, source, output, strength=strength, overwrite=overwrite, format=format)
+    return derain_file_with(
+        derainer, source, output, strength=strength, always=always, overwrite=overwrite, format=format
+    )
 
 
 def derain_file_with(
@@ -85,6 +130,7 @@ def derain_file_with(
     output: str | Path | None = None,
     *,
     strength: float = 1.0,
+    always: bool = False,
     overwrite: bool = False,
     format: str | None = None,  # noqa: A002
 ) -> FileRecord:
@@ -94,14 +140,18 @@ def derain_file_with(
     output = default_output(source, format) if output is None else Path(output)
     target = output_format(source.suffix, output.suffix, format)
     check_output(source, output, overwrite=overwrite)
-    derained = derain_content(derainer, read_file(source), name=str(source), strength=strength, format=target)
+    content, _ = read_file(source)
+    derained = derain_content(
+        derainer, content, name=str(source), strength=strength, always=always, format=target
+    )
     write_whole(output, derained.content, overwrite=overwrite)
     return FileRecord(
         source=source,
         output=output,
         width=derained.width,
         height=derained.height,
-        density=derained.density,
+        sensed=derained.sensed,
+        dry=derained.dry,
         seconds=perf_counter() - began,
         warnings=derained.warnings,
     )
@@ -113,6 +163,8 @@ def derain_content(
     *,
     name: str,
     strength: float = 1.0,
+    always: bool = False,
+    rain: bool = False,
     format: str | None = None,  # noqa: A002
 ) -> Derained:
     """Take the rain out of a picture file in memory.
@@ -122,18 +174,36 @@ def derain_content(
         content: The whole file.
         name: What messages call it.
         strength: How much of the rain to take out.
+        always: Whether a picture that is surely dry is derained too.
+        rain: Whether a picture of what was taken out is wanted.
         format: Pillow's name of the format to write; None keeps the file's own.
     """
     picture = images.decode(content, name)
-    result = derainer.run(picture.pixels, strength=strength)
+    result = derainer.run(picture.pixels, strength=strength, always=always)
+    as_it_is = result.left_alone and format in (None, picture.format)
     height, width = picture.pixels.shape[:2]
+    lost = () if as_it_is else images.lost_between(picture, format)
     return Derained(
-        content=images.encode(picture, result.image, format),
+        content=content if as_it_is else images.encode(picture, result.image, format),
+        rain=rain_picture(result) if rain else None,
         width=width,
         height=height,
-        density=result.density,
-        warnings=tuple(f"could not carry over {what}" for what in images.lost_between(picture, format)),
+        sensed=result.sensed,
+        dry=result.left_alone,
+        warnings=tuple(f"could not carry over {what}" for what in lost),
     )
+
+
+def rain_picture(result: DerainResult) -> bytes:
+    """Return what was taken out as a PNG, 8 bits, upright: streaks on black.
+
+    It is the rainy picture minus the derained one where that is positive: rain brightens, nearly always. Added to the
+    derained picture it gives the rainy one back, but for the few pixels that rain had darkened.
+    """
+    levels = np.rint(np.clip(result.rain, 0.0, 1.0) * 255).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(levels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def default_output(source: Path, format: str | None = None) -> Path:  # noqa: A002
@@ -187,14 +257,25 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{output} is a folder; name a file in it")
 
 
-def read_file(source: Path) -> bytes:
-    """Return a file's content."""
+def read_file(source: Path) -> tuple[bytes, os.stat_result]:
+    """Return a file's content, and what the file system says of the file that it was read from.
+
+    Raises:
+        ImageError: It cannot be read, or somebody wrote to it meanwhile.
+    """
     try:
-        return source.read_bytes()
+        with source.open("rb") as file:
+            before = os.fstat(file.fileno())
+            content = file.read()
+            after = os.fstat(file.fileno())
     except FileNotFoundError as error:
         raise ImageError(f"there is no file {source}; check the path") from error
     except OSError as error:
         raise ImageError(f"{source} cannot be read: {error.strerror or error}") from error
+    as_before = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    if S_ISREG(after.st_mode) and not (as_before and len(content) == after.st_size):
+        raise ImageError(f"{source} changed while it was read; derain it when nobody writes to it")
+    return content, after
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -1,0 +1,189 @@
+"""What a folder of results was made from, and how, so that a run that was stopped goes on and no two runs mix.
+
+`OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source with size and time. It
+is written before the first result is: what exists and stands in the journal is done, what does not exist is still to
+do, and what exists without standing there belongs to somebody else. So nothing needs to be written when a picture is
+done, and a kill at any moment leaves nothing to repair.
+
+    {"settings": {"model": "paper", "sha256": "bd39...", "strength": 1.0, ...},
+     "results": {"holiday/table.png": ["../photos/holiday/table.png", 20480, 1732287600000000000], ...}}
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+from crdnet.errors import OutputError
+from crdnet.files import locked, remove_stale_parts, write_whole
+
+JOURNAL_FOLDER = ".crdnet"
+"""In the folder of the results."""
+
+
+class Origin(NamedTuple):
+    """What one result is made from. Two that are equal are the same file in the same state."""
+
+    source: str
+    """Path as seen from the folder of the results, so that both may be moved together."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """When it was changed last."""
+
+
+class Journal:
+    """The journal of one folder of results.
+
+    Args:
+        folder: Where the results go; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / JOURNAL_FOLDER / "run.json"
+        self._lock = Lock()
+        self._settings: Mapping[str, Any] = {}
+        self._origins: dict[str, Origin] = {}
+        self._names: dict[str, str] = {}
+        self._changed = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder has a journal."""
+        return self._path.is_file()
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Keep the folder to ourselves, and leave its journal up to date in whatever way the block ends.
+
+        Raises:
+            OutputError: Another run has the folder, it cannot be written to, or its journal is damaged.
+        """
+        place = self._path.parent
+        with ExitStack() as stack:
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                ours = stack.enter_context(locked(place / "lock"))
+            except OSError as error:
+                raise OutputError(
+                    f"cannot write into {self.folder}: {error.strerror or error}; choose a folder that may be "
+                    "written to"
+                ) from error
+            if not ours:
+                raise OutputError(
+                    f"another run writes into {self.folder}; wait until it ends, or choose another folder"
+                )
+            remove_stale_parts(place, seconds=0.0)
+            self.read()
+            try:
+                yield
+            finally:
+                self._write()
+
+    def read(self) -> None:
+        """Learn what the folder's journal says, if there is one.
+
+        Raises:
+            OutputError: It is damaged.
+        """
+        try:
+            content = self._path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise OutputError(
+                f"{self._path} cannot be read: {error.strerror or error}; choose another folder"
+            ) from error
+        try:
+            told = json.loads(content)
+            self._settings = dict(told["settings"])
+            self._origins = {name: Origin(*origin) for name, origin in told["results"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(
+                f"{self._path} is damaged, or of another version of crdnet ({error!r}); delete it, and use "
+                "--skip-existing to keep the results that are there"
+            ) from error
+
+    def differences(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return in words how the results that exist were made otherwise than with these settings."""
+        changed = self._changed_settings(settings)
+        if not changed or not any(os.path.lexists(self.folder / name) for name in self._origins):
+            return []
+        return [
+            f"{key} was {_short(self._settings.get(key))} and is {_short(settings.get(key))}"
+            for key in changed
+        ]
+
+    def begin(
+        self, settings: Mapping[str, Any], to_make: Mapping[Path, Origin], to_replace: Mapping[Path, Origin]
+    ) -> None:
+        """Write down what will be made, before any of it is.
+
+        Args:
+            settings: The model and the options that decide what a result looks like.
+            to_make: Results that do not exist, and what they will be made from.
+            to_replace: Results that exist and will be made anew. They stand in the journal when that is done, not
+                before: after a kill nobody could tell the old from the new.
+        """
+        if self._changed_settings(settings):
+            self._origins.clear()
+        self._settings = dict(settings)
+        for result, origin in to_replace.items():
+            if self.origin_of(result) != origin:
+                self._origins.pop(self._name(result), None)
+        self._origins |= {self._name(result): origin for result, origin in to_make.items()}
+        self._changed = True
+        self._write()
+
+    def origin_of(self, result: Path) -> Origin | None:
+        """Return what a result was, or was going to be, made from; None if it is none of ours."""
+        return self._origins.get(self._name(result))
+
+    def about_to_write(self, result: Path, origin: Origin) -> None:
+        """Note that a source was not what it was when the run began, before its result is there."""
+        with self._lock:
+            name = self._name(result)
+            if name in self._origins and self._origins[name] != origin:
+                self._origins[name] = origin
+                self._changed = True
+                self._write()
+
+    def written(self, result: Path, origin: Origin) -> None:
+        """Note that a result was replaced; it is saved when the run ends."""
+        with self._lock:
+            if self._origins.get(self._name(result)) != origin:
+                self._origins[self._name(result)] = origin
+                self._changed = True
+
+    def origin(self, source: Path, found: os.stat_result) -> Origin:
+        """Return what a result made from a source now would be made from."""
+        return Origin(self._name(source), found.st_size, found.st_mtime_ns)
+
+    def _changed_settings(self, settings: Mapping[str, Any]) -> list[str]:
+        keys = dict.fromkeys([*settings, *self._settings])
+        return [key for key in keys if self._settings and settings.get(key) != self._settings.get(key)]
+
+    def _name(self, path: Path) -> str:
+        """Return a path as seen from the folder."""
+        parent = str(path.parent)
+        if parent not in self._names:  # many files lie in few folders
+            seen = os.path.relpath(os.path.realpath(parent), os.path.realpath(self.folder))
+            self._names[parent] = "" if seen == "." else seen.replace(os.sep, "/") + "/"
+        return self._names[parent] + path.name
+
+    def _write(self) -> None:
+        if not self._changed:
+            return
+        content = {"settings": self._settings, "results": self._origins}
+        write_whole(self._path, json.dumps(content, separators=(",", ":")).encode())
+        self._changed = False
+
+
+def _short(value: Any) -> str:
+    """Return a setting in few letters; of a hash the first twelve tell enough."""
+    text = str(value)
+    return text if len(text) <= 20 else f"{text[:12]}..."
