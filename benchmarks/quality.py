@@ -1,0 +1,215 @@
+"""What a model promises beyond PSNR at the size it was trained at: `python benchmarks/quality.py DATA --model default`.
+
+Contract: everything goes through `crdnet.Derainer` as users have it; nothing is gated. DATA holds `val_synth` (clean,
+light, medium, heavy) and `rain800/val`, neither trained on, and `streaks/val`. PSNR is that of `restormer-y`.
+
+- scale: pictures and streaks enlarged by bicubic interpolation, 1, 2 and 4 times: the gain over the input, by the
+  sensed size and at full size alone, and how many grades are as at 1.
+- dry: rain-free pictures against what comes out: PSNR, the worst picture, the 99th percentile of the change.
+- sensing: rainy pictures called NONE, dry pictures called rainy, grades, and the rank correlation of score and S.
+  Rainy are the sets' own pictures and rain drawn on their scenes, half of it from `streaks/val`; dry are the scenes
+  whole, halved in size, enlarged, and their middle.
+- lookalikes: fences, hair, text and lamps on dry scenes: what they are called, and what is changed.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+import crdnet
+from crdnet import metrics
+from crdnet.data import find_pairs
+from crdnet.density import RainDensity, rain_strength
+from crdnet.rain import LOOKALIKES, StreakLibrary, rainy_pair
+
+Picture = npt.NDArray[np.uint8]
+HIGHEST_PSNR = 80.0
+"""Counts for pictures that come out as they were; a mean with infinities says nothing."""
+WET = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
+
+
+class Scene(NamedTuple):
+    """A pair of a set."""
+
+    group: str
+    rainy: Picture
+    clean: Picture
+
+
+def psnr(picture: Picture, clean: Picture) -> float:
+    return min(HIGHEST_PSNR, metrics.psnr(picture, clean, "restormer-y"))
+
+
+def pairs(data: Path) -> Iterator[Scene]:
+    for pair in find_pairs(data / "val_synth"):
+        loaded = pair.load()
+        yield Scene(pair.name.split("/")[0], loaded.rainy, loaded.clean)
+    for pair in find_pairs(data / "rain800" / "val", "clean-rainy"):
+        loaded = pair.load()
+        yield Scene("rain800", loaded.rainy, loaded.clean)
+
+
+def enlarged(picture: Picture, times: float) -> Picture:
+    if times == 1:
+        return picture
+    size = (round(picture.shape[1] * times), round(picture.shape[0] * times))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def as_byte(colours: npt.NDArray[np.float32]) -> Picture:
+    return np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8)
+
+
+def scale_table(derainer: crdnet.Derainer, scenes: Sequence[Scene]) -> Iterator[str]:
+    yield "| set | enlarged | input | gain | of the gain at 1 | at full size alone | grade as at 1 | found at |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for group in ("light", "medium", "heavy", "rain800"):
+        members = [scene for scene in scenes if scene.group == group]
+        at_one, grades_at_one = float("nan"), []
+        for times in (1, 2, 4):
+            before, gains, alone, grades, found = [], [], [], [], Counter[float]()
+            for scene in members:
+                rainy, clean = enlarged(scene.rainy, times), enlarged(scene.clean, times)
+                result = derainer.run(rainy)
+                before.append(psnr(rainy, clean))
+                gains.append(psnr(result.image, clean) - before[-1])
+                full = derainer.estimate((rainy / 255).astype(np.float32), scale=1.0)
+                alone.append(psnr(as_byte(full), clean) - before[-1])
+                grades.append(result.density)
+                found[result.scale or 1.0] += 1
+            if times == 1:
+                at_one, grades_at_one = float(np.mean(gains)), grades
+            same = sum(one == other for one, other in zip(grades, grades_at_one, strict=True))
+            sizes = ", ".join(f"{scale:g}: {number}" for scale, number in sorted(found.items(), reverse=True))
+            yield (
+                f"| {group} | {times} | {np.mean(before):.2f} | {np.mean(gains):+.2f} | {np.mean(gains) / at_one:.0%} "
+                f"| {np.mean(alone):+.2f} | {same} of {len(members)} | {sizes} |"
+            )
+
+
+def dry_table(derainer: crdnet.Derainer, sets: dict[str, list[Picture]]) -> Iterator[str]:
+    yield "| dry pictures | number | PSNR | worst | under 38 dB | 99th percentile of the change | called rainy |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, pictures in sets.items():
+        scores, percentiles, wet = [], [], 0
+        for picture in pictures:
+            result = derainer.run(picture)
+            scores.append(psnr(result.image, picture))
+            change = np.abs(result.image.astype(int) - picture)
+            percentiles.append(float(np.percentile(change, 99)))
+            wet += result.density not in (None, RainDensity.NONE)
+        yield (
+            f"| {name} | {len(pictures)} | {np.mean(scores):.2f} | {min(scores):.2f} | "
+            f"{sum(score < 38 for score in scores)} | {np.mean(percentiles):.1f}, at most {max(percentiles):.0f} "
+            f"| {wet} |"
+        )
+
+
+def sensing_table(
+    derainer: crdnet.Derainer, scenes: Sequence[Scene], dry: Sequence[Picture], library: StreakLibrary
+) -> Iterator[str]:
+    rainy: list[tuple[str, Picture, float]] = [
+        (scene.group, scene.rainy, rain_strength(scene.rainy, scene.clean)) for scene in scenes
+    ]
+    rng = np.random.default_rng(0)
+    for number, scene in enumerate(dry):
+        for grade in WET if number < len(dry) // 3 + 1 else ():
+            pair = rainy_pair(scene, grade, rng, library=library if rng.random() < 0.5 else None)
+            rainy.append(("drawn", pair.rainy, pair.strength))
+    yield "| rainy pictures | number | called NONE | grade right | two grades off | rank correlation of score and S |"
+    yield "|---|---|---|---|---|---|"
+    sensed = [(group, derainer.sense(picture), strength) for group, picture, strength in rainy]
+    for group in ("light", "medium", "heavy", "rain800", "drawn", "all"):
+        members = [each for each in sensed if group in (each[0], "all")]
+        off = [abs(int(report.density) - RainDensity.from_strength(true)) for _, report, true in members]  # type: ignore[arg-type]
+        none = sum(report.density == RainDensity.NONE for _, report, _ in members)
+        rank = rank_correlation([report.strength for _, report, _ in members], [true for *_, true in members])
+        yield (
+            f"| {group} | {len(members)} | {none} ({none / len(members):.1%}) | {off.count(0)} | "
+            f"{sum(each > 1 for each in off)} | {rank:.3f} |"
+        )
+    yield ""
+    yield "| dry pictures | number | called rainy | surely dry (left alone in files) |"
+    yield "|---|---|---|---|"
+    for name, shown in (
+        ("whole", list(dry)),
+        ("halved in size", [enlarged(picture, 0.5) for picture in dry]),
+        ("their middle", [middle(picture) for picture in dry]),
+        ("enlarged 2 times", [enlarged(picture, 2) for picture in dry]),
+    ):
+        reports = [derainer.sense(picture) for picture in shown]
+        wet = sum(report.density != RainDensity.NONE for report in reports)
+        sure = sum(report.dry for report in reports)
+        yield f"| {name} | {len(shown)} | {wet} ({wet / len(shown):.1%}) | {sure} |"
+
+
+def rank_correlation(one: Sequence[float | None], other: Sequence[float]) -> float:
+    """Return Spearman's coefficient; ties do not happen among measured strengths."""
+    ranks = [np.argsort(np.argsort(np.asarray(each, np.float64))) for each in (one, other)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def middle(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    return picture[height // 4 : height - height // 4, width // 4 : width - width // 4]
+
+
+def lookalike_table(derainer: crdnet.Derainer, dry: Sequence[Picture]) -> Iterator[str]:
+    yield "| on dry scenes | number | NONE | LIGHT | MEDIUM | HEAVY | PSNR | worst |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, draw in LOOKALIKES.items():
+        rng = np.random.default_rng(0)
+        grades, scores = Counter[Any](), []
+        for picture in dry:
+            drawn = draw(picture, rng)
+            result = derainer.run(drawn)
+            grades[result.density] += 1
+            scores.append(psnr(result.image, drawn))
+        counts = " | ".join(str(grades[grade]) for grade in RainDensity)
+        yield f"| {name} | {len(dry)} | {counts} | {np.mean(scores):.2f} | {min(scores):.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--part", choices=["scale", "dry", "sensing", "lookalikes"], action="append")
+    parser.add_argument("--limit", type=int, help="scenes of each set, for a try")
+    arguments = parser.parse_args()
+    derainer = crdnet.Derainer(arguments.model)
+    scenes = list(pairs(arguments.data))
+    if arguments.limit:
+        groups = {scene.group for scene in scenes}
+        scenes = [
+            each
+            for group in sorted(groups)
+            for each in [s for s in scenes if s.group == group][: arguments.limit]
+        ]
+    sets = {
+        "val_synth/clean": [scene.clean for scene in scenes if scene.group == "light"],
+        "clean halves of rain800/val": [scene.clean for scene in scenes if scene.group == "rain800"],
+    }
+    dry = [picture for pictures in sets.values() for picture in pictures]
+    library = StreakLibrary.read(arguments.data / "streaks" / "val")
+    parts: dict[str, Callable[[], Iterator[str]]] = {
+        "dry": lambda: dry_table(derainer, sets),
+        "sensing": lambda: sensing_table(derainer, scenes, dry, library),
+        "lookalikes": lambda: lookalike_table(derainer, sets["val_synth/clean"]),
+        "scale": lambda: scale_table(derainer, scenes),
+    }
+    for name in arguments.part or parts:
+        print(f"\n{name}\n")
+        for line in parts[name]():
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
