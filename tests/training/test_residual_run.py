@@ -1,5 +1,6 @@
 """Runs of our own network from beginning to end, and what its batches are made of."""
 
+import subprocess
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from crdnet.nn import build_residual_crdnet
 from crdnet.rain import LayerBank
 from crdnet.training import MixtureSpec, ResidualTraining, train
 from crdnet.training.mixture import Mixture, rotated_middle, side_before_rotation
-from crdnet.training.pairs import collate
+from crdnet.training.pairs import EpochSampler, collate
 from crdnet.training.residual import charbonnier
 from crdnet.training.sensing import sensing_loss, strength_map
 from tests.training.test_run import assert_same
@@ -42,6 +43,10 @@ RECIPE: dict[str, Any] = {
         "bank": {"per_density": 2, "side": 48, "scales": [1.0, 2.0]},
     },
 }
+
+
+PARTS = ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "crdnet")
+"""What a checkpoint holds that training goes on from."""
 
 
 @pytest.fixture
@@ -68,10 +73,20 @@ class OurRun:
         self.tiny = tiny
         self.photographs = photographs
 
+        self.data = (f"--data.root={photographs}", f"--data.pairs={tiny.pairs}")
+
     def train(self, name: str, *more: str, change: dict[str, Any] | None = None) -> Path:
-        paths = [f"--data.root={self.photographs}", f"--data.pairs={self.tiny.pairs}"]
-        arguments = self.tiny.arguments(name, *paths, *more, recipe=RECIPE | (change or {}))
-        return train(arguments)
+        return train(self.tiny.arguments(name, *self.data, *more, recipe=RECIPE | (change or {})))
+
+    def start(self, name: str, *more: str) -> "subprocess.Popen[str]":
+        return self.tiny.start(name, *self.data, *more, recipe=RECIPE)
+
+    def losses(self, name: str) -> dict[int, tuple[float, float]]:
+        """Return the mean losses of each epoch, by the step that it ended at."""
+        curves = EventAccumulator(str(self.tiny.folder / name / "curves"))
+        curves.Reload()
+        image, density = curves.Scalars("loss/image"), curves.Scalars("loss/classifier")
+        return {one.step: (one.value, other.value) for one, other in zip(image, density, strict=True)}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -91,8 +106,43 @@ def test_a_run_stopped_after_an_epoch_and_resumed_ends_where_an_unbroken_one_end
     assert ours.tiny.checkpoint("stopped")["crdnet"]["epochs"] == 0
     ours.train("stopped", "--resume", f"--data.workers={workers}")
     resumed, unbroken = ours.tiny.checkpoint("stopped"), ours.tiny.checkpoint("unbroken")
-    for part in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "crdnet"):
+    for part in PARTS:
         assert_same(resumed[part], unbroken[part], part)
+
+
+def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) -> None:
+    ours.train("unbroken")
+    ours.tiny.kill_after_an_epoch("killed", ours.start("killed"))
+    assert ours.tiny.checkpoint("killed")["crdnet"]["epochs"] < 2
+    ours.train("killed", "--resume")
+    resumed, unbroken = ours.tiny.checkpoint("killed"), ours.tiny.checkpoint("unbroken")
+    for part in PARTS:
+        assert_same(resumed[part], unbroken[part], part)
+
+
+def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_batch(ours: OurRun) -> None:
+    # An epoch of one step, so that what is logged of an epoch is the loss of a step.
+    steps = ("--data.epoch_length=8", "--trainer.max_epochs=6", "--data.validation=null")
+    ours.train("one", *steps, "--data.batch_size=8")
+    two = (*steps, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=4")
+    ours.tiny.kill_after_an_epoch("two", ours.start("two", *two))
+    begun = ours.tiny.checkpoint("two")["global_step"]
+    resumed = ours.start("two", *two, "--resume")
+    _, log = resumed.communicate(timeout=200)
+    assert resumed.returncode == 0, log
+    assert log.count("epoch 6/6") == 1, log
+    assert "Warning" not in log
+
+    alone, together = ours.losses("one"), ours.losses("two")
+    assert list(alone) == [0, 1, 2, 3, 4, 5]
+    assert set(together) >= set(range(begun, 6))
+    for step, losses in together.items():
+        # Means of two halves instead of one mean, in float32: errors of 1e-7 that AdamW, which divides gradients by
+        # their own size, passes on to the steps that follow. Other batches would differ by tenths.
+        assert losses == pytest.approx(alone[step], rel=1e-4)
+    for name, weight in ours.tiny.checkpoint("one")["current_model_state"].items():
+        other = ours.tiny.checkpoint("two")["current_model_state"][name]
+        torch.testing.assert_close(other, weight, rtol=0, atol=1e-4)  # six steps of up to 3e-3
 
 
 def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(
@@ -177,6 +227,23 @@ def test_a_folder_without_photographs_is_named(ours: OurRun, tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty holds no pictures; name a folder of photographs"):
         ours.train("a", f"--data.root={tmp_path / 'empty'}")
+
+
+@given(length=integers(1, 60), processes=integers(1, 4), batch=integers(1, 5), epoch=integers(0, 3))
+def test_processes_deal_an_epoch_out_without_repeating_anything(
+    length: int, processes: int, batch: int, epoch: int
+) -> None:
+    alone = EpochSampler(length, 7)
+    together = [EpochSampler(length, 7, process, processes) for process in range(processes)]
+    for sampler in (alone, *together):
+        sampler.set_epoch(epoch)
+    dealt = [list(sampler) for sampler in together]
+    assert {len(each) for each in dealt} == {len(together[0])} == {length // processes}
+    order = list(alone)
+    for step in range(length // (processes * batch)):
+        ours = [address for each in dealt for address in each[step * batch : (step + 1) * batch]]
+        theirs = order[step * processes * batch : (step + 1) * processes * batch]
+        assert sorted(ours) == sorted(theirs)
 
 
 def mixture(photographs: Path, pairs: Path | None, spec: MixtureSpec, *, in_memory: bool = False) -> Mixture:

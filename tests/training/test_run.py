@@ -1,9 +1,6 @@
 """Runs of a tiny network from beginning to end."""
 
-import os
 import re
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +33,7 @@ def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
 
 def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(tiny: TinyRun) -> None:
     unbroken = tiny.start("unbroken")
-    killed = tiny.start("killed")
-    last = tiny.folder / "killed" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists():
-        assert time.monotonic() < deadline
-        assert killed.poll() is None, killed.communicate()[1]
-        time.sleep(0.005)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    tiny.kill_after_an_epoch("killed", tiny.start("killed"))
     assert unbroken.wait(120) == 0, unbroken.communicate()[1]
     unbroken.communicate()
 

@@ -1,7 +1,10 @@
 """A run of a tiny network, for tests."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +59,23 @@ class TinyRun:
             *more,
         ]
 
-    def start(self, name: str, *more: str) -> "subprocess.Popen[str]":
-        """Start `crdnet train` as a process of its own."""
-        command = [sys.executable, "-m", "crdnet.cli", "train", *self.arguments(name, *more)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def start(self, name: str, *more: str, recipe: dict[str, Any] | None = None) -> "subprocess.Popen[str]":
+        """Start `crdnet train` as a process of its own, which leads a group of those that it starts."""
+        command = [sys.executable, "-m", "crdnet.cli", "train", *self.arguments(name, *more, recipe=recipe)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def kill_after_an_epoch(self, name: str, process: "subprocess.Popen[str]") -> None:
+        """Kill a run and all that it started, as soon as it has left a checkpoint."""
+        last = self.folder / name / "last.ckpt"
+        deadline = time.monotonic() + 120
+        while not last.exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
     def checkpoint(self, name: str, which: str = "last") -> dict[str, Any]:
         """Return a checkpoint of a run."""

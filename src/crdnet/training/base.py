@@ -63,7 +63,7 @@ class DerainingTraining(pl.LightningModule):
                 f"{', '.join(batch.names)}; look at these files, or lower model.optimizer.learning_rate and resume"
             )
         named = {f"loss/{name}": loss for name, loss in losses.items()}
-        self.log_dict(named, on_epoch=True, on_step=False, batch_size=len(batch.names))
+        self.log_dict(named, on_epoch=True, on_step=False, batch_size=len(batch.names), sync_dist=True)
         self.log("loss", total, prog_bar=True, logger=False, batch_size=len(batch.names))
         return total
 
@@ -92,7 +92,7 @@ class DerainingTraining(pl.LightningModule):
                 for name in self.validation_scores[0]
             }
             for name, mean in means.items():
-                self.log(name, mean, prog_bar=name == MONITOR)
+                self.log(name, mean, prog_bar=name == MONITOR, sync_dist=True)
             self.validation_scores.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

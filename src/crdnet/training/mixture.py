@@ -241,7 +241,7 @@ class MixedData(pl.LightningDataModule):
         sides: Pairs (epoch, side): the side of the crops from that epoch on, in pixels, a multiple of what the
             network needs.
         epoch_length: Samples of an epoch.
-        batch_size: Samples per training batch.
+        batch_size: Samples per training batch of a process.
         workers: Processes that load; 0 loads in the training process.
         in_memory: Whether all pictures are decoded once and kept, three bytes a pixel.
         seed: Of everything.
@@ -341,6 +341,7 @@ class MixedData(pl.LightningDataModule):
             self.workers,
             self.seed,
             self.first_epoch,
+            self.trainer,
         )
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:

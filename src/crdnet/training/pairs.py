@@ -60,11 +60,24 @@ class CropSpec:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """A shuffle that follows from (seed, epoch); yields (epoch, index) so that crops can follow from them too."""
+    """A shuffle that follows from (seed, epoch); yields (epoch, index) so that crops can follow from them too.
 
-    def __init__(self, length: int, seed: int) -> None:
+    Where several processes train together they deal the shuffle out among themselves, one sample each in turn. So
+    their batches of one step hold together what one process has in a batch that is larger by as much; what is left
+    of the last round is dropped.
+
+    Args:
+        length: How many samples there are.
+        seed: Of the shuffle.
+        process: Which process this is, from 0.
+        processes: How many there are.
+    """
+
+    def __init__(self, length: int, seed: int, process: int = 0, processes: int = 1) -> None:
         self.length = length
         self.seed = seed
+        self.process = process
+        self.processes = processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -72,11 +85,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.processes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        return ((self.epoch, int(index)) for index in order)
+        ours = order[self.process :: self.processes][: len(self)]
+        return ((self.epoch, int(index)) for index in ours)
 
 
 def _to_tensor(picture: npt.NDArray[np.uint8]) -> Tensor:
@@ -160,7 +174,13 @@ class WholePairs(Dataset[Batch]):
 
 
 def training_loader(
-    samples: Dataset[Batch], length: int, batch_size: int, workers: int, seed: int, epoch: int
+    samples: Dataset[Batch],
+    length: int,
+    batch_size: int,
+    workers: int,
+    seed: int,
+    epoch: int,
+    trainer: pl.Trainer | None,
 ) -> DataLoader[Batch]:
     """Return a loader of shuffled samples; the last, smaller batch of an epoch is dropped if there are others.
 
@@ -172,14 +192,16 @@ def training_loader(
         seed: Of the shuffle.
         epoch: That a run begins or goes on with. Lightning names each epoch to the sampler, but the first one of a
             resumed run only after worker processes have been handed their first batches.
+        trainer: Knows how many processes train together; None where one loads without training.
     """
-    sampler = EpochSampler(length, seed)
+    process, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+    sampler = EpochSampler(length, seed, process, processes)
     sampler.set_epoch(epoch)
     return DataLoader(
         samples,
         batch_size=batch_size,
         sampler=sampler,
-        drop_last=length > batch_size,
+        drop_last=len(sampler) > batch_size,
         num_workers=workers,
         persistent_workers=workers > 0,
         collate_fn=collate,
@@ -194,7 +216,7 @@ class PairsData(pl.LightningDataModule):
         validation: Folder of the validation pairs, of other scenes; `None` trains without validation.
         layout: Layout of both folders; `auto` finds out.
         crop: What part of a pair is trained on; validation takes whole pictures.
-        batch_size: Pairs per training batch.
+        batch_size: Pairs per training batch of a process.
         workers: Processes that load; 0 loads in the training process.
         seed: Of the shuffle and the crops.
     """
@@ -236,7 +258,9 @@ class PairsData(pl.LightningDataModule):
         """Return shuffled crops; the last, smaller batch of an epoch is dropped if there are others."""
         assert self._training_pairs is not None
         pairs = self._training_pairs
-        return training_loader(pairs, len(pairs), self.batch_size, self.workers, self.seed, self.first_epoch)
+        return training_loader(
+            pairs, len(pairs), self.batch_size, self.workers, self.seed, self.first_epoch, self.trainer
+        )
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         """Return whole pictures, one at a time since their sizes differ."""

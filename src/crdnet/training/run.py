@@ -25,6 +25,7 @@ import yaml
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from crdnet.errors import RecipeError, TrainingError
 from crdnet.nn import read_checkpoint
@@ -79,8 +80,8 @@ class EpochLines(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Count the patches, without the time that validation takes."""
-        del trainer, pl_module, outputs, batch_idx
-        self._patches += len(batch.names)
+        del pl_module, outputs, batch_idx
+        self._patches += len(batch.names) * trainer.world_size
         self._patches_per_second = self._patches / max(1e-9, time.monotonic() - self._epoch_started)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -89,6 +90,7 @@ class EpochLines(pl.Callback):
         self._started = time.monotonic()
         self._first_epoch = trainer.current_epoch
 
+    @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say where the run stands."""
         del pl_module
@@ -186,6 +188,8 @@ class _Parsing(LightningCLI):
             callbacks=[*callbacks, *(self.config_init.trainer.callbacks or [])],
             logger=_curves(run, self.config.curves, self.config.visdom_port),
             default_root_dir=run,
+            # Our sampler deals the epoch out; Lightning's would shuffle ours again, in every epoch alike.
+            use_distributed_sampler=False,
         )
 
 
@@ -228,14 +232,20 @@ def train(arguments: Sequence[str]) -> Path:
             cli.datamodule.check_sides(cli.model.size_multiple)
         cli.datamodule.setup("fit")
         run = Path(cli.config.run)
-        run.mkdir(parents=True, exist_ok=True)
-        cli.parser.save(cli.config, run / CONFIG, skip_check=True, overwrite=True, multifile=False)
-        _log.info("%d parameters are trained; the run is in %s", _parameters(cli.model), run)
+        _begin(run, cli)
         try:
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=run / LAST if cli.config.resume else None)
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
     return run
+
+
+@rank_zero_only
+def _begin(run: Path, cli: LightningCLI) -> None:
+    """Make a run's folder, with what was asked for in it."""
+    run.mkdir(parents=True, exist_ok=True)
+    cli.parser.save(cli.config, run / CONFIG, skip_check=True, overwrite=True, multifile=False)
+    _log.info("%d parameters are trained; the run is in %s", _parameters(cli.model), run)
 
 
 def _kind(arguments: Sequence[str]) -> str:
