@@ -1,6 +1,7 @@
 """Writing whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis.strategies import binary
 
 from crdnet.errors import OutputError
-from crdnet.files import write_whole
+from crdnet.files import locked, means_full_disk, remove_stale_parts, whole_file, write_whole
 
 
 @given(content=binary(max_size=100))
@@ -58,3 +59,59 @@ def test_a_place_below_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot write .*file/a\.txt: .*; choose a place"):
         write_whole(tmp_path / "file" / "a.txt", b"")
+
+
+def test_times_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", b"", times_ns=(10**18, 10**18 + 7))
+    assert (tmp_path / "a").stat().st_mtime_ns == 10**18 + 7
+
+
+def test_a_full_disk_is_known_from_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="make room") as caught:
+        write_whole(tmp_path / "a", b"")
+    assert means_full_disk(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    (tmp_path / "a").touch()
+    with pytest.raises(OutputError, match="choose a place") as other:
+        write_whole(tmp_path / "a" / "b", b"")
+    assert not means_full_disk(other.value)
+
+
+def test_a_file_written_in_pieces_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(b"one")
+        assert not path.exists()
+        file.write(b"two")
+    assert path.read_bytes() == b"onetwo"
+    with suppress(ValueError), whole_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise ValueError
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert path.read_bytes() == b"onetwo"
+
+
+def test_a_lock_is_one_blocks_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock") as first, locked(tmp_path / "lock") as second:
+        assert (first, second) == (True, False)
+    with locked(tmp_path / "lock") as third:
+        assert third
+
+
+def test_stale_parts_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".crdnet-1.part", "crdnet-1.part", ".crdnet-1.jpg", ".other.part"):
+        (tmp_path / name).touch()
+    remove_stale_parts(tmp_path, seconds=60.0)
+    assert (tmp_path / ".crdnet-1.part").exists()
+    remove_stale_parts(tmp_path, seconds=0.0)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        ".crdnet-1.jpg",
+        ".other.part",
+        "crdnet-1.part",
+    ]
+    remove_stale_parts(tmp_path / "nowhere", seconds=0.0)

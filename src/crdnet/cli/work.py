@@ -137,6 +137,7 @@ def do_jobs(
         try:
             return do(job)
         except (CRDNetError, OSError) as error:
+            stop.disk_is_full |= means_full_disk(error)
             return Outcome(job.name, str(job.output or "") or None, "failed", str(error), exception=error)
         except Exception as error:  # a fault of ours must not cost the user the other pictures
             reason = f"unexpected {type(error).__name__}: {error}; please report it, with the output of -v"
@@ -155,11 +156,8 @@ def do_jobs(
                 return
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
-                if (outcome := future.result()) is None:
-                    continue
-                if outcome.exception is not None and means_full_disk(outcome.exception):
-                    stop.disk_is_full = True
-                yield outcome
+                if (outcome := future.result()) is not None:
+                    yield outcome
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while running := [future for future in pending if not future.done()]:

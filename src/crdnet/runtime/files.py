@@ -258,7 +258,7 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
 
 
 def read_file(source: Path) -> tuple[bytes, os.stat_result]:
-    """Return a file's content, and what the file system says of the file that it was read from.
+    """Return a file's content, and what the file system said of it before.
 
     Raises:
         ImageError: It cannot be read, or somebody wrote to it meanwhile.
@@ -275,11 +275,11 @@ def read_file(source: Path) -> tuple[bytes, os.stat_result]:
     as_before = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     if S_ISREG(after.st_mode) and not (as_before and len(content) == after.st_size):
         raise ImageError(f"{source} changed while it was read; derain it when nobody writes to it")
-    return content, after
+    return content, before
 
 
 def _same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them does not exist
-        return one.resolve() == other.resolve()
+    except OSError:  # one of them does not exist, or is a link to itself, which Path.resolve cannot take
+        return os.path.realpath(one) == os.path.realpath(other)

@@ -179,7 +179,7 @@ class Journal:
         if not self._changed:
             return
         content = {"settings": self._settings, "results": self._origins}
-        write_whole(self._path, json.dumps(content, separators=(",", ":")).encode())
+        write_whole(self._path, json.dumps(content, separators=(",", ":"), sort_keys=True).encode())
         self._changed = False
 
 

@@ -1,0 +1,576 @@
+"""`crdnet derain` on folders: what is taken, what is resumed, and what is never mixed, replaced or lost."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crdnet.cli import main
+from crdnet.files import locked
+from crdnet.runtime import Derainer
+from tests.cli.runner import Crdnet, Finished
+from tests.runtime.tiny import write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "other.onnx", gain=0.1)
+
+
+@pytest.fixture
+def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Crdnet:
+    return Crdnet(monkeypatch, capsys)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree photos/ of three pictures."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("a.png", "b.png", "deep/c.png")):
+        picture(f"photos/{name}", seed)
+
+
+def picture(path: str, seed: int = 0) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG")
+
+
+def contents(root: str) -> dict[str, bytes]:
+    """The files of a tree, and what is in them."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in Path(root).rglob("*") if path.is_file()
+    }
+
+
+def results(root: str = "clean") -> dict[str, bytes]:
+    return {name: content for name, content in contents(root).items() if not name.startswith(".crdnet/")}
+
+
+@pytest.fixture
+def derain(crdnet: Crdnet, model: Path) -> "Derain":
+    return Derain(crdnet, model)
+
+
+class Derain:
+    """Calls `crdnet derain photos -o clean -r` with more arguments."""
+
+    def __init__(self, crdnet: Crdnet, model: Path) -> None:
+        self._crdnet, self._model = crdnet, model
+
+    def __call__(self, *arguments: object) -> Finished:
+        chosen = [] if "-m" in arguments else ["-m", self._model]
+        return self._crdnet("derain", "photos", "-o", "clean", "-r", *chosen, *arguments)
+
+
+# Resuming
+
+
+def test_a_run_that_is_called_again_does_what_is_missing_and_nothing_else(derain: Derain) -> None:
+    assert derain().code == 0
+    made = results()
+    before = Path("clean/a.png").stat()
+    Path("clean/deep/c.png").unlink()
+    again = derain()
+    assert again.code == 0
+    assert again.out.splitlines() == ["photos/deep/c.png -> clean/deep/c.png  (density: unknown)"]
+    assert "1 done, 2 skipped in" in again.err
+    assert results() == made
+    assert Path("clean/a.png").stat() == before
+
+
+def test_json_tells_what_was_done_already(derain: Derain) -> None:
+    derain()
+    records = list(map(json.loads, derain("--json").out.splitlines()))
+    assert [(record["status"], record["reason"]) for record in records] == [("skipped", "done already")] * 3
+
+
+def test_both_folders_may_be_moved_together(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    derain()
+    Path("elsewhere").mkdir()
+    Path("photos").rename("elsewhere/photos")
+    Path("clean").rename("elsewhere/clean")
+    monkeypatch.chdir("elsewhere")
+    assert "3 skipped" in derain().err
+
+
+def killed_at_event(number: int, arguments: list[str]) -> bool:
+    """Run the command line in a fork that is killed when it is about to touch the disk for the nth time.
+
+    Returns:
+        Whether it came so far.
+    """
+    child = os.fork()
+    if child == 0:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        events = count(1)
+
+        def hook(event: str, event_arguments: tuple[object, ...]) -> None:
+            touches = event in ("os.rename", "os.mkdir", "os.remove") or event == "open"
+            if touches and "clean" in str(event_arguments[0]) and next(events) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        sys.argv = ["crdnet", "derain", *arguments]
+        try:
+            main()
+        except BaseException:
+            os._exit(3)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_is_killed_twenty_times_leaves_the_tree_of_one_that_was_not(
+    derain: Derain, model: Path, other_model: Path, overwrite: bool
+) -> None:
+    for each in range(12):
+        picture(f"photos/many/{each}.png", each)
+    arguments = ["photos", "-o", "clean", "-r", "-m", str(model)]
+    if overwrite:
+        derain("-m", other_model)
+        arguments.append("--overwrite")
+    expected = Path("expected")
+    rng = np.random.default_rng(4)
+    kills = 0
+    for _ in range(20):
+        # Each picture is an open, a touch and a rename; what is done is not done again, unless it is replaced.
+        kills += killed_at_event(int(rng.integers(1, 60 if overwrite else 12)), arguments)
+    assert kills >= 8
+    assert derain(*(["--overwrite"] if overwrite else [])).code == 0
+    killed = contents("clean")
+    shutil.rmtree("clean")
+    assert derain().code == 0
+    Path("clean").rename(expected)
+    assert killed == contents("expected")
+
+
+def test_a_killed_run_that_replaced_results_never_takes_old_ones_for_new_ones(
+    derain: Derain, model: Path, other_model: Path
+) -> None:
+    derain("-m", other_model)
+    old = results()
+    assert killed_at_event(15, ["photos", "-o", "clean", "-r", "-j", "1", "-m", str(model), "--overwrite"])
+    mixed = results()
+    assert any(mixed[name] != old[name] for name in old if name in mixed)
+    assert any(mixed[name] == old[name] for name in old)
+    again = derain()
+    assert again.code == 1
+    assert len(again.error_lines) == 3  # all exist, and nobody can tell which is whose
+    assert derain("--overwrite").code == 0
+    assert derain().code == 0
+
+
+def test_a_changed_source_is_told_and_its_result_not_replaced_unasked(derain: Derain) -> None:
+    derain()
+    made = results()
+    picture("photos/a.png", seed=77)
+    again = derain()
+    assert again.code == 1
+    assert len(again.error_lines) == 1
+    assert "photos/a.png is not what clean/a.png was made from" in again.error_lines[0]
+    assert results() == made
+    assert derain("--skip-existing").code == 0
+    assert results() == made
+    assert derain("--overwrite").code == 0
+    assert {name for name, content in results().items() if content != made[name]} == {"a.png"}
+    assert derain().code == 0
+
+
+def test_a_result_of_another_source_is_not_taken_for_done(
+    derain: Derain, crdnet: Crdnet, model: Path
+) -> None:
+    derain()
+    Path("photos").rename("elsewhere")
+    picture("photos/a.png", seed=5)
+    again = derain()
+    assert again.code == 1
+    assert "is another file" in again.error_lines[0]
+
+
+def test_somebody_elses_file_is_never_taken_for_a_result(derain: Derain) -> None:
+    Path("clean").mkdir()
+    Path("clean/a.png").write_text("mine")
+    for _ in range(2):
+        done = derain()
+        assert done.code == 1
+        assert len(done.error_lines) == 1
+        assert "clean/a.png exists, is of no earlier run" in done.error_lines[0]
+        assert "failed: photos/a.png" in done.err
+    assert Path("clean/a.png").read_text() == "mine"
+    assert derain("--skip-existing").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--strength", "0.5"], ["--format", "webp"], ["--always"], ["--rain", "r"]]
+)
+def test_another_option_refuses_to_mix(derain: Derain, arguments: list[str]) -> None:
+    derain()
+    before = contents("clean")
+    refused = derain(*arguments)
+    assert refused.code == 2
+    assert len(refused.err.splitlines()) == 1
+    assert f"{arguments[0].strip('-')} was" in refused.err
+    assert contents("clean") == before
+    assert derain(*arguments, "--overwrite").code == 0
+    assert derain(*arguments).code == 0
+
+
+def test_another_model_refuses_to_mix(derain: Derain, other_model: Path) -> None:
+    derain()
+    before = contents("clean")
+    assert "model was tiny and is other" in derain("-m", other_model).err
+    assert contents("clean") == before
+
+
+def test_where_no_result_is_left_another_model_may_begin(derain: Derain, other_model: Path) -> None:
+    derain()
+    for name in results():
+        Path("clean", name).unlink()
+    assert derain("-m", other_model).code == 0
+
+
+def test_after_a_part_was_replaced_the_rest_is_not_taken_for_the_same(
+    derain: Derain, crdnet: Crdnet, other_model: Path
+) -> None:
+    derain()
+    old = results()
+    part = ("photos/a.png", "photos/b.png", "-o", "clean", "-m", other_model)
+    assert crdnet("derain", *part, "--overwrite").code == 0
+    again = derain("-m", other_model)
+    assert again.code == 1
+    assert "clean/deep/c.png exists, is of no earlier run" in again.error_lines[0]
+    assert results()["deep/c.png"] == old["deep/c.png"]
+
+
+def test_one_picture_into_a_folder_makes_no_run_of_it_but_joins_one(crdnet: Crdnet, derain: Derain) -> None:
+    model = derain._model
+    assert crdnet("derain", "photos/a.png", "-o", "alone/", "-m", model).code == 0
+    assert list(contents("alone")) == ["a.png"]
+    derain()
+    assert crdnet("derain", "photos/a.png", "-o", "clean", "-m", model).code == 0
+    assert crdnet("derain", "photos/a.png", "-o", "clean", "-m", model, "--strength", "0.5").code == 2
+
+
+def test_the_journal_names_model_options_and_sources(derain: Derain) -> None:
+    derain("--strength", "0.5")
+    told = json.loads(Path("clean/.crdnet/run.json").read_bytes())
+    assert told["settings"]["strength"] == 0.5
+    assert len(told["settings"]["sha256"]) == 64
+    found = Path("photos/deep/c.png").stat()
+    assert told["results"]["deep/c.png"] == ["../photos/deep/c.png", found.st_size, found.st_mtime_ns]
+
+
+def test_a_damaged_journal_is_told_in_one_line(derain: Derain) -> None:
+    derain()
+    Path("clean/.crdnet/run.json").write_text('{"settings": 3}')
+    done = derain()
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert "run.json is damaged" in done.err
+
+
+def test_two_runs_are_kept_apart(derain: Derain) -> None:
+    derain()
+    with locked(Path("clean/.crdnet/lock")) as ours:
+        assert ours
+        done = derain()
+    assert done.code == 1
+    assert done.err == (
+        "Error: another run writes into clean; wait until it ends, or choose another folder\n"
+    )
+    assert derain().code == 0
+
+
+def test_what_killed_runs_left_is_removed(derain: Derain, crdnet: Crdnet) -> None:
+    derain()
+    fresh, old = Path("clean/deep/.crdnet-0123.part"), Path("photos/.crdnet-0123.part")
+    fresh.touch()
+    old.touch()
+    Path("clean/deep/c.png").unlink()
+    derain()
+    assert not fresh.exists()
+    fresh, not_ours = Path("photos/.crdnet-4567.part"), Path("photos/.other-4567.part")
+    fresh.touch()
+    not_ours.touch()
+    for path in (old, not_ours):
+        os.utime(path, (0, 0))
+    crdnet("derain", "photos/a.png", "-m", derain._model)
+    assert not old.exists()
+    assert fresh.exists()  # no lock tells whether somebody is writing it
+    assert not_ours.exists()
+
+
+@pytest.fixture
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list whose number says how many more files there is room for."""
+    room = [1000]
+    replace = Path.replace
+
+    def replace_if_there_is_room(self: Path, target: Path) -> Path:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_if_there_is_room)
+    return room
+
+
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+    derain: Derain, small_disk: list[int]
+) -> None:
+    for each in range(20):
+        picture(f"photos/{each}.png", each)
+    small_disk[0] = 6  # the journal, and five results
+    done = derain("-j", "1")
+    assert done.code == 1
+    assert "No space left on device; make room" in done.error_lines[0]
+    assert done.error_lines[-1].startswith("Error: the disk is full, and the run stops here")
+    assert len(done.error_lines) == 2
+    assert "5 done, 1 failed, 17 left" in done.err
+    assert len(results()) == 5
+    small_disk[0] = 1000
+    assert derain().code == 0
+    assert len(results()) == 23
+
+
+def test_a_place_that_cannot_be_written_to_is_told_in_one_line(crdnet: Crdnet, model: Path) -> None:
+    for place in ("/proc/nowhere", "photos/a.png/below"):
+        done = crdnet("derain", "photos", "-o", place, "-m", model)
+        assert done.code == 1
+        assert len(done.err.splitlines()) == 1
+        assert place in done.err
+
+
+def test_a_model_that_cannot_be_opened_leaves_no_folder(crdnet: Crdnet) -> None:
+    Path("bad.onnx").write_text("no model")
+    assert crdnet("derain", "photos", "-o", "clean", "-m", "bad.onnx").code == 1
+    assert not Path("clean").exists()
+
+
+# What is in folders
+
+
+def test_what_is_no_picture_is_counted_and_not_failed(derain: Derain) -> None:
+    for name in ("notes.txt", ".hidden.png", ".thumbs/x.png", "README"):
+        Path("photos", name).parent.mkdir(exist_ok=True)
+        Path("photos", name).write_text("no picture")
+    os.mkfifo("photos/pipe.png")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind("photos/socket.jpg")
+    listening.close()
+    Path("photos/loop").symlink_to(".")
+    Path("photos/up").symlink_to("..")
+    picture("photos/x.png")
+    picture("photos/x_derained.png")
+    done = derain()
+    assert done.code == 0
+    assert set(results()) == {"a.png", "b.png", "deep/c.png", "x.png"}
+    told = next(line for line in done.err.splitlines() if line.startswith("left out: "))
+    assert set(told.removeprefix("left out: ").split(", ")) == {
+        "2 hidden",
+        "2 no pictures",
+        "2 pipes",
+        "sockets",
+        "devices",
+        "2 links to folders",
+        "1 results of an earlier run",
+    }
+
+
+def test_a_pattern_does_not_run_round_a_loop(crdnet: Crdnet, model: Path) -> None:
+    for name in ("loop", "again"):
+        Path("photos", name).symlink_to(".")
+    assert crdnet("derain", "photos/**/*.png", "-o", "clean", "-m", model).code == 0
+    assert set(results()) == {"a.png", "b.png", "deep/c.png"}
+    assert crdnet("derain", "photos/**", "-o", "all", "-m", model).code == 0
+    assert set(results("all")) == {"a.png", "b.png", "deep/c.png"}
+
+
+def test_a_link_that_leads_nowhere_or_to_itself_fails_alone(derain: Derain) -> None:
+    Path("photos/gone.png").symlink_to("nowhere.png")
+    Path("photos/self.png").symlink_to("self.png")
+    Path("photos/good.png").symlink_to("a.png")
+    done = derain()
+    assert done.code == 1
+    assert len(done.error_lines) == 2
+    assert any("no file photos/gone.png" in line for line in done.error_lines)
+    assert any("photos/self.png cannot be read" in line for line in done.error_lines)
+    assert set(results()) == {"a.png", "b.png", "deep/c.png", "good.png"}
+
+
+def test_a_pipe_that_is_named_is_told_and_does_not_hang(crdnet: Crdnet, model: Path) -> None:
+    os.mkfifo("pipe.png")
+    done = crdnet("derain", "pipe.png", "-m", model)
+    assert done.code == 1
+    assert "pipe its picture through -" in done.error_lines[0]
+
+
+ODD = [
+    "ünïcödé 雨.png",
+    "sp ace.png",
+    "100%.png",
+    "a[1].png",
+    "[Q=3].png",
+    "new\nline.png",
+    "tab\t.png",
+    "-o.png",
+]
+
+
+def test_odd_names_come_out_as_they_are_and_a_line_stays_a_line(derain: Derain) -> None:
+    shutil.rmtree("photos")
+    for name in ODD:
+        picture(f"photos/{name}")
+    picture(os.fsdecode(b"photos/\xff\xfe.png"))
+    done = derain()
+    assert done.code == 0
+    assert set(results()) == {*ODD, os.fsdecode(b"\xff\xfe.png")}
+    assert len(done.out.splitlines()) == len(ODD) + 1
+    assert "photos/new\\nline.png -> clean/new\\nline.png" in done.out
+    again = derain("--json")
+    assert {json.loads(line)["input"] for line in again.out.splitlines()} == {
+        f"photos/{name}" for name in results()
+    }
+
+
+def test_a_name_that_exists_wins_over_a_pattern(crdnet: Crdnet, model: Path) -> None:
+    picture("a[b].png")
+    picture("ab.png")
+    assert crdnet("derain", "a[b].png", "-o", "it.png", "-m", model).code == 0
+    assert crdnet("derain", "a[b].png", "-m", model).code == 0
+    assert Path("a[b]_derained.png").exists()
+    assert not Path("ab_derained.png").exists()
+
+
+def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(derain: Derain, crdnet: Crdnet) -> None:
+    long = "/".join(["a" * 100] * 5)
+    picture(f"photos/{long}/x.png")
+    assert derain().code == 0
+    assert f"{long}/x.png" in results()
+    name = f"photos/{'b' * 248}.png"
+    picture(name)
+    done = crdnet("derain", name, "photos/a.png", "-m", derain._model)
+    assert done.code == 1
+    assert "File name too long" in done.error_lines[0]
+    assert Path("photos/a_derained.png").exists()
+
+
+def test_a_list_may_name_odd_files_and_one_twice(crdnet: Crdnet, model: Path) -> None:
+    picture("100% [x].png")
+    Path("list").write_text("100% [x].png\n./100% [x].png\r\n\nphotos\n")
+    assert crdnet("derain", "--files-from", "list", "-o", "clean", "-m", model).code == 0
+    assert set(results()) == {"100% [x].png", "a.png", "b.png"}
+
+
+def test_an_empty_name_is_not_the_folder_we_are_in(crdnet: Crdnet, model: Path) -> None:
+    picture("here.png")
+    done = crdnet("derain", "", "photos/a.png", "-o", "clean", "-m", model)
+    assert done.code == 1
+    assert set(results()) == {"a.png"}
+
+
+def test_sources_may_lie_in_the_folder_of_the_results(crdnet: Crdnet, model: Path) -> None:
+    for _ in range(2):
+        assert crdnet("derain", "photos/deep", "-o", "photos", "-m", model).code == 0
+    assert set(results("photos")) == {"a.png", "b.png", "deep/c.png", "c.png"}
+
+
+def test_results_in_the_tree_are_no_inputs_of_a_pattern(crdnet: Crdnet, model: Path) -> None:
+    for _ in range(2):
+        assert crdnet("derain", "photos/**/*.png", "-o", "photos/clean", "-m", model).code == 0
+    assert set(results("photos/clean")) == {"a.png", "b.png", "deep/c.png"}
+
+
+def test_a_read_only_source_gives_a_result_of_ordinary_mode(derain: Derain) -> None:
+    Path("photos/a.png").chmod(0o400)
+    assert derain().code == 0
+    assert Path("clean/a.png").stat().st_mode & 0o777 == Path("clean/b.png").stat().st_mode & 0o777
+
+
+def test_times_are_kept_on_request(derain: Derain) -> None:
+    os.utime("photos/a.png", ns=(10**18, 10**18 + 5))
+    derain("--preserve-times")
+    found = Path("clean/a.png").stat()
+    assert (found.st_atime_ns, found.st_mtime_ns) == (10**18, 10**18 + 5)
+
+
+def test_a_dry_run_lists_and_touches_nothing(derain: Derain) -> None:
+    done = derain("--dry-run", "--overwrite")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "photos/a.png -> clean/a.png",
+        "photos/b.png -> clean/b.png",
+        "photos/deep/c.png -> clean/deep/c.png",
+    ]
+    assert "3 planned" in done.err
+    assert not Path("clean").exists()
+    derain()
+    Path("clean/a.png").unlink()
+    before = contents("clean")
+    records = [json.loads(line) for line in derain("--dry-run", "--json").out.splitlines()]
+    assert {record["input"]: record["status"] for record in records} == {
+        "photos/a.png": "planned",
+        "photos/b.png": "skipped",
+        "photos/deep/c.png": "skipped",
+    }
+    assert derain("--dry-run", "--strength", "0.5").code == 2
+    assert contents("clean") == before
+
+
+# What is told
+
+
+def test_where_there_is_no_terminal_lines_tell_how_far_we_are(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "left\n" not in derain().err
+    monkeypatch.setattr("crdnet.cli.report.PLAIN_SECONDS", 0.0)
+    done = derain("--overwrite")
+    told = [line for line in done.err.splitlines() if line.endswith(" left")]
+    assert len(told) == 2
+    assert told[0].startswith("1 done, 2 left; ")
+    assert " MP/s, " in told[0]
+    assert "left" not in derain("--overwrite", "-q").err
+
+
+def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
+    Path("photos/bad.png").write_text("no picture")
+    done = derain()
+    assert done.code == 1
+    *_, totals, failed = done.err.splitlines()
+    assert totals.startswith("3 done, 1 failed in ")
+    assert "; 0.0 megapixels, " in totals
+    assert failed == "failed: photos/bad.png"
+
+
+def test_a_fault_of_ours_costs_one_picture(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Derainer.run
+    calls = count()
+
+    def faulty(self: Derainer, *arguments: object, **options: object) -> object:
+        if next(calls) == 1:
+            raise ZeroDivisionError("oh")
+        return run(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Derainer, "run", faulty)
+    done = derain()
+    assert done.code == 1
+    assert len(results()) == 2
+    assert "unexpected ZeroDivisionError: oh; please report it" in done.error_lines[0]
