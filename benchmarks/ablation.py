@@ -1,0 +1,128 @@
+"""Does the paper's idea help? Networks with more and more of it, at one cost, on the same batches.
+
+    python benchmarks/ablation.py time -o runs/ablation                         (a minute, on a quiet machine)
+    python benchmarks/ablation.py train --data DATA -o runs/ablation --jobs 2   (resumes: what is done is left alone)
+    python benchmarks/ablation.py report runs/ablation --into docs/ablation.md
+
+Contract: all rows cost about 14.8 kMAC per pixel, but the published network, which has its own 13.3. Runs of one seed
+see the same batches, made once by the mixture of configs/default.yaml (crops of 64 px) and kept as a file; a seed
+decides the batches and the first weights. All learn by the same plain loop: Charbonnier loss, and a hundredth of the
+density's loss where there is a head; AdamW at a constant rate after a warm-up; bfloat16 by autocast; one thread a run.
+Scored is the average of the weights, in float32: after all steps, and at the step that a row reaches in the time in
+which our own network takes half of them, by step times that `time` measured with all rows in turn. Since the rate is
+constant, the second needs no run of its own.
+"""
+
+import json
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import click
+from ablation_report import Results, put_between_markers, report
+from ablation_runs import ROWS, STEPS, TIMES, make_batches, read_times, run_one, step_times
+from timing import Timing, machine
+
+from crdnet import CRDNetError
+from crdnet.errors import DataError
+from crdnet.files import write_whole
+
+
+@click.group()
+def main() -> None:
+    """Find out whether the paper's idea helps."""
+
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_steps = click.option(
+    "--steps", type=click.IntRange(2), default=STEPS, show_default=True, help="Of every run."
+)
+
+
+@main.command("time")
+@click.option("-o", "--output", type=_FOLDER, required=True, help="Folder of the runs.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=30, show_default=True, help="Timed steps of each row."
+)
+def time_command(output: Path, rounds: int) -> None:
+    """Measure how long a step of each row takes; the machine should have nothing else to do."""
+    if (output / TIMES).exists():
+        # Runs were scored at steps that follow from it.
+        raise DataError(f"{output / TIMES} is there; delete it, and the runs beside it, to measure again")
+    timings = step_times(rounds)
+    print(Timing.HEADER)
+    for name, timing in timings.items():
+        print(timing.row(name))
+    document = {
+        "machine": machine(),
+        "rounds": rounds,
+        "milliseconds": {name: timing.as_dict() for name, timing in timings.items()},
+    }
+    write_whole(output / TIMES, (json.dumps(document, indent=2) + "\n").encode())
+
+
+@main.command("train")
+@click.option(
+    "--data", type=_FOLDER, required=True, help="Folder of clean/, rain800/, streaks/ and val_synth/."
+)
+@click.option("-o", "--output", type=_FOLDER, required=True, help="Folder of the runs.")
+@click.option(
+    "--only", "names", type=click.Choice(list(ROWS)), multiple=True, help="Rows to train; else all."
+)
+@click.option("--seed", "seeds", type=int, multiple=True, help="Seeds to train; else all that a row has.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time, a thread each."
+)
+@_steps
+def train_command(
+    data: Path, output: Path, names: tuple[str, ...], seeds: tuple[int, ...], jobs: int, steps: int
+) -> None:
+    """Train and score every run that is not done yet."""
+    runs = [
+        (name, seed)
+        for name in names or ROWS
+        for seed in ROWS[name].seeds
+        if seed in (seeds or ROWS[name].seeds)
+    ]
+    if not runs:
+        raise click.UsageError(f"no row of these has a run of seed {', '.join(map(str, seeds))}")
+    read_times(output)
+    needed = sorted({seed for _, seed in runs})
+    # Processes that start anew: PyTorch's threads do not outlive a fork.
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    try:
+        for done in as_completed(pool.submit(make_batches, data, output, seed, steps) for seed in needed):
+            print(done.result(), flush=True)
+        for done in as_completed(pool.submit(run_one, data, output, *run, steps) for run in runs):
+            print(done.result(), flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # what has not begun when something fails never will
+
+
+@main.command("report")
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="Document whose part between markers is replaced."
+)
+@_steps
+def report_command(folder: Path, into: Path | None, steps: int) -> None:
+    """Print the tables as Markdown."""
+    results = Results(folder, steps)
+    text = report(results, read_times(folder))
+    print(text)
+    if into is not None:
+        put_between_markers(into, text)
+
+
+def run() -> None:
+    """Run the command line; what goes wrong is told in one line."""
+    try:
+        main()
+    except CRDNetError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,301 @@
+"""The runs of the ablation as tables and sentences; `ablation.py` tells the contract.
+
+Rows are compared picture by picture, with the seeds that both have. A picture's differences are averaged over the
+seeds, then whole scenes are drawn with replacement: the interval over scenes. It knows nothing of what another seed
+would have brought, so where there are several, the means of the seeds give a second interval, by Student's t. An
+effect is claimed where it is larger than both.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ablation_runs import AT_EQUAL_STEPS, AT_EQUAL_TIME, ROWS, result_path
+
+from crdnet import RainDensity
+from crdnet.errors import DataError
+from crdnet.evaluation import Estimate
+from crdnet.evaluation.bootstrap import scene_means
+from crdnet.files import write_whole
+
+STUDENT = {2: 12.71, 3: 4.30}
+"""Student's t for 95 %, two-sided, by the number of seeds."""
+BEGIN, END = "<!-- ablation: begin -->", "<!-- ablation: end -->"
+
+
+class Verdict(StrEnum):
+    """What can be said of an effect, in words."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    WITHIN_SCENES = "the effect is smaller than its interval over scenes"
+    WITHIN_SEEDS = "the effect is smaller than its interval over seeds"
+
+
+class Effect(NamedTuple):
+    """A mean over pictures and seeds: of a row, or of what it has more than another."""
+
+    over_scenes: Estimate
+    by_seed: list[float]
+
+    @property
+    def seed_margin(self) -> float | None:
+        """Half the 95 % interval over seeds (Student's t); None of a single seed."""
+        seeds = len(self.by_seed)
+        return STUDENT[seeds] * float(np.std(self.by_seed, ddof=1)) / seeds**0.5 if seeds > 1 else None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether more can be said than chance would say."""
+        mean, low, high = self.over_scenes.mean, self.over_scenes.low, self.over_scenes.high
+        if low is None or high is None or low <= 0 <= high:
+            return Verdict.WITHIN_SCENES
+        if self.seed_margin is not None and abs(mean) <= self.seed_margin:
+            return Verdict.WITHIN_SEEDS
+        return Verdict.BETTER if mean > 0 else Verdict.WORSE
+
+    def cell(self, decimals: int, sign: str = "") -> str:
+        """Return the mean, its interval over scenes, and the margin over seeds."""
+        number = f"{sign}z.{decimals}f"
+        mean, low, high = self.over_scenes.mean, self.over_scenes.low, self.over_scenes.high
+        text = f"{mean:{number}}"
+        if sign and self.seed_margin is not None and self.verdict in (Verdict.BETTER, Verdict.WORSE):
+            text = f"**{text}**"
+        if low is not None:
+            text += f" [{low:{number}}, {high:{number}}]"
+        return text if self.seed_margin is None else f"{text} ± {self.seed_margin:.{decimals}f}"
+
+
+class Results:
+    """The scores of all runs in a folder.
+
+    Args:
+        folder: Of the runs.
+        steps: Only runs of so many steps are read.
+
+    Raises:
+        DataError: There is none.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self.steps = steps
+        self.runs: dict[str, dict[int, dict[str, Any]]] = {}
+        for name, row in ROWS.items():
+            for seed in row.seeds:
+                path = result_path(folder, name, seed, steps)
+                if path.is_file():
+                    self.runs.setdefault(name, {})[seed] = json.loads(path.read_text(encoding="utf-8"))
+        if not self.runs:
+            raise DataError(f"{folder} holds no run of {steps} steps; train first, or name other --steps")
+
+    def values(
+        self, name: str, seed: int, when: str, value: Callable[[dict[str, Any]], float | None]
+    ) -> dict[tuple[str, str], float]:
+        """Return a value of each picture that has it, by group and name."""
+        pictures = self.runs[name][seed]["scored"][when]["pictures"]
+        found = {(each["group"], each["name"]): value(each) for each in pictures}
+        return {key: number for key, number in found.items() if number is not None}
+
+    def common_seeds(self, name: str, other: str) -> list[int]:
+        """Return the seeds that runs of both rows have."""
+        return sorted(self.runs.get(name, {}).keys() & self.runs.get(other, {}).keys())
+
+    def scenes(self) -> dict[tuple[str, str], str]:
+        """Return the scene of each picture, by group and name."""
+        run = next(iter(next(iter(self.runs.values())).values()))
+        pictures = run["scored"][AT_EQUAL_STEPS]["pictures"]
+        return {(each["group"], each["name"]): each["scene"] for each in pictures}
+
+    def mean(
+        self,
+        name: str,
+        when: str,
+        value: Callable[[dict[str, Any]], float | None],
+        group: str | None = None,
+        against: str | None = None,
+    ) -> Effect | None:
+        """Return the mean of a row, or of what it has more than another.
+
+        Args:
+            name: The row.
+            when: At equal steps or at equal time.
+            value: Of a picture.
+            group: Of pictures; None takes all.
+            against: Another row, of which the seeds that both have are taken.
+
+        Returns:
+            None where nothing can be compared.
+        """
+        by_seed = []
+        for seed in self.common_seeds(name, against or name):
+            values = self.values(name, seed, when, value)
+            others = self.values(against, seed, when, value) if against else dict.fromkeys(values, 0.0)
+            by_seed.append({key: values[key] - others[key] for key in values if group in (None, key[0])})
+        if not by_seed or not by_seed[0]:
+            return None
+        scenes = self.scenes()
+        pictures = list(by_seed[0])
+        numbers = np.array([[values[key] for key in pictures] for values in by_seed])
+        (estimate,) = scene_means(
+            numbers.mean(0)[:, None], [scenes[key] for key in pictures], np.random.default_rng(0)
+        )
+        assert estimate is not None
+        return Effect(estimate, numbers.mean(1).tolist())
+
+
+GROUPS = ("rain800/val", "val_synth/light", "val_synth/medium", "val_synth/heavy", None)
+"""Columns of the tables; None is all pictures."""
+GROUP_NAMES = [group or "all" for group in GROUPS]
+WHEN = (AT_EQUAL_STEPS, AT_EQUAL_TIME)
+
+
+def psnr_of(picture: Mapping[str, Any]) -> float | None:
+    """Return a picture's PSNR, if it has rain."""
+    return picture["psnr"]  # type: ignore[no-any-return]
+
+
+def right(picture: Mapping[str, Any]) -> float | None:
+    """Return whether the grade is right, in percent; real pairs are left out."""
+    graded = picture["grade"] is not None and picture["group"].startswith("val_synth/")
+    return 100.0 * (picture["grade"] == picture["truth"]) if graded else None
+
+
+def report(results: Results, times: Mapping[str, Any]) -> str:
+    """Return everything as Markdown."""
+    parts = [
+        _costs(results, times),
+        "Mean PSNR in dB (`restormer-y`), over pictures and seeds:",
+        _scores(results),
+        "What each step brings, in dB: [95 % interval over scenes] ± the same over seeds; bold where larger than both:",
+        _effects(results),
+        "In words:",
+        _words(results),
+    ]
+    if any(row.sensing and name in results.runs for name, row in ROWS.items()):
+        parts += [
+            "Right grades of the pictures of `val_synth`, dry ones included, in percent:",
+            _grades(results),
+        ]
+    return "\n\n".join(parts)
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [headings, ["---"] * len(headings), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _costs(results: Results, times: Mapping[str, Any]) -> str:
+    lines = []
+    for name, runs in results.runs.items():
+        run = next(iter(runs.values()))
+        lines.append(
+            [
+                ROWS[name].title,
+                f"{run['kilo_macs_per_pixel']:.2f}",
+                f"{run['parameters']:,}",
+                f"{times['milliseconds'][name]['median']:.0f}",
+                *[str(run["scored"][when]["step"]) for when in WHEN],
+                str(len(runs)),
+            ]
+        )
+    place = times["machine"]
+    headings = ["row", "kMAC per pixel", "parameters", "ms per step", *WHEN, "seeds"]
+    where = f"Times: {place['cpu']}, one thread, PyTorch {place['versions']['torch']}, load {place['load']}."
+    return f"{_table(headings, lines)}\n\n{where}"
+
+
+def _scores(results: Results) -> str:
+    lines = []
+    for name in results.runs:
+        for when in WHEN:
+            means = [results.mean(name, when, psnr_of, group) for group in GROUPS]
+            cells = [f"{each.over_scenes.mean:.2f}" if each else "-" for each in means]
+            lines.append([ROWS[name].title, when, *cells])
+    return _table(["row", "at", *GROUP_NAMES], lines)
+
+
+def _comparisons(results: Results) -> list[tuple[str, str, str]]:
+    return [
+        (name, against, when)
+        for name in results.runs
+        for against in ROWS[name].against
+        if results.common_seeds(name, against)
+        for when in WHEN
+    ]
+
+
+def _step(name: str, against: str) -> str:
+    return f"{ROWS[against].title} → {ROWS[name].title}"
+
+
+def _effects(results: Results) -> str:
+    lines = []
+    for name, against, when in _comparisons(results):
+        effects = [results.mean(name, when, psnr_of, group, against) for group in GROUPS]
+        lines.append([_step(name, against), when, *[each.cell(2, "+") if each else "-" for each in effects]])
+    return _table(["step", "at", *GROUP_NAMES], lines)
+
+
+def _words(results: Results) -> str:
+    lines = []
+    for name, against, when in _comparisons(results):
+        groups: dict[Verdict, list[str]] = {}
+        for group, word in zip(GROUPS, GROUP_NAMES, strict=True):
+            effect = results.mean(name, when, psnr_of, group, against)
+            if effect is not None:
+                groups.setdefault(effect.verdict, []).append(word)
+        said = "; ".join(f"{verdict} on {', '.join(words)}" for verdict, words in groups.items())
+        alone = " (one seed: what another would bring is not known)"
+        caveat = alone if len(results.common_seeds(name, against)) == 1 else ""
+        lines.append(f"- {_step(name, against)}, at {when}{caveat}: {said}.")
+    return "\n".join(lines)
+
+
+def _grades(results: Results) -> str:
+    lines = []
+    for name in (name for name, row in ROWS.items() if row.sensing and name in results.runs):
+        for when in WHEN:
+            accuracy = results.mean(name, when, right)
+            if accuracy is not None:
+                lines.append([ROWS[name].title, when, accuracy.cell(1), *_mistakes(results, name, when)])
+    words = []
+    for name, against, when in _comparisons(results):
+        effect = results.mean(name, when, right, against=against) if ROWS[against].sensing else None
+        if effect is not None:
+            words.append(f"- {_step(name, against)}, at {when}: {effect.cell(1, '+')}; {effect.verdict}.")
+    table = _table(["row", "at", "right", "dry called rainy", "rainy called NONE", "two grades off"], lines)
+    return "\n\n".join([table, *(["\n".join(words)] if words else [])])
+
+
+def _mistakes(results: Results, name: str, when: str) -> list[str]:
+    """Return how many pictures of `val_synth`, over all seeds, are mistaken in three ways."""
+    graded = [
+        (RainDensity[picture["grade"]], RainDensity[picture["truth"]])
+        for run in results.runs[name].values()
+        for picture in run["scored"][when]["pictures"]
+        if right(picture) is not None
+    ]
+    dry = [said for said, truth in graded if truth is RainDensity.NONE]
+    rainy = [said for said, truth in graded if truth is not RainDensity.NONE]
+    return [
+        f"{sum(said is not RainDensity.NONE for said in dry)} of {len(dry)}",
+        f"{sum(said is RainDensity.NONE for said in rainy)} of {len(rainy)}",
+        f"{sum(abs(said - truth) >= 2 for said, truth in graded)} of {len(graded)}",
+    ]
+
+
+def put_between_markers(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a document.
+
+    Raises:
+        DataError: It has none.
+    """
+    document = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise DataError(f"{path} has no lines {BEGIN} and {END}; add them where the tables belong")
+    write_whole(path, f"{before}{begin}\n\n{text}\n{end}{after}".encode())

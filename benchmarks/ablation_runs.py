@@ -1,0 +1,350 @@
+"""The rows of the ablation: how they are built, timed, trained and scored; `ablation.py` tells the contract."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from timing import Timing, interleaved
+from torch import Tensor, nn
+
+from crdnet import RainDensity
+from crdnet.data import Pair, find_pairs, with_scenes
+from crdnet.density import rain_strength
+from crdnet.errors import DataError, TrainingError
+from crdnet.files import write_whole
+from crdnet.metrics import score
+from crdnet.nn import (
+    CRDNet,
+    ResidualCRDNet,
+    Sensing,
+    build_crdnet,
+    build_residual_crdnet,
+    load_weights,
+    save_weights,
+)
+from crdnet.sizes import pad_to_multiple
+from crdnet.training import BankSpec, MixedData, MixtureSpec
+from crdnet.training.residual import charbonnier
+from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
+
+RECIPE = Path(__file__).resolve().parents[1] / "configs" / "default.yaml"
+STEPS = 3000
+SIDE, BATCH = 64, 16
+LEARNING_RATE, WARMUP_STEPS, WEIGHT_DECAY, CLIP = 1e-3, 200, 1e-4, 1.0
+EMA_DECAY = 0.995
+SENSING_WEIGHT = 0.01
+TIMES = "time.json"
+AT_EQUAL_STEPS, AT_EQUAL_TIME = "equal steps", "equal time"
+
+Network = CRDNet | ResidualCRDNet
+
+
+@dataclass(frozen=True)
+class Row:
+    """One of the networks that are compared.
+
+    Attributes:
+        title: What it is, in the tables.
+        build: Makes it, untrained.
+        against: The rows that it is compared with.
+        sensing: What its density head says, if it has one.
+        seeds: One run each.
+    """
+
+    title: str
+    build: Callable[[], Network]
+    against: tuple[str, ...] = ()
+    sensing: Sensing | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def published() -> CRDNet:
+    """Return the published network, which begins as the identity, as ours does."""
+    network = build_crdnet()
+    network.refinement.start_as_identity()
+    return network
+
+
+# What an idea costs is given to the U's widths where the idea is left out, in multiples of 16.
+BODY = partial(
+    build_residual_crdnet, scale_widths=(48, 80, 160), dilations=[], second_pass=False, sensing=None
+)
+STREAKS = partial(build_residual_crdnet, scale_widths=(48, 64, 80), second_pass=False, sensing=None)
+
+ROWS = {
+    "published": Row("published network", published, seeds=(0,)),
+    "body": Row("residual body", BODY, ("published",), seeds=(0,)),
+    "streaks": Row("with streaks", STREAKS, ("body",)),
+    "second-pass": Row("with second pass", partial(build_residual_crdnet, sensing=None), ("streaks",)),
+    "code": Row(
+        "with sensing, MSE code",
+        partial(build_residual_crdnet, sensing="code"),
+        ("second-pass",),
+        "code",
+    ),
+    "classes": Row(
+        "with sensing, cross-entropy",
+        partial(build_residual_crdnet, sensing="classes"),
+        ("second-pass",),
+        "classes",
+    ),
+    "strength": Row(
+        "with sensing, ours", build_residual_crdnet, ("second-pass", "code", "classes"), "strength"
+    ),
+}
+OURS = "strength"
+
+
+def kilo_macs_per_pixel(network: Network) -> float:
+    """Return the multiplications of all convolutions on the way to a picture and its density, per pixel."""
+    macs = 0
+
+    def count(module: nn.Conv2d | nn.ConvTranspose2d, _: object, output: Tensor) -> None:
+        nonlocal macs
+        taps = module.kernel_size[0] * module.kernel_size[1]
+        macs += taps * module.in_channels * module.out_channels * output.shape[2] * output.shape[3]
+
+    convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [each.register_forward_hook(count) for each in convolutions]
+    with torch.inference_mode():
+        estimated(network, torch.zeros(1, 3, SIDE, SIDE))
+    for hook in hooks:
+        hook.remove()
+    return macs / SIDE**2 / 1000
+
+
+def estimated(network: Network, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the derained pictures, and what a density head says if there is one."""
+    if isinstance(network, ResidualCRDNet):
+        return network.sense(rainy)
+    return network(rainy), None
+
+
+class Run:
+    """A network in training, and the average of its weights."""
+
+    def __init__(self, row: Row, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.row = row
+        self.network = row.build()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = deepcopy(self.network).requires_grad_(False).eval()
+        kernels = [each for each in self.network.parameters() if each.ndim > 1]
+        others = [each for each in self.network.parameters() if each.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}],
+            fused=True,
+        )
+        self.steps = 0
+
+    def step(self, pair: npt.NDArray[np.uint8]) -> float:
+        """Learn from one batch, rainy and clean (2, b, h, w, 3), and return its loss.
+
+        Raises:
+            TrainingError: The loss is not a finite number.
+        """
+        rainy, clean = torch.from_numpy(pair).permute(0, 1, 4, 2, 3).float() / 255
+        for group in self.optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, (self.steps + 1) / WARMUP_STEPS)
+        with torch.autocast("cpu", torch.bfloat16):
+            derained, density = estimated(self.network, rainy)
+        loss = charbonnier(derained.float(), clean)
+        if density is not None and self.row.sensing is not None:
+            truth = strength_map(rainy, clean, self.network.size_multiple)
+            loss = loss + SENSING_WEIGHT * sensing_loss(density, truth, self.row.sensing)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimizer.step()
+        self.steps += 1
+        self._follow()
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss of {self.row.title} became {loss.item()} at step {self.steps}; lower LEARNING_RATE"
+            )
+        return loss.item()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        # A short memory at first, or the first weights would stay in the average for a thousand steps.
+        decay = min(EMA_DECAY, self.steps / (self.steps + 9))
+        now = self.network.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(now[name], 1 - decay)
+            else:  # the norms count their batches
+                mean.copy_(now[name])
+
+
+# Time
+
+
+def step_times(rounds: int) -> dict[str, Timing]:
+    """Return how long a step of each row takes, all rows in turn, on one thread."""
+    torch.set_num_threads(1)
+    shape = (2, BATCH, SIDE, SIDE, 3)
+    pair = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    runs = [Run(row, seed=0) for row in ROWS.values()]
+    timings = interleaved([partial(run.step, pair) for run in runs], rounds, warm_up=3)
+    return dict(zip(ROWS, timings, strict=True))
+
+
+def read_times(folder: Path) -> dict[str, Any]:
+    """Return what was measured of the rows' steps.
+
+    Raises:
+        DataError: Nothing was.
+    """
+    path = folder / TIMES
+    if not path.is_file():
+        raise DataError(f"{path} is not there; run `python benchmarks/ablation.py time -o {folder}` first")
+    times: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return times
+
+
+def scored_steps(name: str, steps: int, folder: Path) -> dict[str, int]:
+    """Return after which steps a row is scored."""
+    times = read_times(folder)["milliseconds"]
+    reached = round(steps / 2 * times[OURS]["median"] / times[name]["median"])
+    return {AT_EQUAL_STEPS: steps, AT_EQUAL_TIME: min(steps, max(1, reached))}
+
+
+# Training
+
+
+def batches_path(folder: Path, seed: int, steps: int) -> Path:
+    """Return where the batches of a seed are kept."""
+    return folder / f"batches-{seed}-{steps}.npy"
+
+
+def make_batches(data: Path, folder: Path, seed: int, steps: int) -> str:
+    """Write all batches of a seed as one array (steps, 2, b, h, w, 3): rainy and clean, 8 bits."""
+    path = batches_path(folder, seed, steps)
+    if path.exists():
+        return f"{path.name}: was there"
+    torch.set_num_threads(1)
+    recipe = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["data"]
+    mixed = MixedData(
+        data / "clean",
+        pairs=data / "rain800" / "train",
+        streaks=data / "streaks" / "train",
+        layout="clean-rainy",
+        mixture=MixtureSpec(**_with_tuples(recipe["mixture"])),
+        bank=BankSpec(**_with_tuples(recipe["bank"])),
+        sides=((0, SIDE),),
+        epoch_length=steps * BATCH,
+        batch_size=BATCH,
+        in_memory=True,
+        seed=seed,
+    )
+    mixed.setup("fit")
+    part = path.with_suffix(".part")
+    shape = (steps, 2, BATCH, SIDE, SIDE, 3)
+    kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+    for step, batch in enumerate(mixed.train_dataloader()):
+        pair = torch.stack([batch.rainy, batch.clean]).permute(0, 1, 3, 4, 2)
+        kept[step] = (255 * pair).round().byte().numpy()
+    kept.flush()
+    part.replace(path)
+    return f"{path.name}: made"
+
+
+def _with_tuples(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in keywords.items()}
+
+
+def result_path(folder: Path, name: str, seed: int, steps: int) -> Path:
+    """Return where the scores of a run are written, when it is done."""
+    return folder / f"{name}-{seed}-{steps}.json"
+
+
+def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
+    """Train a row with a seed, score it, write the result; whatever of this is done is left alone."""
+    result = result_path(folder, name, seed, steps)
+    if result.exists():
+        return f"{result.name}: was there"
+    torch.set_num_threads(1)
+    when = scored_steps(name, steps, folder)
+    weights = {
+        label: result.with_name(f"{name}-{seed}-{steps}-at-{at}.safetensors") for label, at in when.items()
+    }
+    if not all(path.exists() for path in weights.values()):
+        batches = np.load(batches_path(folder, seed, steps), mmap_mode="r")
+        run = Run(ROWS[name], seed)
+        for pair in batches:
+            run.step(np.array(pair))
+            for label, at in when.items():
+                if run.steps == at:
+                    save_weights(run.average, weights[label])
+    network = ROWS[name].build().eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pairs, scored = held_out(data), {}
+    for label, at in when.items():
+        load_weights(network, weights[label])
+        scored[label] = {"step": at, "pictures": [asdict(judge(network, pair)) for pair in pairs]}
+    document = {
+        "row": name,
+        "seed": seed,
+        "kilo_macs_per_pixel": kilo_macs_per_pixel(network),
+        "parameters": sum(each.numel() for each in network.parameters()),
+        "scored": scored,
+    }
+    write_whole(result, (json.dumps(document) + "\n").encode())
+    return f"{result.name}: done"
+
+
+# Scoring
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of one held-out picture."""
+
+    name: str
+    group: str
+    scene: str
+    psnr: float | None
+    """`restormer-y`, in dB; None of a dry picture."""
+    grade: str | None
+    """The grade that the network gives; None of a network without a density head."""
+    truth: str
+
+
+def held_out(data: Path) -> list[Pair]:
+    """Return the pairs that are scored; a dry picture is a pair with itself."""
+    real = with_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
+    synthetic = find_pairs(data / "val_synth", "density-folders")
+    dry = {
+        pair.clean_path: Pair(f"clean/{pair.clean_path.name}", pair.scene, pair.clean_path, pair.clean_path)
+        for pair in synthetic
+    }
+    return [*real, *synthetic, *dry.values()]
+
+
+def judge(network: Network, pair: Pair) -> Judged:
+    """Score a network on one pair."""
+    loaded = pair.load()
+    height, width = loaded.rainy.shape[:2]
+    padded = pad_to_multiple(loaded.rainy, network.size_multiple)
+    with torch.inference_mode():
+        rainy = torch.from_numpy(np.ascontiguousarray(padded)).permute(2, 0, 1)[None].float() / 255
+        derained, density = estimated(network, rainy)
+    grade = None
+    if isinstance(network, ResidualCRDNet) and network.sensing is not None and density is not None:
+        cell = network.size_multiple
+        grade = sensed_grade(density[0], network.sensing.says, height, width, cell).name
+    truth = RainDensity.from_strength(rain_strength(loaded.rainy, loaded.clean))
+    dry = pair.rainy_path == pair.clean_path and pair.halves is None
+    ours = derained[0, :, :height, :width].permute(1, 2, 0).numpy()
+    psnr = None if dry else score(ours, loaded.clean, "restormer-y").psnr
+    group = "rain800/val" if pair.halves is not None else f"val_synth/{pair.name.partition('/')[0]}"
+    return Judged(pair.name, group, pair.scene, psnr, grade, truth.name)
