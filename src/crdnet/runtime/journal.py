@@ -169,11 +169,11 @@ class Journal:
 
     def _name(self, path: Path) -> str:
         """Return a path as seen from the folder."""
-        parent = str(path.parent)
+        parent, name = os.path.split(path)
         if parent not in self._names:  # many files lie in few folders
             seen = os.path.relpath(os.path.realpath(parent), os.path.realpath(self.folder))
             self._names[parent] = "" if seen == "." else seen.replace(os.sep, "/") + "/"
-        return self._names[parent] + path.name
+        return self._names[parent] + name
 
     def _write(self) -> None:
         if not self._changed:
