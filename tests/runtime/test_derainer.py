@@ -138,7 +138,18 @@ def test_a_pil_image_gives_a_pil_image_with_its_description(
     assert derainer(Image.fromarray(pixels[..., 0])).mode == "L"
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "P", "1", "CMYK", "I;16", "LA", "F"])
+@pytest.mark.parametrize(
+    ("mode", "becomes"),
+    [("RGBA", "RGBA"), ("LA", "LA"), ("I;16", "I;16"), ("P", "RGB"), ("1", "L"), ("CMYK", "RGB")],
+)
+def test_a_pil_image_keeps_its_mode_where_a_network_can_answer_in_it(
+    derainer: Derainer, mode: str, becomes: str
+) -> None:
+    derained = derainer(Image.new(mode, (4, 4)))
+    assert (derained.mode, derained.size) == (becomes, (4, 4))
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "LAB"])
 def test_a_pil_image_of_another_mode_is_refused_by_name(derainer: Derainer, mode: str) -> None:
     with pytest.raises(ImageError, match=f"'{mode}'"):
         derainer(Image.new(mode, (4, 4)))

@@ -179,10 +179,10 @@ def derain_content(
         format: Pillow's name of the format to write; None keeps the file's own.
     """
     picture = images.decode(content, name)
+    images.writable(format or picture.format, name)
     result = derainer.run(picture.pixels, strength=strength, always=always)
     as_it_is = result.left_alone and format in (None, picture.format)
     height, width = picture.pixels.shape[:2]
-    lost = () if as_it_is else images.lost_between(picture, format)
     return Derained(
         content=content if as_it_is else images.encode(picture, result.image, format),
         rain=rain_picture(result) if rain else None,
@@ -190,7 +190,7 @@ def derain_content(
         height=height,
         sensed=result.sensed,
         dry=result.left_alone,
-        warnings=tuple(f"could not carry over {what}" for what in lost),
+        warnings=() if as_it_is else images.notes(picture, format),
     )
 
 
@@ -235,8 +235,9 @@ def output_format(source_suffix: str, output_suffix: str, format: str | None) ->
         return images.FORMATS[format]
     if output_suffix.lower() == source_suffix.lower():
         return None
-    if asked is None:
-        known = ", ".join(images.FORMAT_OF_SUFFIX)
+    if asked not in images.FORMATS.values():
+        written = images.FORMATS.values()
+        known = ", ".join(suffix for suffix, kind in images.FORMAT_OF_SUFFIX.items() if kind in written)
         raise OutputError(
             f"the suffix {output_suffix!r} names no format that crdnet writes; use one of {known}"
         )

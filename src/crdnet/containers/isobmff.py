@@ -1,0 +1,390 @@
+"""The boxes of AVIF and HEIC files, in which a picture and what belongs to it are numbered items.
+
+Sources: ISO/IEC 14496-12 (boxes, items), ISO/IEC 23008-12 (HEIF: properties, Exif items), AV1 Image File Format.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from crdnet.containers import exif
+from crdnet.containers.around import Around, Content, Surroundings
+
+_XMP_KIND = b"application/rdf+xml"
+_IDENTITY_MATRIX = 0
+# EXIF's orientation as (quarter turns against the clock, mirrored: 0 top and bottom, 1 left and right), turned
+# first, by HEIF's annex on EXIF.
+_TURNS: Mapping[int, tuple[int, int | None]] = {
+    1: (0, None),
+    2: (0, 1),
+    3: (2, None),
+    4: (0, 0),
+    5: (1, 0),
+    6: (3, None),
+    7: (3, 0),
+    8: (1, None),
+}
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the main picture is coded."""
+
+    width: int
+    """As stored, of the largest picture in the file."""
+    height: int
+    bits: int = 8
+    grey: bool = False
+    subsampling: str = "4:4:4"
+    orientation: int = 1
+    """As EXIF has it, but told by the file's own properties, which rule over EXIF."""
+    identity: bool = False
+    """Whether the colours are stored as red, green and blue, as files without loss have them."""
+
+
+@dataclass
+class _Item:
+    kind: bytes
+    content_kind: bytes = b""
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    """Where its content lies in the file: (first byte, number of bytes)."""
+
+
+@dataclass
+class _Meta:
+    """The meta box, taken apart."""
+
+    begin: int
+    end: int
+    primary: int = 0
+    items: dict[int, _Item] = field(default_factory=dict)
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """(kind, payload)."""
+    associations: dict[int, list[int]] = field(default_factory=dict)
+    """For each item the places of its properties in `properties`, from 1."""
+
+
+def is_sequence(content: Content) -> bool:
+    """Return whether the file is first of all a film of several pictures."""
+    return content[8:12] in (b"avis", b"hevc", b"hevx", b"msf1")
+
+
+def brands(content: Content) -> set[bytes]:
+    """Return what the file calls itself."""
+    size = min(int.from_bytes(content[:4], "big"), 512)
+    return {bytes(content[8:12]), *(bytes(content[at : at + 4]) for at in range(16, size, 4))}
+
+
+def coding(content: Content) -> Coding:
+    """Return how the main picture is coded.
+
+    Raises:
+        ValueError: There is no picture, or the boxes are damaged.
+    """
+    meta = _meta(content)
+    sizes = [
+        struct.unpack_from(">II", body, 4)
+        for kind, body in meta.properties
+        if kind == b"ispe" and len(body) >= 12
+    ]
+    if not sizes:
+        raise ValueError("no picture in it")
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    own = [
+        meta.properties[at - 1]
+        for at in meta.associations.get(meta.primary, ())
+        if 0 < at <= len(meta.properties)
+    ]
+    av1 = next((body for kind, body in own if kind == b"av1C" and len(body) >= 4), None)
+    if av1 is None:  # a picture put together of parts, each of which tells
+        av1 = next(
+            (body for kind, body in meta.properties if kind == b"av1C" and len(body) >= 4), b"\x81\0\x0c\0"
+        )
+    flags = av1[2]
+    nclx = next(
+        (body for kind, body in own if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 11), None
+    )
+    return Coding(
+        width=width,
+        height=height,
+        bits=12 if flags & 0x20 else 10 if flags & 0x40 else 8,
+        grey=bool(flags & 0x10),
+        subsampling={0x00: "4:4:4", 0x08: "4:2:2", 0x0C: "4:2:0"}.get(flags & 0x0C, "4:4:4"),
+        orientation=_orientation(dict(own)),
+        identity=nclx is not None and int.from_bytes(nclx[8:10], "big") == _IDENTITY_MATRIX,
+    )
+
+
+def surroundings(content: bytes) -> Surroundings:
+    """Take an AVIF or HEIC file apart."""
+    meta = _meta(content)
+    left = ["the gain map"] * any(item.kind == b"tmap" for item in meta.items.values())
+    around = {"exif": b"", "xmp": b"", "icc": b""}
+    for item in meta.items.values():
+        if item.kind == b"Exif" and not around["exif"]:
+            plain = _content(content, item)
+            around["exif"], had = exif.without_thumbnail(plain[_exif_begin(plain) :])
+            left += ["the thumbnail in EXIF"] * had
+        elif item.content_kind == _XMP_KIND and not around["xmp"]:
+            around["xmp"] = _content(content, item)
+    for at in meta.associations.get(meta.primary, ()):
+        kind, body = meta.properties[at - 1] if 0 < at <= len(meta.properties) else (b"", b"")
+        if kind == b"colr" and body[:4] in (b"prof", b"rICC"):
+            around["icc"] = body[4:]
+    return Surroundings((), Around(around["exif"], around["xmp"], around["icc"]), tuple(dict.fromkeys(left)))
+
+
+def lost_of(around: Around) -> list[str]:
+    """Return what of another format's surroundings no item can hold."""
+    return ["IPTC"] if around.photoshop else []
+
+
+def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes:
+    """Return an encoder's AVIF, which has nothing but pixels, with EXIF, XMP, profile and orientation.
+
+    The items' contents go behind the end of the file; the boxes that tell about items grow, and all places in the
+    file move by what they grew.
+    """
+    meta = _meta(content)
+    new = [(b"Exif", b"", b"\0\0\0\0" + around.exif)] if around.exif else []
+    new += [(b"mime", _XMP_KIND, around.xmp)] if around.xmp else []
+    properties = [(b"colr", b"prof" + around.icc, False)] if around.icc else []
+    turns, mirror = _TURNS[orientation]
+    properties += [(b"irot", bytes((turns,)), True)] if turns else []
+    properties += [(b"imir", bytes((mirror,)), True)] if mirror is not None else []
+    if not new and not properties:
+        return content
+    first = max(meta.items) + 1
+    numbered = [(first + at, *item) for at, item in enumerate(new)]
+    data = b"".join(plain for *_, plain in numbered)
+    pictures = [number for number, item in meta.items.items() if item.kind in (b"av01", b"grid")]
+
+    def rebuilt(grown: int) -> bytes:
+        parts, has_references = [content[meta.begin + 8 : meta.begin + 12]], False
+        for kind, begin, body, end in _boxes(content, meta.begin + 12, meta.end):
+            plain = content[body:end]
+            if kind == b"iloc":
+                plain = _more_places(meta, numbered, grown, len(content) + 8)
+            elif kind == b"iinf":
+                plain = _more_items(plain, numbered)
+            elif kind == b"iref":
+                has_references = True
+                plain += b"".join(_reference(number, meta.primary) for number, *_ in numbered)
+            elif kind == b"iprp":
+                plain = _more_properties(content, body, end, properties, meta.primary, pictures)
+            parts.append(content[begin:end] if plain == content[body:end] else _box(kind, plain))
+        if numbered and not has_references:
+            parts.append(
+                _box(b"iref", b"\0\0\0\0" + b"".join(_reference(n, meta.primary) for n, *_ in numbered))
+            )
+        return _box(b"meta", b"".join(parts))
+
+    grown = len(rebuilt(0)) - (meta.end - meta.begin)
+    tail = _box(b"mdat", data) if data else b""
+    return b"".join((content[: meta.begin], rebuilt(grown), content[meta.end :], tail))
+
+
+def without_gps(content: bytes) -> bytes:
+    """Return a file that does not say where it was taken, and is otherwise the same."""
+    edited = bytearray(content)
+    for item in _meta(content).items.values():
+        plain = _content(content, item)
+        if item.kind == b"Exif":
+            begin = _exif_begin(plain)
+            kept = plain[:begin] + exif.without_gps(plain[begin:]).ljust(len(plain) - begin, b"\0")
+        elif item.content_kind == _XMP_KIND:
+            kept = exif.xmp_without_gps(plain)
+        else:
+            continue
+        for place, size in item.spans:
+            edited[place : place + size], kept = kept[:size], kept[size:]
+    return bytes(edited)
+
+
+def _meta(content: Content) -> _Meta:
+    for kind, begin, body, end in _boxes(content, 0, len(content)):
+        if kind == b"meta":
+            try:
+                return _read_meta(content, begin, body + 4, end)
+            except (struct.error, IndexError) as error:
+                raise ValueError("its boxes are damaged") from error
+    raise ValueError("no picture in it")
+
+
+def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
+    meta = _Meta(begin, end)
+    inside = {kind: (start, stop) for kind, _, start, stop in _boxes(content, body, end)}
+    if b"pitm" in inside:
+        start, stop = inside[b"pitm"]
+        meta.primary = int.from_bytes(content[start + 4 : stop], "big")
+    if b"iinf" in inside:
+        start, stop = inside[b"iinf"]
+        for kind, _, at, last in _boxes(content, start + (6 if content[start] == 0 else 8), stop):
+            if kind == b"infe" and content[at] in (2, 3):
+                wide = 4 if content[at] == 3 else 2
+                number = int.from_bytes(content[at + 4 : at + 4 + wide], "big")
+                rest = at + 4 + wide + 2
+                names = bytes(content[rest + 4 : last]).split(b"\0")
+                meta.items[number] = _Item(
+                    bytes(content[rest : rest + 4]), names[1] if len(names) > 1 else b""
+                )
+    if b"iloc" in inside:
+        _read_places(content, meta, inside[b"iloc"][0], inside.get(b"idat", (0, 0))[0])
+    if b"iprp" in inside:
+        for kind, _, at, last in _boxes(content, *inside[b"iprp"]):
+            if kind == b"ipco":
+                meta.properties = [(name, bytes(content[a:b])) for name, _, a, b in _boxes(content, at, last)]
+            elif kind == b"ipma":
+                _read_associations(content, meta, at)
+    return meta
+
+
+def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
+    version = content[at]
+    sizes = content[at + 4], content[at + 5]
+    offset_bytes, length_bytes, base_bytes = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
+    index_bytes = sizes[1] & 15 if version else 0
+    wide = 4 if version == 2 else 2
+    place = at + 6
+
+    def number(size: int) -> int:
+        nonlocal place
+        place += size
+        if place > len(content):
+            raise IndexError
+        return int.from_bytes(content[place - size : place], "big")
+
+    for _ in range(number(wide)):
+        item = number(wide)
+        method = number(2) & 15 if version else 0
+        number(2)
+        base = number(base_bytes)
+        for _ in range(number(2)):
+            number(index_bytes)
+            span = (base + number(offset_bytes) + (data if method == 1 else 0), number(length_bytes))
+            if item in meta.items and method in (0, 1):
+                meta.items[item].spans.append(span)
+
+
+def _read_associations(content: Content, meta: _Meta, at: int) -> None:
+    wide, long = (4 if content[at] else 2), content[at + 3] & 1
+    (count,) = struct.unpack_from(">I", content, at + 4)
+    place = at + 8
+    for _ in range(count):
+        item, many = int.from_bytes(content[place : place + wide], "big"), content[place + wide]
+        place += wide + 1
+        size = 2 if long else 1
+        mask = 0x7FFF if long else 0x7F
+        meta.associations.setdefault(item, []).extend(
+            int.from_bytes(content[place + i * size : place + (i + 1) * size], "big") & mask
+            for i in range(many)
+        )
+        place += many * size
+
+
+def _more_places(meta: _Meta, new: list[tuple[int, bytes, bytes, bytes]], grown: int, data: int) -> bytes:
+    """Return the payload of iloc, written anew: places of four bytes in the file, no bases."""
+    count = len(meta.items) + len(new)
+    parts = [b"\0\0\0\0\x44\0" + struct.pack(">H", count)]
+    for number, item in meta.items.items():
+        parts.append(struct.pack(">HHH", number, 0, len(item.spans)))
+        parts += [struct.pack(">II", place + grown, size) for place, size in item.spans]
+    for number, *_, plain in new:
+        parts.append(struct.pack(">HHHII", number, 0, 1, data + grown, len(plain)))
+        data += len(plain)
+    return b"".join(parts)
+
+
+def _more_items(plain: bytes, new: list[tuple[int, bytes, bytes, bytes]]) -> bytes:
+    wide = 2 if plain[0] == 0 else 4
+    count = int.from_bytes(plain[4 : 4 + wide], "big") + len(new)
+    entries = [
+        _box(
+            b"infe",
+            b"\x02\0\0\x01" + struct.pack(">HH", number, 0) + kind + b"\0" + (mime + b"\0" if mime else b""),
+        )
+        for number, kind, mime, _ in new
+    ]
+    return b"".join((plain[:4], count.to_bytes(wide, "big"), plain[4 + wide :], *entries))
+
+
+def _more_properties(
+    content: bytes,
+    body: int,
+    end: int,
+    new: list[tuple[bytes, bytes, bool]],
+    primary: int,
+    pictures: list[int],
+) -> bytes:
+    parts, count = [], 0
+    for kind, _, at, last in _boxes(content, body, end):
+        plain = content[at:last]
+        if kind == b"ipco":
+            count = sum(1 for _ in _boxes(content, at, last))
+            plain += b"".join(_box(name, payload) for name, payload, _ in new)
+        elif kind == b"ipma":
+            # The alpha channel turns with its picture; the profile is the picture's alone.
+            added = {
+                item: [
+                    0x80 * must | (count + 1 + i)
+                    for i, (name, _, must) in enumerate(new)
+                    if must or item == primary
+                ]
+                for item in pictures
+            }
+            plain = _more_associations(plain, added)
+        parts.append(_box(kind, plain))
+    return b"".join(parts)
+
+
+def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
+    """Return the payload of ipma, of the kind that our encoders write, with associations added."""
+    if plain[0] != 0 or plain[3] & 1:
+        raise ValueError("an encoder that counts its properties in two bytes")
+    out, place = [plain[:8]], 8
+    for _ in range(struct.unpack(">I", plain[4:8])[0]):
+        item, many = struct.unpack(">HB", plain[place : place + 3])
+        more = added.get(item, [])
+        out += [struct.pack(">HB", item, many + len(more)), plain[place + 3 : place + 3 + many], bytes(more)]
+        place += 3 + many
+    return b"".join(out)
+
+
+def _reference(number: int, primary: int) -> bytes:
+    return _box(b"cdsc", struct.pack(">HHH", number, 1, primary))
+
+
+def _exif_begin(plain: bytes) -> int:
+    """Return where the TIFF structure begins in the content of an Exif item."""
+    begin = 4 + int.from_bytes(plain[:4], "big")
+    return begin + 6 if plain[begin:].startswith(exif.MARK) else begin
+
+
+def _orientation(properties: dict[bytes, bytes]) -> int:
+    turns = (properties.get(b"irot") or b"\0")[0] & 3
+    mirror = properties[b"imir"][0] & 1 if properties.get(b"imir") else None
+    # A picture that is turned by half and mirrored is one that is mirrored the other way.
+    told: Mapping[tuple[int, int | None], int] = {(2, 0): 2, (2, 1): 4, (1, 1): 7, (3, 1): 5}
+    return told.get((turns, mirror)) or next(tag for tag, turn in _TURNS.items() if turn == (turns, mirror))
+
+
+def _content(content: bytes, item: _Item) -> bytes:
+    return b"".join(content[place : place + size] for place, size in item.spans)
+
+
+def _box(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(payload)) + kind + payload
+
+
+def _boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield (kind, where it begins, where its payload begins, where it ends)."""
+    while begin + 8 <= end:
+        size, kind = int.from_bytes(content[begin : begin + 4], "big"), bytes(content[begin + 4 : begin + 8])
+        body = begin + 8
+        if size == 1:
+            size, body = int.from_bytes(content[begin + 8 : begin + 16], "big"), begin + 16
+        stop = end if size == 0 else begin + size
+        if stop < body or stop > end:
+            return
+        yield kind, begin, body, stop
+        begin = stop

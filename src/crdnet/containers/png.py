@@ -1,0 +1,147 @@
+"""The chunks of PNG files. Source: PNG Specification, third edition (W3C, 2025)."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from crdnet.containers import exif
+from crdnet.containers.around import Around, Content, Surroundings
+
+MAGIC = b"\x89PNG\r\n\x1a\n"
+_XMP = b"XML:com.adobe.xmp"
+_METRES_PER_INCH = 0.0254
+_COLOUR = {
+    b"cHRM",
+    b"cICP",
+    b"gAMA",
+    b"iCCP",
+    b"sBIT",
+    b"sRGB",
+    b"bKGD",
+    b"tIME",
+    b"mDCV",
+    b"cLLI",
+    b"mDCv",
+    b"cLLi",
+}
+"""Chunks that PNG's own rule forbids to copy after an edit, yet hold for the derained picture as well."""
+_OF_SAMPLES = {b"sBIT", b"bKGD"}
+"""Those that tell about samples as they are stored, so not after a palette became colours."""
+_OF_ENCODER = {b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"tRNS"}
+_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
+_MOST_INFLATED = 64 << 20
+
+
+def surroundings(content: bytes, *, same_samples: bool = True) -> Surroundings:
+    """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
+    kept, left, only_here = list[bytes](), list[str](), False
+    around = {"exif": b"", "xmp": b"", "icc": b""}
+    dpi = None
+    for name, chunk in _chunks(content):
+        payload = chunk[8:-4]
+        ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
+        if not ancillary or name in _OF_ENCODER or (name in _OF_SAMPLES and not same_samples):
+            continue
+        if name == b"eXIf":
+            around["exif"], had = exif.without_thumbnail(payload)
+            left += ["the thumbnail in EXIF"] * had
+            chunk = _chunk(name, around["exif"]) if had else chunk  # noqa: PLW2901
+        elif name == b"iCCP":
+            around["icc"] = _inflated(payload[payload.find(b"\0") + 2 :])
+        elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
+            around["xmp"] = _xmp(payload)
+        elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:
+            across, down = (value * _METRES_PER_INCH for value in struct.unpack(">II", payload[:8]))
+            dpi = (across, down) if across and down else None
+        elif safe_to_copy or name in _COLOUR:
+            only_here = only_here or name in (b"tEXt", b"zTXt", b"iTXt", b"cICP")
+        else:
+            left.append(
+                "a signed history (C2PA)" if name == b"caBX" else f"the chunk {name.decode('latin-1')}"
+            )
+            continue
+        kept.append(chunk)
+    return Surroundings(tuple(kept), Around(**around, dpi=dpi), tuple(dict.fromkeys(left)), only_here)
+
+
+def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+    """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
+    chunks = []
+    if around.icc:
+        chunks.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
+    if around.dpi:
+        across, down = (round(value / _METRES_PER_INCH) for value in around.dpi)
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    if around.exif:
+        chunks.append(_chunk(b"eXIf", around.exif))
+    if around.xmp:
+        chunks.append(_chunk(b"iTXt", _XMP + b"\0\0\0\0\0" + around.xmp))
+    return chunks, ["IPTC"] if around.photoshop else []
+
+
+def with_surroundings(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
+    """Return an encoder's PNG with chunks put behind its header, and none of its own beside its pixels'."""
+    own = [(name, chunk) for name, chunk in _chunks(content) if name[:1].isupper() or name == b"tRNS"]
+    return b"".join((MAGIC, own[0][1], *chunks, *(chunk for _, chunk in own[1:])))
+
+
+def without_gps(content: bytes) -> bytes:
+    """Return a PNG that does not say where it was taken, and is otherwise the same."""
+    pieces, size = [MAGIC], len(MAGIC)
+    for name, chunk in _chunks(content):
+        payload, new = chunk[8:-4], chunk
+        if name == b"eXIf":
+            edited = exif.without_gps(payload)
+            new = _chunk(name, edited) if edited else b""
+        elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
+            new = _chunk(name, _XMP + b"\0\0\0\0\0" + exif.xmp_without_gps(_xmp(payload)))
+        elif name in (b"tEXt", b"zTXt") and payload.startswith(_RAW_EXIF):
+            new = b""  # EXIF in hexadecimal, which programs wrote before PNG had a chunk for it
+        pieces.append(new)
+        size += len(chunk)
+    return b"".join((*pieces, content[size:]))
+
+
+def is_animated(content: Content) -> bool:
+    """Return whether a PNG has frames."""
+    for name, _, _ in _spans(content):
+        if name in (b"acTL", b"IDAT"):
+            return name == b"acTL"
+    return False
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (name, whole chunk)."""
+    return ((name, content[begin:end]) for name, begin, end in _spans(content))
+
+
+def _spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, where the chunk begins, where it ends)."""
+    place = len(MAGIC)
+    while place + 12 <= len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+        yield bytes(content[place + 4 : place + 8]), place, end
+        place = end
+
+
+def _chunk(name: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+
+
+def _inflated(packed: bytes) -> bytes:
+    """Return what was compressed; empty where it is damaged or swells without measure."""
+    unpacker = zlib.decompressobj()
+    try:
+        plain = unpacker.decompress(packed, _MOST_INFLATED)
+    except zlib.error:
+        return b""
+    return plain if unpacker.eof else b""
+
+
+def _xmp(payload: bytes) -> bytes:
+    """Return the XMP of an iTXt chunk: keyword, whether compressed, how, language, keyword again, text."""
+    rest = payload[len(_XMP) + 1 :]
+    parts = rest[2:].split(b"\0", 2)
+    if len(parts) < 3:
+        return b""
+    return _inflated(parts[2]) if rest[0] else parts[2]

@@ -1,0 +1,306 @@
+"""The tags of TIFF files, which are also what EXIF is made of.
+
+A TIFF file is a chain of directories, one for each page; a directory is a table of numbered, typed values, some of
+which are directories themselves (the camera's part, the place). Values are held here in little-endian order, which
+is how they are written: a file of the other order is turned round value by value. The bytes of maker notes are not
+turned, since nobody knows what they mean.
+
+Source: TIFF 6.0 (Adobe, 1992), BigTIFF (libtiff.gitlab.io/libtiff/specification/bigtiff.html), EXIF 2.32.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from crdnet.containers.around import Around, Content, Surroundings
+from crdnet.containers.photoshop import resources_without_thumbnail
+
+EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
+ORIENTATION, SAMPLES, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 0x0112, 0x0115, 0x013D, 0x0142, 0x0143
+EXTRA_SAMPLES, SAMPLE_FORMAT = 0x0152, 0x0153
+XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_DIRECTORIES = {EXIF, GPS, INTEROP}
+_PAGE_KIND = 0x00FE
+
+BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+BYTES_OF_KIND |= {16: 8, 17: 8, 18: 8}
+"""What one value takes, by the kinds of TIFF 6.0 and, from 16, of BigTIFF."""
+_WORD_OF_KIND = {5: 4, 10: 4}  # a fraction is two numbers, which are turned round one by one
+_UNDEFINED, SHORT, _LONG, _LONG8 = 7, 3, 4, 16
+_MAX_DIRECTORIES = 4096
+_MAX_TAGS = 4096
+
+# Tags that tell how the pixels are stored, which whoever stores them anew writes himself.
+_OF_PIXELS = {
+    *(*range(0x00FE, 0x0104), 0x0106, 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C, 0x0120, 0x0121),
+    *(0x0124, 0x0125, 0x013D, *range(0x0140, 0x0146), *range(0x014C, 0x0156), 0x015B),
+    *(*range(0x0200, 0x020A), *range(0x0211, 0x0215)),
+}
+_LEFT_BEHIND = {
+    0x014A: "further pictures (SubIFDs)",
+    0x935C: "Photoshop's layers",
+    0xCD2D: "a signed history (C2PA)",
+    0xCD41: "a signed history (C2PA)",
+}
+_AROUND = {"xmp": XMP, "icc": ICC, "photoshop": PHOTOSHOP}
+"""What other formats hold beside EXIF."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One value of a directory."""
+
+    kind: int
+    value: bytes
+    """Little-endian."""
+    directory: "Mapping[int, Tag] | None" = None
+    """For those tags that are directories; `value` is then empty."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The values of a tag of whole numbers."""
+        code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(self.kind)
+        if code is None:
+            return ()
+        return struct.unpack(f"<{len(self.value) // struct.calcsize(code)}{code}", self.value)
+
+
+Tags = Mapping[int, Tag]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a TIFF structure is laid out."""
+
+    order: str
+    """As `struct` has it: < or >."""
+    big: bool
+    """Whether offsets take eight bytes."""
+    first: int
+    """Where the first directory begins."""
+
+    @property
+    def count_bytes(self) -> int:
+        """Bytes of a directory's number of entries."""
+        return 8 if self.big else 2
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes of a directory's entry."""
+        return 20 if self.big else 12
+
+    @property
+    def word(self) -> str:
+        """`struct`'s code of an offset."""
+        return self.order + ("Q" if self.big else "I")
+
+
+def layout(content: Content) -> Layout:
+    """Read the beginning of a TIFF structure.
+
+    Raises:
+        ValueError: It is none.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(content[:2]))
+    if order is None or len(content) < 8:
+        raise ValueError("no TIFF structure")
+    magic = struct.unpack_from(order + "H", content, 2)[0]
+    if magic == 43 and len(content) >= 16:
+        return Layout(order, True, struct.unpack_from(order + "Q", content, 8)[0])
+    if magic != 42:
+        raise ValueError("no TIFF structure")
+    return Layout(order, False, struct.unpack_from(order + "I", content, 4)[0])
+
+
+def entries(content: Content, form: Layout, place: int) -> tuple[list[tuple[int, int, int, int, int]], int]:
+    """Return the entries of the directory at `place`, and where the place of the next directory is written.
+
+    An entry is (number, kind, count, where the value is, where the entry is).
+
+    Raises:
+        ValueError: The directory reaches beyond the content.
+    """
+    if place <= 0 or place + form.count_bytes > len(content):
+        raise ValueError("a directory lies outside the file")
+    count = struct.unpack_from(form.order + ("Q" if form.big else "H"), content, place)[0]
+    begin = place + form.count_bytes
+    end = begin + count * form.entry_bytes
+    if count > _MAX_TAGS or end > len(content):
+        raise ValueError("a directory reaches beyond the file")
+    found = []
+    for entry in range(begin, end, form.entry_bytes):
+        number, kind = struct.unpack_from(form.order + "HH", content, entry)
+        amount = struct.unpack_from(form.word, content, entry + 4)[0]
+        inline = entry + form.entry_bytes - (8 if form.big else 4)
+        small = amount * BYTES_OF_KIND.get(kind, 1) <= (8 if form.big else 4)
+        where = inline if small else struct.unpack_from(form.word, content, inline)[0]
+        found.append((number, kind, amount, where, entry))
+    return found, end
+
+
+def pages(content: Content) -> list[dict[int, Tag]]:
+    """Return the directories of a TIFF structure, one for each page; damaged values are left out.
+
+    Raises:
+        ValueError: It is no TIFF structure, or its first directory is damaged.
+    """
+    form = layout(content)
+    place, seen, found = form.first, set[int](), []
+    while place and place not in seen and len(seen) < _MAX_DIRECTORIES:
+        seen.add(place)
+        try:
+            found.append(_directory(content, form, place, seen))
+            end = entries(content, form, place)[1]
+            place = struct.unpack_from(form.word, content, end)[0]
+        except (ValueError, struct.error):
+            if not found:
+                raise ValueError("its first directory is damaged") from None
+            break
+    return found
+
+
+def surroundings(content: bytes, *, with_icc: bool = True) -> Surroundings:
+    """Take a TIFF file apart; the one block is a TIFF structure of the tags that are not about pixels."""
+    found = pages(content)
+    tags = found[0]
+    dropped = _OF_PIXELS | set(_LEFT_BEHIND) | (set() if with_icc else {ICC})
+    left = [name for number, name in _LEFT_BEHIND.items() if number in tags]
+    if len(found) > 1:
+        left.append("smaller copies of the picture")
+    kept = {number: tag for number, tag in tags.items() if number not in dropped}
+    if PHOTOSHOP in kept:
+        resources, had = resources_without_thumbnail(kept[PHOTOSHOP].value)
+        kept[PHOTOSHOP] = replace(kept[PHOTOSHOP], value=resources)
+        left += ["the thumbnail of Photoshop"] * had
+    values = {name: kept[number].value if number in kept else b"" for name, number in _AROUND.items()}
+    described = {number: tag for number, tag in kept.items() if number not in _AROUND.values()}
+    around = Around(**values, exif=structure(described) if described else b"", dpi=dpi_of(kept))
+    return Surroundings((structure(kept),), around, tuple(dict.fromkeys(left)), IPTC in kept)
+
+
+def tags_of(around: Around) -> dict[int, Tag]:
+    """Return the tags that say what is around a picture of another format."""
+    tags = tags_of_dpi(around.dpi) if around.dpi else {}
+    tags |= tags_of_exif(around.exif)
+    values = {name: getattr(around, name) for name in _AROUND}
+    return tags | {_AROUND[name]: Tag(_UNDEFINED, value) for name, value in values.items() if value}
+
+
+def extra_pages(found: list[dict[int, Tag]]) -> int:
+    """Return how many pages there are beside the first that are not smaller copies or masks of it."""
+    return sum(1 for page in found[1:] if not (number_of(page, _PAGE_KIND, 0) & 0b101))
+
+
+def tags_of_exif(exif: bytes) -> dict[int, Tag]:
+    """Return EXIF's first directory, less what is about pixels; empty where it is damaged."""
+    try:
+        return {number: tag for number, tag in pages(exif)[0].items() if number not in _OF_PIXELS}
+    except ValueError:
+        return {}
+
+
+def dpi_of(tags: Tags) -> tuple[float, float] | None:
+    """Return the pixels per inch that tags tell."""
+    scale = {2: 1.0, 3: 2.54}.get(number_of(tags, _RESOLUTION_UNIT, 2))
+    if scale is None or _X_RESOLUTION not in tags or _Y_RESOLUTION not in tags:
+        return None
+    values = []
+    for number in (_X_RESOLUTION, _Y_RESOLUTION):
+        if tags[number].kind != 5 or len(tags[number].value) != 8:
+            return None
+        above, below = struct.unpack("<II", tags[number].value)
+        values.append(scale * above / below if below else 0.0)
+    return (values[0], values[1]) if min(values) > 0 else None
+
+
+def tags_of_dpi(dpi: tuple[float, float]) -> dict[int, Tag]:
+    """Return the tags that tell pixels per inch."""
+    across, down = (struct.pack("<II", round(value * 100), 100) for value in dpi)
+    unit = Tag(SHORT, struct.pack("<H", 2))
+    return {_X_RESOLUTION: Tag(5, across), _Y_RESOLUTION: Tag(5, down), _RESOLUTION_UNIT: unit}
+
+
+def structure(tags: Tags) -> bytes:
+    """Return a TIFF structure of one directory."""
+    return b"II*\0\x08\0\0\0" + _written(tags, 8, big=False)
+
+
+def with_tags(content: bytes, tags: Tags) -> bytes:
+    """Return a little-endian TIFF file of one page with tags put among its own, which they replace."""
+    form = layout(content)
+    own = _directory(content, form, form.first, set(), pointers=True)
+    # What the encoder says of orientation and resolution is its default.
+    for number in (ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT):
+        own.pop(number, None)
+    place = len(content) + len(content) % 2
+    directory = _written(own | dict(tags), place, big=form.big)
+    content = content + b"\0" * (place - len(content)) + directory
+    at = 8 if form.big else 4
+    return content[:at] + struct.pack(form.word, place) + content[at + struct.calcsize(form.word) :]
+
+
+def _directory(
+    content: Content, form: Layout, place: int, seen: set[int], *, pointers: bool = False
+) -> dict[int, Tag]:
+    """Return the values of a directory; with `pointers`, directories in it are left as offsets."""
+    found = {}
+    for number, kind, count, where, _ in entries(content, form, place)[0]:
+        size = count * BYTES_OF_KIND.get(kind, 0)
+        if size == 0 or where + size > len(content):
+            continue
+        value = _turned(bytes(content[where : where + size]), kind, form.order)
+        if number in _DIRECTORIES and not pointers:
+            inner = Tag(kind, value).numbers
+            if len(inner) != 1 or inner[0] in seen:
+                continue
+            seen.add(inner[0])
+            try:
+                found[number] = Tag(_LONG, b"", _directory(content, form, inner[0], seen))
+            except (ValueError, struct.error):
+                continue
+        else:
+            found[number] = Tag(kind, value)
+    return found
+
+
+def _turned(value: bytes, kind: int, order: str) -> bytes:
+    """Return a value in little-endian order."""
+    word = _WORD_OF_KIND.get(kind, BYTES_OF_KIND[kind])
+    if order == "<" or word == 1:
+        return value
+    return b"".join(value[at : at + word][::-1] for at in range(0, len(value), word))
+
+
+def _written(tags: Tags, place: int, *, big: bool) -> bytes:
+    """Return a directory, with all that it points to behind it, as it stands at `place`."""
+    form = Layout("<", big, place)
+    numbers = sorted(tags)
+    head = form.count_bytes + len(numbers) * form.entry_bytes + struct.calcsize(form.word)
+    table, behind = [struct.pack("<Q" if big else "<H", len(numbers))], b""
+    room = 8 if big else 4
+    for number in numbers:
+        tag = tags[number]
+        kind, value = tag.kind, tag.value
+        if tag.directory is not None:
+            behind += b"\0" * ((place + head + len(behind)) % 2)
+            at = place + head + len(behind)
+            behind += _written(tag.directory, at, big=big)
+            kind, value = (_LONG8, struct.pack("<Q", at)) if big else (_LONG, struct.pack("<I", at))
+        count = len(value) // BYTES_OF_KIND[kind]
+        if len(value) > room:
+            behind += b"\0" * ((place + head + len(behind)) % 2)
+            at = place + head + len(behind)
+            behind += value
+            value = struct.pack(form.word, at)
+        table.append(
+            struct.pack("<HH", number, kind) + struct.pack(form.word, count) + value.ljust(room, b"\0")
+        )
+    return b"".join((*table, struct.pack(form.word, 0), behind))
+
+
+def number_of(tags: Tags, number: int, otherwise: int) -> int:
+    """Return the first value of a tag of whole numbers, or `otherwise` where there is no such tag."""
+    values = tags[number].numbers if number in tags else ()
+    return values[0] if values else otherwise

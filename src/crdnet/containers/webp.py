@@ -1,0 +1,144 @@
+"""The chunks of WebP files. Source: RFC 9649."""
+
+from collections.abc import Iterator
+
+from crdnet.containers import exif
+from crdnet.containers.around import Around, Surroundings
+
+_ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
+_FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
+_OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
+_OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
+
+
+def surroundings(content: bytes) -> Surroundings:
+    """Take a WebP apart."""
+    kept, left = list[bytes](), list[str]()
+    around = {"exif": b"", "xmp": b"", "icc": b""}
+    only_here = False
+    for name, chunk in _chunks(content):
+        payload = _payload(chunk)
+        if name in _OF_ENCODER:
+            continue
+        if name == b"C2PA":
+            left.append("a signed history (C2PA)")
+            continue
+        if name == b"EXIF":
+            mark = exif.MARK if payload.startswith(exif.MARK) else b""
+            around["exif"], had = exif.without_thumbnail(payload[len(mark) :])
+            left += ["the thumbnail in EXIF"] * had
+            chunk = _chunk(name, mark + around["exif"])  # noqa: PLW2901
+        elif name == b"XMP ":
+            around["xmp"] = payload
+        elif name == b"ICCP":
+            around["icc"] = payload
+        else:
+            only_here = True
+        kept.append(chunk)
+    return Surroundings(
+        tuple(kept),
+        Around(around["exif"], around["xmp"], around["icc"]),
+        tuple(dict.fromkeys(left)),
+        only_here,
+    )
+
+
+def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+    """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
+    parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
+    return [_chunk(name, value) for name, value in parts if value], ["IPTC"] if around.photoshop else []
+
+
+def with_surroundings(
+    content: bytes, chunks: tuple[bytes, ...], *, size: tuple[int, int], alpha: bool
+) -> bytes:
+    """Return an encoder's WebP with chunks around its pixels.
+
+    Args:
+        content: The file.
+        chunks: Whole chunks.
+        size: Pixels across and down.
+        alpha: Whether the pixels have an alpha channel.
+    """
+    if not chunks:
+        return content
+    first = [chunk for chunk in chunks if chunk[:4] == b"ICCP"]
+    last = [chunk for chunk in chunks if chunk[:4] != b"ICCP"]
+    flags = _ALPHA * alpha
+    for chunk in chunks:
+        flags |= _FLAGS.get(chunk[:4], 0)
+    canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
+    head = _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + canvas)
+    pixels = [chunk for name, chunk in _chunks(content) if name in _OF_PIXELS]
+    return _file((head, *first, *pixels, *last))
+
+
+def without_gps(content: bytes) -> bytes:
+    """Return a WebP that does not say where it was taken, and is otherwise the same."""
+    chunks = []
+    for name, chunk in _chunks(content):
+        payload, new = _payload(chunk), chunk
+        if name == b"EXIF":
+            mark = exif.MARK if payload.startswith(exif.MARK) else b""
+            edited = exif.without_gps(payload[len(mark) :])
+            new = _chunk(name, mark + edited) if edited else b""
+        elif name == b"XMP ":
+            new = _chunk(name, exif.xmp_without_gps(payload))
+        elif name == b"VP8X" and not _exif_can_be_read(content):
+            new = chunk[:8] + bytes((chunk[8] & ~_EXIF,)) + chunk[9:]
+        chunks.append(new)
+    return _file(chunks)
+
+
+def is_lossless(content: bytes) -> bool:
+    """Return whether the picture is stored without loss."""
+    return next((name == b"VP8L" for name, _ in _chunks(content) if name in (b"VP8 ", b"VP8L")), False)
+
+
+def size_and_frames(content: bytes) -> tuple[int, int, int]:
+    """Return pixels across, pixels down, and 2 for an animation or else 1.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    for name, chunk in _chunks(content):
+        payload = _payload(chunk)
+        if name == b"VP8X" and len(payload) >= 10:
+            width, height = (1 + int.from_bytes(payload[at : at + 3], "little") for at in (4, 7))
+            return width, height, 2 if payload[0] & _ANIMATED else 1
+        if name == b"VP8 " and len(payload) >= 10:
+            width, height = (int.from_bytes(payload[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+            return width, height, 1
+        if name == b"VP8L" and len(payload) >= 5:
+            bits = int.from_bytes(payload[1:5], "little")
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 1
+    raise ValueError("no picture in it")
+
+
+def _exif_can_be_read(content: bytes) -> bool:
+    for name, chunk in _chunks(content):
+        if name == b"EXIF":
+            return bool(exif.without_gps(_payload(chunk).removeprefix(exif.MARK)))
+    return True
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (name, whole chunk with its padding)."""
+    place = 12
+    while place + 8 <= len(content):
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        yield content[place : place + 4], content[place : place + 8 + size + size % 2]
+        place += 8 + size + size % 2
+
+
+def _payload(chunk: bytes) -> bytes:
+    return chunk[8 : 8 + int.from_bytes(chunk[4:8], "little")]
+
+
+def _chunk(name: bytes, payload: bytes) -> bytes:
+    return name + len(payload).to_bytes(4, "little") + payload + b"\0" * (len(payload) % 2)
+
+
+def _file(chunks: "list[bytes] | tuple[bytes, ...]") -> bytes:
+    body = b"WEBP" + b"".join(chunks)
+    return b"RIFF" + len(body).to_bytes(4, "little") + body

@@ -1,0 +1,188 @@
+"""What a picture file is and how large, from its first bytes, before anything is decoded."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+from crdnet.containers import isobmff, jpeg, png, tiff, webp
+from crdnet.containers.around import Content
+from crdnet.errors import ImageError
+from crdnet.images.picture import FORMATS, MAX_PIXELS
+
+READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"
+_UNSUPPORTED_MAGIC = {
+    b"%PDF": "a PDF",
+    b"\xff\x0a": "a JPEG XL",
+    b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+    b"8BPS": "a Photoshop document",
+    b"PF\n": "a PFM of floating-point samples",
+    b"Pf\n": "a PFM of floating-point samples",
+    b"P7\n": "a PAM",
+    b"<svg": "an SVG",
+    b"<?xml": "an XML document",
+    b"IIRO": "a raw file of a camera",
+    b"FUJIFILM": "a raw file of a camera",
+}
+_TIFF_RAW = (32803, 34892)
+"""The photometric interpretations of a camera's raw samples."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before it is decoded."""
+
+    format: str
+    width: int
+    """Of the pixels as they are stored."""
+    height: int
+    frames: int = 1
+    """Pages or frames; 2 stands for several where counting them takes longer than a look."""
+    bits: int = 8
+    """Per sample."""
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.width * self.height * self.frames
+
+
+def read_header(source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Return what a picture file is, reading only its header.
+
+    Args:
+        source: The whole file, or where it is.
+        name: What messages call it; None is its path.
+        max_pixels: The most that it may have, all frames together.
+
+    Raises:
+        ImageError: It is no picture that is read here, or has more pixels than it may have.
+        OSError: The path cannot be read.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            if not source.stat().st_size:  # nothing to map
+                return read_header(b"", name or str(source))
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
+                # A map of a file is read as bytes are, and only the pages that one looks at are loaded.
+                return read_header(mapped, name or str(source), max_pixels=max_pixels)
+    name = name or "the picture"
+    format, measure = _kind(source, name)  # noqa: A001
+    try:
+        header = measure(source, format)
+    except (ValueError, IndexError, struct.error) as error:
+        raise ImageError(
+            f"{name} is a damaged {format} ({error}); open it in another program and save it anew"
+        ) from error
+    if header.width < 1 or header.height < 1:
+        raise ImageError(
+            f"{name} is a damaged {format} of {header.width} x {header.height} pixels; save it anew"
+        )
+    if header.pixels > max_pixels:
+        frames = f" in each of {header.frames} frames" if header.frames > 1 else ""
+        raise ImageError(
+            f"{name} has {header.width} x {header.height} pixels{frames}, more than {max_pixels:,}; cut it into "
+            "parts or raise --max-pixels"
+        )
+    return header
+
+
+def writable(format: str, name: str) -> str:  # noqa: A002
+    """Return a format that can be written.
+
+    Raises:
+        ImageError: It is only read.
+    """
+    if format not in FORMATS.values():
+        raise ImageError(
+            f"{name} is a {format}, which crdnet reads but does not write; ask for another format with --format "
+            f"{'|'.join(FORMATS)}"
+        )
+    return format
+
+
+def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], Header]]:
+    """Return the format that the content has, and who measures it."""
+    start = content[:16]
+    if not start:
+        raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
+    if start[4:8] == b"ftyp":
+        brands = isobmff.brands(content)
+        if brands & {b"avif", b"avis"}:
+            return "AVIF", _boxes
+        if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+            return "HEIC", _boxes
+        raise ImageError(f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}")
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "WEBP", _webp
+    if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
+        return "PPM", _ppm
+    for magic, (kind, measure) in _MAGIC.items():
+        if start.startswith(magic):
+            return kind, measure
+    other = next(
+        (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)), "not a picture"
+    )
+    raise ImageError(f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first")
+
+
+def _jpeg(content: Content, format: str) -> Header:  # noqa: A002
+    frame = jpeg.frame(content)
+    if frame is None:
+        raise ValueError("it ends before its size is told")
+    return Header(format, frame.width, frame.height, bits=frame.bits)
+
+
+def _png(content: Content, format: str) -> Header:  # noqa: A002
+    width, height, bits = struct.unpack_from(">IIB", content, 16)
+    return Header(format, width, height, 2 if png.is_animated(content) else 1, bits)
+
+
+def _webp(content: Content, format: str) -> Header:  # noqa: A002
+    return Header(format, *webp.size_and_frames(bytes(content[:64])))
+
+
+def _tiff(content: Content, format: str) -> Header:  # noqa: A002
+    found = tiff.pages(content)
+    if tiff.number_of(found[0], tiff.PHOTOMETRIC, 1) in _TIFF_RAW:
+        raise ValueError("raw samples of a camera, which a raw developer must make into a picture")
+    width, height = (tiff.number_of(found[0], number, 0) for number in (tiff.WIDTH, tiff.HEIGHT))
+    bits = max(found[0][tiff.BITS].numbers, default=1) if tiff.BITS in found[0] else 1
+    return Header(format, width, height, 1 + tiff.extra_pages(found), bits)
+
+
+def _gif(content: Content, format: str) -> Header:  # noqa: A002
+    return Header(format, *struct.unpack_from("<HH", content, 6))
+
+
+def _bmp(content: Content, format: str) -> Header:  # noqa: A002
+    old = struct.unpack_from("<I", content, 14)[0] == 12
+    width, height = struct.unpack_from("<HH" if old else "<ii", content, 18)
+    return Header(format, width, abs(height))
+
+
+def _ppm(content: Content, format: str) -> Header:  # noqa: A002
+    plain = content[:4096]
+    words = b" ".join(line.split(b"#")[0] for line in plain.split(b"\n")).split()
+    width, height = int(words[1]), int(words[2])
+    most = 1 if plain[1:2] in b"14" else int(words[3])
+    return Header(format, width, height, bits=most.bit_length())
+
+
+def _boxes(content: Content, format: str) -> Header:  # noqa: A002
+    coding = isobmff.coding(content)
+    return Header(format, coding.width, coding.height, 2 if isobmff.is_sequence(content) else 1, coding.bits)
+
+
+_MAGIC = {
+    b"\xff\xd8\xff": ("JPEG", _jpeg),
+    png.MAGIC: ("PNG", _png),
+    b"II*\0": ("TIFF", _tiff),
+    b"MM\0*": ("TIFF", _tiff),
+    b"II+\0": ("TIFF", _tiff),
+    b"MM\0+": ("TIFF", _tiff),
+    b"GIF8": ("GIF", _gif),
+    b"BM": ("BMP", _bmp),
+}

@@ -1,0 +1,384 @@
+"""From the bytes of a picture file to a `Picture`."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ExifTags import Base
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from crdnet.containers import exif, isobmff, jpeg, png, tiff, webp
+from crdnet.containers.around import Around, Surroundings
+from crdnet.errors import ImageError
+from crdnet.images import vips
+from crdnet.images.headers import Header, read_header
+from crdnet.images.picture import MAX_PIXELS, Picture, Pixels, alpha_apart, turned_back, turned_up
+
+# What Pillow raises on broken files, as found in its own catch clauses.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError)
+BROKEN += (struct.error, zlib.error, Image.DecompressionBombError)  # type: ignore[assignment]
+
+_PALETTE = "the palette became colours"
+_ONE_BIT = "black and white of 1 bit became grey of 8 bits"
+_FEW_BITS = "grey of {} bits became grey of 8 bits"
+_TRANSPARENT = "the transparent colour became an alpha channel"
+_INKS = "CMYK inks became sRGB colours by {}"
+_LOSSLESS_TIFF = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
+_TIFF_UNREADABLE = {34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 52546: "JPEG XL"}
+"""What libvips's wheel was built without."""
+_TIFF_REFUSED = {
+    8: "Lab colours",
+    9: "Lab colours",
+    10: "Lab colours",
+    32844: "LogLuv colours",
+    32845: "LogLuv colours",
+}
+_INKED, _PALETTED, _COLOURED = 5, 3, (2, 6)
+_ASSOCIATED = 1
+_SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
+    ((1, 1),) * 3: 0,
+    ((2, 1), (1, 1), (1, 1)): 1,
+    ((2, 2), (1, 1), (1, 1)): 2,
+}
+"""The layouts of JPEG that Pillow can write, and its numbers for them."""
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    """Something is in the picture that no result could keep; the argument names it."""
+
+
+def decode(content: bytes, name: str = "the picture", *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a picture file. The content decides what it is, never the name.
+
+    Args:
+        content: The whole file.
+        name: What messages call it.
+        max_pixels: The most that it may have, all frames together; told by its header.
+
+    Raises:
+        ImageError: It is no picture, is damaged, is too large, or holds something that cannot be kept.
+    """
+    header = read_header(content, name, max_pixels=max_pixels)
+    try:
+        picture = _read(content, header)
+    except _Refused as refused:
+        raise ImageError(
+            f"{name} has {refused}, which crdnet refuses rather than lose; convert it to one picture of 8 or 16 bits "
+            "first"
+        ) from None
+    except MemoryError as error:
+        raise ImageError(
+            f"{name} of {header.width} x {header.height} pixels does not fit into memory; cut it into parts"
+        ) from error
+    except BROKEN as error:
+        raise ImageError(
+            f"{name} is damaged and cannot be read to its end ({vips.one_line(error)}); open it in another program and "
+            "save it anew"
+        ) from error
+    turn = picture.orientation
+    alpha = None if picture.alpha is None else turned_up(picture.alpha, turn)
+    return replace(picture, pixels=turned_up(picture.pixels, turn), alpha=alpha)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none or where it cannot be read."""
+    try:
+        tag = image.getexif().get(Base.Orientation, 1)
+    except BROKEN:
+        return 1
+    return tag if tag in range(1, 9) else 1
+
+
+def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ...]]:
+    """Return the pixels of a loaded PIL image as they are stored, its alpha, and what had to change.
+
+    Raises:
+        ImageError: Its mode holds something that cannot be kept.
+    """
+    transparent = image.info.get("transparency")
+    if image.mode in ("P", "PA"):
+        mode = "RGBA" if transparent is not None or image.mode == "PA" else "RGB"
+        return *alpha_apart(np.asarray(image.convert(mode))), (_PALETTE,)
+    if image.mode == "CMYK":
+        pixels, told = vips.rgb_of_inks(np.asarray(image), image.info.get("icc_profile") or b"")
+        return pixels, None, (_INKS.format("their profile" if told else "a profile of common print"),)
+    if image.mode in ("RGB", "L", "RGBA", "LA", "1") or image.mode.startswith("I;16"):
+        changes = (_ONE_BIT,) if image.mode == "1" else ()
+        stored = np.asarray(image.convert("L") if image.mode == "1" else image)
+        if image.mode.startswith("I;16"):
+            stored = stored.astype(np.uint16)
+        pixels, alpha = alpha_apart(stored)
+        if transparent is not None and alpha is None and not isinstance(transparent, bytes):
+            return pixels, _alpha_of_key(pixels, transparent), (*changes, _TRANSPARENT)
+        return pixels, alpha, changes
+    kinds = {
+        "LAB": "Lab colours",
+        "F": "floating-point samples",
+        "I": "32 bits per sample",
+        "HSV": "HSV colours",
+    }
+    raise ImageError(
+        f"crdnet refuses {kinds.get(image.mode, 'the mode')} rather than lose them, got a PIL image of mode "
+        f"{image.mode!r}; derain image.convert('RGB') or ('L')"
+    )
+
+
+def _read(content: bytes, header: Header) -> Picture:
+    if header.frames > 1:
+        raise _Refused("several pages" if header.format == "TIFF" else "an animation's frames")
+    return _READERS[header.format](content, header)
+
+
+def _jpeg(content: bytes, header: Header) -> Picture:
+    frame = jpeg.frame(content)
+    assert frame is not None
+    if header.bits != 8:
+        raise _Refused(f"{header.bits} bits per sample in a JPEG")
+    image = _opened(JpegImageFile, content)
+    around = jpeg.surroundings(content, with_icc=image.mode != "CMYK")
+    pixels, alpha, changes = samples_of(image)
+    numbers = frame.tables[: 1 if pixels.ndim == 2 else 3]
+    if len(set(numbers[1:])) == 1:  # the usual case: one for luma, one for both chromas
+        numbers = numbers[:2]
+    options: dict[str, Any] = {"qtables": [image.quantization[number] for number in numbers]}
+    options["progressive"] = bool(image.info.get("progressive"))
+    if pixels.ndim == 3:
+        options["subsampling"] = _SAMPLINGS.get(frame.samplings, 0)  # another layout loses nothing in 4:4:4
+    options |= {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
+    return Picture(pixels, "JPEG", alpha, orientation_of(image), options, around, changes)
+
+
+def _png(content: bytes, header: Header) -> Picture:
+    if header.bits == 16:
+        # Pillow would give colours of 8 bits; it still tells what is around them.
+        image = PngImageFile(BytesIO(content))
+        pixels, alpha = alpha_apart(vips.samples_of(vips.load("pngload_buffer", content)))
+        changes: tuple[str, ...] = (_TRANSPARENT,) if "transparency" in image.info else ()
+    else:
+        image = _opened(PngImageFile, content)
+        if image.mode == "L" and header.bits < 8 and isinstance(image.info.get("transparency"), int):
+            image.info["transparency"] *= 255 // (2**header.bits - 1)
+        pixels, alpha, changes = samples_of(image)
+        if image.mode == "L" and header.bits < 8:
+            changes = (*changes, _FEW_BITS.format(header.bits))
+    around = png.surroundings(content, same_samples=not changes)
+    return Picture(pixels, "PNG", alpha, orientation_of(image), {}, around, changes)
+
+
+def _webp(content: bytes, _header: Header) -> Picture:
+    image = _opened(WebPImageFile, content)
+    pixels, alpha, changes = samples_of(image)
+    options: dict[str, Any] = {"lossless": webp.is_lossless(content)}
+    return Picture(pixels, "WEBP", alpha, orientation_of(image), options, webp.surroundings(content), changes)
+
+
+def _tiff(content: bytes, header: Header) -> Picture:
+    tags = tiff.pages(content)[0]
+    kind, samples = (tiff.number_of(tags, number, 1) for number in (tiff.PHOTOMETRIC, tiff.SAMPLES))
+    if kind in _TIFF_REFUSED:
+        raise _Refused(_TIFF_REFUSED[kind])
+    if tiff.number_of(tags, tiff.SAMPLE_FORMAT, 1) not in (1, 4):
+        raise _Refused(
+            {2: "signed samples", 3: "floating-point samples"}.get(
+                tiff.number_of(tags, tiff.SAMPLE_FORMAT, 1), "complex samples"
+            )
+        )
+    if header.bits not in (1, 2, 4, 8, 16):
+        raise _Refused(f"{header.bits} bits per sample")
+    compression = tiff.number_of(tags, tiff.COMPRESSION, 1)
+    if compression in _TIFF_UNREADABLE:
+        raise _Refused(f"the compression {_TIFF_UNREADABLE[compression]}")
+    if samples > (4 if kind in (*_COLOURED, _INKED) else 2):
+        raise _Refused(f"{samples} samples per pixel")
+    image = vips.load("tiffload_buffer", content)
+    stored = vips.samples_of(image)
+    inks = kind == _INKED
+    changes: tuple[str, ...] = ()
+    if inks:
+        stored, told = vips.rgb_of_inks(stored, tags[tiff.ICC].value if tiff.ICC in tags else b"")
+        changes = (_INKS.format("their profile" if told else "a profile of common print"),)
+        tags = {number: tag for number, tag in tags.items() if number != tiff.ICC}
+    elif kind == _PALETTED:
+        changes = (_PALETTE,)
+    elif header.bits < 8:
+        changes = (_ONE_BIT if header.bits == 1 else _FEW_BITS.format(header.bits),)
+    pixels, alpha = alpha_apart(stored)
+    orientation = tiff.number_of(tags, tiff.ORIENTATION, 1)
+    return Picture(
+        pixels,
+        "TIFF",
+        alpha,
+        orientation if orientation in range(1, 9) else 1,
+        _tiff_options(content, tags),
+        tiff.surroundings(content, with_icc=not inks),
+        changes,
+    )
+
+
+def _tiff_options(content: bytes, tags: tiff.Tags) -> dict[str, Any]:
+    """Return how libvips writes a TIFF like this one."""
+    options: dict[str, Any] = {
+        "compression": _LOSSLESS_TIFF.get(tiff.number_of(tags, tiff.COMPRESSION, 1), "deflate"),
+        "predictor": "horizontal" if tiff.number_of(tags, tiff.PREDICTOR, 1) == 2 else "none",
+        "bigtiff": tiff.layout(content).big,
+        "premultiply": tiff.number_of(tags, tiff.EXTRA_SAMPLES, 0) == _ASSOCIATED,
+    }
+    if tiff.TILE_WIDTH in tags:
+        width, height = (tiff.number_of(tags, number, 256) for number in (tiff.TILE_WIDTH, tiff.TILE_HEIGHT))
+        options |= {"tile": True, "tile_width": width, "tile_height": height}
+    return options
+
+
+def _avif(content: bytes, header: Header) -> Picture:
+    coding = isobmff.coding(content)
+    image = AvifImageFile(BytesIO(content))
+    if image.is_animated:
+        raise _Refused("an animation's frames")
+    if header.bits > 8:
+        # libheif turns it upright, unasked.
+        upright = vips.samples_of(vips.load("heifload_buffer", content))
+        pixels, alpha = alpha_apart(turned_back(upright, coding.orientation))
+    else:
+        image.load()
+        pixels, alpha, _ = samples_of(image)
+    changes: tuple[str, ...] = ()
+    if coding.grey and pixels.ndim == 3:
+        pixels = pixels[..., 0]
+    if coding.grey and header.bits > 8:
+        changes = ("grey is stored as colours",)  # libvips writes no other AVIF of more than 8 bits
+    options = {
+        "bits": coding.bits,
+        "subsampling": coding.subsampling,
+        # Nothing tells whether grey was stored without loss, so it is.
+        "lossless": coding.identity or coding.grey,
+    }
+    around = _with_orientation(isobmff.surroundings(content), coding.orientation)
+    return Picture(pixels, "AVIF", alpha, coding.orientation, options, around, changes)
+
+
+def _heic(content: bytes, _header: Header) -> Picture:
+    try:
+        import pi_heif  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
+    orientation = isobmff.coding(content).orientation
+    # libheif turns it upright, unasked.
+    upright = np.asarray(pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False))
+    pixels, alpha = alpha_apart(turned_back(upright, orientation))
+    around = _with_orientation(isobmff.surroundings(content), orientation)
+    return Picture(pixels, "HEIC", alpha, orientation, {}, around)
+
+
+def _with_orientation(found: Surroundings, orientation: int) -> Surroundings:
+    """Return surroundings whose EXIF tells the orientation that a file's boxes do; other formats have no boxes."""
+    return replace(
+        found, around=replace(found.around, exif=exif.with_orientation(found.around.exif, orientation))
+    )
+
+
+def _ppm(content: bytes, header: Header) -> Picture:
+    if header.bits > 8:
+        return Picture(_wide_ppm(content), "PPM")
+    image = _opened(PpmImageFile, content)
+    pixels, alpha, changes = samples_of(image)
+    return Picture(pixels, "PPM", alpha, changes=changes)
+
+
+def _wide_ppm(content: bytes) -> Pixels:
+    """Return the pixels of a PPM or PGM of more than 8 bits, which Pillow would cut to 8."""
+    magic, width, height, most, begin = _ppm_words(content)
+    samples = 3 if magic == b"P6" else 1
+    if magic not in (b"P5", b"P6") or most > 65535:
+        raise _Refused("more than 8 bits per sample written as text")
+    count = width * height * samples
+    stored = np.frombuffer(content, ">u2", count, begin).astype(np.uint32)
+    scaled = ((stored * 65535 + most // 2) // most).clip(0, 65535).astype(np.uint16)
+    return scaled.reshape((height, width, 3) if samples == 3 else (height, width))
+
+
+def _ppm_words(content: bytes) -> tuple[bytes, int, int, int, int]:
+    """Return magic, width, height, the largest value, and where the pixels begin."""
+    words, place = list[bytes](), 0
+    while len(words) < 4:
+        if content[place : place + 1] == b"#":
+            place = content.index(b"\n", place)
+        elif content[place : place + 1].isspace():
+            place += 1
+        else:
+            end = place
+            while not content[end : end + 1].isspace():
+                end += 1
+                if end > len(content):
+                    raise ValueError("it ends in its header")
+            words.append(content[place:end])
+            place = end
+    return words[0], int(words[1]), int(words[2]), int(words[3]), place + 1
+
+
+def _gif(content: bytes, _header: Header) -> Picture:
+    image = GifImageFile(BytesIO(content))
+    if image.is_animated:
+        raise _Refused("an animation's frames")
+    return _plain(image, "GIF")
+
+
+def _bmp(content: bytes, _header: Header) -> Picture:
+    return _plain(BmpImageFile(BytesIO(content)), "BMP")
+
+
+def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
+    """Return a picture of a format that holds little beside pixels."""
+    image.load()
+    pixels, alpha, changes = samples_of(image)
+    dpi, comment = image.info.get("dpi"), image.info.get("comment")
+    return Picture(
+        pixels,
+        format,
+        alpha,
+        surroundings=Surroundings(
+            around=Around(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
+        ),
+        changes=changes,
+    )
+
+
+def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
+    """Return a loaded PIL image.
+
+    Pillow's own opener would warn of more than 89 megapixels, and try forty formats that are not read here.
+    """
+    image = opener(BytesIO(content))
+    image.load()
+    return image
+
+
+def _alpha_of_key(pixels: Pixels, key: int | tuple[int, ...]) -> Pixels:
+    """Return an alpha channel that hides the pixels of one colour."""
+    hidden = pixels == np.asarray(key)
+    hidden = hidden.all(2) if hidden.ndim == 3 else hidden
+    most = np.iinfo(pixels.dtype).max
+    return np.where(hidden, 0, most).astype(pixels.dtype)
+
+
+_READERS: Mapping[str, Callable[[bytes, Header], Picture]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "AVIF": _avif,
+    "HEIC": _heic,
+    "PPM": _ppm,
+    "GIF": _gif,
+    "BMP": _bmp,
+}

@@ -1,0 +1,121 @@
+"""libvips, for what Pillow cannot do: 16 bits, TIFF with all it can hold, inks, AVIF of 10 bits, huge pictures.
+
+It is loaded at the first call. Loaders are called by their own names, so that none other can be talked into a file;
+those that libvips itself does not trust are blocked all the same. Its cache, which would answer for a file that has
+changed since, is off.
+"""
+
+import os
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from crdnet.errors import ImageError
+from crdnet.images.picture import Pixels
+
+_loaded_in: int | None = None
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Any:
+    global _loaded_in  # noqa: PLW0603 - whether the process forked since shows in nothing else
+    try:
+        import pyvips  # noqa: PLC0415 - takes longer to import than most pictures to decode
+    except (ImportError, OSError) as error:
+        raise ImageError(
+            f"this picture needs libvips, which cannot be loaded ({error}); pip install 'pyvips[binary]'"
+        ) from error
+    pyvips.cache_set_max(0)
+    pyvips.block_untrusted_set(True)
+    _loaded_in = os.getpid()
+    return pyvips
+
+
+def vips() -> Any:
+    """Return the module pyvips.
+
+    Raises:
+        ImageError: It cannot be loaded, or its threads stayed behind in a process from which this one was forked.
+    """
+    module = _loaded()
+    if _loaded_in != os.getpid():
+        raise ImageError(
+            "this process was forked from one that used libvips, whose threads stayed behind; start processes with "
+            "multiprocessing's 'spawn' instead of 'fork'"
+        )
+    return module
+
+
+def load(loader: str, content: bytes, **options: Any) -> Any:
+    """Return the image that a loader of libvips makes of a file's content.
+
+    Raises:
+        ValueError: The content is damaged.
+    """
+    module = vips()
+    try:
+        return getattr(module.Image, loader)(content, fail_on="error", **options)
+    except module.Error as error:
+        raise ValueError(one_line(error)) from error
+
+
+def samples_of(image: Any) -> Pixels:
+    """Return an image's samples, (h, w, bands).
+
+    Raises:
+        ValueError: The content is damaged.
+    """
+    try:
+        samples: Pixels = image.numpy().reshape(image.height, image.width, image.bands)
+    except vips().Error as error:
+        raise ValueError(one_line(error)) from error
+    return samples
+
+
+def image_of(samples: Pixels) -> Any:
+    """Return libvips's image of samples (h, w), or (h, w, bands) of grey or RGB with or without alpha."""
+    grey = samples.ndim == 2 or samples.shape[2] < 3
+    wide = samples.dtype == np.uint16
+    kind = ("grey16" if wide else "b-w") if grey else ("rgb16" if wide else "srgb")
+    return vips().Image.new_from_array(np.ascontiguousarray(samples)).copy(interpretation=kind)
+
+
+def save(saver: str, samples: Pixels, **options: Any) -> bytes:
+    """Return the file that a saver of libvips makes of samples, with nothing around them.
+
+    Raises:
+        ValueError: The format cannot hold them.
+    """
+    module = vips()
+    try:
+        content: bytes = getattr(image_of(samples), saver)(keep="none", **options)
+    except module.Error as error:
+        raise ValueError(one_line(error)) from error
+    return content
+
+
+def rgb_of_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
+    """Return sRGB colours of CMYK inks, and whether their own profile told them.
+
+    Args:
+        inks: (h, w, 4), 0 is no ink.
+        profile: An ICC profile; where it is empty or damaged, libvips's of common print is taken.
+    """
+    module = vips()
+    image = module.Image.new_from_array(np.ascontiguousarray(inks)).copy(interpretation="cmyk")
+    options = {"intent": "relative", "black_point_compensation": True, "depth": 8 * inks.itemsize}
+    usable = profile[16:20] == b"CMYK" and profile[36:40] == b"acsp"
+    if usable:
+        told = image.copy()
+        told.set_type(module.GValue.blob_type, "icc-profile-data", profile)
+        try:
+            return samples_of(told.icc_transform("srgb", embedded=True, **options)), True
+        except (module.Error, ValueError):
+            pass  # the profile is damaged further in
+    return samples_of(image.icc_transform("srgb", input_profile="cmyk", **options)), False
+
+
+def one_line(error: Exception) -> str:
+    """Return what libvips said, in one line."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -1,0 +1,172 @@
+"""From new pixels to the bytes of a file like the one that a `Picture` came from."""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from crdnet.containers import isobmff, jpeg, png, tiff, webp
+from crdnet.containers.around import Around
+from crdnet.errors import ImageError
+from crdnet.images import vips
+from crdnet.images.headers import writable
+from crdnet.images.picture import Picture, Pixels, turned_back, with_alpha
+from crdnet.images.reading import BROKEN
+
+# From another format nothing says how well to store; these lose nothing one could see.
+_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
+_WIDE = {"PNG", "TIFF", "AVIF"}
+"""Formats for more than 8 bits per sample."""
+_MOST_IN_SMALL_TIFF = 2**32 - 2**24
+"""Bytes; beyond them places in the file take eight bytes."""
+
+
+def encode(
+    picture: Picture,
+    pixels: Pixels,
+    format: str | None = None,  # noqa: A002
+    *,
+    quality: int | None = None,
+    name: str = "the picture",
+) -> bytes:
+    """Write new pixels into a file like the picture's own.
+
+    Args:
+        picture: What the pixels were made from. Its alpha channel is written as it was.
+        pixels: Upright, of the shape and dtype of the picture's.
+        format: Another format, one of the values of `FORMATS`; None keeps the picture's.
+        quality: 1 to 100 for formats that lose something, where None keeps what the picture had: a JPEG's
+            tables and subsampling. What is stored without loss stays so.
+        name: What messages call the picture.
+
+    Raises:
+        ImageError: The format is only read, or cannot hold a picture of this size.
+    """
+    target = writable(format or picture.format, name)
+    samples = with_alpha(pixels, None if target == "JPEG" else picture.alpha)
+    if samples.dtype == np.uint16 and target not in _WIDE:
+        samples = np.rint(samples / np.float32(257)).astype(np.uint8)
+    stored = np.ascontiguousarray(turned_back(samples, picture.orientation))
+    try:
+        return _WRITERS[target](stored, picture, picture.options if target == picture.format else {}, quality)
+    except BROKEN as error:
+        height, width = stored.shape[:2]
+        raise ImageError(
+            f"a picture of {width} x {height} pixels cannot be stored as {target} ({vips.one_line(error)}); ask for "
+            "another format"
+        ) from error
+
+
+def lost_between(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
+    """Return the names of what is in the picture's file that a file of `format` (None: the same) will lack."""
+    target = writable(format or picture.format, "the picture")
+    found = picture.surroundings
+    if target == picture.format:
+        return found.left_behind
+    lost = [*found.left_behind]
+    if target == "JPEG" and picture.alpha is not None:
+        lost.append("the alpha channel")
+    if picture.pixels.dtype == np.uint16 and target not in ("PNG", "TIFF"):
+        lost.append("more than 12 bits per sample" if target == "AVIF" else "more than 8 bits per sample")
+    lost += _lost_around(found.around, target)
+    if found.only_here:
+        lost.append(f"what only {picture.format} files hold (captions, comments, text)")
+    return tuple(dict.fromkeys(lost))
+
+
+def notes(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
+    """Return, as sentences without a full stop, all that will not be in a file of `format` as it was."""
+    return (*picture.changes, *(f"could not carry over {what}" for what in lost_between(picture, format)))
+
+
+def _lost_around(around: Around, target: str) -> list[str]:
+    if target == "TIFF":
+        return []
+    if target == "AVIF":
+        return isobmff.lost_of(around)
+    lost: list[str] = _CONTAINERS[target].blocks_of(around)[1]
+    return lost
+
+
+# Each takes the samples as they are to be stored, the picture that they were made from, how that was coded (nothing
+# where it was of another format), and the quality that was asked for.
+
+
+def _jpeg(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
+    options = dict(coding) or {"quality": _QUALITY["JPEG"], "subsampling": 0}
+    if quality is not None:
+        options.pop("qtables", None)
+        options["quality"] = quality
+    return jpeg.with_surroundings(_pillow(stored, "JPEG", **options), _blocks(picture, "JPEG"))
+
+
+def _png(stored: Pixels, picture: Picture, _coding: Mapping[str, Any], _quality: int | None) -> bytes:
+    if stored.dtype == np.uint16:
+        content = vips.save("pngsave_buffer", stored, bitdepth=16, filter="up")
+    else:
+        content = _pillow(stored, "PNG")
+    return png.with_surroundings(content, _blocks(picture, "PNG"))
+
+
+def _webp(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
+    lossless = coding.get("lossless", quality is None)
+    # "exact" keeps the colours under an alpha of nought.
+    options = {"lossless": True} if lossless else {"quality": quality or _QUALITY["WEBP"]}
+    content = _pillow(stored, "WEBP", exact=True, **options)
+    height, width = stored.shape[:2]
+    return webp.with_surroundings(
+        content, _blocks(picture, "WEBP"), size=(width, height), alpha=picture.alpha is not None
+    )
+
+
+def _tiff(stored: Pixels, picture: Picture, coding: Mapping[str, Any], _quality: int | None) -> bytes:
+    options = dict(coding) or {"compression": "deflate", "predictor": "horizontal"}
+    if stored.nbytes > _MOST_IN_SMALL_TIFF:
+        options["bigtiff"] = True
+    around = picture.surroundings
+    tags = tiff.pages(around.blocks[0])[0] if coding else tiff.tags_of(around.around)
+    return tiff.with_tags(vips.save("tiffsave_buffer", stored, **options), tags)
+
+
+def _avif(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
+    grey = stored.ndim == 2 or stored.shape[2] < 3
+    wide = stored.dtype == np.uint16
+    lossless = coding.get("lossless", False)
+    if wide or (lossless and not grey):
+        # libheif has one quality for colours and alpha, so that alpha is kept only where nothing is lost.
+        exact = lossless or picture.alpha is not None
+        options: dict[str, Any] = {"lossless": True} if exact else {"Q": quality or _QUALITY["AVIF"]}
+        options["subsample_mode"] = "on" if coding.get("subsampling") == "4:2:0" and not exact else "off"
+        options["bitdepth"] = coding.get("bits", 12 if wide else 8)
+        content = vips.save("heifsave_buffer", stored, compression="av1", **options)
+    else:
+        options = {"quality": quality or (100 if lossless else _QUALITY["AVIF"])}
+        options["subsampling"] = "4:0:0" if grey else coding.get("subsampling", "4:4:4")
+        if picture.alpha is not None:  # coded without loss beside colours that are not
+            options["advanced"] = {"alpha:lossless": "1"}
+        content = _pillow(stored, "AVIF", **options)
+    return isobmff.with_surroundings(content, picture.surroundings.around, picture.orientation)
+
+
+def _blocks(picture: Picture, target: str) -> tuple[bytes, ...]:
+    if picture.format == target:
+        return picture.surroundings.blocks
+    return tuple(_CONTAINERS[target].blocks_of(picture.surroundings.around)[0])
+
+
+def _pillow(stored: Pixels, format: str, **options: Any) -> bytes:  # noqa: A002
+    buffer = BytesIO()
+    Image.fromarray(stored).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+_CONTAINERS: Mapping[str, Any] = {"JPEG": jpeg, "PNG": png, "WEBP": webp}
+_WRITERS: Mapping[str, Callable[[Pixels, Picture, Mapping[str, Any], int | None], bytes]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "AVIF": _avif,
+}
