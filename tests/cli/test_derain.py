@@ -308,6 +308,10 @@ def test_a_failed_write_leaves_nothing_behind(
         ["street.jpg", "--jobs", "0"],
         ["street.jpg", "--device", "tpu"],
         ["street.jpg", "--format", "gif"],
+        ["street.jpg", "--quality", "0"],
+        ["street.jpg", "--quality", "best"],
+        ["street.jpg", "--max-pixels", "0"],
+        ["street.jpg", "-o", "new.bmp"],
         ["street.jpg", "--nonsense"],
         ["street.jpg", "-o", "new.gif"],
         ["street.jpg", "photos/a.png", "-o", "new.jpg"],
@@ -534,3 +538,31 @@ def test_an_input_that_is_not_there_fails_for_that_wherever_its_result_should_go
 def test_a_pattern_of_one_picture_may_name_its_result(crdnet: Crdnet, model: Path) -> None:
     assert crdnet("derain", "stree?.jpg", "-o", "clean.png", "-m", str(model)).code == 0
     assert Path("clean.png").is_file()
+
+
+def test_a_quality_makes_a_smaller_file(crdnet: Crdnet, model: Path) -> None:
+    source = picture("large.jpg", size=(300, 200))
+    assert crdnet("derain", source, "-o", "small.jpg", "--quality", "20", "-m", model).code == 0
+    assert crdnet("derain", source, "-o", "kept.jpg", "--quality", "keep", "-m", model).code == 0
+    assert Path("small.jpg").stat().st_size < Path("kept.jpg").stat().st_size
+
+
+def test_a_picture_over_the_limit_fails_alone(crdnet: Crdnet, model: Path) -> None:
+    picture("large.png", size=(80, 50))
+    done = crdnet("derain", "large.png", "street.jpg", "--max-pixels", "2000", "-m", model)
+    assert done.code == 1
+    assert "large.png has 80 x 50 pixels, more than 2,000" in done.error_lines[0]
+    assert Path("street_derained.jpg").exists()
+
+
+def test_a_format_that_is_only_read_needs_another_to_be_written(crdnet: Crdnet, model: Path) -> None:
+    with Image.open("photos/a.png") as image:
+        image.save("old.bmp")
+    done = crdnet("derain", "old.bmp", "-m", model)
+    assert done.code == 1
+    assert (
+        "old.bmp is a BMP, which crdnet reads but does not write; ask for another format"
+        in done.error_lines[0]
+    )
+    assert crdnet("derain", "old.bmp", "--format", "avif", "-m", model).code == 0
+    assert Path("old_derained.avif").exists()

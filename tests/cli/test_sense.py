@@ -180,3 +180,20 @@ def test_rain_without_a_place_of_its_own_is_refused(
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_place_is_taken_out_of_dry_pictures_too(crdnet: Crdnet, model: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    Image.new("RGB", (40, 24)).save("placed.jpg", exif=exif)
+    assert crdnet("derain", "placed.jpg", "-o", "kept.jpg", "-m", model).code == 0
+    assert Path("kept.jpg").read_bytes() == Path("placed.jpg").read_bytes()
+    for more in ([], ["--always"]):
+        done = crdnet(
+            "derain", "placed.jpg", "-o", "clean.jpg", "--strip-gps", "--overwrite", *more, "-m", model
+        )
+        assert done.code == 0
+        with Image.open("clean.jpg") as image:
+            assert image.getexif()[0x010F] == "maker"
+            assert not image.getexif().get_ifd(0x8825)

@@ -8,6 +8,7 @@ from PIL import Image
 import crdnet
 from crdnet.errors import ImageError, OutputError
 from crdnet.runtime import Derainer, DerainResult
+from crdnet.runtime.files import derain_file_with
 
 
 @pytest.fixture
@@ -98,3 +99,16 @@ def test_a_missing_source_and_a_folder_are_named(derainer: Derainer, tmp_path: P
         derainer.derain_file(tmp_path, tmp_path / "it.jpg")
     with pytest.raises(OutputError, match="is a folder"):
         derainer.derain_file(tmp_path / "gone.jpg", tmp_path, overwrite=True, format="jpg")
+
+
+def test_quality_and_the_largest_size_are_those_that_are_asked_for(
+    derainer: Derainer, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    source = tmp_path / "street.jpg"
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(source, quality=95)
+    kept = derain_file_with(derainer, source, tmp_path / "kept.jpg").output
+    small = derain_file_with(derainer, source, tmp_path / "small.jpg", quality=20).output
+    assert small.stat().st_size < kept.stat().st_size / 2
+    with pytest.raises(ImageError, match="more than 4,095"):
+        derain_file_with(derainer, source, tmp_path / "never.jpg", max_pixels=4095)
+    assert not (tmp_path / "never.jpg").exists()

@@ -1,20 +1,30 @@
 """Files that do not stand still."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from crdnet.errors import ImageError
 from crdnet.runtime import read_file
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    content = BytesIO()
+    Image.new("RGB", (30, 20)).save(content, "JPEG")
+    place = tmp_path / "it.jpg"
+    place.write_bytes(content.getvalue())
+    return place
+
+
 @pytest.mark.parametrize("change", ["append", "cut", "touch"])
 def test_a_file_that_changes_while_it_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    place: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    place = tmp_path / "it.jpg"
-    place.write_bytes(b"x" * 1000)
+    content = place.read_bytes()
     fstat = os.fstat
     calls = []
 
@@ -23,9 +33,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         calls.append(file)
         if len(calls) == 1:
             if change == "append":
-                place.write_bytes(b"x" * 2000)
+                place.write_bytes(2 * content)
             elif change == "cut":
-                place.write_bytes(b"x" * 10)
+                place.write_bytes(content[:-10])
             else:
                 os.utime(place, ns=(5, 5))
         return found
@@ -35,9 +45,16 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         read_file(place)
 
 
-def test_a_file_that_stands_still_is_read_with_what_is_known_of_it(tmp_path: Path) -> None:
-    place = tmp_path / "it.jpg"
-    place.write_bytes(b"abc")
+def test_a_file_that_stands_still_is_read_with_what_is_known_of_it(place: Path) -> None:
     content, found = read_file(place)
-    assert content == b"abc"
-    assert (found.st_size, found.st_mtime_ns) == (3, place.stat().st_mtime_ns)
+    assert content == place.read_bytes()
+    assert (found.st_size, found.st_mtime_ns) == (len(content), place.stat().st_mtime_ns)
+
+
+def test_too_large_a_picture_is_refused_before_it_is_read(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.open("r+b") as file:
+        file.truncate(10**11)  # sparse, and more than there is memory for
+    with pytest.raises(ImageError, match="more than 599; cut it into parts or raise --max-pixels"):
+        read_file(place, 599)

@@ -51,6 +51,15 @@ def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float
     return value
 
 
+def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """Turn the text of --quality into what `FileOptions` takes."""
+    if value == "keep":
+        return None
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
+        raise click.BadParameter(f"{value!r} is neither keep nor a number from 1 to 100", ctx, param)
+    return int(value)
+
+
 @click.command("derain", help=_HELP)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
@@ -96,10 +105,25 @@ def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float
     help="Save what was taken out as well, a PNG of streaks on black: a file for one input, or a folder.",
 )
 @click.option(
-    "--format", "format_", type=click.Choice(["jpg", "png", "webp", "tiff"]), help="Format of the results."
+    "--format",
+    "format_",
+    type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
+    help="Format of the results. Pictures in formats that are only read need it: GIF, BMP, PPM, HEIC.",
+)
+@click.option(
+    "--quality",
+    metavar="keep|N",
+    default="keep",
+    show_default=True,
+    callback=_quality,
+    help="1 to 100 for formats that lose something; keep: what the picture had, a JPEG's tables and subsampling.",
+)
+@click.option(
+    "--strip-gps", is_flag=True, help="Take out of EXIF and XMP where the picture was taken, dry or not."
 )
 @click.option("--preserve-times", is_flag=True, help="Give each result the times of its picture.")
 @options.files_from
+@options.max_pixels
 @click.option("--dry-run", is_flag=True, help="List what would be done, and do nothing.")
 @options.as_json
 @options.quiet
@@ -118,8 +142,11 @@ def command(  # noqa: D103 - its help stands above
     always: bool,
     rain: str | None,
     format_: str | None,
+    quality: int | None,
+    strip_gps: bool,
     preserve_times: bool,
     files_from: Any,
+    max_pixels: int,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -130,6 +157,7 @@ def command(  # noqa: D103 - its help stands above
     from crdnet.cli.report import Report  # noqa: PLC0415
     from crdnet.cli.standing import standing  # noqa: PLC0415
     from crdnet.cli.work import Wanted, derain_job, do_jobs, ending, stop_on_signals  # noqa: PLC0415
+    from crdnet.runtime import FileOptions  # noqa: PLC0415
 
     if overwrite and skip_existing:
         raise click.UsageError("--overwrite and --skip-existing contradict each other; give one of them")
@@ -148,6 +176,8 @@ def command(  # noqa: D103 - its help stands above
         "strength": strength,
         "always": always,
         "format": format_,
+        "quality": quality,
+        "strip-gps": strip_gps,
         "rain": rain is not None,
     }
     derainer = options.shared_derainer(model, device, tile, pictures=len(work), jobs=jobs)
@@ -180,7 +210,8 @@ def command(  # noqa: D103 - its help stands above
         if journal is not None:
             journal.begin(settings, stands.to_make, stands.to_replace)
         stdin = sys.stdin.buffer.read() if any(job.source is None for job in stands.to_do) else None
-        wanted = Wanted(strength, always, format_, overwrite, preserve_times)
+        file_options = FileOptions(strength, always, quality, strip_gps, max_pixels)
+        wanted = Wanted(file_options, format_, overwrite, preserve_times)
         with stop_on_signals(quiet=quiet) as stop:
             do = partial(derain_job, derainer, wanted=wanted, journal=journal, stdin=stdin)
             outcomes = do_jobs(stands.to_do, do, workers=jobs, stop=stop, abort=derainer.stop)

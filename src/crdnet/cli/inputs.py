@@ -20,12 +20,14 @@ from stat import S_ISREG
 
 import click
 
-from crdnet.images import FORMAT_OF_SUFFIX
+from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
 from crdnet.runtime import SUFFIX, default_output, suffix_for
 
 STREAM = "-"
 """Stands for standard input and standard output."""
 RAIN_SUFFIX = ".png"
+_WRITTEN = [suffix for suffix, kind in FORMAT_OF_SUFFIX.items() if kind in FORMATS.values()]
+"""The suffixes of formats that are not only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +197,13 @@ def _names_file(output: str, *, single_file: bool) -> bool:
         return True
     if path.is_dir() or output.endswith(("/", os.sep)):
         return False
-    if path.suffix.lower() in FORMAT_OF_SUFFIX:
+    if path.suffix.lower() in _WRITTEN:
         return True
     if path.suffix and single_file:
-        known = ", ".join(FORMAT_OF_SUFFIX)
+        known = ", ".join(_WRITTEN)
         raise click.UsageError(
-            f"-o {output}: no format is called {path.suffix}; use one of {known}, or {output}/ for a folder"
+            f"-o {output}: no format that crdnet writes is called {path.suffix}; use one of {known}, or {output}/ for "
+            "a folder"
         )
     return False
 

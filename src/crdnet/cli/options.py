@@ -29,6 +29,14 @@ jobs = click.option(
     help="Pictures in work at a time. One network serves them and they share the processors; a single picture "
     "gets all.",
 )
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=2_000_000_000,
+    show_default=True,
+    metavar="N",
+    help="Refuse larger pictures, all frames together, from their header.",
+)
 files_from = click.option(
     "--files-from",
     type=click.File("r", errors="surrogateescape"),

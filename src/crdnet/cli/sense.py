@@ -28,6 +28,7 @@ sense rain included; 130 interrupted.
 @options.jobs
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders in a folder.")
 @options.files_from
+@options.max_pixels
 @options.as_json
 @options.quiet
 @options.verbose
@@ -38,6 +39,7 @@ def command(  # noqa: D103 - its help stands above
     jobs: int,
     recursive: bool,
     files_from: Any,
+    max_pixels: int,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -66,7 +68,7 @@ def command(  # noqa: D103 - its help stands above
     stdin = sys.stdin.buffer.read() if any(job.source is None for job in stands.to_do) else None
     try:
         with stop_on_signals(quiet=quiet) as stop:
-            do = partial(sense_job, derainer, stdin=stdin)
+            do = partial(sense_job, derainer, max_pixels=max_pixels, stdin=stdin)
             with closing(do_jobs(stands.to_do, do, workers=jobs, stop=stop, abort=derainer.stop)) as outcomes:
                 report.follow(outcomes, total=len(stands.to_do))
     finally:

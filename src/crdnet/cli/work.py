@@ -17,6 +17,7 @@ from crdnet.errors import CRDNetError, ImageError, OutputError
 from crdnet.files import means_full_disk, write_whole
 from crdnet.runtime import (
     Derainer,
+    FileOptions,
     Journal,
     SenseReport,
     check_output,
@@ -53,8 +54,7 @@ class Outcome:
 class Wanted:
     """What `crdnet derain` is asked to do with each picture."""
 
-    strength: float
-    always: bool
+    options: FileOptions
     format: str | None
     overwrite: bool
     preserve_times: bool
@@ -184,13 +184,12 @@ def derain_job(
     )
     if job.output is not None:
         check_output(job.source, job.output, overwrite=wanted.overwrite)
-    content, found = _content(job, stdin)
+    content, found = _content(job, stdin, wanted.options.max_pixels)
     derained = derain_content(
         derainer,
         content,
         name=_name(job),
-        strength=wanted.strength,
-        always=wanted.always,
+        options=wanted.options,
         rain=job.rain is not None,
         format=target,
     )
@@ -226,11 +225,11 @@ def derain_job(
     )
 
 
-def sense_job(derainer: Derainer, job: Job, stdin: bytes | None) -> Outcome:
-    """Sense the rain in one picture; the arguments are those of `derain_job`."""
+def sense_job(derainer: Derainer, job: Job, max_pixels: int, stdin: bytes | None) -> Outcome:
+    """Sense the rain in one picture; the arguments are those of `derain_job` and `FileOptions`."""
     began = perf_counter()
-    content, _ = _content(job, stdin)
-    pixels = images.decode(content, _name(job)).pixels
+    content, _ = _content(job, stdin, max_pixels)
+    pixels = images.decode(content, _name(job), max_pixels=max_pixels).pixels
     sensed = derainer.sense(pixels)
     height, width = pixels.shape[:2]
     return Outcome(
@@ -244,9 +243,9 @@ def sense_job(derainer: Derainer, job: Job, stdin: bytes | None) -> Outcome:
     )
 
 
-def _content(job: Job, stdin: bytes | None) -> tuple[bytes, os.stat_result | None]:
+def _content(job: Job, stdin: bytes | None, max_pixels: int) -> tuple[bytes, os.stat_result | None]:
     if job.source is not None:
-        return read_file(job.source)
+        return read_file(job.source, max_pixels)
     if not stdin:
         raise ImageError("standard input is empty; pipe a picture into it")
     return stdin, None

@@ -7,6 +7,7 @@ from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.derainer import Derainer, DerainResult, derain, sense
 from crdnet.runtime.files import (
     SUFFIX,
+    FileOptions,
     FileRecord,
     check_output,
     default_output,
@@ -30,6 +31,7 @@ __all__ = [
     "Answer",
     "DerainResult",
     "Derainer",
+    "FileOptions",
     "FileRecord",
     "Journal",
     "ModelInfo",

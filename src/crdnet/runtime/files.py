@@ -85,6 +85,22 @@ class Derained:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class FileOptions:
+    """How picture files are derained, and what of them is kept."""
+
+    strength: float = 1.0
+    """How much of the rain to take out: 0 none, 1 all."""
+    always: bool = False
+    """Whether a picture that is surely dry is derained too; if not, it is left as it is."""
+    quality: int | None = None
+    """1 to 100 for formats that lose something; None keeps the source's, a JPEG's tables and subsampling."""
+    strip_gps: bool = False
+    """Whether EXIF and XMP shall not say where the picture was taken."""
+    max_pixels: int = images.MAX_PIXELS
+    """The most that a picture may have, all frames together; a larger one is refused before it is read."""
+
+
 def derain_file(
     source: str | Path,
     output: str | Path | None = None,
@@ -95,23 +111,29 @@ def derain_file(
     tile: int | Literal["auto"] = "auto",
     strength: float = 1.0,
     always: bool = False,
+    quality: int | None = None,
+    strip_gps: bool = False,
+    max_pixels: int = images.MAX_PIXELS,
     overwrite: bool = False,
     format: str | None = None,  # noqa: A002
 ) -> FileRecord:
     """Take the rain out of a picture file, and keep everything else in it.
 
     Args:
-        source: JPEG, PNG, WebP, TIFF or BMP, 8 bits, grey or RGB.
+        source: A file of a format that `crdnet.images` reads.
         output: Where to write; None is `<name>_derained<suffix>` beside the source. Its folder is made if
             need be. A suffix other than the source's asks for that format.
         model: See `Derainer`, as for the next three.
         device: "auto", "cpu" or "cuda".
         threads: Processors for one picture.
         tile: "auto", 0, or a side in pixels.
-        strength: How much of the rain to take out: 0 none, 1 all.
-        always: Whether a picture that is surely dry is derained too; if not, it is left as it is.
+        strength: See `FileOptions`, as for the next four.
+        always: Whether a picture that is surely dry is derained too.
+        quality: 1 to 100, or None.
+        strip_gps: Whether the place is taken out.
+        max_pixels: The most that the picture may have.
         overwrite: Whether an existing output may be replaced. The source never is.
-        format: One of jpg, png, webp, tiff; None keeps the source's, or follows the output's suffix.
+        format: One of jpg, png, webp, tiff, avif; None keeps the source's, or follows the output's suffix.
 
     Raises:
         ImageError: The source cannot be read, or holds something that cannot be kept.
@@ -120,7 +142,16 @@ def derain_file(
     """
     derainer = shared_derainer(model, device, threads, tile)
     return derain_file_with(
-        derainer, source, output, strength=strength, always=always, overwrite=overwrite, format=format
+        derainer,
+        source,
+        output,
+        strength=strength,
+        always=always,
+        quality=quality,
+        strip_gps=strip_gps,
+        max_pixels=max_pixels,
+        overwrite=overwrite,
+        format=format,
     )
 
 
@@ -131,6 +162,9 @@ def derain_file_with(
     *,
     strength: float = 1.0,
     always: bool = False,
+    quality: int | None = None,
+    strip_gps: bool = False,
+    max_pixels: int = images.MAX_PIXELS,
     overwrite: bool = False,
     format: str | None = None,  # noqa: A002
 ) -> FileRecord:
@@ -140,10 +174,9 @@ def derain_file_with(
     output = default_output(source, format) if output is None else Path(output)
     target = output_format(source.suffix, output.suffix, format)
     check_output(source, output, overwrite=overwrite)
-    content, _ = read_file(source)
-    derained = derain_content(
-        derainer, content, name=str(source), strength=strength, always=always, format=target
-    )
+    options = FileOptions(strength, always, quality, strip_gps, max_pixels)
+    content, _ = read_file(source, max_pixels)
+    derained = derain_content(derainer, content, name=str(source), options=options, format=target)
     write_whole(output, derained.content, overwrite=overwrite)
     return FileRecord(
         source=source,
@@ -162,8 +195,7 @@ def derain_content(
     content: bytes,
     *,
     name: str,
-    strength: float = 1.0,
-    always: bool = False,
+    options: FileOptions,
     rain: bool = False,
     format: str | None = None,  # noqa: A002
 ) -> Derained:
@@ -173,18 +205,21 @@ def derain_content(
         derainer: Does the work.
         content: The whole file.
         name: What messages call it.
-        strength: How much of the rain to take out.
-        always: Whether a picture that is surely dry is derained too.
+        options: How.
         rain: Whether a picture of what was taken out is wanted.
-        format: Pillow's name of the format to write; None keeps the file's own.
+        format: The format to write, one of the values of `images.FORMATS`; None keeps the file's own.
     """
-    picture = images.decode(content, name)
+    if options.strip_gps:
+        content = images.without_gps(content, name)
+    picture = images.decode(content, name, max_pixels=options.max_pixels)
     images.writable(format or picture.format, name)
-    result = derainer.run(picture.pixels, strength=strength, always=always)
+    result = derainer.run(picture.pixels, strength=options.strength, always=options.always)
     as_it_is = result.left_alone and format in (None, picture.format)
     height, width = picture.pixels.shape[:2]
     return Derained(
-        content=content if as_it_is else images.encode(picture, result.image, format),
+        content=content
+        if as_it_is
+        else images.encode(picture, result.image, format, quality=options.quality, name=name),
         rain=rain_picture(result) if rain else None,
         width=width,
         height=height,
@@ -258,15 +293,18 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{output} is a folder; name a file in it")
 
 
-def read_file(source: Path) -> tuple[bytes, os.stat_result]:
-    """Return a file's content, and what the file system said of it before.
+def read_file(source: Path, max_pixels: int = images.MAX_PIXELS) -> tuple[bytes, os.stat_result]:
+    """Return a picture file's content, and what the file system said of it before.
 
     Raises:
-        ImageError: It cannot be read, or somebody wrote to it meanwhile.
+        ImageError: It cannot be read, is no picture, has more pixels than it may have (both are told from its first
+            bytes), or somebody wrote to it meanwhile.
     """
     try:
         with source.open("rb") as file:
             before = os.fstat(file.fileno())
+            if S_ISREG(before.st_mode):
+                images.read_header(source, max_pixels=max_pixels)
             content = file.read()
             after = os.fstat(file.fileno())
     except FileNotFoundError as error:
