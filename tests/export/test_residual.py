@@ -8,9 +8,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from crdnet import Derainer
-from crdnet.errors import CheckpointError
-from crdnet.export import export_network, model_info, network_of_checkpoint
+from crdnet import Derainer, export
+from crdnet.errors import CheckpointError, ModelError
+from crdnet.export import export_network, model_info, network_of_checkpoint, simplified
 from crdnet.nn import ResidualCRDNet, Sensing, build_residual_crdnet
 from crdnet.sizes import pad_to_multiple
 
@@ -56,6 +56,50 @@ def test_tiles_give_what_the_whole_picture_gives(exported: Path) -> None:
     whole = Derainer(model=str(exported), tile=0).estimate(rainy)
     tiled = Derainer(model=str(exported), tile=320).estimate(rainy)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5)  # sums in another order
+
+
+@pytest.mark.parametrize(
+    ("spoils", "named"),
+    [("sensing.conv2.bias", r"0\.\d+ in its density"), ("head.2.bias", r"0\.01 in its picture")],
+)
+def test_a_file_whose_density_or_picture_is_wrong_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoils: str, named: str
+) -> None:
+    def spoiled(network: ResidualCRDNet) -> ResidualCRDNet:
+        simple = simplified(network)
+        with torch.no_grad():
+            simple.state_dict()[spoils] += 0.01
+        return simple
+
+    monkeypatch.setattr(export, "simplified", spoiled)
+    with pytest.raises(
+        ModelError, match=f"differs from the network by {named}, more than 0.0001; it was not"
+    ):
+        export_network(network(), tmp_path / "ours.onnx", model_info(network(), "ours"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_density_that_is_no_number_is_not_exported(tmp_path: Path) -> None:
+    broken = network()
+    with torch.no_grad():
+        broken.state_dict()["sensing.conv2.bias"] += float("nan")
+    with pytest.raises(ModelError, match="differs from the network by nan in its density"):
+        export_network(broken, tmp_path / "ours.onnx", model_info(broken, "ours"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_lost_its_density_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numb(network: ResidualCRDNet) -> ResidualCRDNet:
+        simple = simplified(network)
+        simple.sensing = None
+        return simple
+
+    monkeypatch.setattr(export, "simplified", numb)
+    with pytest.raises(ModelError, match="differs from the network by inf in its density"):
+        export_network(network(), tmp_path / "ours.onnx", model_info(network(), "ours"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("sensing", [None, "code", "classes"])
