@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -51,7 +52,31 @@ def test_measures_of_strength_agree_on_lossless_rain_and_the_mean_is_nearest_aft
     assert "Positive part / absolute change: median 1.00, least 1.00" in result.stdout
 
 
-@pytest.mark.parametrize("script", ["strength.py"])
+def test_loading_is_compared_with_training(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    scene = np.random.default_rng(1).integers(0, 200, (70, 90, 3), dtype=np.uint8)
+    Image.fromarray(scene).save(tmp_path / "photographs" / "a.png")
+    recipe = {
+        "model": {"network": {"width": 4, "scale_widths": [4, 4, 4], "streak_width": 2}},
+        "data": {
+            "batch_size": 1,
+            "epoch_length": 8,
+            "mixture": {"zoom": [0.5, 2.0]},
+            "bank": {"per_density": 1, "side": 160, "scales": [1.0]},
+        },
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    paths = (str(tmp_path / "photographs"), "--config", str(tmp_path / "tiny.yaml"))
+    result = run("loading.py", *paths, "--batches", "1", "--rounds", "1")
+    assert result.returncode == 0, result.stderr
+    for side in (64, 96, 128, 160):
+        cells = table(result.stdout, str(side))
+        own, trained, ratio = (float(cell) for cell in cells[2:])
+        assert own > 0
+        assert ratio == pytest.approx(own / trained, rel=0.6)  # rounded
+
+
+@pytest.mark.parametrize("script", ["strength.py", "loading.py"])
 def test_a_folder_that_is_not_there_is_told_in_one_line(script: str) -> None:
     result = run(script, "nowhere")
     assert result.returncode == 1

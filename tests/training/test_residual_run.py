@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis.strategies import floats, integers
 from PIL import Image
@@ -15,15 +16,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from crdnet.data import find_pairs
 from crdnet.density import RainDensity, rain_strength
-from crdnet.errors import DataError, RecipeError
+from crdnet.errors import CheckpointError, DataError, RecipeError
 from crdnet.export import export_network, model_info, network_of_checkpoint
 from crdnet.nn import build_residual_crdnet
 from crdnet.rain import LayerBank
-from crdnet.training import MixtureSpec, ResidualTraining, train
+from crdnet.training import MixtureSpec, ResidualSpec, ResidualTraining, train
 from crdnet.training.mixture import Mixture, rotated_middle, side_before_rotation
 from crdnet.training.pairs import EpochSampler, collate
-from crdnet.training.residual import charbonnier
+from crdnet.training.residual import charbonnier, teacher_of
 from crdnet.training.sensing import sensing_loss, strength_map
+from tests.nn.test_residual import kilo_macs_per_pixel
 from tests.training.test_run import assert_same
 from tests.training.tiny import TinyRun
 
@@ -120,6 +122,8 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) 
         assert_same(resumed[part], unbroken[part], part)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # four starts of Python with torch, on a machine that may be busy
 def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_batch(ours: OurRun) -> None:
     # An epoch of one step, so that what is logged of an epoch is the loss of a step.
     steps = ("--data.epoch_length=8", "--trainer.max_epochs=6", "--data.validation=null")
@@ -128,7 +132,7 @@ def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_b
     ours.tiny.kill_after_an_epoch("two", ours.start("two", *two))
     begun = ours.tiny.checkpoint("two")["global_step"]
     resumed = ours.start("two", *two, "--resume")
-    _, log = resumed.communicate(timeout=200)
+    _, log = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, log
     assert log.count("epoch 6/6") == 1, log
     assert "Warning" not in log
@@ -391,3 +395,84 @@ def test_crops_that_the_network_cannot_take_are_refused_before_the_first_epoch(o
     ):
         ours.train("a", change={"data": RECIPE["data"] | {"sides": [[0, 16], [1, 24]]}})
     assert not (ours.tiny.folder / "a").exists()
+
+
+def test_a_run_in_half_precision_trains_on_the_cpu_and_keeps_whole_weights(ours: OurRun) -> None:
+    ours.train("whole", "--trainer.max_epochs=1")
+    ours.train("half", "--trainer.max_epochs=1", "--trainer.precision=bf16-mixed")
+    whole, half = ours.losses("whole"), ours.losses("half")
+    assert half.keys() == whole.keys()
+    for step in whole:
+        assert half[step] == pytest.approx(whole[step], rel=0.02)  # bfloat16 has 8 bits
+        assert half[step] != whole[step]
+    weights = ours.tiny.checkpoint("half")["state_dict"]
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+
+
+def best_recipe() -> dict[str, Any]:
+    recipe: dict[str, Any] = yaml.safe_load(Path("configs/best.yaml").read_text())
+    return recipe
+
+
+def test_the_recipe_of_best_keeps_its_budget() -> None:
+    network = build_residual_crdnet(**best_recipe()["model"]["network"])
+    assert sum(each.numel() for each in network.parameters()) == 5_144_909
+    assert network.tile_margin == 128
+    assert kilo_macs_per_pixel(network) == pytest.approx(137.07, abs=0.01)
+
+
+def test_the_recipe_of_best_trains_and_default_learns_from_it(ours: OurRun) -> None:
+    recipe = best_recipe()
+    short = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1}
+    data = {**RECIPE["data"], "mixture": recipe["data"]["mixture"], "epoch_length": 4, "sides": [[0, 16]]}
+    run = ours.train("best", change={**recipe, "trainer": recipe["trainer"] | short, "data": data})
+    assert network_of_checkpoint(run / "last.ckpt").tile_margin == 128
+    losses = ours.losses("best")
+    assert list(losses) == [0, 1]
+
+    ours.train("alone", "--trainer.max_epochs=1")
+    ours.train("pupil", "--trainer.max_epochs=1", f"--model.teacher={run / 'last.ckpt'}")
+    alone, pupil = ours.tiny.checkpoint("alone"), ours.tiny.checkpoint("pupil")
+    assert alone["state_dict"].keys() == pupil["state_dict"].keys()
+    assert any(
+        not torch.equal(weight, pupil["state_dict"][name]) for name, weight in alone["state_dict"].items()
+    )
+
+
+def test_a_pupil_comes_nearer_to_its_teacher(pairs: Path, photographs: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spec = ResidualSpec(width=8, scale_widths=(8, 8, 8), streak_width=4)
+    wise = ResidualTraining(spec)
+    torch.nn.init.normal_(wise.network.head[-1].weight, std=0.05)  # type: ignore[arg-type]
+    state = {name: weight.clone() for name, weight in wise.state_dict().items()}
+    torch.save({"crdnet": wise.description(), "state_dict": state}, tmp_path / "wise.ckpt")
+    pupil = ResidualTraining(spec, teacher=tmp_path / "wise.ckpt", teacher_weight=10.0)
+    assert pupil.state_dict().keys() == wise.state_dict().keys()
+
+    batch = collate([mixture(photographs, pairs, MixtureSpec())[(0, index)] for index in range(4)])
+    optimizer = torch.optim.AdamW(pupil.parameters(), 0.003)
+    seen = []
+    for _ in range(40):
+        losses, total = pupil.losses(batch)
+        assert total.item() == pytest.approx(
+            losses["image"].item() + 0.01 * losses["classifier"].item() + 10 * losses["teacher"].item(),
+            rel=1e-5,
+        )
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        seen.append(losses["teacher"].item())
+    assert seen[-1] < 0.6 * seen[0]
+    teacher = teacher_of(tmp_path / "wise.ckpt")
+    assert all(torch.equal(weight, state[f"network.{name}"]) for name, weight in teacher.state_dict().items())
+
+
+def test_what_cannot_teach_is_named(tiny: TinyRun, tmp_path: Path) -> None:
+    torch.save({"crdnet": {"kind": "published", "network": {}}, "state_dict": {}}, tmp_path / "theirs.ckpt")
+    with pytest.raises(CheckpointError, match=r"theirs\.ckpt cannot teach: it is no checkpoint"):
+        ResidualTraining(teacher=tmp_path / "theirs.ckpt")
+    spec = ResidualSpec(width=4, scale_widths=(4, 4, 4, 4), streak_width=2)
+    deep = ResidualTraining(spec)
+    torch.save({"crdnet": deep.description(), "state_dict": deep.state_dict()}, tmp_path / "deep.ckpt")
+    with pytest.raises(RecipeError, match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32"):
+        ResidualTraining(teacher=tmp_path / "deep.ckpt")

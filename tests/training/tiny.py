@@ -69,7 +69,7 @@ class TinyRun:
     def kill_after_an_epoch(self, name: str, process: "subprocess.Popen[str]") -> None:
         """Kill a run and all that it started, as soon as it has left a checkpoint."""
         last = self.folder / name / "last.ckpt"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 250
         while not last.exists():
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()[1]

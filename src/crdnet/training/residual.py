@@ -1,6 +1,8 @@
 """Training our own network: picture and density together."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,9 +12,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from crdnet.density import RainDensity
-from crdnet.errors import RecipeError
-from crdnet.nn import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet
-from crdnet.training.base import DerainingTraining
+from crdnet.errors import CheckpointError, RecipeError
+from crdnet.nn import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet, read_checkpoint
+from crdnet.training.base import CHECKPOINT_KEY, DerainingTraining
 from crdnet.training.module import plain, warm_cosine
 from crdnet.training.pairs import Batch
 from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
@@ -69,6 +71,24 @@ def charbonnier(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h 
     return ((derained - clean).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
+def teacher_of(path: Path) -> ResidualCRDNet:
+    """Return the network of a checkpoint of ours, averaged if its run kept an average, as one that learns no more.
+
+    Raises:
+        CheckpointError: The file is unreadable, or holds no network of ours.
+    """
+    checkpoint = read_checkpoint(path)
+    about = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, Mapping) else None
+    if not isinstance(about, Mapping) or about.get("kind") != "residual":
+        raise CheckpointError(
+            f"{path} cannot teach: it is no checkpoint of `crdnet train` with a recipe of `kind: residual`"
+        )
+    teacher = build_residual_crdnet(**about["network"])
+    weights = checkpoint["state_dict"].items()
+    teacher.load_state_dict({name.removeprefix("network."): weight for name, weight in weights})
+    return teacher.eval().requires_grad_(False)
+
+
 class ResidualTraining(DerainingTraining):
     """Charbonnier loss on the picture, and a loss on the density.
 
@@ -76,6 +96,9 @@ class ResidualTraining(DerainingTraining):
         network: Widths of the network, and which of its ideas it has.
         optimizer: Learning rate and decay.
         sensing_weight: Weight of the density's loss.
+        teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
+            `None` learns from the ground truth alone.
+        teacher_weight: Weight of the Charbonnier loss between what this network and its teacher make of a picture.
         channels_last: Memory layout; faster on CPUs, the same result but for rounding.
     """
 
@@ -84,6 +107,8 @@ class ResidualTraining(DerainingTraining):
         network: ResidualSpec = ResidualSpec(),
         optimizer: AdamWSpec = AdamWSpec(),
         sensing_weight: float = 0.01,
+        teacher: Path | None = None,
+        teacher_weight: float = 1.0,
         channels_last: bool = False,
     ) -> None:
         super().__init__(channels_last=channels_last)
@@ -92,6 +117,16 @@ class ResidualTraining(DerainingTraining):
         self.sensing_weight = sensing_weight
         self.network = network.build()
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.teacher_weight = teacher_weight
+        # In a tuple, where torch does not look for modules: a teacher is neither trained, nor averaged, nor saved.
+        self._teachers = () if teacher is None else (teacher_of(teacher),)
+        for each in self._teachers:
+            each.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        if any(self.size_multiple % each.size_multiple for each in self._teachers):
+            raise RecipeError(
+                f"{teacher} cannot teach: it takes sides in multiples of {self._teachers[0].size_multiple}, this "
+                f"network in multiples of {self.size_multiple}; give both as many scale_widths"
+            )
 
     @property
     def size_multiple(self) -> int:
@@ -108,6 +143,11 @@ class ResidualTraining(DerainingTraining):
         Raises:
             TrainingError: The loss is not a finite number.
         """
+        losses, total = self.losses(batch)
+        return self.logged(losses, total, batch)
+
+    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses of a batch by name, and what is minimised."""
         estimate = self(batch.rainy)
         total = image = charbonnier(estimate.derained, batch.clean)
         losses = {"image": image}
@@ -116,7 +156,12 @@ class ResidualTraining(DerainingTraining):
             truth = strength_map(batch.rainy, batch.clean, self.size_multiple)
             losses["classifier"] = sensing_loss(estimate.density, truth, says)
             total = image + self.sensing_weight * losses["classifier"]
-        return self.logged(losses, total, batch)
+        for teacher in self._teachers:
+            with torch.no_grad():
+                taught = teacher.to(batch.rainy.device)(self.in_layout(batch.rainy))
+            losses["teacher"] = charbonnier(estimate.derained, taught)
+            total = total + self.teacher_weight * losses["teacher"]
+        return losses, total
 
     def estimate(self, padded: Tensor, height: int, width: int) -> tuple[Tensor, list[RainDensity | None]]:
         """Return the derained pictures and their grades."""
