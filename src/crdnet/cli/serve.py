@@ -1,0 +1,146 @@
+"""`crdnet serve`: an HTTP server and a page to drop a photo on (extra: serve)."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_HELP = """\
+Serve an HTTP API and a page to drop a photo on; offline, on this machine alone unless told otherwise.
+
+\b
+crdnet serve                              the page: http://127.0.0.1:8000, the API: http://127.0.0.1:8000/docs
+curl -F file=@street.jpg http://127.0.0.1:8000/v1/derain -o clean.jpg
+
+Every option is an environment variable too: CRDNET_PORT for --port, CRDNET_API_KEY_FILE for --api-key-file. The key
+itself is read from a file or from CRDNET_API_KEY, never from an argument, which every user of the machine could see.
+"""
+_MEGA = 1_000_000
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _option(name: str, *more: str, **settings: Any) -> Callable[[Decorated], Decorated]:
+    """Return an option that is an environment variable too."""
+    variable = "CRDNET_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, *more, envvar=variable, show_default=True, **settings)
+
+
+def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Decorated]:
+    return _option(name, type=click.FloatRange(min=0, min_open=True), default=default, help=told)
+
+
+@click.command("serve", help=_HELP)
+@_option(
+    "--host", default="127.0.0.1", help="Address to listen on. Another than this machine's needs an API key."
+)
+@_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
+@_option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    default=["default"],
+    help="A model that clients may ask for; once for each, the first is what they get unasked.",
+)
+@_option("--device", "-d", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@_option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    default=2,
+    help="Pictures in work at once; they share processors.",
+)
+@_option("--max-megabytes", type=click.FloatRange(min=0, min_open=True), default=32.0, help="Of one upload.")
+@_option(
+    "--max-megapixels", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Of one picture."
+)
+@_option(
+    "--budget-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    help="Of all pictures in work at once.",
+)
+@_option("--queue", type=click.IntRange(min=0), default=16, help="Pictures that may wait.")
+@_seconds("--queue-seconds", 30.0, "How long a picture may wait.")
+@_seconds("--header-seconds", 10.0, "How long the head of a request may take.")
+@_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
+@_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
+@_seconds("--codec-seconds", 30.0, "How long decoding or encoding a picture may take.")
+@_option(
+    "--codec-megabytes",
+    type=click.IntRange(min=512),
+    default=3000,
+    help="Address space of a process that decodes pictures.",
+)
+@_option("--connections", type=click.IntRange(min=1), default=256, help="Connections at once.")
+@_seconds("--grace-seconds", 30.0, "How long what is in flight may take after SIGTERM.")
+@_option(
+    "--api-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File whose first line clients must know.",
+)
+@_option("--no-auth", is_flag=True, help="Serve other machines without a key.")
+@_option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which this server may be called, beside localhost; * is any.",
+)
+@_option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="A site whose pages may call this server.",
+)
+def command(  # noqa: D103 - its help stands above
+    max_megabytes: float,
+    max_megapixels: float,
+    budget_megapixels: float,
+    api_key_file: Path | None,
+    **others: Any,
+) -> None:
+    from crdnet.errors import MissingExtraError, ModelError  # noqa: PLC0415
+
+    try:
+        from crdnet.server import Settings, serve  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("crdnet"):
+            raise
+        raise MissingExtraError("crdnet serve", "serve") from error
+    try:
+        settings = Settings(
+            max_bytes=round(max_megabytes * _MEGA),
+            max_pixels=round(max_megapixels * _MEGA),
+            budget_pixels=round(budget_megapixels * _MEGA),
+            key=_key(api_key_file),
+            **others,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        serve(settings)
+    except ModelError as error:
+        raise click.BadParameter(str(error), param_hint="-m/--model") from error
+
+
+def _key(file: Path | None) -> str | None:
+    """Return the key that clients must know.
+
+    Raises:
+        click.UsageError: The file cannot be read, or both it and the variable give one.
+    """
+    from_environment = os.environ.get("CRDNET_API_KEY")
+    if file is None:
+        return from_environment
+    if from_environment is not None:
+        raise click.UsageError("CRDNET_API_KEY and --api-key-file both give a key; leave one of them away")
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"the key file {file} cannot be read ({error}); give a text file") from error
+    return lines[0].strip() if lines else ""

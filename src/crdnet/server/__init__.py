@@ -1,0 +1,34 @@
+"""An HTTP server that takes the rain out of pictures, with a page to drop a photo on (extra: serve).
+
+    from crdnet.server import Settings, serve
+
+    serve(Settings(port=8000))
+
+A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a request), `guard`
+(who may ask, headers of every answer, log and metrics), `app` (routes), `uploads` (the body, in bounded memory), `work`
+(decode, derain, encode), which has its place from `desk` and its decoding from `workers`, whose processes run `codec`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crdnet.server.app import create_app
+    from crdnet.server.running import serve
+    from crdnet.server.settings import Settings
+
+__all__ = ["Settings", "create_app", "serve"]
+
+# Names are loaded when they are first used: the processes that decode import this package and need nothing of it.
+_HOME_OF_NAME = {
+    "Settings": "crdnet.server.settings",
+    "create_app": "crdnet.server.app",
+    "serve": "crdnet.server.running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module it lives in (PEP 562)."""
+    if name not in _HOME_OF_NAME:
+        raise AttributeError(f"module 'crdnet.server' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF_NAME[name]), name)

@@ -1,0 +1,306 @@
+"""The routes: parse, one call, format."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from io import BytesIO
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+
+from crdnet import __version__
+from crdnet.runtime import stored_models
+from crdnet.server.answers import (
+    MEDIA_TYPES,
+    PICTURE,
+    RAIN_HEADERS,
+    DerainWish,
+    ModelAnswer,
+    SenseAnswer,
+    SenseWish,
+    Standing,
+    body_of,
+    grade,
+    rain_headers,
+    sense_answer,
+    timing,
+)
+from crdnet.server.guard import Guard, note
+from crdnet.server.metrics import CONTENT_TYPE, Metrics
+from crdnet.server.pages import add_pages
+from crdnet.server.problems import Kind, Problem, ProblemError, answer, responses
+from crdnet.server.settings import Settings
+from crdnet.server.uploads import Upload, read_upload
+from crdnet.server.work import Work
+
+Done = TypeVar("Done")
+Wish = TypeVar("Wish", bound=SenseWish)
+
+_WORK_PROBLEMS = (
+    Kind.BAD_REQUEST,
+    Kind.KEY_MISSING,
+    Kind.CROSS_SITE,
+    Kind.TOO_SLOW,
+    Kind.TOO_LARGE,
+    Kind.NOT_A_PICTURE,
+    Kind.WRONG_HOST,
+    Kind.BROKEN_PICTURE,
+    Kind.NOT_WRITTEN,
+    Kind.WRONG_WISH,
+    Kind.INTERNAL,
+    Kind.BUSY,
+)
+_GUARD_PROBLEMS = (Kind.KEY_MISSING, Kind.WRONG_HOST)
+
+
+def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        settings: Limits and places.
+        work: What works on pictures; None makes it by the settings.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be opened.
+    """
+    work = work or Work(settings)
+    metrics = Metrics(work)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with work.open():
+            warm_up = asyncio.create_task(_warm_up(app, work))
+            yield
+            warm_up.cancel()
+            await asyncio.wait([warm_up])
+
+    app = FastAPI(
+        title="crdnet",
+        version=__version__,
+        summary="Takes the rain out of photographs.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.ready = False
+    app.state.metrics = metrics
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=RAIN_HEADERS,
+        )
+    _tell_of_problems(app)
+    _add_work(app, settings, work, metrics)
+    _add_standing(app, work, metrics)
+    add_pages(app)
+    _document(app, settings)
+    return app
+
+
+def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) -> None:
+    @app.post(
+        "/v1/derain",
+        response_class=Response,
+        responses=responses(*_WORK_PROBLEMS) | {200: PICTURE},
+        openapi_extra=body_of(DerainWish),
+        summary="Take the rain out of a picture",
+    )
+    async def derain(request: Request, asked: Annotated[DerainWish, Query()]) -> Response:
+        """Answers with the picture, in the same format and with the metadata that were sent."""
+        async with AsyncExitStack() as stack:
+            upload = await _upload(request, stack, settings, work)
+            wish = _wish(asked, upload)
+            model = _model(wish, work)
+            doing = work.derain(
+                upload.content, model=model, strength=wish.strength, always=wish.always, format=wish.format
+            )
+            derained = await _unless_gone(request, doing)
+        metrics.worked(grade(derained.sensed), derained.stages)
+        return Response(
+            derained.content,
+            media_type=MEDIA_TYPES[derained.format],
+            headers=rain_headers(derained) | timing(derained.stages),
+        )
+
+    @app.post(
+        "/v1/sense",
+        responses=responses(*_WORK_PROBLEMS),
+        openapi_extra=body_of(SenseWish),
+        summary="Tell how heavy the rain in a picture is",
+    )
+    async def sense(
+        request: Request, response: Response, asked: Annotated[SenseWish, Query()]
+    ) -> SenseAnswer:
+        async with AsyncExitStack() as stack:
+            upload = await _upload(request, stack, settings, work)
+            wish = _wish(asked, upload)
+            model = _model(wish, work)
+            sensed = await _unless_gone(request, work.sense(upload.content, model=model))
+        metrics.worked(grade(sensed.report), sensed.stages)
+        response.headers.update(timing(sensed.stages))
+        return sense_answer(sensed, model)
+
+
+def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
+    @app.get("/v1/models", responses=responses(*_GUARD_PROBLEMS), summary="The models that may be asked for")
+    async def models() -> list[ModelAnswer]:
+        known = {name: each for each in stored_models() for name in (each.name, *each.aliases)}
+        return [
+            ModelAnswer(
+                name=name,
+                aliases=[]
+                if each is None
+                else [other for other in (each.name, *each.aliases) if other != name],
+                summary="" if each is None else each.summary,
+                parameters=None if each is None else each.parameters,
+                sha256=None if each is None else each.sha256,
+                default=name == work.models[0],
+            )
+            for name, each in ((name, known.get(name)) for name in work.models)
+        ]
+
+    @app.get("/healthz", responses=responses(Kind.WRONG_HOST), summary="Whether the server is alive")
+    async def healthz() -> Standing:
+        return Standing(status="alive")
+
+    @app.get(
+        "/readyz",
+        responses=responses(Kind.WRONG_HOST, Kind.NOT_READY),
+        summary="Whether it has done a picture",
+    )
+    async def readyz() -> Standing:
+        if not app.state.ready:
+            raise ProblemError(Kind.NOT_READY, "the first picture is not done yet; come again later")
+        return Standing(status="ready")
+
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses=responses(*_GUARD_PROBLEMS)
+        | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        summary="Counters for Prometheus",
+    )
+    async def show_metrics() -> Response:
+        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _tell_of_problems(app: FastAPI) -> None:
+    def tell(request: Request, problem: ProblemError) -> Response:
+        note(request.scope, problem.kind)
+        return answer(problem, request.state.request_id)
+
+    @app.exception_handler(ProblemError)
+    async def own(request: Request, problem: ProblemError) -> Response:
+        return tell(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: RequestValidationError) -> Response:
+        return tell(request, _wrong_wish(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        kind = {404: Kind.NO_SUCH_PAGE, 405: Kind.WRONG_METHOD}.get(error.status_code, Kind.BAD_REQUEST)
+        detail = (
+            "GET /docs lists what is here and what it takes"
+            if kind is not Kind.BAD_REQUEST
+            else str(error.detail)
+        )
+        return tell(request, ProblemError(kind, detail, error.headers))
+
+
+async def _upload(request: Request, stack: AsyncExitStack, settings: Settings, work: Work) -> Upload:
+    """Read what a client sent; it counts as memory in use while the stack lasts."""
+    work.desk.check_room()  # before it has sent all of it
+    share = stack.enter_context(work.memory.share())
+    upload = await read_upload(request, settings, share)
+    request.state.bytes = len(upload.content)
+    return upload
+
+
+def _wish(asked: Wish, upload: Upload) -> Wish:
+    """Return what was asked for in the query and in the form's fields, which count more."""
+    try:
+        return type(asked).model_validate(asked.model_dump(exclude_unset=True) | upload.fields)
+    except ValidationError as error:
+        raise _wrong_wish(error.errors()) from error
+
+
+def _wrong_wish(errors: Any) -> ProblemError:
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))[:60]
+    return ProblemError(
+        Kind.WRONG_WISH, f"{where}: {first['msg']}; GET /docs tells what each parameter takes"
+    )
+
+
+def _model(wish: SenseWish, work: Work) -> str:
+    model = work.models[0] if wish.model is None else wish.model
+    if model not in work.models:
+        raise ProblemError(
+            Kind.WRONG_WISH,
+            f"model: there is no model {model[:60]!r} here; use one of {', '.join(work.models)}",
+        )
+    return model
+
+
+async def _unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
+    """Wait for work to be done, and have it stopped if the client goes away meanwhile.
+
+    Raises:
+        ClientDisconnect: The client went away.
+    """
+    task = asyncio.ensure_future(doing)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return await task
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.wait([task, gone])
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _warm_up(app: FastAPI, work: Work) -> None:
+    """Do one picture with each model, so that the first client does not wait for what is done once."""
+    from PIL import Image  # noqa: PLC0415 - for this alone
+
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(buffer, "PNG")
+    for model in work.models:
+        await work.derain(buffer.getvalue(), model=model, always=True)
+    app.state.ready = True
+
+
+def _document(app: FastAPI, settings: Settings) -> None:
+    """Add to the API document what FastAPI cannot know: problem documents, and the key."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            components = document.setdefault("components", {})
+            components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+            if settings.key is not None:
+                components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+                document["security"] = [{"key": []}]
+            for path in ("/healthz", "/readyz"):
+                document["paths"][path]["get"]["security"] = []
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,109 @@
+"""Connections before there is a request: a cap on their number, and deadlines for the head and for the answer.
+
+uvicorn bounds the time between two requests alone: a head, or the answer to it, may trickle for ever.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from crdnet.server.problems import MEDIA_TYPE, RETRY_SECONDS
+from crdnet.server.settings import Settings
+
+LINGER_SECONDS = 2.0
+"""How long a connection stays open for a client that still sends what is no longer wanted: one that is cut off at once
+may never see its answer."""
+_FULL = (
+    b'{"type": "urn:crdnet:busy", "title": "Too much to do", "status": 503, '
+    b'"detail": "too many connections; come again later", "instance": "about:blank"}'
+)
+_REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: %b\r\nRetry-After: %d\r\nContent-Length: %d\r\n"
+    b"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%b"
+    % (MEDIA_TYPE.encode(), RETRY_SECONDS, len(_FULL), _FULL)
+)
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's protocol with limits; `limited_by` makes the class that knows them."""
+
+    limits: Settings
+    refused: Callable[[], None]
+    _refused = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or tell it that there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) <= self.limits.connections:
+            self._end_after(self.limits.header_seconds)
+            return
+        type(self).refused()
+        self._refused = True
+        transport.write(_REFUSAL)
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._end_after(LINGER_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a complete head ends the wait for it."""
+        if self._refused:
+            return
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before and not self.cycle.response_complete:
+            self._clear()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the rest of this one, but not for ever."""
+        if not self.flow.write_paused:
+            self._end_after(self._patience())
+        before = self.cycle
+        super().on_response_complete()
+        if self.cycle is not before:  # the next request was here already
+            self._clear()
+
+    def pause_writing(self) -> None:
+        """Give a client that does not fetch its answer a deadline."""
+        super().pause_writing()
+        self._end_after(self.limits.answer_seconds)
+
+    def resume_writing(self) -> None:
+        """Go on with a client that has fetched its answer."""
+        super().resume_writing()
+        if self.cycle.response_complete:
+            self._end_after(self._patience())
+        else:
+            self._clear()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline."""
+        self._clear()
+        super().connection_lost(exc)
+
+    def _patience(self) -> float:
+        if self.conn.their_state is h11.SEND_BODY:
+            return LINGER_SECONDS
+        return self.timeout_keep_alive + self.limits.header_seconds
+
+    def _end_after(self, seconds: float) -> None:
+        self._clear()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _clear(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def limited_by(limits: Settings, refused: Callable[[], None]) -> Any:
+    """Return the protocol class for uvicorn.
+
+    Args:
+        limits: What bounds a connection.
+        refused: Called for every connection over the cap.
+    """
+    return type("LimitedByProtocol", (LimitedProtocol,), {"limits": limits, "refused": staticmethod(refused)})

@@ -1,0 +1,65 @@
+"""What the server counts, for Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from crdnet.density import RainDensity
+from crdnet.server.work import Stages, Work
+
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """The counters of one server."""
+
+    def __init__(self, work: Work) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "crdnet_requests", "Answers by route and status", ["method", "route", "status"], registry=registry
+        )
+        self._errors = Counter("crdnet_errors", "Requests that failed, by kind", ["kind"], registry=registry)
+        self._seconds = Histogram(
+            "crdnet_request_seconds", "From head to answer", ["route"], buckets=_BUCKETS, registry=registry
+        )
+        self._stages = Histogram(
+            "crdnet_stage_seconds", "Time in one stage", ["stage"], buckets=_BUCKETS, registry=registry
+        )
+        self._densities = Counter("crdnet_densities", "Pictures by density", ["density"], registry=registry)
+        self._refused = Counter("crdnet_connections_refused", "Connections over the cap", registry=registry)
+        for density in (*(grade.name.lower() for grade in RainDensity), "unknown"):
+            self._densities.labels(density)
+        gauges: dict[str, tuple[str, Callable[[], float]]] = {
+            "crdnet_queue_length": ("Pictures that wait", lambda: work.desk.waiting),
+            "crdnet_pixels_in_work": ("Pixels of the pictures in work", lambda: work.desk.pixels),
+            "crdnet_upload_bytes": ("Bytes of uploads in memory", lambda: work.memory.used),
+            "crdnet_workers_replaced": ("Codec processes that died", lambda: work.workers.replaced),
+            "crdnet_pixels_done": ("Pixels worked on since the start", lambda: work.pixels),
+        }
+        for name, (told, value) in gauges.items():
+            Gauge(name, told, registry=registry).set_function(value)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def failed(self, kind: str) -> None:
+        """Count a request that ended with a problem."""
+        self._errors.labels(kind).inc()
+
+    def refused(self) -> None:
+        """Count a connection over the cap."""
+        self._refused.inc()
+
+    def worked(self, density: str, stages: Stages) -> None:
+        """Count a picture."""
+        self._densities.labels(density).inc()
+        for stage, seconds in stages.seconds.items():
+            self._stages.labels(stage).observe(seconds)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus's text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,91 @@
+"""What is said when something goes wrong: problem documents (RFC 9457)."""
+
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+
+class Kind(Enum):
+    """What can go wrong: the last part of a problem's type, its status and its title."""
+
+    BAD_REQUEST = "bad-request", 400, "The request is not well-formed"
+    KEY_MISSING = "key-missing", 401, "An API key is needed"
+    CROSS_SITE = "cross-site", 403, "Another site's page must not call this server"
+    NO_SUCH_PAGE = "no-such-page", 404, "There is nothing here"
+    WRONG_METHOD = "wrong-method", 405, "This is not done here"
+    TOO_SLOW = "too-slow", 408, "The upload took too long"
+    TOO_LARGE = "too-large", 413, "The picture is too large"
+    NOT_A_PICTURE = "not-a-picture", 415, "This is not a picture"
+    WRONG_HOST = "wrong-host", 421, "The server does not go by this name"
+    BROKEN_PICTURE = "broken-picture", 422, "The picture cannot be read"
+    NOT_WRITTEN = "format-not-written", 422, "The format is read but not written"
+    WRONG_WISH = "wrong-parameter", 422, "A parameter is wrong"
+    CLIENT_GONE = "client-gone", 499, "The client went away"
+    INTERNAL = "internal", 500, "Something went wrong here"
+    BUSY = "busy", 503, "Too much to do"
+    NOT_READY = "not-ready", 503, "Not ready yet"
+
+    def __init__(self, slug: str, status: int, title: str) -> None:
+        self.slug, self.status, self.title = slug, status, title
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    """A name for this kind of problem, such as urn:crdnet:too-large."""
+    title: str
+    status: int
+    detail: str
+    """What came in, which rule it broke, and what to do."""
+    instance: str
+    """The request, as in the header X-Request-ID."""
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+        self.headers = dict(headers or {})
+        if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
+
+
+def document(problem: ProblemError, request_id: str) -> dict[str, Any]:
+    """Return the problem document."""
+    kind = problem.kind
+    return Problem(
+        type=f"urn:crdnet:{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=problem.detail,
+        instance=f"urn:uuid:{request_id}",
+    ).model_dump()
+
+
+def answer(problem: ProblemError, request_id: str) -> JSONResponse:
+    """Return the response that tells a client of a problem."""
+    return JSONResponse(
+        document(problem, request_id), problem.kind.status, problem.headers, media_type=MEDIA_TYPE
+    )
+
+
+def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """Return what the API document says of problems."""
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    said: dict[int, list[str]] = {}
+    for kind in kinds:
+        said.setdefault(kind.status, []).append(kind.title)
+    return {
+        status: {"description": "; ".join(titles), "content": {MEDIA_TYPE: schema}}
+        for status, titles in said.items()
+    }

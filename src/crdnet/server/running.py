@@ -1,0 +1,81 @@
+"""Running the server: sockets, signals, the log."""
+
+import json
+import logging
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+
+import uvicorn
+
+from crdnet.errors import CRDNetError
+from crdnet.server.app import create_app
+from crdnet.server.connections import limited_by
+from crdnet.server.settings import Settings
+
+log = logging.getLogger("crdnet.server")
+BACKLOG = 2048
+"""Connections that the kernel keeps until they are taken; all the cap lets in, and more."""
+
+
+class _Lines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        said = getattr(record, "said", {})
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return json.dumps(
+            {"time": time, "level": record.levelname.lower(), "event": record.getMessage(), **said}
+        )
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; what is in flight is finished first.
+
+    Raises:
+        CRDNetError: The model cannot be opened, or the address cannot be taken.
+    """
+    app = create_app(settings)
+    _log_as_lines()
+    config = uvicorn.Config(
+        app,
+        http=limited_by(settings, app.state.metrics.refused),
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+    )
+    # uvicorn handles the signal and then sends it once more to whoever handled it before; it has done its work by then.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with _listening(settings) as listening:
+            host, port = listening.getsockname()[:2]
+            log.info(
+                "listening", extra={"said": {"url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}}
+            )
+            uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CRDNetError(
+            f"cannot listen on {settings.host}, port {settings.port} ({error.strerror or error}); choose another --port"
+        ) from error
+
+
+def _log_as_lines() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -1,0 +1,99 @@
+"""What whoever runs the server may decide, checked at birth."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from crdnet.runtime import usable_cpus
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and places of a server.
+
+    Raises:
+        ValueError: They contradict each other, or would leave the server open to everybody.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes a free one."""
+    models: tuple[str, ...] = ("default",)
+    """What clients may ask for; the first is what they get unasked."""
+    device: str = "auto"
+    jobs: int = 2
+    """Pictures in work at once; they share the processors."""
+    max_bytes: int = 32_000_000
+    """Of one upload."""
+    max_pixels: int = 50_000_000
+    """Of one picture."""
+    budget_pixels: int = 60_000_000
+    """Of all pictures in work at once."""
+    queue: int = 16
+    """Pictures that may wait."""
+    queue_seconds: float = 30.0
+    """How long one may wait."""
+    header_seconds: float = 10.0
+    """How long a connection may take to send the head of a request."""
+    body_seconds: float = 60.0
+    """How long a request may take to send its body."""
+    answer_seconds: float = 60.0
+    """How long a client may take to fetch its answer."""
+    codec_seconds: float = 30.0
+    """How long decoding or encoding a picture may take."""
+    codec_megabytes: int = 3000
+    """Address space of a process that decodes."""
+    connections: int = 256
+    grace_seconds: float = 30.0
+    """How long what is in flight may take after SIGTERM."""
+    key: str | None = None
+    """What clients must know; None serves everybody who can reach the port."""
+    no_auth: bool = False
+    """Whether other machines may be served without a key."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names, without port, by which the server may be called, beside those of this machine; "*" is any."""
+    cors_origins: tuple[str, ...] = ()
+    """Such as https://example.org: whose pages may call the server."""
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ValueError("a server needs a model to serve; name one")
+        if self.budget_pixels < self.max_pixels:
+            raise ValueError(
+                f"a budget of {self.budget_pixels:,} pixels has no room for a picture of {self.max_pixels:,}; raise it "
+                "or lower the size of a picture"
+            )
+        if self.key is not None and (not self.key or not self.key.isascii() or not self.key.isprintable()):
+            raise ValueError(
+                "an API key is one line of printable ASCII characters; make it with: openssl rand -hex 32"
+            )
+        if not is_loopback(self.host) and self.key is None and not self.no_auth:
+            raise ValueError(
+                f"{self.host} can be reached from other machines, and no API key is set; give one with --api-key-file "
+                "or CRDNET_API_KEY, or say --no-auth"
+            )
+
+    @property
+    def threads(self) -> int:
+        """Processors for one picture."""
+        return max(1, usable_cpus() // self.jobs)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names by which the server may be called."""
+        own = () if self.host in ("0.0.0.0", "::") else (f"[{self.host}]" if ":" in self.host else self.host,)
+        return frozenset(name.lower() for name in (*LOOPBACK_NAMES, *own, *self.allowed_hosts))
+
+    @property
+    def upload_bytes(self) -> int:
+        """Of all uploads together that are kept in memory."""
+        return (self.jobs + self.queue) * self.max_bytes
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host's address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

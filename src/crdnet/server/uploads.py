@@ -1,0 +1,114 @@
+"""The body of a request, read into bounded memory: the picture's bytes, and the fields beside it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from fastapi import Request
+from python_multipart.multipart import parse_options_header
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from crdnet.server.desk import Share
+from crdnet.server.problems import Kind, ProblemError
+from crdnet.server.settings import Settings
+
+MOST_FIELDS = 8
+_AROUND_BYTES = 65_536
+"""What a multipart body may have beside its file."""
+
+
+class _InMemory(MultiPartParser):
+    """Starlette writes parts over 1 MB to disk; here nothing of a request is ever written there."""
+
+    spool_max_size = 2**62
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a client sent."""
+
+    content: bytes
+    fields: dict[str, str]
+    """Those of a form beside its file."""
+
+
+async def read_upload(request: Request, settings: Settings, share: Share) -> Upload:
+    """Read a body: a multipart form with a `file`, or the picture's bytes.
+
+    Raises:
+        ProblemError: It is too large, too slow, empty, or not a form that is understood.
+    """
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > settings.max_bytes + _AROUND_BYTES:
+        raise _too_large(int(declared), settings)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(
+            Kind.NOT_A_PICTURE,
+            f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the picture's bytes as they are",
+        )
+    is_form = parse_options_header(request.headers.get("content-type"))[0] == b"multipart/form-data"
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            upload = await (_form if is_form else _raw)(request, settings, share)
+    except TimeoutError as error:
+        raise ProblemError(
+            Kind.TOO_SLOW, f"the body did not arrive within {settings.body_seconds:g} seconds; send it faster"
+        ) from error
+    if len(upload.content) > settings.max_bytes:
+        raise _too_large(len(upload.content), settings)
+    if not upload.content:
+        raise ProblemError(Kind.BROKEN_PICTURE, "the picture is empty (0 bytes); send a picture's bytes")
+    return upload
+
+
+async def _raw(request: Request, settings: Settings, share: Share) -> Upload:
+    body = bytearray()
+    async for chunk in _bounded(request, settings.max_bytes, settings, share):
+        body += chunk
+    return Upload(bytes(body), {})
+
+
+async def _form(request: Request, settings: Settings, share: Share) -> Upload:
+    stream = _bounded(request, settings.max_bytes + _AROUND_BYTES, settings, share)
+    parser = _InMemory(
+        request.headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=_AROUND_BYTES
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        said = error.message if isinstance(error, MultiPartException) else "it is damaged"
+        raise ProblemError(
+            Kind.BAD_REQUEST,
+            f"the form cannot be read ({said[:200]}); send one part named file, and at most {MOST_FIELDS} others",
+        ) from error
+    try:
+        file = form.get("file")
+        if file is None:
+            raise ProblemError(Kind.WRONG_WISH, "the form has no field named file; put the picture there")
+        content = file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
+        others = form.multi_items()
+        if any(not isinstance(value, str) for name, value in others if name != "file"):
+            raise ProblemError(Kind.WRONG_WISH, "the form has a second file; send one picture a request")
+        return Upload(content, {name: str(value) for name, value in others if name != "file"})
+    finally:
+        await form.close()
+
+
+async def _bounded(
+    request: Request, most: int, settings: Settings, share: Share
+) -> AsyncGenerator[bytes, None]:
+    """Yield the body's parts up to a number of bytes."""
+    seen = 0
+    async for chunk in request.stream():
+        seen += len(chunk)
+        if seen > most:
+            raise _too_large(seen, settings)
+        share.take(len(chunk))
+        yield chunk
+
+
+def _too_large(size: int, settings: Settings) -> ProblemError:
+    return ProblemError(
+        Kind.TOO_LARGE,
+        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are taken; send a smaller picture",
+    )
