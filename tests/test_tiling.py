@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from crdnet.tiling import WHOLE_PIXELS, Tile, automatic_side, tiles
+from crdnet.tiling import WHOLE_PIXELS, WINDOW_PIXELS, Tile, automatic_side, tiles
 
 SIDES = {"height": integers(1, 12), "width": integers(1, 12), "multiple": integers(1, 32)}
 
@@ -56,12 +56,20 @@ def test_a_side_is_rounded_up_to_the_multiple() -> None:
     assert next(tiles(320, 320, 33, 0, 32)).core_rows == slice(0, 64)
 
 
-@given(height=integers(1, 400), width=integers(1, 400), margin=integers(0, 1300))
+@given(height=integers(1, 400), width=integers(1, 400), margin=integers(0, 870))
 def test_the_automatic_side_bounds_every_window(height: int, width: int, margin: int) -> None:
     height, width = height * 32, width * 32
     side = automatic_side(height, width, margin, 32)
     assert (side == 0) == (height * width <= WHOLE_PIXELS)
-    assert max(area(tile) for tile in tiles(height, width, side, margin, 32)) <= WHOLE_PIXELS
+    most = WINDOW_PIXELS if side else WHOLE_PIXELS
+    assert max(area(tile) for tile in tiles(height, width, side, margin, 32)) <= most
+
+
+def test_windows_that_a_network_sees_reduced_are_larger() -> None:
+    side = automatic_side(12800, 12800, 520, 64, reduction=4)
+    assert side > automatic_side(12800, 12800, 520, 64)
+    assert (side + 2 * 576) ** 2 <= 4 * WINDOW_PIXELS
+    assert automatic_side(4000, 4000, 520, 64) > 0 == automatic_side(4000, 4000, 520, 64, reduction=2)
 
 
 def test_a_margin_beyond_the_bound_still_gives_tiles() -> None:

@@ -13,7 +13,9 @@ from math import isqrt
 from typing import NamedTuple
 
 WHOLE_PIXELS = 8_000_000
-"""Up to this many pixels `auto` takes a padded picture whole, and no window of `auto` is larger."""
+"""Up to this many pixels `auto` takes a padded picture whole."""
+WINDOW_PIXELS = 3_200_000
+"""Larger pictures are shown in windows of at most this many, since rows of them must fit in memory beside."""
 
 
 class Tile(NamedTuple):
@@ -58,16 +60,22 @@ def tiles(height: int, width: int, side: int, margin: int, multiple: int) -> Ite
             yield Tile(rows, columns, _widened(rows, margin, height), _widened(columns, margin, width))
 
 
-def automatic_side(
-    height: int, width: int, margin: int, multiple: int, window_pixels: int = WHOLE_PIXELS
-) -> int:
-    """Return the side that keeps every window within `window_pixels`, or 0 where the whole picture is.
+def automatic_side(height: int, width: int, margin: int, multiple: int, *, reduction: int = 1) -> int:
+    """Return the side that keeps every window within `WINDOW_PIXELS`, or 0 where the picture is taken whole.
 
     A margin so large that no tile would fit gives the smallest tile there is.
+
+    Args:
+        height: Pixels; a multiple of `multiple`.
+        width: The same.
+        margin: Pixels shown around a core; rounded up to the multiple.
+        multiple: What the sides of a window are multiples of.
+        reduction: How many times smaller the network sees the window. It costs the network less by the square and
+            everything else as much, so windows grow by the number itself.
     """
-    if height * width <= window_pixels:
+    if height * width <= reduction * WHOLE_PIXELS:
         return 0
-    side = isqrt(window_pixels) - 2 * _rounded_up(margin, multiple)
+    side = isqrt(reduction * WINDOW_PIXELS) - 2 * _rounded_up(margin, multiple)
     return max(side // multiple, 1) * multiple
 
 

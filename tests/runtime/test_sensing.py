@@ -1,5 +1,6 @@
 """Sensing rain, and taking it out at the size at which it is."""
 
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -84,6 +85,32 @@ def test_tiles_agree_with_the_whole_at_a_reduced_size(
     for scale in (1.0, 0.5):
         difference = np.abs(whole.estimate(rainy, scale=scale) - tiled.estimate(rainy, scale=scale))
         assert difference.max() <= 1e-5
+
+
+@pytest.mark.parametrize("thickness", [1, 4])
+@pytest.mark.parametrize("grey", [False, True])
+def test_bands_agree_with_the_array(streak_model: Path, thickness: int, grey: bool) -> None:
+    rainy, _ = rainy_scene(1111, 1040, thickness)
+    pixels = np.rint(rainy * 255).astype(np.uint8)
+    pixels = pixels[..., 0] if grey else pixels
+    derainer = Derainer(streak_model, threads=1, tile=160)
+    expected = derainer.run(pixels, strength=0.9)
+    given: list[int] = []
+
+    def bands() -> Iterator[np.ndarray]:
+        given.append(0)
+        for start in range(0, 1111, 100):
+            given[-1] += 1
+            yield pixels[start : start + 100]
+
+    report, derained = derainer.run_bands(bands, 1111, 1040, strength=0.9)
+    assert report == expected.sensed
+    assert report.scale == 1 / thickness
+    rows = next(derained)
+    assert len(rows) < 700
+    assert given[1] < 12  # the first rows are there before the last are read
+    np.testing.assert_array_equal(np.concatenate([rows, *derained]), expected.image)
+    assert len(given) == 2
 
 
 def test_what_is_not_rain_is_kept_at_a_reduced_size(streak_model: Path) -> None:

@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from crdnet import images
-from crdnet.density import RainDensity, luma, mean_strength
+from crdnet.density import RainDensity
 from crdnet.errors import DeviceError, ImageError
 from crdnet.runtime.cpus import usable_cpus
-from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, check_pixels
-from crdnet.runtime.scales import REDUCTIONS, chosen, enlarged_bands, looks, margin_at, reduced, samples
+from crdnet.runtime.network import Bands, Network, Sensed
+from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels
+from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, SenseReport
 from crdnet.runtime.session import DEVICES, Session
 from crdnet.runtime.store import find_model
-from crdnet.sizes import padded_size, reflected_window
-from crdnet.tiling import WHOLE_PIXELS, Tile, automatic_side, tiles
 
 if TYPE_CHECKING:
     from crdnet.runtime.files import FileRecord
@@ -76,22 +75,6 @@ class DerainResult:
     def rain(self) -> Colours:
         """What was taken out: rainy minus derained, in [-1, 1]; rain that brightens is positive."""
         return as_colours(self.rainy_pixels) - as_colours(self.derained_pixels)
-
-
-class _Look(NamedTuple):
-    """What the network says of a window of a picture, at 1/reduction of its sides."""
-
-    rainy: Colours
-    derained: Colours
-    density: Colours | None
-
-
-class _Sensed(NamedTuple):
-    report: SenseReport
-    reduction: int
-    """What to derain at."""
-    look: _Look | None
-    """The look at the whole picture at this reduction, if there was one."""
 
 
 class Derainer:
@@ -176,9 +159,9 @@ class Derainer:
         pixels, like = _opened(image, "derain", "call crdnet.derain_file for files")
         always = not isinstance(like, images.Picture) if always is None else always
         rainy, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2:] == (4,) else (pixels, None)
-        sensed = self._sensed(rainy)
+        sensed = self._network.sense(rainy)
         left_alone = sensed.report.dry and not always
-        derained = rainy if left_alone else self._derained(rainy, strength, sensed)
+        derained = rainy if left_alone else self._network.derain(rainy, sensed, strength)
         if left_alone:
             returned = image
         elif isinstance(like, images.Picture):
@@ -200,7 +183,7 @@ class Derainer:
             TypeError: It is no picture.
         """
         pixels, _ = _opened(image, "sense", "give the bytes of the file, or call `crdnet sense` on it")
-        return self._sensed(pixels[..., :3] if pixels.ndim == 3 else pixels).report
+        return self._network.sense(pixels[..., :3] if pixels.ndim == 3 else pixels).report
 
     def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
         """Return what the network says, neither clipped nor rounded; evaluation starts from here.
@@ -222,9 +205,9 @@ class Derainer:
             raise ValueError(
                 f"a scale is one of {', '.join(f'{1 / each:g}' for each in REDUCTIONS)}, got {scale}"
             )
-        sensed = self._sensed(rainy) if scale is None else _Sensed(UNKNOWN, round(1 / scale), None)
+        sensed = self._network.sense(rainy) if scale is None else Sensed(UNKNOWN, round(1 / scale))
         derained = np.empty_like(rainy, order="C")
-        for rows, columns, piece in self._pieces(rainy, sensed):
+        for rows, columns, piece in self._network.estimates(rainy, sensed):
             derained[rows, columns] = piece
         return derained
 
@@ -242,102 +225,35 @@ class Derainer:
 
         return derain_file_with(self, source, output, strength=strength, overwrite=overwrite, format=format)
 
+    def run_bands(
+        self, bands: Bands, height: int, width: int, *, strength: float = 1.0
+    ) -> tuple[SenseReport, Iterator[Array]]:
+        """Take the rain out of a picture that is read in bands, and never lies in memory as a whole.
+
+        Args:
+            bands: Begins to yield the picture's rows, (n, w) or (n, w, 3), from top to bottom; called once to sense the
+                rain and once to take it out.
+            height: Of the picture, in pixels.
+            width: Of the picture, in pixels.
+            strength: How much of the rain to take out: 0 none, 1 all.
+
+        Returns:
+            How heavy the rain is, and the derained rows from top to bottom, computed as they are asked for; the same
+            pixels as those of `run`.
+        """
+        check_strength(strength)
+        network = self._network
+        sensed = network.sense_bands(bands, height, width)
+        return sensed.report, network.derain_bands(bands, height, width, sensed, strength)
+
     def stop(self) -> None:
         """Make the calls that run in other threads end with an error soon; later calls work as ever."""
         if self._session is not None:
             self._session.stop()
 
-    def _sensed(self, rainy: Array) -> _Sensed:
-        """Look at a picture at several sizes, and tell at which its rain is."""
-        if not self.session.senses:
-            return _Sensed(UNKNOWN, 1, None)
-        height, width = rainy.shape[:2]
-        strengths: dict[int, float] = {}
-        whole: dict[int, _Look] = {}
-        for reduction in looks(height, width):
-            seen = 0.0
-            parts = list(samples(-(-height // reduction), -(-width // reduction)))
-            for top, left, high, wide in parts:
-                look = self._look(rainy, top * reduction, left * reduction, high, wide, reduction)
-                assert look.density is not None
-                seen += mean_strength(look.density, high, wide, self.session.info.size_multiple)
-                if len(parts) == 1:
-                    whole[reduction] = look
-            strengths[reduction] = seen / len(parts)
-        reduction = chosen(strengths)
-        return _Sensed(SenseReport(strengths[reduction], 1 / reduction), reduction, whole.get(reduction))
-
-    def _look(self, rainy: Array, top: int, left: int, height: int, width: int, reduction: int) -> _Look:
-        """Run the network on a part of a picture.
-
-        Args:
-            rainy: The picture.
-            top: Where the part begins, in pixels of the picture.
-            left: The same.
-            height: Pixels of the part as the network sees it; rounded up to the model's size multiple.
-            width: The same.
-            reduction: How many times smaller the network sees the picture.
-        """
-        high, wide = (
-            reduction * side for side in padded_size(height, width, self.session.info.size_multiple)
-        )
-        window = reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
-        seen = as_rgb(reduced(window, reduction))
-        answer = self.session(seen)
-        return _Look(seen, answer.derained, answer.density)
-
-    def _derained(self, rainy: Array, strength: float, sensed: _Sensed) -> Array:
-        """Return the derained pixels in the shape, dtype and range of `rainy`, piece by piece."""
-        derained = np.empty_like(rainy, order="C")
-        for rows, columns, estimate in self._pieces(rainy, sensed):
-            before = rainy[rows, columns]
-            after = np.clip(estimate, 0.0, 1.0)
-            if rainy.ndim == 2:
-                after = luma(after)
-            if strength != 1.0:
-                before = as_colours(before)
-                after = before + np.float32(strength) * (after - before)
-            derained[rows, columns] = as_dtype(after, rainy.dtype)
-        return derained
-
-    def _pieces(self, rainy: Array, sensed: _Sensed) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, estimate (h, w, 3)) for pieces that make up the picture."""
-        height, width = rainy.shape[:2]
-        reduction, look = sensed.reduction, sensed.look
-        plan = list(self._plan(height, width, reduction))
-        for tile in plan:
-            if look is None or len(plan) > 1:
-                high, wide = (
-                    (span.stop - span.start) // reduction for span in (tile.window_rows, tile.window_columns)
-                )
-                look = self._look(
-                    rainy, tile.window_rows.start, tile.window_columns.start, high, wide, reduction
-                )
-            # The padding beyond the picture is left behind here.
-            columns = slice(tile.core_columns.start, min(tile.core_columns.stop, width))
-            for start, estimate in self._core(rainy, tile, look, reduction):
-                rows = slice(start, min(start + len(estimate), height))
-                if rows.stop > rows.start:
-                    yield rows, columns, estimate[: rows.stop - rows.start, : columns.stop - columns.start]
-
-    def _core(self, rainy: Array, tile: Tile, look: _Look, reduction: int) -> Iterator[tuple[int, Colours]]:
-        """Yield (first row, estimate) for what a tile answers for."""
-        if reduction == 1:
-            yield tile.core_rows.start, look.derained[tile.core_in_window]
-            return
-        for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile):
-            yield rows.start, as_rgb(as_colours(reflected_window(rainy, rows, tile.core_columns))) - rain
-
-    def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
-        info = self.session.info
-        multiple, margin = info.size_multiple * reduction, margin_at(reduction, info.margin)
-        padded = padded_size(height, width, multiple)
-        # A reduced window costs the network less by the square; what it costs at full size grows by the number.
-        window_pixels = WHOLE_PIXELS * reduction
-        side = (
-            automatic_side(*padded, margin, multiple, window_pixels) if self._tile == "auto" else self._tile
-        )
-        return tiles(*padded, side, margin, multiple)
+    @property
+    def _network(self) -> Network:
+        return Network(self.session, self._tile)
 
 
 def derain(

@@ -1,0 +1,241 @@
+"""A network for pictures of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
+
+A picture is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel never lies in
+memory as a whole. The answer is the same.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from crdnet.density import luma, mean_strength
+from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb
+from crdnet.runtime.scales import chosen, enlarged_bands, looks, margin_at, reduced, samples
+from crdnet.runtime.sensing import UNKNOWN, SenseReport
+from crdnet.runtime.session import Session
+from crdnet.sizes import padded_size, reflected_window
+from crdnet.tiling import Tile, automatic_side, tiles
+
+Bands = Callable[[], Iterator[Array]]
+"""Begins anew, at each call, to yield a picture's rows (n, w) or (n, w, 3) from top to bottom, as many as it likes."""
+
+
+class Look(NamedTuple):
+    """What the network says of a window of a picture, at 1/reduction of its sides."""
+
+    rainy: Colours
+    derained: Colours
+    density: Colours | None
+
+
+class Sensed(NamedTuple):
+    """How heavy the rain in a picture is, and where to take it out."""
+
+    report: SenseReport
+    reduction: int = 1
+    look: Look | None = None
+    """The look at the whole picture at this reduction, if there was one."""
+
+
+class _Sample(NamedTuple):
+    """A part of a picture that is looked at."""
+
+    reduction: int
+    top: int
+    left: int
+    height: int
+    """As the network sees it, like the width; the place is in pixels of the picture."""
+    width: int
+
+
+class Network:
+    """A model's session, for pictures of any size.
+
+    Args:
+        session: The opened model.
+        tile: Side of a tile in pixels; 0 takes every picture whole, "auto" what bounds the memory.
+    """
+
+    def __init__(self, session: Session, tile: int | Literal["auto"]) -> None:
+        self._session = session
+        self._multiple = session.info.size_multiple
+        self._tile = tile
+
+    def sense(self, rainy: Array) -> Sensed:
+        """Look at a picture (h, w) or (h, w, 3) at several sizes, and tell at which its rain is."""
+        if not self._session.senses:
+            return Sensed(UNKNOWN)
+        height, width = rainy.shape[:2]
+        looked = [(each, self._look(rainy, *each)) for each in _samples(height, width)]
+        sensed = self._summed(looked)
+        whole = [look for each, look in looked if each.reduction == sensed.reduction]
+        return sensed._replace(look=whole[0]) if len(whole) == 1 else sensed
+
+    def sense_bands(self, bands: Bands, height: int, width: int) -> Sensed:
+        """Do what `sense` does with a picture that is read in bands; reads it once."""
+        if not self._session.senses:
+            return Sensed(UNKNOWN)
+        places = _samples(height, width)
+        parts = _cut_out(bands(), places, height, width)
+        looked = [
+            (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
+            for each, part in zip(places, parts, strict=True)
+        ]
+        return self._summed(looked)
+
+    def estimates(self, rainy: Array, sensed: Sensed) -> Iterator[tuple[slice, slice, Colours]]:
+        """Yield (rows, columns, colours (h, w, 3), neither clipped nor rounded) for pieces that make up a picture."""
+        height, width = rainy.shape[:2]
+        plan = list(self._plan(height, width, sensed.reduction))
+        for tile in plan:
+            yield from self._piece(rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None)
+
+    def derain(self, rainy: Array, sensed: Sensed, strength: float) -> Array:
+        """Return a derained picture in the shape, dtype and range of the rainy one.
+
+        Args:
+            rainy: Pixels (h, w) or (h, w, 3).
+            sensed: What `sense` said of it.
+            strength: How much of the rain to take out: 0 none, 1 all.
+        """
+        derained = np.empty_like(rainy, order="C")
+        for rows, columns, estimate in self.estimates(rainy, sensed):
+            derained[rows, columns] = _finished(rainy[rows, columns], estimate, strength)
+        return derained
+
+    def derain_bands(
+        self, bands: Bands, height: int, width: int, sensed: Sensed, strength: float
+    ) -> Iterator[Array]:
+        """Yield a derained picture from top to bottom; reads it once and keeps the rows of one row of tiles."""
+        rows_read = _Rows(bands())
+        for _, row in groupby(
+            self._plan(height, width, sensed.reduction), key=lambda tile: tile.core_rows.start
+        ):
+            across = list(row)
+            window, core = across[0].window_rows, across[0].core_rows
+            rainy = rows_read.between(window.start, min(window.stop, height))
+            above = core.start - window.start
+            derained = np.empty_like(rainy[above : min(core.stop, height) - window.start], order="C")
+            for tile in across:
+                lowered = tile._replace(
+                    core_rows=slice(above, core.stop - window.start),
+                    window_rows=slice(0, window.stop - window.start),
+                )
+                for rows, columns, estimate in self._piece(rainy, lowered, sensed.reduction, None):
+                    finished = _finished(rainy[rows, columns], estimate, strength)
+                    derained[rows.start - above : rows.stop - above, columns] = finished
+            yield derained
+
+    def _look(self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int) -> Look:
+        """Run the network on a part of a picture; see `_Sample`. Its sides are rounded up to the model's multiple."""
+        high, wide = (reduction * side for side in padded_size(height, width, self._multiple))
+        window = reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
+        seen = as_rgb(reduced(window, reduction))
+        answer = self._session(seen)
+        return Look(seen, answer.derained, answer.density)
+
+    def _summed(self, looked: list[tuple[_Sample, Look]]) -> Sensed:
+        """Return what looks at the parts of a picture say together."""
+        strengths: dict[int, float] = {}
+        for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
+            means = []
+            for sample, look in group:
+                assert look.density is not None
+                means.append(mean_strength(look.density, sample.height, sample.width, self._multiple))
+            strengths[reduction] = float(np.mean(means))
+        reduction = chosen(strengths)
+        return Sensed(SenseReport(strengths[reduction], 1 / reduction), reduction)
+
+    def _piece(
+        self, rainy: Array, tile: Tile, reduction: int, look: Look | None
+    ) -> Iterator[tuple[slice, slice, Colours]]:
+        """Yield (rows, columns, estimate) for what a tile answers for; `look` is that at its window, if any."""
+        window_rows, window_columns = tile.window_rows, tile.window_columns
+        if look is None:
+            high, wide = ((span.stop - span.start) // reduction for span in (window_rows, window_columns))
+            look = self._look(rainy, reduction, window_rows.start, window_columns.start, high, wide)
+        if reduction == 1:
+            estimates = iter([(tile.core_rows.start, look.derained[tile.core_in_window])])
+        else:
+            estimates = (
+                (rows.start, as_rgb(as_colours(reflected_window(rainy, rows, tile.core_columns))) - rain)
+                for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile)
+            )
+        # The padding beyond the picture is left behind here.
+        height, width = rainy.shape[:2]
+        columns = slice(tile.core_columns.start, min(tile.core_columns.stop, width))
+        for start, estimate in estimates:
+            rows = slice(start, min(start + len(estimate), height))
+            if rows.stop > rows.start:
+                yield rows, columns, estimate[: rows.stop - rows.start, : columns.stop - columns.start]
+
+    def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
+        """Return the tiles of a picture, row by row."""
+        multiple = self._multiple * reduction
+        margin = margin_at(reduction, self._session.info.margin)
+        padded = padded_size(height, width, multiple)
+        side = (
+            automatic_side(*padded, margin, multiple, reduction=reduction)
+            if self._tile == "auto"
+            else self._tile
+        )
+        return tiles(*padded, side, margin, multiple)
+
+
+class _Rows:
+    """The rows of a picture that were read last."""
+
+    def __init__(self, bands: Iterator[Array]) -> None:
+        self._bands = bands
+        self._held: list[Array] = []
+        self._first = 0
+
+    def between(self, start: int, stop: int) -> Array:
+        """Return rows from start to stop; both never fall from call to call."""
+        end = self._first + sum(len(band) for band in self._held)
+        while end < stop:
+            band = next(self._bands)
+            self._held.append(band)
+            end += len(band)
+        while self._held and self._first + len(self._held[0]) <= start:
+            self._first += len(self._held.pop(0))
+        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        self._held = [held]
+        return held[start - self._first : stop - self._first]
+
+
+def _samples(height: int, width: int) -> list[_Sample]:
+    """Return the parts to look at, by reduction."""
+    return [
+        _Sample(reduction, top * reduction, left * reduction, high, wide)
+        for reduction in looks(height, width)
+        for top, left, high, wide in samples(-(-height // reduction), -(-width // reduction))
+    ]
+
+
+def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: int) -> list[Array]:
+    """Return the pixels of parts of a picture that is read once, each up to the picture's border."""
+    parts: list[list[Array]] = [[] for _ in places]
+    first = 0
+    for band in bands:
+        for sample, pieces in zip(places, parts, strict=True):
+            begin, end = sample.top, min(sample.top + sample.height * sample.reduction, height)
+            right = min(sample.left + sample.width * sample.reduction, width)
+            if first < end and first + len(band) > begin:
+                rows = slice(max(begin - first, 0), min(end - first, len(band)))
+                pieces.append(band[rows, sample.left : right].copy())
+        first += len(band)
+    return [np.concatenate(pieces) for pieces in parts]
+
+
+def _finished(before: Array, estimate: Colours, strength: float) -> Array:
+    """Return the network's colours as pixels like those before, with so much of the rain taken out."""
+    after = np.clip(estimate, 0.0, 1.0)
+    if before.ndim == 2:
+        after = luma(after)
+    if strength != 1.0:
+        colours = as_colours(before)
+        after = colours + np.float32(strength) * (after - colours)
+    return as_dtype(after, before.dtype)
