@@ -20,6 +20,13 @@ def store(tmp_path: Path, tiny_model: Path) -> Path:
     return folder
 
 
+def test_a_model_takes_its_name_from_an_alias(tmp_path: Path, tiny_model: Path) -> None:
+    register_model(tiny_model, "old", "First.", aliases=("default",), folder=tmp_path)
+    register_model(tiny_model, "default", "Second.", folder=tmp_path)
+    assert find_model("default", tmp_path).summary == "Second."
+    assert find_model("old", tmp_path).aliases == ()
+
+
 def test_a_registered_model_is_found_by_name_alias_and_path(store: Path) -> None:
     by_name = find_model("tiny", store)
     assert by_name == find_model("default", store)

@@ -2,7 +2,7 @@
 
 The models lie in `crdnet/weights`, beside `manifest.json`, which names them:
 
-    {"aliases": {"default": "paper"},
+    {"aliases": {"other name": "paper"},
      "models": {"paper": {"file": "paper.onnx", "sha256": "...", "summary": "...", "parameters": 904546}}}
 
 A shipped model is read only if its SHA-256 is the manifest's.
@@ -33,7 +33,7 @@ class StoredModel:
     summary: str = ""
     parameters: int | None = None
     aliases: tuple[str, ...] = ()
-    """Other names that lead here, such as `default`."""
+    """Other names that lead here."""
 
     def read(self) -> bytes:
         """Return the file's content.
@@ -127,6 +127,7 @@ def register_model(
     manifest = _read_manifest(folder)
     entry = {"file": target.name, "sha256": sha256(target.read_bytes()).hexdigest(), "summary": summary}
     manifest["models"][name] = entry | ({} if parameters is None else {"parameters": parameters})
+    manifest["aliases"].pop(name, None)  # a name leads to the model that has it
     manifest["aliases"].update(dict.fromkeys(aliases, name))
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return find_model(name, folder)
