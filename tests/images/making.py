@@ -7,8 +7,9 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pyvips
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from crdnet import images
@@ -17,6 +18,7 @@ PIXELS = np.random.default_rng(5).integers(0, 256, (24, 36, 3), dtype=np.uint8)
 SMOOTH = np.asarray(Image.fromarray(PIXELS[:4, :6]).resize((36, 24), Image.Resampling.BICUBIC))
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
+IPTC = b"\x1c\x02\x78\x00\x08a street"
 OPTIONS: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}}
 
 
@@ -106,3 +108,78 @@ def again(content: bytes, kind: str | None = None, **options: Any) -> bytes:
     """Decode a file and encode its own pixels."""
     picture = images.decode(content)
     return images.encode(picture, picture.pixels, kind, **options)
+
+
+def wide(samples: np.ndarray) -> np.ndarray:
+    """Samples of 16 bits whose lower halves are not their upper halves."""
+    noise = np.random.default_rng(3).integers(0, 256, samples.shape, dtype=np.uint16)
+    return samples.astype(np.uint16) * 256 + noise
+
+
+def samples_of(channels: str, bits: int) -> np.ndarray:
+    """Smooth colours, with an alpha channel whose every value differs from its neighbours'."""
+    alpha = (
+        np.arange(SMOOTH.shape[0] * SMOOTH.shape[1], dtype=np.uint32)
+        .astype(np.uint8)
+        .reshape(SMOOTH.shape[:2])
+    )
+    colours = SMOOTH if channels.startswith("rgb") else SMOOTH[..., 0]
+    samples = np.dstack([colours, alpha]) if channels.endswith("a") else colours
+    return samples if bits == 8 else wide(samples)
+
+
+def by_vips(saver: str, samples: np.ndarray, **options: Any) -> bytes:
+    """A file by libvips."""
+    kind = "rgb16" if samples.ndim == 3 and samples.shape[2] > 2 else "grey16"
+    image = pyvips.Image.new_from_array(samples)
+    image = image.copy(interpretation=kind) if samples.dtype == np.uint16 else image
+    content: bytes = getattr(image, saver)(**options)
+    return content
+
+
+def picture_file(kind: str, channels: str, bits: int, orientation: int = 6) -> bytes:
+    """A file of every kind that is kept, with as much around its pixels as its maker can write."""
+    samples = samples_of(channels, bits)
+    exif = exif_of(orientation).tobytes()
+    if kind == "TIFF":
+        described = {
+            "description": "a street",
+            "software": "ours",
+            "resolution": (300, 150, "INCH"),
+            "metadata": None,
+        }
+        tags = [
+            (0x010F, "s", 0, "A maker", True),
+            (0x0112, "H", 1, orientation, True),
+            (0x02BC, "B", len(XMP), XMP, True),
+        ]
+        tags += [(0x83BB, "B", len(IPTC), IPTC, True), (0xC000, "I", 2, (7, 9), True)]
+        colours = "rgb" if channels.startswith("rgb") else "minisblack"
+        extra = {"extrasamples": ["unassalpha"]} if channels.endswith("a") else {}
+        return tiff_of(
+            samples,
+            photometric=colours,
+            compression="zlib",
+            extratags=tags,
+            iccprofile=PROFILE,
+            **extra,
+            **described,
+        )
+    options: dict[str, Any] = {"exif": exif, "icc_profile": PROFILE}
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Title", "a street")
+        text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        plain = saved(samples_of(channels, 8), kind, dpi=(300, 150), pnginfo=text, **options)
+        if bits == 8:
+            return plain
+        content = by_vips("pngsave_buffer", samples, bitdepth=16, keep="none")
+        around = [chunk for chunk in png_chunks(plain) if chunk[0] not in (b"IHDR", b"IDAT", b"IEND")]
+        for name, payload in reversed(around):
+            content = with_chunk(content, name, payload)
+        return content
+    if kind == "AVIF" and bits > 8:
+        return by_vips("heifsave_buffer", samples, compression="av1", bitdepth=bits, lossless=True)
+    if kind == "JPEG":
+        options |= {"comment": b"remember", "dpi": (300, 150), "quality": 83}
+    return saved(samples, kind, xmp=XMP, **options)

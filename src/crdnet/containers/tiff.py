@@ -250,7 +250,8 @@ def _directory(
         size = count * BYTES_OF_KIND.get(kind, 0)
         if size == 0 or where + size > len(content):
             continue
-        value = _turned(bytes(content[where : where + size]), kind, form.order)
+        # IPTC is a string of bytes that many programs declare to be numbers.
+        value = _turned(bytes(content[where : where + size]), kind, "<" if number == IPTC else form.order)
         if number in _DIRECTORIES and not pointers:
             inner = Tag(kind, value).numbers
             if len(inner) != 1 or inner[0] in seen:

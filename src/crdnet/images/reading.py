@@ -274,17 +274,20 @@ def _heic(content: bytes, _header: Header) -> Picture:
         raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
     orientation = isobmff.coding(content).orientation
     # libheif turns it upright, unasked.
-    upright = np.asarray(pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False))
+    file = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
+    upright = np.array(file)  # a copy, since the pixels go with the file
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
     around = _with_orientation(isobmff.surroundings(content), orientation)
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)
 
 
 def _with_orientation(found: Surroundings, orientation: int) -> Surroundings:
-    """Return surroundings whose EXIF tells the orientation that a file's boxes do; other formats have no boxes."""
-    return replace(
-        found, around=replace(found.around, exif=exif.with_orientation(found.around.exif, orientation))
-    )
+    """Return surroundings whose EXIF tells the orientation that the file's boxes do, since other formats have none.
+
+    EXIF as it was is the one block, for a file of the same format.
+    """
+    told = replace(found.around, exif=exif.with_orientation(found.around.exif, orientation))
+    return replace(found, around=told, blocks=(found.around.exif,))
 
 
 def _ppm(content: bytes, header: Header) -> Picture:

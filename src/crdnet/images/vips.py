@@ -7,6 +7,7 @@ changed since, is off.
 
 import os
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -105,15 +106,28 @@ def rgb_of_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
     module = vips()
     image = module.Image.new_from_array(np.ascontiguousarray(inks)).copy(interpretation="cmyk")
     options = {"intent": "relative", "black_point_compensation": True, "depth": 8 * inks.itemsize}
-    usable = profile[16:20] == b"CMYK" and profile[36:40] == b"acsp"
-    if usable:
-        told = image.copy()
-        told.set_type(module.GValue.blob_type, "icc-profile-data", profile)
-        try:
-            return samples_of(told.icc_transform("srgb", embedded=True, **options)), True
-        except (module.Error, ValueError):
-            pass  # the profile is damaged further in
-    return samples_of(image.icc_transform("srgb", input_profile="cmyk", **options)), False
+    told = _tells_inks(profile)
+    if told:
+        image.set_type(module.GValue.blob_type, "icc-profile-data", profile)
+        options["embedded"] = True
+    else:
+        options["input_profile"] = "cmyk"
+    return samples_of(image.icc_transform("srgb", **options)), told
+
+
+def _tells_inks(profile: bytes) -> bool:
+    """Return whether a profile is whole enough to turn inks into colours; libvips would take its own unasked."""
+    from PIL import ImageCms  # noqa: PLC0415 - only for pictures of inks
+
+    try:
+        opened = ImageCms.ImageCmsProfile(BytesIO(profile))
+        intent, direction = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Direction.INPUT
+        return (
+            opened.profile.xcolor_space == "CMYK"
+            and ImageCms.isIntentSupported(opened, intent, direction) == 1
+        )
+    except (OSError, ImageCms.PyCMSError):
+        return False
 
 
 def one_line(error: Exception) -> str:

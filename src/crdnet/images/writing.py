@@ -1,6 +1,7 @@
 """From new pixels to the bytes of a file like the one that a `Picture` came from."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -147,7 +148,10 @@ def _avif(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: 
         if picture.alpha is not None:  # coded without loss beside colours that are not
             options["advanced"] = {"alpha:lossless": "1"}
         content = _pillow(stored, "AVIF", **options)
-    return isobmff.with_surroundings(content, picture.surroundings.around, picture.orientation)
+    around = picture.surroundings.around
+    if coding:
+        around = replace(around, exif=picture.surroundings.blocks[0])
+    return isobmff.with_surroundings(content, around, picture.orientation)
 
 
 def _blocks(picture: Picture, target: str) -> tuple[bytes, ...]:

@@ -1,0 +1,241 @@
+"""What must not come out again: pictures of the rain beside the picture, and the place where it was taken."""
+
+import struct
+import zlib
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
+from PIL.ExifTags import IFD, Base
+
+from crdnet import images
+from tests.images.making import SMOOTH, again, exif_of, opened, pil_saved, saved, segment, tiff_of, with_chunk
+
+THUMBNAIL = saved(SMOOTH[::2, ::2], "JPEG", quality=20)
+PLACE = {1: "N", 2: (48.0, 8.0, 30.0), 3: "E", 4: (11.0, 34.0, 12.0)}
+
+
+def exif_with_thumbnail(*, big_endian: bool) -> bytes:
+    """EXIF as a camera writes it: a first directory, a second one for the thumbnail, the thumbnail last."""
+    order = ">" if big_endian else "<"
+    first = struct.pack(order + "HHHI4s", 1, 0x010F, 2, 4, b"ABC\0")
+    second = struct.pack(order + "HHHII", 2, 0x0201, 4, 1, 56) + struct.pack(
+        order + "HHII", 0x0202, 4, 1, len(THUMBNAIL)
+    )
+    head = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(order + "I", 8)
+    return head + first + struct.pack(order + "I", 26) + second + struct.pack(order + "I", 0) + THUMBNAIL
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_the_thumbnail_that_shows_the_rain_is_dropped_and_named(kind: str, big_endian: bool) -> None:
+    exif = exif_with_thumbnail(big_endian=big_endian)
+    before = saved(kind=kind, exif=b"Exif\0\0" + exif)
+    assert THUMBNAIL in before
+    after = again(before)
+    assert THUMBNAIL[100:200] not in after
+    assert opened(after).getexif()[Base.Make] == "ABC"
+    assert opened(after).getexif().get_ifd(IFD.IFD1) == {}
+    assert images.lost_between(images.decode(before)) == ("the thumbnail in EXIF",)
+    # All that is before it stays where it was.
+    kept = opened(after).info["exif"].removeprefix(b"Exif\0\0")
+    assert kept[:22] == exif[:22]
+    assert len(kept) <= 26
+
+
+def resource(number: int, data: bytes) -> bytes:
+    return (
+        b"8BIM"
+        + number.to_bytes(2, "big")
+        + b"\0\0"
+        + len(data).to_bytes(4, "big")
+        + data
+        + b"\0" * (len(data) % 2)
+    )
+
+
+def test_the_thumbnail_of_photoshop_is_dropped_beside_a_caption_that_is_kept() -> None:
+    plain = saved(kind="JPEG")
+    caption = resource(0x0404, b"\x1c\x02\x78\x00\x08a street")
+    block = segment(0xED, b"Photoshop 3.0\0" + resource(0x040C, THUMBNAIL) + caption)
+    before = plain[:2] + block + plain[2:]
+    after = again(before)
+    assert caption in after
+    assert THUMBNAIL[100:200] not in after
+    assert images.lost_between(images.decode(before)) == ("the thumbnail of Photoshop",)
+
+
+def test_further_pictures_and_gain_maps_are_dropped_and_named() -> None:
+    plain = saved(kind="JPEG", xmp=b'<x hdrgm:Version="1.0"/>')
+    before = plain[:2] + segment(0xE2, b"MPF\0" + b"\0" * 20) + plain[2:] + saved(255 - SMOOTH, "JPEG")
+    assert images.lost_between(images.decode(before)) == ("further pictures (MPF)", "the gain map")
+    assert len(again(before)) < len(before) - 400
+    np.testing.assert_array_equal(images.decode(before).pixels, images.decode(plain).pixels)
+
+
+def test_what_hangs_on_behind_a_jpeg_is_named() -> None:
+    before = saved(kind="JPEG", progressive=True) + b"a short film"
+    assert images.lost_between(images.decode(before)) == ("12 bytes behind the picture",)
+
+
+def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
+    buffer = BytesIO()
+
+    with tifffile.TiffWriter(buffer) as file:
+        file.write(SMOOTH, photometric="rgb", metadata=None)
+        file.write(SMOOTH[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
+    picture = images.decode(buffer.getvalue())
+    assert images.lost_between(picture) == ("smaller copies of the picture",)
+    np.testing.assert_array_equal(np.asarray(opened(images.encode(picture, picture.pixels))), SMOOTH)
+
+
+def xmp_with_place(space: bytes) -> bytes:
+    return (
+        b'<x:xmpmeta><r:Description xmlns:%b="http://ns.adobe.com/exif/1.0/" %b:GPSLatitude="48,8.5N" dc:title="rain">'
+        b"<%b:GPSLongitude>11,34.2E</%b:GPSLongitude><%b:GPSAltitude/><%b:ISO>100</%b:ISO></r:Description></x:xmpmeta>"
+    ) % ((space,) * 7)
+
+
+def exif_in(content: bytes) -> tuple[Any, Any, Any]:
+    """The place, the artist and the exposure time."""
+    with Image.open(BytesIO(content)) as image:
+        exif = image.getexif()
+        return exif.get_ifd(IFD.GPSInfo), exif.get(Base.Artist), exif.get_ifd(IFD.Exif).get(0x829A)
+
+
+@pytest.mark.parametrize("space", [b"exif", b"e2"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_no_word_of_the_place_is_left_and_all_else_is(kind: str, space: bytes) -> None:
+    exif = exif_of(6)
+    exif[IFD.GPSInfo] = PLACE
+    xmp = xmp_with_place(space)
+    options: dict[str, Any] = {"exif": exif.tobytes(), "xmp": xmp}
+    if kind == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
+    if kind == "TIFF":
+        exif[0x02BC] = xmp
+        options = {"exif": exif}
+    before = saved(kind=kind, **options)
+    assert exif_in(before)[0]
+    after = images.without_gps(before)
+    assert exif_in(after) == ({}, "Somebody", pytest.approx(0.01))
+    left = opened(after).info["xmp"]
+    assert b"GPS" not in left
+    assert b"48,8" not in left
+    assert b"11,34" not in left
+    assert b'dc:title="rain"' in left
+    assert b"ISO>100<" in left
+    np.testing.assert_array_equal(np.asarray(opened(after)), np.asarray(opened(before)))
+
+
+def test_a_place_that_the_border_of_two_blocks_cuts_in_two_is_found() -> None:
+    xmp = xmp_with_place(b"exif")
+    mark = b"http://ns.adobe.com/xmp/extension/\0" + b"a" * 32 + struct.pack(">I", len(xmp))
+    middle = xmp.index(b"48,8") + 2
+    blocks = [
+        segment(0xE1, mark + struct.pack(">I", at) + part)
+        for at, part in ((0, xmp[:middle]), (middle, xmp[middle:]))
+    ]
+    plain = saved(kind="JPEG")
+    after = images.without_gps(plain[:2] + b"".join(blocks) + plain[2:])
+    assert len(after) == len(plain) + sum(map(len, blocks))
+    assert b"GPS" not in after
+    assert b"ISO>100<" in after
+
+
+def test_exif_that_nobody_can_read_goes_with_the_place_that_it_may_tell() -> None:
+    before = saved(kind="JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7fGPS")
+    assert b"Exif" not in images.without_gps(before)
+    assert opened(images.without_gps(before)).size == (36, 24)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_inks_become_srgb_and_their_profile_goes(kind: str) -> None:
+    inks = Image.fromarray(SMOOTH).convert("CMYK")
+    before = pil_saved(inks, kind, icc_profile=b"\0" * 16 + b"CMYK" + b"\0" * 16 + b"acsp")
+    picture = images.decode(before)
+    assert picture.changes == ("CMYK inks became sRGB colours by a profile of common print",)
+    after = opened(images.encode(picture, picture.pixels))
+    assert (after.mode, after.info.get("icc_profile")) == ("RGB", None)
+    white = images.decode(pil_saved(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), kind)).pixels
+    black = images.decode(pil_saved(Image.new("CMYK", (8, 8), (255, 255, 255, 255)), kind)).pixels
+    assert white.min() > 245
+    assert black.max() < 60
+
+
+def test_inks_with_a_profile_become_what_little_cms_makes_of_it() -> None:
+    profile = pyvips.Operation.call("profile_load", "cmyk")
+    ink = ImageCms.ImageCmsProfile(BytesIO(profile))
+    inks = Image.fromarray(SMOOTH).convert("CMYK")
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    wanted = ImageCms.profileToProfile(inks, ink, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags)
+    picture = images.decode(pil_saved(inks, "TIFF", icc_profile=profile))
+    assert picture.changes == ("CMYK inks became sRGB colours by their profile",)
+    np.testing.assert_allclose(picture.pixels.astype(int), np.asarray(wanted), atol=4)
+
+
+def bits_of_png(bits: int, colour: int, samples: list[int], key: bytes = b"") -> bytes:
+
+    row = 0
+    for sample in samples:
+        row = row << bits | sample
+    packed = b"\0" + (row << (-len(samples) * bits) % 8).to_bytes((len(samples) * bits + 7) // 8, "big")
+    content = saved(SMOOTH[:1, :1])[:8]
+    header = struct.pack(">IIBBBBB", len(samples), 1, bits, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(packed)), (b"IEND", b"")]
+    for name, payload in chunks:
+        if payload or name == b"IEND":
+            content += (
+                struct.pack(">I", len(payload))
+                + name
+                + payload
+                + struct.pack(">I", zlib.crc32(name + payload))
+            )
+    return content
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_become_grey_of_eight_with_the_transparent_one_hidden(bits: int) -> None:
+    samples = list(range(2**bits))
+    picture = images.decode(bits_of_png(bits, 0, samples, b"\0\1"))
+    np.testing.assert_array_equal(picture.pixels[0], [255 * each // (2**bits - 1) for each in samples])
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.alpha[0], [0 if each == 1 else 255 for each in samples])
+    assert len(picture.changes) == 2
+    assert opened(again(bits_of_png(bits, 0, samples))).mode == "L"
+
+
+def test_a_palette_becomes_colours_and_its_chunks_go() -> None:
+    pale = Image.fromarray(SMOOTH).quantize(16)
+    before = with_chunk(pil_saved(pale, "PNG", transparency=3), b"sBIT", b"\5\5\5")
+    picture = images.decode(before)
+    shown = np.asarray(pale.convert("RGB"))
+    np.testing.assert_array_equal(picture.pixels, shown)
+    after = opened(images.encode(picture, picture.pixels))
+    assert after.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(after)[..., 3], np.where(np.asarray(pale) == 3, 0, 255))
+    assert b"sBIT" not in images.encode(picture, picture.pixels)
+    assert picture.changes == ("the palette became colours",)
+
+
+def test_a_ppm_of_sixteen_bits_keeps_them() -> None:
+    wide = np.arange(5 * 7 * 3, dtype=np.uint16).reshape(5, 7, 3) * 600
+    before = b"P6\n# a remark\n7 5\n65535\n" + wide.astype(">u2").tobytes()
+    np.testing.assert_array_equal(images.decode(before).pixels, wide)
+    np.testing.assert_array_equal(images.decode(again(before, "PNG")).pixels, wide)
+
+
+def test_associated_alpha_stays_associated_and_as_it_was() -> None:
+    alpha = np.full((*SMOOTH.shape[:2], 1), 200, np.uint8)
+    samples = np.dstack([SMOOTH.astype(np.uint16) * 200 // 255, alpha]).astype(np.uint8)
+    after = again(tiff_of(samples, photometric="rgb", extrasamples=["assocalpha"]))
+
+    with tifffile.TiffFile(BytesIO(after)) as file:
+        assert file.pages.first.extrasamples == (tifffile.EXTRASAMPLE.ASSOCALPHA,)
+        np.testing.assert_array_equal(file.pages.first.asarray()[..., 3], 200)
+        np.testing.assert_allclose(file.pages.first.asarray()[..., :3], samples[..., :3], atol=1)
