@@ -116,7 +116,7 @@ def main(
             for _ in range(rounds)
         ]
         alone, own, trained = (statistics.median(each) for each in zip(*turns, strict=True))
-        print(f"| {side} | {alone:.0f} | {own:.0f} | {trained:.0f} | {own / trained:.1f} |", flush=True)
+        print(f"| {side} | {alone:.3g} | {own:.3g} | {trained:.3g} | {own / trained:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
