@@ -117,10 +117,8 @@ def test_no_word_of_the_place_is_left_and_all_else_is(kind: str, space: bytes) -
     if kind == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
-    if kind == "TIFF":
-        exif[0x02BC] = xmp
-        options = {"exif": exif}
-    before = saved(kind=kind, **options)
+    # Pillow writes no place into a TIFF, so there it comes from a JPEG.
+    before = again(saved(kind="JPEG", **options), kind) if kind == "TIFF" else saved(kind=kind, **options)
     assert exif_in(before)[0]
     after = images.without_gps(before)
     assert exif_in(after) == ({}, "Somebody", pytest.approx(0.01))
