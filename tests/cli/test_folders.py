@@ -135,29 +135,27 @@ def killed_at_event(number: int, arguments: list[str]) -> bool:
     return os.WIFSIGNALED(status)
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("more", [[], ["--overwrite"], ["--rain", "clean-rain"]])
 def test_a_run_that_is_killed_twenty_times_leaves_the_tree_of_one_that_was_not(
-    derain: Derain, model: Path, other_model: Path, overwrite: bool
+    derain: Derain, model: Path, other_model: Path, more: list[str]
 ) -> None:
     for each in range(12):
         picture(f"photos/many/{each}.png", each)
-    arguments = ["photos", "-o", "clean", "-r", "-m", str(model)]
-    if overwrite:
+    arguments = ["photos", "-o", "clean", "-r", "-m", str(model), *more]
+    if "--overwrite" in more:
         derain("-m", other_model)
-        arguments.append("--overwrite")
-    expected = Path("expected")
     rng = np.random.default_rng(4)
     kills = 0
     for _ in range(20):
-        # Each picture is an open, a touch and a rename; what is done is not done again, unless it is replaced.
-        kills += killed_at_event(int(rng.integers(1, 60 if overwrite else 12)), arguments)
+        # Each file is a touch, an open, a rename and a removal; what is done is not done again, unless it is replaced.
+        kills += killed_at_event(int(rng.integers(1, 60 if "--overwrite" in more else 12)), arguments)
     assert kills >= 8
-    assert derain(*(["--overwrite"] if overwrite else [])).code == 0
-    killed = contents("clean")
-    shutil.rmtree("clean")
-    assert derain().code == 0
-    Path("clean").rename(expected)
-    assert killed == contents("expected")
+    assert derain(*more).code == 0
+    killed = contents("clean"), contents("clean-rain")
+    for folder in ("clean", "clean-rain"):
+        shutil.rmtree(folder, ignore_errors=True)
+    assert derain(*(more if "--rain" in more else [])).code == 0
+    assert (contents("clean"), contents("clean-rain")) == killed
 
 
 def test_a_killed_run_that_replaced_results_never_takes_old_ones_for_new_ones(
