@@ -60,7 +60,7 @@ def frame(content: Content) -> Frame | None:
     return None
 
 
-def surroundings(content: bytes, *, with_icc: bool = True) -> Surroundings:
+def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
     """Take a JPEG apart."""
     kept, left = list[bytes](), list[str]()
     for marker, block in _blocks(content):
@@ -122,6 +122,25 @@ def with_surroundings(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
             break
         place += len(block)
     return b"".join((content[:2], *blocks, content[place:]))
+
+
+def head_and_scan(content: bytes) -> tuple[bytes, bytes]:
+    """Return an encoder's baseline JPEG up to its pixels, and its pixels without the end of the image."""
+    place = 2
+    for _, block in _blocks(content):
+        place += len(block)
+    place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return content[:place], content[place:-2]
+
+
+def with_height(head: bytes, height: int) -> bytes:
+    """Return the beginning of an encoder's JPEG that tells another height."""
+    place = 2
+    for marker, block in _blocks(head):
+        if marker in _FRAMES:
+            return head[: place + 5] + height.to_bytes(2, "big") + head[place + 7 :]
+        place += len(block)
+    raise ValueError("no frame in it")
 
 
 def without_gps(content: bytes) -> bytes:
@@ -186,7 +205,7 @@ def _blocks(content: Content) -> Iterator[tuple[int, bytes]]:
         place += 2 + size
 
 
-def _end(content: bytes) -> int:
+def _end(content: Content) -> int:
     """Return where the picture ends, which may be before the file does."""
     place = 2
     while (found := _NEXT_MARKER.search(content, place)) is not None:

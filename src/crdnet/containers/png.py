@@ -32,20 +32,21 @@ _RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
 _MOST_INFLATED = 64 << 20
 
 
-def surroundings(content: bytes, *, same_samples: bool = True) -> Surroundings:
+def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings:
     """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
     dpi = None
-    for name, chunk in _chunks(content):
-        payload = chunk[8:-4]
+    for name, begin, end in _spans(content):
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
         if not ancillary or name in _OF_ENCODER or (name in _OF_SAMPLES and not same_samples):
             continue
+        chunk = bytes(content[begin:end])
+        payload = chunk[8:-4]
         if name == b"eXIf":
             around["exif"], had = exif.without_thumbnail(payload)
             left += ["the thumbnail in EXIF"] * had
-            chunk = _chunk(name, around["exif"]) if had else chunk  # noqa: PLW2901
+            chunk = chunk_of(name, around["exif"]) if had else chunk
         elif name == b"iCCP":
             around["icc"] = _inflated(payload[payload.find(b"\0") + 2 :])
         elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
@@ -68,14 +69,14 @@ def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
     """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
     chunks = []
     if around.icc:
-        chunks.append(_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
+        chunks.append(chunk_of(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
     if around.dpi:
         across, down = (round(value / _METRES_PER_INCH) for value in around.dpi)
-        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+        chunks.append(chunk_of(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if around.exif:
-        chunks.append(_chunk(b"eXIf", around.exif))
+        chunks.append(chunk_of(b"eXIf", around.exif))
     if around.xmp:
-        chunks.append(_chunk(b"iTXt", _XMP + b"\0\0\0\0\0" + around.xmp))
+        chunks.append(chunk_of(b"iTXt", _XMP + b"\0\0\0\0\0" + around.xmp))
     return chunks, ["IPTC"] if around.photoshop else []
 
 
@@ -92,9 +93,9 @@ def without_gps(content: bytes) -> bytes:
         payload, new = chunk[8:-4], chunk
         if name == b"eXIf":
             edited = exif.without_gps(payload)
-            new = _chunk(name, edited) if edited else b""
+            new = chunk_of(name, edited) if edited else b""
         elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
-            new = _chunk(name, _XMP + b"\0\0\0\0\0" + exif.xmp_without_gps(_xmp(payload)))
+            new = chunk_of(name, _XMP + b"\0\0\0\0\0" + exif.xmp_without_gps(_xmp(payload)))
         elif name in (b"tEXt", b"zTXt") and payload.startswith(_RAW_EXIF):
             new = b""  # EXIF in hexadecimal, which programs wrote before PNG had a chunk for it
         pieces.append(new)
@@ -124,7 +125,8 @@ def _spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
         place = end
 
 
-def _chunk(name: bytes, payload: bytes) -> bytes:
+def chunk_of(name: bytes, payload: bytes) -> bytes:
+    """Return a whole chunk."""
     return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
 
 

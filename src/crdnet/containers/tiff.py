@@ -19,6 +19,7 @@ EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 ORIENTATION, SAMPLES, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 0x0112, 0x0115, 0x013D, 0x0142, 0x0143
 EXTRA_SAMPLES, SAMPLE_FORMAT = 0x0152, 0x0153
+STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = 0x0111, 0x0116, 0x0117, 0x0144, 0x0145
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _DIRECTORIES = {EXIF, GPS, INTEROP}
@@ -28,7 +29,7 @@ BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11
 BYTES_OF_KIND |= {16: 8, 17: 8, 18: 8}
 """What one value takes, by the kinds of TIFF 6.0 and, from 16, of BigTIFF."""
 _WORD_OF_KIND = {5: 4, 10: 4}  # a fraction is two numbers, which are turned round one by one
-_UNDEFINED, SHORT, _LONG, _LONG8 = 7, 3, 4, 16
+_UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
 _MAX_DIRECTORIES = 4096
 _MAX_TAGS = 4096
 
@@ -161,7 +162,7 @@ def pages(content: Content) -> list[dict[int, Tag]]:
     return found
 
 
-def surroundings(content: bytes, *, with_icc: bool = True) -> Surroundings:
+def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
     """Take a TIFF file apart; the one block is a TIFF structure of the tags that are not about pixels."""
     found = pages(content)
     tags = found[0]
@@ -224,21 +225,24 @@ def tags_of_dpi(dpi: tuple[float, float]) -> dict[int, Tag]:
 
 def structure(tags: Tags) -> bytes:
     """Return a TIFF structure of one directory."""
-    return b"II*\0\x08\0\0\0" + _written(tags, 8, big=False)
+    return b"II*\0\x08\0\0\0" + directory(tags, 8, big=False)
 
 
 def with_tags(content: bytes, tags: Tags) -> bytes:
     """Return a little-endian TIFF file of one page with tags put among its own, which they replace."""
     form = layout(content)
     own = _directory(content, form, form.first, set(), pointers=True)
-    # What the encoder says of orientation and resolution is its default.
-    for number in (ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT):
-        own.pop(number, None)
     place = len(content) + len(content) % 2
-    directory = _written(own | dict(tags), place, big=form.big)
-    content = content + b"\0" * (place - len(content)) + directory
+    written = directory(without_defaults(own) | dict(tags), place, big=form.big)
+    content = content + b"\0" * (place - len(content)) + written
     at = 8 if form.big else 4
     return content[:at] + struct.pack(form.word, place) + content[at + struct.calcsize(form.word) :]
+
+
+def without_defaults(tags: Tags) -> dict[int, Tag]:
+    """Return an encoder's tags less what it says of orientation and resolution, which is its default."""
+    defaults = (ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
+    return {number: tag for number, tag in tags.items() if number not in defaults}
 
 
 def _directory(
@@ -258,7 +262,7 @@ def _directory(
                 continue
             seen.add(inner[0])
             try:
-                found[number] = Tag(_LONG, b"", _directory(content, form, inner[0], seen))
+                found[number] = Tag(LONG, b"", _directory(content, form, inner[0], seen))
             except (ValueError, struct.error):
                 continue
         else:
@@ -274,7 +278,7 @@ def _turned(value: bytes, kind: int, order: str) -> bytes:
     return b"".join(value[at : at + word][::-1] for at in range(0, len(value), word))
 
 
-def _written(tags: Tags, place: int, *, big: bool) -> bytes:
+def directory(tags: Tags, place: int, *, big: bool) -> bytes:
     """Return a directory, with all that it points to behind it, as it stands at `place`."""
     form = Layout("<", big, place)
     numbers = sorted(tags)
@@ -287,8 +291,8 @@ def _written(tags: Tags, place: int, *, big: bool) -> bytes:
         if tag.directory is not None:
             behind += b"\0" * ((place + head + len(behind)) % 2)
             at = place + head + len(behind)
-            behind += _written(tag.directory, at, big=big)
-            kind, value = (_LONG8, struct.pack("<Q", at)) if big else (_LONG, struct.pack("<I", at))
+            behind += directory(tag.directory, at, big=big)
+            kind, value = (LONG8, struct.pack("<Q", at)) if big else (LONG, struct.pack("<I", at))
         count = len(value) // BYTES_OF_KIND[kind]
         if len(value) > room:
             behind += b"\0" * ((place + head + len(behind)) % 2)

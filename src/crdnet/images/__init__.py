@@ -11,9 +11,12 @@ in the file as they were stored before and the orientation tag stays. What is ar
 (`crdnet.containers`). A JPEG is written with the quantisation tables and the subsampling it came with. What a format
 cannot carry is named by `notes`.
 
+What is too large for memory goes through `BandReader` and `BandWriter`, row band by row band.
+
 Pillow codes 8 bits, since it alone keeps a JPEG's tables; libvips codes what Pillow cannot, and is loaded only then.
 """
 
+from crdnet.images.bands import BANDED, BandReader, BandWriter
 from crdnet.images.gps import without_gps
 from crdnet.images.headers import Header, read_header, writable
 from crdnet.images.picture import (
@@ -30,9 +33,12 @@ from crdnet.images.reading import decode
 from crdnet.images.writing import encode, lost_between, notes
 
 __all__ = [
+    "BANDED",
     "FORMATS",
     "FORMAT_OF_SUFFIX",
     "MAX_PIXELS",
+    "BandReader",
+    "BandWriter",
     "Header",
     "Picture",
     "Pixels",

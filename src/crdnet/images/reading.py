@@ -5,7 +5,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from mmap import mmap
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -19,7 +20,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from crdnet.containers import exif, isobmff, jpeg, png, tiff, webp
-from crdnet.containers.around import Around, Surroundings
+from crdnet.containers.around import Around, Content, Surroundings
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.headers import Header, read_header
@@ -52,6 +53,9 @@ _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((2, 2), (1, 1), (1, 1)): 2,
 }
 """The layouts of JPEG that Pillow can write, and its numbers for them."""
+
+
+_NO_PIXELS: Pixels = np.empty((0, 0), np.uint8)
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -140,23 +144,56 @@ def _read(content: bytes, header: Header) -> Picture:
     return _READERS[header.format](content, header)
 
 
+def picture_around(content: mmap, header: Header) -> Picture:
+    """Return a TIFF, PNG or JPEG of 8 or 16 bits without its pixels.
+
+    Raises:
+        ImageError: Its pixels are not colours or grey as they stand, so that it must be read whole.
+    """
+    try:
+        if header.format == "TIFF":
+            tags = tiff.pages(content)[0]
+            plain = tiff.number_of(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED) and header.bits >= 8
+            around = _around_tiff(content, header)
+        elif header.format == "JPEG":
+            image: Any = JpegImageFile(cast(BinaryIO, content))
+            plain = image.mode != "CMYK"
+            around = _around_jpeg(content, header, image)
+        else:
+            image = PngImageFile(cast(BinaryIO, content))
+            plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
+            around = Picture(_NO_PIXELS, "PNG", None, orientation_of(image), {}, png.surroundings(content))
+    except _Refused as refused:
+        raise ImageError(f"the picture has {refused}, which crdnet refuses rather than lose") from None
+    if not plain:
+        raise ImageError("the picture's pixels must be changed before they are colours; read it whole")
+    return around
+
+
 def _jpeg(content: bytes, header: Header) -> Picture:
+    image = _opened(JpegImageFile, content)
+    pixels, alpha, changes = samples_of(image)
+    around = _around_jpeg(content, header, image)
+    return replace(around, pixels=pixels, alpha=alpha, changes=changes)
+
+
+def _around_jpeg(content: Content, header: Header, image: Any) -> Picture:
+    """Return a JPEG without its pixels."""
     frame = jpeg.frame(content)
     assert frame is not None
     if header.bits != 8:
         raise _Refused(f"{header.bits} bits per sample in a JPEG")
-    image = _opened(JpegImageFile, content)
-    around = jpeg.surroundings(content, with_icc=image.mode != "CMYK")
-    pixels, alpha, changes = samples_of(image)
-    numbers = frame.tables[: 1 if pixels.ndim == 2 else 3]
+    grey = image.mode == "L"
+    numbers = frame.tables[: 1 if grey else 3]
     if len(set(numbers[1:])) == 1:  # the usual case: one for luma, one for both chromas
         numbers = numbers[:2]
     options: dict[str, Any] = {"qtables": [image.quantization[number] for number in numbers]}
     options["progressive"] = bool(image.info.get("progressive"))
-    if pixels.ndim == 3:
+    if not grey:
         options["subsampling"] = _SAMPLINGS.get(frame.samplings, 0)  # another layout loses nothing in 4:4:4
     options |= {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
-    return Picture(pixels, "JPEG", alpha, orientation_of(image), options, around, changes)
+    around = jpeg.surroundings(content, with_icc=image.mode != "CMYK")
+    return Picture(_NO_PIXELS, "JPEG", None, orientation_of(image), options, around)
 
 
 def _png(content: bytes, header: Header) -> Picture:
@@ -184,49 +221,53 @@ def _webp(content: bytes, _header: Header) -> Picture:
 
 
 def _tiff(content: bytes, header: Header) -> Picture:
+    around = _around_tiff(content, header)
     tags = tiff.pages(content)[0]
-    kind, samples = (tiff.number_of(tags, number, 1) for number in (tiff.PHOTOMETRIC, tiff.SAMPLES))
-    if kind in _TIFF_REFUSED:
-        raise _Refused(_TIFF_REFUSED[kind])
-    if tiff.number_of(tags, tiff.SAMPLE_FORMAT, 1) not in (1, 4):
-        raise _Refused(
-            {2: "signed samples", 3: "floating-point samples"}.get(
-                tiff.number_of(tags, tiff.SAMPLE_FORMAT, 1), "complex samples"
-            )
-        )
-    if header.bits not in (1, 2, 4, 8, 16):
-        raise _Refused(f"{header.bits} bits per sample")
-    compression = tiff.number_of(tags, tiff.COMPRESSION, 1)
-    if compression in _TIFF_UNREADABLE:
-        raise _Refused(f"the compression {_TIFF_UNREADABLE[compression]}")
-    if samples > (4 if kind in (*_COLOURED, _INKED) else 2):
-        raise _Refused(f"{samples} samples per pixel")
-    image = vips.load("tiffload_buffer", content)
-    stored = vips.samples_of(image)
-    inks = kind == _INKED
+    kind = tiff.number_of(tags, tiff.PHOTOMETRIC, 1)
+    stored = vips.samples_of(vips.load("tiffload_buffer", content))
     changes: tuple[str, ...] = ()
-    if inks:
+    if kind == _INKED:
         stored, told = vips.rgb_of_inks(stored, tags[tiff.ICC].value if tiff.ICC in tags else b"")
         changes = (_INKS.format("their profile" if told else "a profile of common print"),)
-        tags = {number: tag for number, tag in tags.items() if number != tiff.ICC}
     elif kind == _PALETTED:
         changes = (_PALETTE,)
     elif header.bits < 8:
         changes = (_ONE_BIT if header.bits == 1 else _FEW_BITS.format(header.bits),)
     pixels, alpha = alpha_apart(stored)
+    return replace(around, pixels=pixels, alpha=alpha, changes=changes)
+
+
+def _around_tiff(content: Content, header: Header) -> Picture:
+    """Return a TIFF without its pixels."""
+    tags = tiff.pages(content)[0]
+    kind, samples, samples_kind, compression = (
+        tiff.number_of(tags, number, 1)
+        for number in (tiff.PHOTOMETRIC, tiff.SAMPLES, tiff.SAMPLE_FORMAT, tiff.COMPRESSION)
+    )
+    if kind in _TIFF_REFUSED:
+        raise _Refused(_TIFF_REFUSED[kind])
+    if samples_kind not in (1, 4):
+        raise _Refused(
+            {2: "signed samples", 3: "floating-point samples"}.get(samples_kind, "complex samples")
+        )
+    if header.bits not in (1, 2, 4, 8, 16):
+        raise _Refused(f"{header.bits} bits per sample")
+    if compression in _TIFF_UNREADABLE:
+        raise _Refused(f"the compression {_TIFF_UNREADABLE[compression]}")
+    if samples > (4 if kind in (*_COLOURED, _INKED) else 2):
+        raise _Refused(f"{samples} samples per pixel")
     orientation = tiff.number_of(tags, tiff.ORIENTATION, 1)
     return Picture(
-        pixels,
+        _NO_PIXELS,
         "TIFF",
-        alpha,
+        None,
         orientation if orientation in range(1, 9) else 1,
         _tiff_options(content, tags),
-        tiff.surroundings(content, with_icc=not inks),
-        changes,
+        tiff.surroundings(content, with_icc=kind != _INKED),
     )
 
 
-def _tiff_options(content: bytes, tags: tiff.Tags) -> dict[str, Any]:
+def _tiff_options(content: Content, tags: tiff.Tags) -> dict[str, Any]:
     """Return how libvips writes a TIFF like this one."""
     options: dict[str, Any] = {
         "compression": _LOSSLESS_TIFF.get(tiff.number_of(tags, tiff.COMPRESSION, 1), "deflate"),

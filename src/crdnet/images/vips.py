@@ -48,8 +48,8 @@ def vips() -> Any:
     return module
 
 
-def load(loader: str, content: bytes, **options: Any) -> Any:
-    """Return the image that a loader of libvips makes of a file's content.
+def load(loader: str, content: Any, **options: Any) -> Any:
+    """Return the image that a loader of libvips makes of a file's content, its bytes or a `Source` of them.
 
     Raises:
         ValueError: The content is damaged.

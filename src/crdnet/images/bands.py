@@ -1,0 +1,291 @@
+"""Pictures too large for memory, row band by row band: TIFF, PNG and JPEG.
+
+A `BandReader` gives stored rows from top to bottom, a `BandWriter` takes them. Neither holds more than the rows in
+hand, whatever the picture's height; a progressive or interlaced file is the exception, since its format makes any
+reader hold it whole. What is around the pixels goes from one to the other as in `decode` and `encode`.
+
+Rows are those of the file. Whoever wants them upright turns each window with `turned_up(window, reader.orientation)`,
+and its answer back: what a network sees of a window does not depend on where the window lies.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable
+from io import BufferedIOBase, BytesIO
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from crdnet.containers import jpeg, png, tiff
+from crdnet.errors import ImageError
+from crdnet.images import vips
+from crdnet.images.headers import read_header
+from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
+from crdnet.images.reading import BROKEN, picture_around
+
+BANDED = ("TIFF", "PNG", "JPEG")
+"""The formats that can be read and written so."""
+_LOADERS = {"TIFF": "tiffload_source", "PNG": "pngload_source", "JPEG": "jpegload_source"}
+_JPEG_ROWS = 8 * 16
+"""A band of a JPEG ends where the numbers of its restart markers, 0 to 7, begin anew."""
+_TIFF_ROWS = 128
+_PNG_BLOCK = 1 << 20
+
+
+class BandReader:
+    """Gives the rows of a picture file from top to bottom.
+
+    Attributes:
+        height: Stored rows.
+        width: Stored columns.
+        dtype: uint8 or uint16.
+        channels: 1 for grey, 3 for RGB.
+        has_alpha: Whether the rows have an alpha channel beside them.
+        orientation: The EXIF tag, 1 to 8.
+        like: A picture with all but pixels, for a `BandWriter`, `notes` and `lost_between`.
+    """
+
+    def __init__(self, source: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+        self._name = str(source)
+        header = read_header(source, max_pixels=max_pixels)
+        if header.format not in BANDED or header.frames > 1:
+            raise ImageError(f"{source} is a {header.format}, which cannot be read in bands; read it whole")
+        self._file = source.open("rb")
+        try:
+            with mmap(self._file.fileno(), 0, access=ACCESS_READ) as mapped:
+                self.like = picture_around(mapped, header)
+            module = vips.vips()
+            self._source = module.Source.new_from_descriptor(self._file.fileno())
+            self._image = vips.load(_LOADERS[header.format], self._source, access="sequential")
+        except BROKEN as error:
+            self._file.close()
+            raise ImageError(f"{source} is damaged ({vips.one_line(error)}); save it anew") from error
+        except BaseException:
+            self._file.close()
+            raise
+        self.height: int = self._image.height
+        self.width: int = self._image.width
+        self.dtype = np.dtype(np.uint16 if self._image.format == "ushort" else np.uint8)
+        self.has_alpha: bool = self._image.bands in (2, 4)
+        self.channels: int = self._image.bands - self.has_alpha
+        self.orientation = self.like.orientation
+        self._region = module.Region.new(self._image)
+        self._held = np.empty((0, self.width, self._image.bands), self.dtype)
+        self._first = 0
+
+    def __enter__(self) -> "BandReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def rows(self, start: int, stop: int) -> tuple[Pixels, Pixels | None]:
+        """Return the rows from `start` to before `stop`, (rows, w, 3) or (rows, w), and their alpha (rows, w) or None.
+
+        Rows before `start` are forgotten, so that `start` may never become smaller from call to call.
+
+        Raises:
+            ImageError: The file is damaged.
+            ValueError: The rows are not there, or were forgotten.
+        """
+        if not self._first <= start < stop <= self.height:
+            raise ValueError(
+                f"rows {start} to {stop} of {self.height}, of which those before {self._first} are forgotten"
+            )
+        last = self._first + len(self._held)
+        begin = max(start, last)
+        parts = [self._held[start - self._first :]] if start < last else []
+        try:
+            if last < start:  # a sequential reader must still go past them
+                self._fetched(start - 1, start)
+            if begin < stop:
+                parts.append(self._fetched(begin, stop))
+        except vips.vips().Error as error:
+            raise ImageError(
+                f"{self._name} is damaged and cannot be read to its end ({vips.one_line(error)}); save it anew"
+            ) from error
+        self._held, self._first = np.concatenate(parts) if len(parts) > 1 else parts[0], start
+        return alpha_apart(self._held[: stop - start])
+
+    def _fetched(self, start: int, stop: int) -> Pixels:
+        samples = np.frombuffer(self._region.fetch(0, start, self.width, stop - start), self.dtype)
+        return samples.reshape(stop - start, self.width, -1)
+
+
+class BandWriter:
+    """Writes a file like the one that a `BandReader` reads, from rows given from top to bottom.
+
+    Args:
+        file: Where to write, from its present place, which must be its beginning; opened for writing in binary.
+        reader: What the rows were made from.
+
+    Call `write` until all rows are there, then `finish`.
+    """
+
+    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+        self._reader = reader
+        form: dict[str, Callable[[BufferedIOBase, BandReader], Any]] = {
+            "TIFF": _Tiff,
+            "PNG": _Png,
+            "JPEG": _Jpeg,
+        }
+        self._form = form[reader.like.format](file, reader)
+        self._waiting: list[Pixels] = []
+        self._rows = 0
+
+    def write(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
+        """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w)."""
+        self._waiting.append(with_alpha(pixels, alpha))
+        self._rows += len(pixels)
+        many, step = sum(map(len, self._waiting)), self._form.step
+        if many >= step:
+            rows = np.concatenate(self._waiting)
+            whole = many - many % step
+            self._waiting = [rows[whole:]]
+            self._form.write(rows[:whole])
+
+    def finish(self) -> None:
+        """Write what is left and what can be told only at the end.
+
+        Raises:
+            ValueError: Rows are missing.
+        """
+        if self._rows != self._reader.height:
+            raise ValueError(f"a picture of {self._reader.height} rows was given {self._rows}")
+        rows = np.concatenate(self._waiting)
+        if len(rows):
+            self._form.write(rows)
+        self._form.finish()
+
+
+class _Tiff:
+    """libvips packs each band as a small TIFF, whose strips or tiles become those of the large one."""
+
+    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+        self._file, self._reader = file, reader
+        self._options = dict(reader.like.options)
+        samples = reader.height * reader.width * (reader.channels + reader.has_alpha) * reader.dtype.itemsize
+        self._big = self._options.pop("bigtiff") or samples > 2**31  # packing may swell what is noise
+        self.step = self._options.get("tile_height", _TIFF_ROWS)
+        self._tags: dict[int, tiff.Tag] = {}
+        self._places, self._sizes = list[int](), list[int]()
+        file.write(b"\0" * (16 if self._big else 8))
+
+    def write(self, rows: Pixels) -> None:
+        for at in range(0, len(rows), self.step):
+            content = vips.save("tiffsave_buffer", rows[at : at + self.step], **self._options)
+            tags = tiff.pages(content)[0]
+            self._tags = self._tags or tags
+            where, size = (
+                (tiff.TILE_PLACES, tiff.TILE_BYTES)
+                if tiff.TILE_PLACES in tags
+                else (
+                    tiff.STRIP_PLACES,
+                    tiff.STRIP_BYTES,
+                )
+            )
+            for place, count in zip(tags[where].numbers, tags[size].numbers, strict=True):
+                self._places.append(self._file.tell())
+                self._sizes.append(count)
+                self._file.write(content[place : place + count])
+
+    def finish(self) -> None:
+        tiled = tiff.TILE_PLACES in self._tags
+        code = "Q" if self._big else "I"
+        kind = tiff.LONG8 if self._big else tiff.LONG
+        packed = (
+            tiff.Tag(kind, struct.pack(f"<{len(each)}{code}", *each)) for each in (self._places, self._sizes)
+        )
+        where, size = (tiff.TILE_PLACES, tiff.TILE_BYTES) if tiled else (tiff.STRIP_PLACES, tiff.STRIP_BYTES)
+        own = dict(self._tags) | {tiff.HEIGHT: tiff.Tag(tiff.LONG, struct.pack("<I", self._reader.height))}
+        own |= dict(zip((where, size), packed, strict=True))
+        if not tiled:
+            own[tiff.ROWS_PER_STRIP] = tiff.Tag(tiff.LONG, struct.pack("<I", self.step))
+        kept = tiff.pages(self._reader.like.surroundings.blocks[0])[0]
+        place = self._file.tell() + self._file.tell() % 2
+        self._file.write(b"\0" * (place - self._file.tell()))
+        self._file.write(tiff.directory(tiff.without_defaults(own) | kept, place, big=self._big))
+        self._file.seek(0)
+        self._file.write(
+            struct.pack("<2sHHHQ", b"II", 43, 8, 0, place)
+            if self._big
+            else struct.pack("<2sHI", b"II", 42, place)
+        )
+
+
+class _Png:
+    """Rows are told by what they differ from the row above, which suits pictures and needs no more than that row."""
+
+    step = 64
+
+    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+        self._file = file
+        self._packer = zlib.compressobj(6)
+        self._above = np.zeros((1, 0), np.uint8)
+        self._packed = b""
+        kind = {(1, False): 0, (3, False): 2, (1, True): 4, (3, True): 6}[reader.channels, reader.has_alpha]
+        header = struct.pack(
+            ">IIBBBBB", reader.width, reader.height, 8 * reader.dtype.itemsize, kind, 0, 0, 0
+        )
+        file.write(b"".join((png.MAGIC, png.chunk_of(b"IHDR", header), *reader.like.surroundings.blocks)))
+
+    def write(self, rows: Pixels) -> None:
+        plain = rows.astype(">u2").view(np.uint8) if rows.dtype == np.uint16 else rows
+        plain = np.ascontiguousarray(plain).reshape(len(rows), -1)
+        above = self._above if self._above.size else np.zeros_like(plain[:1])
+        differences = plain - np.concatenate((above, plain[:-1]))
+        self._above = plain[-1:].copy()
+        told = np.concatenate(
+            (np.full((len(rows), 1), 2, np.uint8), differences), axis=1
+        )  # 2 is the filter "up"
+        self._packed += self._packer.compress(told.tobytes())
+        if len(self._packed) >= _PNG_BLOCK:
+            self._put()
+
+    def finish(self) -> None:
+        self._packed += self._packer.flush()
+        self._put()
+        self._file.write(png.chunk_of(b"IEND", b""))
+
+    def _put(self) -> None:
+        self._file.write(png.chunk_of(b"IDAT", self._packed))
+        self._packed = b""
+
+
+class _Jpeg:
+    """Each band is a JPEG of its own with a restart marker after each row of blocks; scans are put in a row.
+
+    A restart makes the coder forget what came before, so that a band's scan goes on from another's as it is. The
+    numbers of the markers go round from 0 to 7, and a band ends where they do. The result is baseline.
+    """
+
+    step = _JPEG_ROWS
+
+    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+        self._file, self._like, self._height = file, reader.like, reader.height
+        self._options = dict(reader.like.options) | {"progressive": False, "restart_marker_rows": 1}
+        self._begun = False
+
+    def write(self, rows: Pixels) -> None:
+        for at in range(0, len(rows), self.step):
+            buffer = BytesIO()
+            Image.fromarray(np.ascontiguousarray(rows[at : at + self.step])).save(
+                buffer, "JPEG", **self._options
+            )
+            head, scan = jpeg.head_and_scan(buffer.getvalue())
+            if self._begun:
+                self._file.write(b"\xff\xd7")
+            else:
+                whole = jpeg.with_height(head, self._height)
+                self._file.write(jpeg.with_surroundings(whole, self._like.surroundings.blocks))
+            self._file.write(scan)
+            self._begun = True
+
+    def finish(self) -> None:
+        self._file.write(b"\xff\xd9")
