@@ -14,7 +14,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from crdnet import __version__
-from crdnet.runtime import stored_models
 from crdnet.server.answers import (
     MEDIA_TYPES,
     PICTURE,
@@ -153,19 +152,16 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
 def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get("/v1/models", responses=responses(*_GUARD_PROBLEMS), summary="The models that may be asked for")
     async def models() -> list[ModelAnswer]:
-        known = {name: each for each in stored_models() for name in (each.name, *each.aliases)}
         return [
             ModelAnswer(
                 name=name,
-                aliases=[]
-                if each is None
-                else [other for other in (each.name, *each.aliases) if other != name],
-                summary="" if each is None else each.summary,
-                parameters=None if each is None else each.parameters,
-                sha256=None if each is None else each.sha256,
-                default=name == work.models[0],
+                aliases=[other for other in (model.name, *model.aliases) if other != name],
+                summary=model.summary,
+                parameters=model.parameters,
+                sha256=model.sha256,
+                default=place == 0,
             )
-            for name, each in ((name, known.get(name)) for name in work.models)
+            for place, (name, model) in enumerate(work.models.items())
         ]
 
     @app.get("/healthz", responses=responses(Kind.WRONG_HOST), summary="Whether the server is alive")
@@ -243,13 +239,14 @@ def _wrong_wish(errors: Any) -> ProblemError:
 
 
 def _model(wish: SenseWish, work: Work) -> str:
-    model = work.models[0] if wish.model is None else wish.model
-    if model not in work.models:
-        raise ProblemError(
-            Kind.WRONG_WISH,
-            f"model: there is no model {model[:60]!r} here; use one of {', '.join(work.models)}",
-        )
-    return model
+    """Return the name of the model that was asked for."""
+    for name, model in work.models.items():
+        if wish.model in (None, name, model.name, *model.aliases):
+            return name
+    known = ", ".join(work.models)
+    raise ProblemError(
+        Kind.WRONG_WISH, f"model: there is no model {wish.model!r:.60} here; use one of {known}"
+    )
 
 
 async def _unless_gone(request: Request, doing: Awaitable[Done]) -> Done:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from crdnet import CRDNetError, Derainer, DerainResult, SenseReport
 from crdnet.images import FORMATS
+from crdnet.runtime import find_model
 from crdnet.server import codec
 from crdnet.server.desk import Desk, Lane, Memory
 from crdnet.server.problems import Kind, ProblemError
@@ -93,13 +94,24 @@ class Work:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        found = {name: find_model(name) for name in settings.models}
+        # Where a file was named, clients learn what it is called and not where it lies.
+        self.models = {
+            name if name in (model.name, *model.aliases) else model.name: model
+            for name, model in found.items()
+        }
+        """By the names that clients use; the first is what they get unasked."""
         derainers = [
-            {name: Derainer(name, settings.device, settings.threads) for name in settings.models}
+            {
+                name: Derainer(
+                    model.path if model.sha256 is None else model.name, settings.device, settings.threads
+                )
+                for name, model in self.models.items()
+            }
             for _ in range(settings.jobs)
         ]
         for derainer in (each for lane in derainers for each in lane.values()):
             _ = derainer.session  # a model that cannot be opened is told before anybody is served
-        self.models = tuple(settings.models)
         self.desk = Desk(
             [Lane(each) for each in derainers], settings.budget_pixels, settings.queue, settings.queue_seconds
         )

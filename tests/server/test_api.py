@@ -1,0 +1,158 @@
+"""What the API answers to pictures that are fine, and how the server says that it is well."""
+
+import time
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import crdnet
+from tests.server.pictures import DRY, JPEG, RAINY, SIZE, encoded, scene
+
+
+@pytest.fixture(scope="module")
+def derainer(model):
+    return crdnet.Derainer(model, device="cpu", threads=1)
+
+
+def test_a_picture_comes_back_as_the_library_derains_it(client: TestClient, derainer) -> None:
+    answer = client.post("/v1/derain", content=JPEG)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.content == derainer.run(JPEG).image
+    assert answer.content != JPEG
+
+
+def test_a_form_and_the_raw_bytes_get_the_same_answer(client: TestClient) -> None:
+    raw = client.post("/v1/derain", params={"strength": 0.5}, content=RAINY)
+    form = client.post("/v1/derain", data={"strength": "0.5"}, files={"file": ("../../etc/passwd", RAINY)})
+    assert raw.status_code == form.status_code == 200
+    assert raw.content == form.content
+
+
+def test_strength_says_how_much_rain_is_taken_out(client: TestClient) -> None:
+    answers = [client.post("/v1/derain", params={"strength": s}, content=RAINY).content for s in (0, 0.5, 1)]
+    none, half, all_of_it = (np.asarray(Image.open(BytesIO(answer)), np.int16) for answer in answers)
+    assert np.array_equal(none, np.asarray(Image.open(BytesIO(RAINY))))
+    assert np.abs(half - (none + all_of_it) / 2).max() <= 1
+    assert np.abs(none - all_of_it).max() > 30
+
+
+@pytest.mark.parametrize(
+    ("suffix", "media"), [("jpg", "image/jpeg"), ("webp", "image/webp"), ("tiff", "image/tiff")]
+)
+def test_another_format_is_answered_where_it_is_asked_for(
+    client: TestClient, suffix: str, media: str
+) -> None:
+    answer = client.post("/v1/derain", params={"format": suffix}, content=RAINY)
+    assert answer.headers["content-type"] == media
+    assert answer.headers["content-disposition"] == f'attachment; filename="derained.{suffix}"'
+    assert Image.open(BytesIO(answer.content)).size == SIZE
+
+
+def test_a_picture_that_is_surely_dry_comes_back_byte_for_byte(client: TestClient) -> None:
+    answer = client.post("/v1/derain", content=DRY)
+    assert answer.headers["x-rain-left-alone"] == "true"
+    assert answer.headers["x-rain-density"] == "none"
+    assert answer.content == DRY
+    assert (
+        client.post("/v1/derain", params={"always": True}, content=DRY).headers["x-rain-left-alone"]
+        == "false"
+    )
+
+
+def test_metadata_comes_back(client: TestClient) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    sent = encoded(
+        scene(rain=60), "JPEG", exif=exif.tobytes(), icc_profile=b"not a real profile, kept all the same"
+    )
+    image = Image.open(BytesIO(client.post("/v1/derain", content=sent).content))
+    assert image.getexif()[0x010F] == "a camera"
+    assert image.info["icc_profile"] == b"not a real profile, kept all the same"
+
+
+def test_the_rain_is_told_in_headers_as_the_library_senses_it(client: TestClient, derainer) -> None:
+    headers = client.post("/v1/derain", content=RAINY).headers
+    report = derainer.sense(RAINY)
+    assert headers["x-rain-density"] == report.density.name.lower() != "none"
+    assert float(headers["x-rain-score"]) == pytest.approx(report.score, abs=1e-4)
+    shares = dict(each.split("=") for each in headers["x-rain-probabilities"].split(", "))
+    assert list(shares) == ["none", "light", "medium", "heavy"]
+    assert sum(map(float, shares.values())) == pytest.approx(1, abs=1e-3)
+    stages = [part.split(";")[0] for part in headers["server-timing"].split(", ")]
+    assert stages == ["look", "queue", "decode", "derain", "encode", "total"]
+
+
+def test_sensing_answers_with_density_and_probabilities(client: TestClient, derainer) -> None:
+    said = client.post("/v1/sense", files={"file": RAINY}).json()
+    report = derainer.sense(RAINY)
+    assert said["density"] == report.density.name.lower()
+    assert said["score"] == pytest.approx(report.score)
+    assert sum(said["probabilities"].values()) == pytest.approx(1)
+    assert (said["width"], said["height"], said["format"], said["model"]) == (*SIZE, "PNG", "streak")
+
+
+def test_a_model_that_senses_nothing_says_so(client: TestClient) -> None:
+    said = client.post("/v1/sense", params={"model": "paper"}, content=RAINY).json()
+    assert said["density"] is said["probabilities"] is said["score"] is None
+    answer = client.post("/v1/derain", params={"model": "paper"}, content=RAINY)
+    assert answer.headers["x-rain-density"] == "unknown"
+    assert "x-rain-score" not in answer.headers
+
+
+def test_the_models_are_listed_without_their_places(client: TestClient, model) -> None:
+    said = client.get("/v1/models")
+    assert [(each["name"], each["default"]) for each in said.json()] == [("streak", True), ("paper", False)]
+    assert str(model.parent) not in said.text
+
+
+def test_the_server_is_ready_when_each_model_has_done_a_picture(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "alive"}
+    until = time.monotonic() + 60
+    while (answer := client.get("/readyz")).status_code == 503 and time.monotonic() < until:
+        assert answer.json()["type"] == "urn:crdnet:not-ready"
+        time.sleep(0.1)
+    assert answer.json() == {"status": "ready"}
+
+
+def test_metrics_count_requests_errors_pixels_and_densities(client: TestClient) -> None:
+    def counted() -> dict[str, float]:
+        lines = client.get("/metrics").text.splitlines()
+        return {
+            name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")
+        }
+
+    before = counted()
+    client.post("/v1/derain", content=RAINY)
+    client.post("/v1/derain", content=b"no picture")
+    after = counted()
+    for name, more in {
+        'crdnet_requests_total{method="POST",route="/v1/derain",status="200"}': 1,
+        'crdnet_requests_total{method="POST",route="/v1/derain",status="415"}': 1,
+        'crdnet_errors_total{kind="not-a-picture"}': 1,
+        "crdnet_pixels_done": SIZE[0] * SIZE[1],
+        'crdnet_request_seconds_count{route="/v1/derain"}': 2,
+        'crdnet_stage_seconds_count{stage="derain"}': 1,
+    }.items():
+        assert after[name] - before.get(name, 0) == more, name
+    assert after["crdnet_queue_length"] == after["crdnet_pixels_in_work"] == after["crdnet_upload_bytes"] == 0
+    assert sum(after[name] - before[name] for name in after if name.startswith("crdnet_densities_total")) == 1
+
+
+def test_every_answer_has_an_id_and_headers_that_keep_browsers_from_guessing(client: TestClient) -> None:
+    answers = [
+        client.post("/v1/derain", content=RAINY),
+        client.get("/"),
+        client.get("/nowhere"),
+        client.get("/healthz"),
+    ]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answers[0].headers["content-security-policy"].endswith("sandbox")
+    assert answers[0].headers["content-disposition"].startswith("attachment")
+    assert "cdn" not in client.get("/docs").text.lower()

@@ -1,0 +1,158 @@
+"""Every bad input gets the documented status and a problem document, and the next request is served."""
+
+import time
+from collections.abc import Iterator
+from io import BytesIO
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tests.server.pictures import DRY, JPEG, RAINY, encoded, png_claiming, scene
+
+POLYGLOT = b"<html><script>alert(1)</script></html>" + JPEG
+
+
+def problem(answer, status: int, kind: str) -> dict:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    said = answer.json()
+    assert set(said) == {"type", "title", "status", "detail", "instance"}
+    assert (answer.status_code, said["status"], said["type"]) == (status, status, f"urn:crdnet:{kind}"), said
+    assert said["instance"] == f"urn:uuid:{answer.headers['x-request-id']}"
+    assert said["detail"]
+    assert "\n" not in said["detail"]
+    return said
+
+
+@pytest.fixture(autouse=True)
+def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
+    yield
+    assert client.post("/v1/sense", content=RAINY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "kind"),
+    [
+        (b"", 422, "broken-picture"),
+        (b"this is text", 415, "not-a-picture"),
+        (b"%PDF-1.7 and so on", 415, "not-a-picture"),
+        (POLYGLOT, 415, "not-a-picture"),
+        (JPEG[: len(JPEG) // 2], 422, "broken-picture"),
+        (JPEG[:20], 422, "broken-picture"),
+        (RAINY[:-60], 422, "broken-picture"),
+        (png_claiming(0, 5), 422, "broken-picture"),
+        (png_claiming(1001, 1000, rows=1000), 413, "too-large"),
+        (png_claiming(60_000, 60_000), 413, "too-large"),
+        (bytes(2_000_001), 413, "too-large"),
+        (encoded(scene(), "BMP"), 422, "format-not-written"),
+    ],
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
+)
+def test_bad_bytes_are_told_apart(client: TestClient, content: bytes, status: int, kind: str) -> None:
+    began = time.perf_counter()
+    problem(client.post("/v1/derain", content=content), status, kind)
+    assert time.perf_counter() - began < 5
+
+
+def test_an_animation_is_refused_by_name(client: TestClient) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    buffer = BytesIO()
+    frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    assert (
+        "frames"
+        in problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-picture")["detail"]
+    )
+
+
+def test_a_format_that_is_only_read_can_be_had_in_another(client: TestClient) -> None:
+    answer = client.post("/v1/derain", params={"format": "png"}, content=encoded(scene(), "BMP"))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "strength=2",
+        "strength=-0.1",
+        "strength=nan",
+        "strength=",
+        "format=exe",
+        "always=perhaps",
+        "colour=red",
+        "model=nope",
+    ],
+)
+def test_wrong_parameters_are_named(client: TestClient, query: str) -> None:
+    name = query.partition("=")[0]
+    assert (
+        name in problem(client.post(f"/v1/derain?{query}", content=RAINY), 422, "wrong-parameter")["detail"]
+    )
+
+
+def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, model) -> None:
+    problem(client.post("/v1/derain", params={"model": str(model)}, content=RAINY), 422, "wrong-parameter")
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "kind"),
+    [
+        ({"files": {"photo": RAINY}}, 422, "wrong-parameter"),
+        ({"files": [("file", RAINY), ("file", RAINY)]}, 400, "bad-request"),
+        ({"files": {"file": RAINY}, "data": {f"field{n}": "x" for n in range(1000)}}, 400, "bad-request"),
+        ({"files": {"file": RAINY}, "data": {"strength": "2"}}, 422, "wrong-parameter"),
+        ({"files": {"file": RAINY}, "data": {"strength": "x" * 100_000}}, 400, "bad-request"),
+        ({"files": {"file": b""}}, 422, "broken-picture"),
+        (
+            {"content": b"nonsense", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            400,
+            "bad-request",
+        ),
+        ({"content": b"nonsense", "headers": {"content-type": "multipart/form-data"}}, 400, "bad-request"),
+        ({"content": RAINY, "headers": {"content-encoding": "gzip"}}, 415, "not-a-picture"),
+    ],
+    ids=[
+        "wrong field",
+        "two files",
+        "1,000 fields",
+        "strength 2",
+        "long field",
+        "empty",
+        "no parts",
+        "no boundary",
+        "gzip",
+    ],
+)
+def test_bad_forms_are_told_apart(client: TestClient, form: dict, status: int, kind: str) -> None:
+    problem(client.post("/v1/derain", **form), status, kind)
+
+
+def test_a_name_like_a_path_is_never_used(client: TestClient) -> None:
+    answer = client.post("/v1/derain", files={"file": ("../../../tmp/evil\r\nX-Evil: 1", RAINY)})
+    assert answer.status_code == 200
+    assert "evil" not in str(answer.headers).lower()
+
+
+def test_what_is_not_here_is_told_in_the_same_words(client: TestClient) -> None:
+    problem(client.get("/v1/nothing"), 404, "no-such-page")
+    wrong = client.get("/v1/derain")
+    problem(wrong, 405, "wrong-method")
+    assert wrong.headers["allow"] == "POST"
+
+
+def test_a_polyglot_is_answered_as_what_it_is_and_as_nothing_else(client: TestClient) -> None:
+    answer = client.post("/v1/derain", content=JPEG + b"<html><script>alert(1)</script>")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_upload_parts_stay_in_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tempfile import SpooledTemporaryFile  # noqa: PLC0415
+
+    def fail(*_: object) -> None:
+        raise AssertionError("an upload went to disk")
+
+    monkeypatch.setattr(SpooledTemporaryFile, "rollover", fail)
+    large = DRY + bytes(1_500_000)  # what comes after a PNG's end is not looked at
+    assert client.post("/v1/sense", files={"file": large}).status_code == 200

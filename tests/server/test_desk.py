@@ -1,0 +1,140 @@
+"""Places at work: order, budget, queue, and what becomes of those who leave."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+
+import pytest
+
+from crdnet.server.desk import Desk, Lane, Memory
+from crdnet.server.problems import Kind, ProblemError
+
+
+def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def desk(lanes: int = 1, budget: int = 100, queue: int = 2, seconds: float = 5.0) -> Desk:
+    return Desk([Lane({}) for _ in range(lanes)], budget, queue, seconds)
+
+
+async def take(where: Desk, pixels: int, log: list[int], until: asyncio.Event) -> None:
+    async with where.place(pixels):
+        log.append(pixels)
+        await until.wait()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_places_are_given_in_the_order_of_arrival() -> None:
+    async def test() -> None:
+        where, log, go = desk(queue=5), list[int](), asyncio.Event()
+        tasks = [asyncio.create_task(take(where, pixels, log, go)) for pixels in (50, 90, 1, 2)]
+        await settle()
+        assert log == [50]
+        assert where.waiting == 3
+        go.set()
+        await asyncio.gather(*tasks)
+        assert log == [50, 90, 1, 2]
+        assert (where.waiting, where.pixels) == (0, 0)
+
+    run(test)
+
+
+def test_the_budget_holds_pictures_back_though_lanes_are_free() -> None:
+    async def test() -> None:
+        where, log, go = desk(lanes=4), list[int](), asyncio.Event()
+        tasks = [asyncio.create_task(take(where, pixels, log, go)) for pixels in (60, 50, 10)]
+        await settle()
+        assert log == [60]  # the small one does not overtake the large one
+        go.set()
+        await asyncio.gather(*tasks)
+
+    run(test)
+
+
+def test_one_picture_over_the_budget_works_alone() -> None:
+    async def test() -> None:
+        async with desk(lanes=2).place(1000):
+            pass
+
+    run(test)
+
+
+def test_over_the_queue_one_is_sent_away_with_a_time_to_come_again() -> None:
+    async def test() -> None:
+        where, go = desk(), asyncio.Event()
+        tasks = [asyncio.create_task(take(where, 1, [], go)) for _ in range(3)]
+        await settle()
+        with pytest.raises(ProblemError) as early:
+            where.check_room()
+        with pytest.raises(ProblemError) as late:
+            await take(where, 1, [], go)
+        assert early.value.kind is late.value.kind is Kind.BUSY
+        assert int(late.value.headers["Retry-After"]) > 0
+        go.set()
+        await asyncio.gather(*tasks)
+        where.check_room()
+
+    run(test)
+
+
+def test_a_queue_of_none_still_gives_its_lanes() -> None:
+    async def test() -> None:
+        where = desk(queue=0)
+        where.check_room()
+        async with where.place(1):
+            with pytest.raises(ProblemError):
+                where.check_room()
+
+    run(test)
+
+
+def test_who_waits_too_long_is_sent_away_and_leaves_no_trace() -> None:
+    async def test() -> None:
+        where = desk(seconds=0.05)
+        async with where.place(1):
+            with pytest.raises(ProblemError, match="waited"):
+                async with where.place(1):
+                    pass
+            assert where.waiting == 0
+        async with where.place(1):
+            pass
+
+    run(test)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["waiting", "just given its place"])
+def test_who_goes_away_frees_its_place(given: bool) -> None:
+    async def test() -> None:
+        where, go = desk(), asyncio.Event()
+        first = asyncio.create_task(take(where, 5, [], go))
+        await settle()
+        second = asyncio.create_task(take(where, 6, [], asyncio.Event()))
+        await settle()
+        if given:
+            go.set()
+            await first  # its end gave the place to the second, which has not run since
+        second.cancel()
+        await asyncio.wait([second])
+        go.set()
+        await asyncio.wait([first])
+        assert (where.waiting, where.pixels) == (0, 0)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(where.place(1))
+
+    run(test)
+
+
+def test_uploads_share_a_bounded_memory() -> None:
+    memory = Memory(10)
+    with memory.share() as one, memory.share() as other:
+        one.take(6)
+        with pytest.raises(ProblemError) as caught:
+            other.take(5)
+        assert caught.value.kind is Kind.BUSY
+        other.take(4)
+    assert memory.used == 0

@@ -1,0 +1,235 @@
+"""The server as users run it: slow and vanishing clients, signals, the log, what it refuses to start with."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests.cli.runner import Crdnet
+from tests.server.pictures import RAINY, png_claiming
+from tests.server.running import Running, crdnet_serve, running
+
+SLOW = png_claiming(1000, 800)
+"""Of a few bytes; `paper` needs seconds for it."""
+TOLERANCE_SECONDS = 8.0
+"""How late a deadline may be on a machine that has other things to do."""
+
+
+def head(path: str, **headers: object) -> bytes:
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    received = b""
+    try:
+        while more := connection.recv(65536):
+            received += more
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def wait_for(condition, seconds: float = 30.0) -> bool:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Crdnet:
+    return Crdnet(monkeypatch, capsys)
+
+
+def test_a_head_that_trickles_is_cut_off(server: Running) -> None:
+    with server.connect() as connection:
+        began = time.monotonic()
+        try:
+            for letter in b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 1000:
+                connection.sendall(bytes([letter]))
+                time.sleep(0.05)
+            pytest.fail("it went on for ever")
+        except OSError:
+            assert time.monotonic() - began < 1 + TOLERANCE_SECONDS
+
+
+def test_a_body_that_trickles_is_told_that_it_is_too_slow(server: Running) -> None:
+    with server.connect() as connection:
+        connection.sendall(head("/v1/derain", Content_Length=1000) + b"x")
+        began = time.monotonic()
+        assert until_closed(connection).startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - began < 2 + 2 + TOLERANCE_SECONDS
+
+
+def test_ten_gigabytes_declared_and_ten_bytes_sent_are_refused_at_once(server: Running) -> None:
+    with server.connect() as connection:
+        began = time.monotonic()
+        connection.sendall(head("/v1/derain", Content_Length=10 * 2**30) + b"x" * 10)
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"application/problem+json" in answer
+        assert time.monotonic() - began < 1 + TOLERANCE_SECONDS
+        until_closed(connection)  # and it does not wait for the rest
+
+
+def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(server: Running) -> None:
+    with server.connect() as connection:
+        connection.sendall(head("/v1/derain", Transfer_Encoding="chunked"))
+        chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+        began = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT011 - a reset or a broken pipe
+            while time.monotonic() - began < 2 + 2 + TOLERANCE_SECONDS:
+                connection.sendall(chunk)
+    refused = [line for line in server.lines() if line.get("status") == 413]
+    assert refused
+    assert refused[-1]["milliseconds"] < 2000
+
+
+def test_connections_over_the_cap_are_told_so(server: Running) -> None:
+    held = [server.connect() for _ in range(64)]
+    try:
+        time.sleep(0.2)
+        with server.connect() as one_more:
+            answer = until_closed(one_more)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 503
+    finally:
+        for connection in held:
+            connection.close()
+    assert wait_for(lambda: httpx.get(f"{server.url}/healthz").status_code == 200)
+
+
+def test_a_client_that_goes_away_has_its_picture_stopped(server: Running) -> None:
+    began = time.monotonic()
+    httpx.post(
+        f"{server.url}/v1/derain?model=paper&always=true", content=SLOW, timeout=120
+    ).raise_for_status()
+    whole = time.monotonic() - began
+    with server.connect() as connection:
+        connection.sendall(head("/v1/derain?model=paper&always=true", Content_Length=len(SLOW)) + SLOW)
+        assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
+        time.sleep(0.3)
+    left = time.monotonic()
+    assert wait_for(lambda: server.metric("crdnet_pixels_in_work") == 0)
+    assert time.monotonic() - left < max(1.0, 0.8 * whole)
+    assert wait_for(lambda: server.lines()[-1].get("outcome") == "done")
+    assert any(line.get("outcome") == "client-gone" for line in server.lines())
+    assert httpx.post(f"{server.url}/v1/sense", content=RAINY).status_code == 200
+
+
+def test_a_hundred_clients_at_once_all_get_an_answer(server: Running) -> None:
+    def ask(_: int) -> int:
+        try:
+            return httpx.post(f"{server.url}/v1/derain", content=RAINY, timeout=60).status_code
+        except httpx.ReadError:  # the cap's answer, lost where we were still sending
+            return 503
+
+    with ThreadPoolExecutor(100) as clients:
+        statuses = set(clients.map(ask, range(100)))
+    assert statuses <= {200, 503}
+    assert 200 in statuses
+    assert wait_for(lambda: server.metric("crdnet_queue_length") == 0)
+
+
+def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> None:
+    secret = "very-secret-name"
+    answer = httpx.post(
+        f"{server.url}/v1/derain?format={secret}",
+        files={"file": (f"{secret}.png", RAINY)},
+        headers={"x-more": secret},
+    )
+    httpx.get(f"{server.url}/{secret}")
+    wait_for(lambda: len([line for line in server.lines() if line.get("route") == "none"]) > 0)
+    assert secret not in server.log.read_text(encoding="utf-8")
+    (line,) = (line for line in server.lines() if line.get("request_id") == answer.headers["x-request-id"])
+    assert set(line) == {
+        *("time", "level", "event", "request_id", "method", "route", "status", "outcome"),
+        *("bytes_in", "bytes_out", "milliseconds"),
+    }
+    assert (line["route"], line["status"], line["outcome"]) == ("/v1/derain", 422, "wrong-parameter")
+
+
+def test_sigterm_finishes_what_is_in_flight_and_ends_with_0(model: Path, tmp_path: Path) -> None:
+    with running("-m", "paper", "-d", "cpu", log=tmp_path / "log") as server, ThreadPoolExecutor(1) as client:
+        answer = client.submit(httpx.post, f"{server.url}/v1/derain?always=true", content=SLOW, timeout=120)
+        assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
+        server.process.terminate()
+        assert answer.result().status_code == 200
+        assert server.process.wait(60) == 0
+
+
+def test_after_the_grace_period_it_ends_all_the_same(tmp_path: Path) -> None:
+    with (
+        running("-m", "paper", "--grace-seconds", 1, log=tmp_path / "log") as server,
+        ThreadPoolExecutor(1) as client,
+    ):
+        huge = png_claiming(5000, 5000)
+        client.submit(httpx.post, f"{server.url}/v1/derain?always=true", content=huge, timeout=120)
+        assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
+        began = time.monotonic()
+        server.process.terminate()
+        server.process.wait(60)
+        assert time.monotonic() - began < 20
+
+
+def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = crdnet_serve("-m", model, "--port", server.port, log=log)
+    assert process.wait(120) == 1
+    (line,) = log.read_text(encoding="utf-8").splitlines()
+    assert line.startswith("Error: cannot listen on 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--host", "0.0.0.0"), "no API key is set"),
+        (("-m", "nope"), "there is no model 'nope'"),
+        (("--max-megapixels", "100"), "no room for a picture"),
+        (("--api-key", "secret"), "No such option"),
+        (("--queue", "-1"), "--queue"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_settings_are_one_line_and_2(crdnet: Crdnet, arguments: tuple[str, ...], words: str) -> None:
+    finished = crdnet("serve", *arguments)
+    assert finished.code == 2
+    assert len(finished.error_lines) == 1
+    assert words in finished.err
+
+
+def test_settings_are_environment_variables_too(crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRDNET_HOST", "0.0.0.0")
+    assert "no API key is set" in crdnet("serve").err
+
+
+def test_a_key_is_taken_from_one_place(
+    crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("\n", encoding="utf-8")
+    assert "printable ASCII" in crdnet("serve", "--api-key-file", file).err
+    monkeypatch.setenv("CRDNET_API_KEY", "secret")
+    assert "leave one of them away" in crdnet("serve", "--api-key-file", file).err
+
+
+def test_without_its_extra_the_command_names_it(crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys  # noqa: PLC0415
+
+    for name in [name for name in sys.modules if name.startswith(("crdnet.server", "fastapi"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    finished = crdnet("serve")
+    assert finished.code == 1
+    assert "pip install 'crdnet[serve]'" in finished.err
