@@ -416,7 +416,7 @@ def best_recipe() -> dict[str, Any]:
 
 def test_the_recipe_of_best_keeps_its_budget() -> None:
     network = build_residual_crdnet(**best_recipe()["model"]["network"])
-    assert sum(each.numel() for each in network.parameters()) == 5_144_909
+    assert sum(each.numel() for each in network.parameters()) == 5_145_293
     assert network.tile_margin == 128
     assert kilo_macs_per_pixel(network) == pytest.approx(137.07, abs=0.01)
 
@@ -469,10 +469,37 @@ def test_a_pupil_comes_nearer_to_its_teacher(pairs: Path, photographs: Path, tmp
 
 def test_what_cannot_teach_is_named(tiny: TinyRun, tmp_path: Path) -> None:
     torch.save({"crdnet": {"kind": "published", "network": {}}, "state_dict": {}}, tmp_path / "theirs.ckpt")
-    with pytest.raises(CheckpointError, match=r"theirs\.ckpt cannot teach: it is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"theirs\.ckpt cannot be learned from: it is no checkpoint"):
         ResidualTraining(teacher=tmp_path / "theirs.ckpt")
     spec = ResidualSpec(width=4, scale_widths=(4, 4, 4, 4), streak_width=2)
     deep = ResidualTraining(spec)
     torch.save({"crdnet": deep.description(), "state_dict": deep.state_dict()}, tmp_path / "deep.ckpt")
     with pytest.raises(RecipeError, match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32"):
         ResidualTraining(teacher=tmp_path / "deep.ckpt")
+
+
+def test_the_density_head_alone_is_trained_on_a_network_that_stays_as_it_is(ours: OurRun) -> None:
+    whole = ours.train("whole", "--trainer.max_epochs=1") / "last.ckpt"
+    recipe = yaml.safe_load(Path("configs/default-sensing.yaml").read_text())
+    data = {**RECIPE["data"], "mixture": recipe["data"]["mixture"]}
+    alone = ours.train(
+        "alone", "--trainer.max_epochs=1", f"--model.sensing_alone={whole}", change={"data": data}
+    )
+    before, after = (ours.tiny.checkpoint(name)["state_dict"] for name in ("whole", "alone"))
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        assert torch.equal(weight, after[name]) != name.startswith("network.sensing."), name
+    assert network_of_checkpoint(alone / "last.ckpt").sensing is not None
+    losses = ours.losses("alone")
+    assert list(losses) == [2]
+
+
+def test_a_density_head_cannot_be_trained_on_what_has_other_widths_or_without_one(tmp_path: Path) -> None:
+    small = ResidualTraining(ResidualSpec(width=4, scale_widths=(4, 4, 4), streak_width=2))
+    torch.save({"crdnet": small.description(), "state_dict": small.state_dict()}, tmp_path / "small.ckpt")
+    with pytest.raises(
+        CheckpointError, match=r"small\.ckpt holds a network of other widths than the recipe's"
+    ):
+        ResidualTraining(sensing_alone=tmp_path / "small.ckpt")
+    with pytest.raises(RecipeError, match=r"network\.sensing is null"):
+        ResidualTraining(ResidualSpec(sensing=None), sensing_alone=tmp_path / "small.ckpt")

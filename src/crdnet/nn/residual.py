@@ -2,7 +2,8 @@
 
 1. Streaks at several dilations: beside the stem, convolutions of dilation 1, 2 and 3 look for rain at half size.
 2. A W-shaped background: a second pass down and up adds the features of the first at every scale.
-3. Density sensing, trained together with the rest: a coarse map of how strong the rain is.
+3. Density sensing, trained together with the rest: a coarse map of how strong the rain is, from the streaks, the
+   deepest features and how much is about to be taken out.
 
 What comes out is a correction of the rainy picture. No layer depends on the batch or pools over the picture, so
 a tile with `tile_margin` pixels around it is computed exactly as in the whole picture.
@@ -34,6 +35,10 @@ The last two exist to be compared with the first; only `strength` is exported.
 SENSING_OUTPUTS: dict[Sensing, int] = {"strength": 1, "code": 3, "classes": 4}
 STRENGTH_UNIT = 10.0
 """Grey levels that the head's numbers are multiplied by, so that weights near zero mean middling rain."""
+CHANGE_UNIT = 25.5
+"""What changes are multiplied by for the head: ten grey levels are one, as in `STRENGTH_UNIT`."""
+COLOURS_FOUND = 12
+"""The three colours of 2x2 pixels."""
 
 
 class ResidualBlock(nn.Module):
@@ -140,7 +145,7 @@ class SensingHead(nn.Module):
     """How heavy the rain is in each cell of the smallest scale.
 
     Args:
-        channels: Of the streaks, 0 if there are none, and of the deepest features together.
+        channels: Of the streaks (0 if there are none), the deepest features and what was found, together.
         says: See `Sensing`.
         cell: Side of a cell of the map, in pixels of the streaks.
         width: Channels in between.
@@ -154,18 +159,24 @@ class SensingHead(nn.Module):
         self.conv2 = nn.Conv2d(width, SENSING_OUTPUTS[says], 1)
 
     def forward(
-        self, streaks: Float[Tensor, "b s h w"] | None, deepest: Float[Tensor, "b d i j"]
+        self,
+        streaks: Float[Tensor, "b s h w"] | None,
+        deepest: Float[Tensor, "b d i j"],
+        found: Float[Tensor, "b 12 h w"],
     ) -> Float[Tensor, "b k i j"]:
         """Return a map of the strength in grey levels of 255, from 0 up, or maps of scores.
 
         Args:
             streaks: From 0 up, so that their mean over a cell says how much rain was found there.
             deepest: Features at the scale of the map.
+            found: What is to be changed, the colours of 2x2 pixels.
         """
+        # Evidence for the head, which must not bend the picture to make its own work easier.
+        changes = CHANGE_UNIT * found.detach().abs()
+        seen = [avg_pool2d(changes, self.cell), deepest]
         if streaks is not None:
-            streaks = avg_pool2d(streaks, self.cell)
-            deepest = torch.cat([streaks, deepest], 1)
-        scores = self.conv2(relu(self.conv1(deepest)))
+            seen.append(avg_pool2d(streaks, self.cell))
+        scores = self.conv2(relu(self.conv1(torch.cat(seen, 1))))
         return STRENGTH_UNIT * softplus(scores) if self.says == "strength" else scores
 
 
@@ -266,7 +277,7 @@ class ResidualCRDNet(nn.Module):
         if self.second is not None:
             scales = self.second(scales[0], scales)
         found = self.head(features + enlarged(self.way_out(scales[0])))
-        density = None if self.sensing is None else self.sensing(streaks, scales[-1])
+        density = None if self.sensing is None else self.sensing(streaks, scales[-1], found)
         return SensedEstimate(rainy + pixel_shuffle(found, 2), density)
 
 
@@ -280,7 +291,7 @@ def build_residual_crdnet(
 ) -> ResidualCRDNet:
     """Return our network; it begins as the identity: the last weights are zero.
 
-    By default: 579,309 parameters, 14.80 kMAC per pixel, sides that are multiples of 16, a margin of 128 pixels.
+    By default: 579,693 parameters, 14.80 kMAC per pixel, sides that are multiples of 16, a margin of 128 pixels.
 
     Args:
         width: Channels at half size.
@@ -291,11 +302,11 @@ def build_residual_crdnet(
         sensing: What the density head says; None leaves it out.
     """
     streaks = DilatedStreaks(width, streak_width, dilations) if dilations else None
-    last = nn.Conv2d(width, 12, 3, padding=1)
+    last = nn.Conv2d(width, COLOURS_FOUND, 3, padding=1)
     nn.init.zeros_(last.weight)
     assert last.bias is not None
     nn.init.zeros_(last.bias)
-    sensed_channels = scale_widths[-1] + (streaks.channels if streaks else 0)
+    sensed_channels = COLOURS_FOUND + scale_widths[-1] + (streaks.channels if streaks else 0)
     return ResidualCRDNet(
         stem=nn.Conv2d(3, width, 6, stride=2, padding=2),
         streaks=streaks,

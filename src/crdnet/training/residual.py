@@ -19,6 +19,8 @@ from crdnet.training.module import plain, warm_cosine
 from crdnet.training.pairs import Batch
 from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
 
+SENSING = "sensing."
+"""How the names of the density head's weights begin."""
 CHARBONNIER_EPSILON = 1e-3
 """Where the loss turns from a square into an absolute value, in colours of [0, 1]: a quarter of a grey level."""
 
@@ -71,8 +73,8 @@ def charbonnier(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h 
     return ((derained - clean).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
-def teacher_of(path: Path) -> ResidualCRDNet:
-    """Return the network of a checkpoint of ours, averaged if its run kept an average, as one that learns no more.
+def weights_of(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """Return the widths and the weights in a checkpoint of our network, averaged if its run kept an average.
 
     Raises:
         CheckpointError: The file is unreadable, or holds no network of ours.
@@ -81,12 +83,36 @@ def teacher_of(path: Path) -> ResidualCRDNet:
     about = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, Mapping) else None
     if not isinstance(about, Mapping) or about.get("kind") != "residual":
         raise CheckpointError(
-            f"{path} cannot teach: it is no checkpoint of `crdnet train` with a recipe of `kind: residual`"
+            f"{path} cannot be learned from: it is no checkpoint of `crdnet train` with a recipe of `kind: residual`"
         )
-    teacher = build_residual_crdnet(**about["network"])
     weights = checkpoint["state_dict"].items()
-    teacher.load_state_dict({name.removeprefix("network."): weight for name, weight in weights})
+    return about["network"], {name.removeprefix("network."): weight for name, weight in weights}
+
+
+def teacher_of(path: Path) -> ResidualCRDNet:
+    """Return the network of a checkpoint as one that learns no more; see `weights_of` for errors."""
+    widths, weights = weights_of(path)
+    teacher = build_residual_crdnet(**widths)
+    teacher.load_state_dict(weights)
     return teacher.eval().requires_grad_(False)
+
+
+def give_all_but_sensing(network: ResidualCRDNet, path: Path) -> None:
+    """Give a network the weights of a checkpoint, fixed, all but those of its density head.
+
+    Raises:
+        CheckpointError: The checkpoint is no network of ours, or one of other widths.
+    """
+    _, weights = weights_of(path)
+    weights = {name: weight for name, weight in weights.items() if not name.startswith(SENSING)}
+    expected = {name: weight for name, weight in network.state_dict().items() if not name.startswith(SENSING)}
+    if {name: weight.shape for name, weight in weights.items()} != {
+        name: weight.shape for name, weight in expected.items()
+    }:
+        raise CheckpointError(f"{path} holds a network of other widths than the recipe's; make them equal")
+    network.load_state_dict(weights, strict=False)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(SENSING))
 
 
 class ResidualTraining(DerainingTraining):
@@ -99,6 +125,8 @@ class ResidualTraining(DerainingTraining):
         teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
             `None` learns from the ground truth alone.
         teacher_weight: Weight of the Charbonnier loss between what this network and its teacher make of a picture.
+        sensing_alone: Checkpoint whose network is kept as it is while the density head alone is trained, from its
+            beginning; `None` trains everything together.
         channels_last: Memory layout; faster on CPUs, the same result but for rounding.
     """
 
@@ -109,6 +137,7 @@ class ResidualTraining(DerainingTraining):
         sensing_weight: float = 0.01,
         teacher: Path | None = None,
         teacher_weight: float = 1.0,
+        sensing_alone: Path | None = None,
         channels_last: bool = False,
     ) -> None:
         super().__init__(channels_last=channels_last)
@@ -116,6 +145,12 @@ class ResidualTraining(DerainingTraining):
         self.optimizer_spec = optimizer
         self.sensing_weight = sensing_weight
         self.network = network.build()
+        if sensing_alone is not None:
+            if network.sensing is None:
+                raise RecipeError(
+                    "sensing_alone trains a density head, and network.sensing is null; give it one"
+                )
+            give_all_but_sensing(self.network, sensing_alone)
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.teacher_weight = teacher_weight
         # In a tuple, where torch does not look for modules: a teacher is neither trained, nor averaged, nor saved.
@@ -176,8 +211,9 @@ class ResidualTraining(DerainingTraining):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW and its schedule."""
         spec = self.optimizer_spec
-        kernels = [each for each in self.network.parameters() if each.ndim > 1]
-        biases = [each for each in self.network.parameters() if each.ndim <= 1]
+        trained = [each for each in self.network.parameters() if each.requires_grad]
+        kernels = [each for each in trained if each.ndim > 1]
+        biases = [each for each in trained if each.ndim <= 1]
         optimizer = torch.optim.AdamW(
             [{"params": kernels, "weight_decay": spec.weight_decay}, {"params": biases, "weight_decay": 0.0}],
             lr=spec.learning_rate,
