@@ -105,8 +105,9 @@ def test_a_band_writer_wants_all_rows(tmp_path: Path) -> None:
             writer.finish()
 
 
+# Not ru_maxrss, which a process takes over from the one that started it.
 COPY = """
-import resource, sys
+import sys
 from pathlib import Path
 from crdnet.images.bands import BandReader, BandWriter
 with BandReader(Path(sys.argv[1])) as reader, open(sys.argv[2], "wb") as file:
@@ -114,10 +115,13 @@ with BandReader(Path(sys.argv[1])) as reader, open(sys.argv[2], "wb") as file:
     for start in range(0, reader.height, 256):
         writer.write(*reader.rows(start, min(start + 256, reader.height)))
     writer.finish()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="the peak of memory is told by Linux alone"
+)
 def test_a_picture_of_sixty_megapixels_takes_the_memory_of_its_bands(tmp_path: Path) -> None:
     before, after = tmp_path / "before.tif", tmp_path / "after.tif"
     pixels = tifffile.memmap(
@@ -128,7 +132,7 @@ def test_a_picture_of_sixty_megapixels_takes_the_memory_of_its_bands(tmp_path: P
     done = subprocess.run(
         [sys.executable, "-c", COPY, before, after], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 180, "MB at most; the pixels alone are 172"
+    assert int(done.stdout) < 160, "MB at most; the pixels alone are 172, the process without them 50"
     with tifffile.TiffFile(after) as file:
         np.testing.assert_array_equal(file.asarray()[4990:5110, ::100], pixels[4990:5110, ::100])
 

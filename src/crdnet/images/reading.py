@@ -141,6 +141,8 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
 def _read(content: bytes, header: Header) -> Picture:
     if header.frames > 1:
         raise _Refused("several pages" if header.format == "TIFF" else "an animation's frames")
+    if header.format == "JPEG" and header.bits != 8:
+        raise _Refused(f"{header.bits} bits per sample in a JPEG")
     return _READERS[header.format](content, header)
 
 
@@ -181,8 +183,6 @@ def _around_jpeg(content: Content, header: Header, image: Any) -> Picture:
     """Return a JPEG without its pixels."""
     frame = jpeg.frame(content)
     assert frame is not None
-    if header.bits != 8:
-        raise _Refused(f"{header.bits} bits per sample in a JPEG")
     grey = image.mode == "L"
     numbers = frame.tables[: 1 if grey else 3]
     if len(set(numbers[1:])) == 1:  # the usual case: one for luma, one for both chromas
