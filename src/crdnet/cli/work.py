@@ -14,14 +14,16 @@ from typing import Literal
 from crdnet import images
 from crdnet.cli.inputs import Job, NoJob
 from crdnet.errors import CRDNetError, ImageError, OutputError
-from crdnet.files import means_full_disk, write_whole
+from crdnet.files import means_full_disk, whole_file, write_whole
 from crdnet.runtime import (
+    Derained,
     Derainer,
     FileOptions,
     Journal,
     SenseReport,
     check_output,
     derain_content,
+    derain_source,
     output_format,
     read_file,
 )
@@ -184,21 +186,14 @@ def derain_job(
     )
     if job.output is not None:
         check_output(job.source, job.output, overwrite=wanted.overwrite)
-    content, found = _content(job, stdin, wanted.options.max_pixels)
-    derained = derain_content(
-        derainer,
-        content,
-        name=_name(job),
-        options=wanted.options,
-        rain=job.rain is not None,
-        format=target,
-    )
+    derained, found = _derained(derainer, job, wanted, target, stdin)
     times_ns = (found.st_atime_ns, found.st_mtime_ns) if found is not None and wanted.preserve_times else None
     # The rain first: whoever finds the result finds its rain too, after a kill as well.
     if job.rain is not None:
         assert derained.rain is not None
         write_whole(job.rain, derained.rain)
     if job.output is None:
+        assert derained.content is not None
         sys.stdout.buffer.write(derained.content)
         sys.stdout.buffer.flush()
     else:
@@ -209,7 +204,8 @@ def derain_job(
         )
         if journal is not None and origin is not None:
             journal.about_to_write(job.output, origin)
-        write_whole(job.output, derained.content, overwrite=wanted.overwrite, times_ns=times_ns)
+        with whole_file(job.output, overwrite=wanted.overwrite, times_ns=times_ns) as temporary:
+            derained.write(temporary)
         if journal is not None and origin is not None:
             journal.written(job.output, origin)
     return Outcome(
@@ -223,6 +219,20 @@ def derain_job(
         rain=None if job.rain is None else str(job.rain),
         warnings=derained.warnings,
     )
+
+
+def _derained(
+    derainer: Derainer, job: Job, wanted: Wanted, target: str | None, stdin: bytes | None
+) -> tuple[Derained, os.stat_result | None]:
+    """Return the derained picture of a job, and what the file system said of its source, if it has one."""
+    with_rain = job.rain is not None
+    if job.source is not None and job.output is not None:
+        return derain_source(derainer, job.source, options=wanted.options, rain=with_rain, format=target)
+    content, found = _content(job, stdin, wanted.options.max_pixels)
+    derained = derain_content(
+        derainer, content, name=_name(job), options=wanted.options, rain=with_rain, format=target
+    )
+    return derained, found
 
 
 def sense_job(derainer: Derainer, job: Job, max_pixels: int, stdin: bytes | None) -> Outcome:

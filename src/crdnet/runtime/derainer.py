@@ -217,13 +217,28 @@ class Derainer:
         output: str | Path | None = None,
         *,
         strength: float = 1.0,
+        always: bool = False,
+        quality: int | None = None,
+        strip_gps: bool = False,
+        max_pixels: int = images.MAX_PIXELS,
         overwrite: bool = False,
         format: str | None = None,  # noqa: A002
     ) -> "FileRecord":
-        """Take the rain out of a picture file; see `crdnet.derain_file`."""
+        """Take the rain out of a picture file; arguments and errors are those of `crdnet.derain_file`."""
         from crdnet.runtime.files import derain_file_with  # noqa: PLC0415
 
-        return derain_file_with(self, source, output, strength=strength, overwrite=overwrite, format=format)
+        return derain_file_with(
+            self,
+            source,
+            output,
+            strength=strength,
+            always=always,
+            quality=quality,
+            strip_gps=strip_gps,
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            format=format,
+        )
 
     def run_bands(
         self, bands: Bands, height: int, width: int, *, strength: float = 1.0

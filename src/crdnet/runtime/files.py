@@ -4,10 +4,11 @@ A picture that is surely dry is left alone: its file comes out byte for byte, un
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from shutil import copyfile
 from stat import S_ISREG
 from time import perf_counter
 from typing import Literal
@@ -18,10 +19,13 @@ from PIL import Image
 from crdnet import images
 from crdnet.density import RainDensity
 from crdnet.errors import ImageError, OutputError
-from crdnet.files import write_whole
+from crdnet.files import whole_file
 from crdnet.runtime.derainer import Derainer, DerainResult, shared_derainer
 from crdnet.runtime.sensing import SenseReport
 
+LARGE_PIXELS = 64_000_000
+"""Pictures beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the result."""
+_BAND_ROWS = 256
 SUFFIX = "_derained"
 """What is added to a file's name where the result goes beside it."""
 
@@ -72,9 +76,12 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Derained:
-    """A derained picture file in memory."""
+    """A derained picture file: in memory, or, of a large picture, still to be made as it is written."""
 
-    content: bytes
+    content: bytes | None
+    """All of it; None of a picture in bands."""
+    write: Callable[[Path], None]
+    """Writes it over a file that is there and empty. Of a picture in bands this is where the work is done, once."""
     rain: bytes | None
     """A PNG of what was taken out, if it was asked for: see `rain_picture`."""
     width: int
@@ -175,9 +182,9 @@ def derain_file_with(
     target = output_format(source.suffix, output.suffix, format)
     check_output(source, output, overwrite=overwrite)
     options = FileOptions(strength, always, quality, strip_gps, max_pixels)
-    content, _ = read_file(source, max_pixels)
-    derained = derain_content(derainer, content, name=str(source), options=options, format=target)
-    write_whole(output, derained.content, overwrite=overwrite)
+    derained, _ = derain_source(derainer, source, options=options, format=target)
+    with whole_file(output, overwrite=overwrite) as temporary:
+        derained.write(temporary)
     return FileRecord(
         source=source,
         output=output,
@@ -187,6 +194,90 @@ def derain_file_with(
         dry=derained.dry,
         seconds=perf_counter() - began,
         warnings=derained.warnings,
+    )
+
+
+def derain_source(
+    derainer: Derainer,
+    source: Path,
+    *,
+    options: FileOptions,
+    rain: bool = False,
+    format: str | None = None,  # noqa: A002
+) -> tuple[Derained, os.stat_result]:
+    """Take the rain out of a picture file, in bands where it is too large for memory.
+
+    Bands are for pictures beyond `LARGE_PIXELS` in a format that has rows, upright as they are stored, and written as
+    they came; all others are read whole. The arguments are those of `derain_content`.
+
+    Returns:
+        What was made, and what the file system said of the source before.
+    """
+    banded = not (rain or options.strip_gps or options.quality is not None or format is not None)
+    if banded and _is_large(source, options.max_pixels):
+        found = source.stat()
+        with images.BandReader(source, max_pixels=options.max_pixels) as reader:
+            if reader.orientation == 1:
+                return _derain_in_bands(derainer, source, reader, options), found
+    content, found = read_file(source, options.max_pixels)
+    return derain_content(
+        derainer, content, name=str(source), options=options, rain=rain, format=format
+    ), found
+
+
+def _is_large(source: Path, max_pixels: int) -> bool:
+    """Return whether a file is one to be read in bands; what is wrong with it is told by who reads it."""
+    try:
+        header = images.read_header(source, max_pixels=max_pixels)
+    except (OSError, ImageError):
+        return False
+    return header.format in images.BANDED and header.width * header.height > LARGE_PIXELS
+
+
+def _derain_in_bands(
+    derainer: Derainer, source: Path, reader: images.BandReader, options: FileOptions
+) -> Derained:
+    height, width = reader.height, reader.width
+    alphas: list[images.Pixels] = []
+
+    def bands() -> Iterator[images.Pixels]:
+        alphas.clear()
+        with images.BandReader(source, max_pixels=options.max_pixels) as rows:
+            for start in range(0, height, _BAND_ROWS):
+                pixels, alpha = rows.rows(start, min(start + _BAND_ROWS, height))
+                if alpha is not None:
+                    alphas.append(alpha)
+                yield pixels
+
+    def alpha_of(rows: int) -> images.Pixels | None:
+        if not reader.has_alpha:
+            return None
+        held = np.concatenate(alphas)
+        alphas[:] = [held[rows:]]
+        return held[:rows]
+
+    report, derained = derainer.run_bands(bands, height, width, strength=options.strength)
+    dry = report.dry and not options.always
+
+    def write(path: Path) -> None:
+        if dry:
+            copyfile(source, path)
+            return
+        with images.BandReader(source, max_pixels=options.max_pixels) as like, path.open("wb") as file:
+            writer = images.BandWriter(file, like)
+            for pixels in derained:
+                writer.write(pixels, alpha_of(len(pixels)))
+            writer.finish()
+
+    return Derained(
+        content=None,
+        write=write,
+        rain=None,
+        width=width,
+        height=height,
+        sensed=report,
+        dry=dry,
+        warnings=() if dry else images.notes(reader.like),
     )
 
 
@@ -216,10 +307,11 @@ def derain_content(
     result = derainer.run(picture.pixels, strength=options.strength, always=options.always)
     as_it_is = result.left_alone and format in (None, picture.format)
     height, width = picture.pixels.shape[:2]
+    if not as_it_is:
+        content = images.encode(picture, result.image, format, quality=options.quality, name=name)
     return Derained(
-        content=content
-        if as_it_is
-        else images.encode(picture, result.image, format, quality=options.quality, name=name),
+        content=content,
+        write=lambda path: _write_all(path, content),
         rain=rain_picture(result) if rain else None,
         width=width,
         height=height,
@@ -227,6 +319,10 @@ def derain_content(
         dry=result.left_alone,
         warnings=() if as_it_is else images.notes(picture, format),
     )
+
+
+def _write_all(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def rain_picture(result: DerainResult) -> bytes:

@@ -1,0 +1,74 @@
+"""Pictures too large for memory: the file that the whole would make, in bands."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import crdnet.runtime.files
+from crdnet.errors import ImageError
+from crdnet.runtime import Derainer
+from tests.runtime.tiny import write_streak_model
+
+HEIGHT, WIDTH = 700, 520
+
+
+@pytest.fixture
+def derainer(tmp_path: Path) -> Derainer:
+    return Derainer(write_streak_model(tmp_path / "streak.onnx"), threads=1, tile=160)
+
+
+@pytest.fixture
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read pictures of more than a tenth of a megapixel in bands, and refuse to decode them whole."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the picture was decoded as a whole")
+
+    monkeypatch.setattr(crdnet.runtime.files, "LARGE_PIXELS", 100_000)
+    monkeypatch.setattr(crdnet.runtime.files.images, "decode", refuse)
+
+
+def rainy(channels: int, dtype: type = np.uint8) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    top = np.iinfo(dtype).max
+    pixels = np.full((HEIGHT, WIDTH, channels), 0.3 * top)
+    pixels[:, rng.integers(0, WIDTH, 90), :3] = 0.7 * top
+    pixels[..., 3:] = rng.integers(0, top, pixels[..., 3:].shape)
+    return pixels.astype(dtype)
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [("png", 3), ("png", 4), ("tiff", 3), ("jpg", 3)])
+def test_a_large_file_is_derained_in_bands_to_the_same_picture(
+    derainer: Derainer, tmp_path: Path, request: pytest.FixtureRequest, suffix: str, channels: int
+) -> None:
+    source = tmp_path / f"large.{suffix}"
+    Image.fromarray(rainy(channels)).save(source)
+    whole = derainer.derain_file(source, tmp_path / f"whole.{suffix}")
+    request.getfixturevalue("small_is_large")
+    banded = derainer.derain_file(source, tmp_path / f"banded.{suffix}")
+    assert (banded.width, banded.height, banded.sensed) == (WIDTH, HEIGHT, whole.sensed)
+    with Image.open(whole.output) as one, Image.open(banded.output) as other:
+        assert (one.format, one.mode) == (other.format, other.mode)
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+        assert np.asarray(other)[..., :3].mean() < 0.9 * rainy(channels)[..., :3].mean()
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_dry_file_comes_out_byte_for_byte(derainer: Derainer, tmp_path: Path) -> None:
+    source = tmp_path / "dry.png"
+    Image.new("RGB", (WIDTH, HEIGHT), (40, 50, 60)).save(source)
+    record = derainer.derain_file(source, tmp_path / "out.png")
+    assert record.dry
+    assert record.output.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_file_that_ends_early_leaves_nothing_behind(derainer: Derainer, tmp_path: Path) -> None:
+    source, folder = tmp_path / "short.png", tmp_path / "out"
+    Image.fromarray(rainy(3)).save(source)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(ImageError, match=r"short\.png"):
+        derainer.derain_file(source, folder / "out.png")
+    assert not folder.exists() or not list(folder.iterdir())
