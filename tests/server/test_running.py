@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2 as httpx
@@ -88,16 +89,17 @@ def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(ser
         connection.sendall(head("/v1/derain", Transfer_Encoding="chunked"))
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
         began = time.monotonic()
-        with pytest.raises(OSError):  # noqa: PT011 - a reset or a broken pipe
-            while time.monotonic() - began < 2 + 2 + TOLERANCE_SECONDS:
+        with suppress(OSError):  # a reset or a broken pipe
+            while time.monotonic() - began < 60:
                 connection.sendall(chunk)
+        assert time.monotonic() - began < 2 + 2 + TOLERANCE_SECONDS
     refused = [line for line in server.lines() if line.get("status") == 413]
     assert refused
     assert refused[-1]["milliseconds"] < 2000
 
 
 def test_connections_over_the_cap_are_told_so(server: Running) -> None:
-    held = [server.connect() for _ in range(64)]
+    held = [server.connect() for _ in range(256)]
     try:
         time.sleep(0.2)
         with server.connect() as one_more:
@@ -128,18 +130,22 @@ def test_a_client_that_goes_away_has_its_picture_stopped(server: Running) -> Non
     assert httpx.post(f"{server.url}/v1/sense", content=RAINY).status_code == 200
 
 
-def test_a_hundred_clients_at_once_all_get_an_answer(server: Running) -> None:
-    def ask(_: int) -> int:
-        try:
-            return httpx.post(f"{server.url}/v1/derain", content=RAINY, timeout=60).status_code
-        except httpx.ReadError:  # the cap's answer, lost where we were still sending
-            return 503
-
-    with ThreadPoolExecutor(100) as clients:
-        statuses = set(clients.map(ask, range(100)))
-    assert statuses <= {200, 503}
-    assert 200 in statuses
+def test_two_hundred_connections_at_once_all_get_an_answer(server: Running) -> None:
     assert wait_for(lambda: server.metric("crdnet_queue_length") == 0)
+    request = head("/v1/derain", Content_Length=len(RAINY), Connection="close") + RAINY
+    connections = [server.connect() for _ in range(200)]
+    for connection in connections:
+        connection.sendall(request)
+    answers = [until_closed(connection) for connection in connections]
+    for connection in connections:
+        connection.close()
+    statuses = [answer[9:12] for answer in answers]
+    assert set(statuses) <= {b"200", b"503"}
+    assert b"200" in statuses
+    assert all(b"\nretry-after: " in answer.lower() for answer in answers if answer[9:12] == b"503")
+    began = time.monotonic()
+    assert httpx.post(f"{server.url}/v1/derain", content=RAINY).status_code == 200
+    assert time.monotonic() - began < TOLERANCE_SECONDS
 
 
 def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> None:

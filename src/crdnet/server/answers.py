@@ -3,6 +3,7 @@
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from crdnet import SenseReport
 from crdnet.server.work import Derained, Sensed, Stages
@@ -29,12 +30,21 @@ Grade = Literal["none", "light", "medium", "heavy"]
 Format = Literal["jpg", "png", "webp", "tiff", "avif"]
 
 
+def _unasked(schema: dict[str, Any]) -> None:
+    """Leave the default out of the API document: nothing is no value that one could send."""
+    del schema["default"]
+
+
 class SenseWish(BaseModel):
     """What a client may ask of sensing."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, description="One of those that GET /v1/models lists; unasked, the first.")
+    model: str | SkipJsonSchema[None] = Field(
+        None,
+        description="One of those that GET /v1/models lists; unasked, the first.",
+        json_schema_extra=_unasked,
+    )
 
 
 class DerainWish(SenseWish):
@@ -43,7 +53,9 @@ class DerainWish(SenseWish):
     strength: float = Field(
         1.0, ge=0, le=1, allow_inf_nan=False, description="How much of the rain to take out."
     )
-    format: Format | None = Field(None, description="Format of the answer; unasked, that of the picture.")
+    format: Format | SkipJsonSchema[None] = Field(
+        None, description="Format of the answer; unasked, that of the picture.", json_schema_extra=_unasked
+    )
     always: bool = Field(False, description="Whether a picture that is surely dry is derained too.")
 
 

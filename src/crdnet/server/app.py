@@ -101,7 +101,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     _add_work(app, settings, work, metrics)
     _add_standing(app, work, metrics)
     add_pages(app)
-    _document(app, settings)
+    _document(app, settings, work)
     return app
 
 
@@ -284,9 +284,10 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
     app.state.ready = True
 
 
-def _document(app: FastAPI, settings: Settings) -> None:
-    """Add to the API document what FastAPI cannot know: problem documents, and the key."""
+def _document(app: FastAPI, settings: Settings, work: Work) -> None:
+    """Add to the API document what FastAPI cannot know: problem documents, the key, and the models' names."""
     make = app.openapi
+    names = sorted({name for key, model in work.models.items() for name in (key, model.name, *model.aliases)})
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -296,6 +297,11 @@ def _document(app: FastAPI, settings: Settings) -> None:
             if settings.key is not None:
                 components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
                 document["security"] = [{"key": []}]
+            for path in ("/v1/derain", "/v1/sense"):
+                operation = document["paths"][path]["post"]
+                form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+                (asked,) = (each for each in operation["parameters"] if each["name"] == "model")
+                asked["schema"]["enum"] = form["properties"]["model"]["enum"] = names
             for path in ("/healthz", "/readyz"):
                 document["paths"][path]["get"]["security"] = []
         return app.openapi_schema or {}

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from crdnet.server.problems import MEDIA_TYPE, RETRY_SECONDS
 from crdnet.server.settings import Settings
 
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 3.0
 """How long a connection stays open for a client that still sends what is no longer wanted: one that is cut off at once
 may never see its answer."""
 _FULL = (
@@ -91,7 +91,14 @@ class LimitedProtocol(H11Protocol):
 
     def _end_after(self, seconds: float) -> None:
         self._clear()
-        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+        self._deadline = self.loop.call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        # An abort takes back from the client what it has not read yet; that is right only where it does not read.
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def _clear(self) -> None:
         if self._deadline is not None:
