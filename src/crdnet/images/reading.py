@@ -22,12 +22,22 @@ from PIL.WebPImagePlugin import WebPImageFile
 from crdnet.containers import exif, isobmff, jpeg, png, tiff, webp
 from crdnet.containers.around import Around, Content, Surroundings
 from crdnet.errors import ImageError
-from crdnet.images import vips
+from crdnet.images import heic, vips
 from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Picture, Pixels, alpha_apart, turned_back, turned_up
 
 # What Pillow raises on broken files, as found in its own catch clauses.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError)
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+)
 BROKEN += (struct.error, zlib.error, Image.DecompressionBombError)  # type: ignore[assignment]
 
 _PALETTE = "the palette became colours"
@@ -160,7 +170,7 @@ def picture_around(content: mmap, header: Header) -> Picture:
         elif header.format == "JPEG":
             image: Any = JpegImageFile(cast(BinaryIO, content))
             plain = image.mode != "CMYK"
-            around = _around_jpeg(content, header, image)
+            around = _around_jpeg(content, image)
         else:
             image = PngImageFile(cast(BinaryIO, content))
             plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
@@ -172,14 +182,14 @@ def picture_around(content: mmap, header: Header) -> Picture:
     return around
 
 
-def _jpeg(content: bytes, header: Header) -> Picture:
+def _jpeg(content: bytes, _header: Header) -> Picture:
     image = _opened(JpegImageFile, content)
     pixels, alpha, changes = samples_of(image)
-    around = _around_jpeg(content, header, image)
+    around = _around_jpeg(content, image)
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
 
 
-def _around_jpeg(content: Content, header: Header, image: Any) -> Picture:
+def _around_jpeg(content: Content, image: Any) -> Picture:
     """Return a JPEG without its pixels."""
     frame = jpeg.frame(content)
     assert frame is not None
@@ -309,14 +319,11 @@ def _avif(content: bytes, header: Header) -> Picture:
 
 
 def _heic(content: bytes, _header: Header) -> Picture:
-    try:
-        import pi_heif  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
     orientation = isobmff.coding(content).orientation
-    # libheif turns it upright, unasked.
-    file = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
-    upright = np.array(file)  # a copy, since the pixels go with the file
+    try:
+        upright = heic.upright_samples(content)
+    except ModuleNotFoundError as error:
+        raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
     around = _with_orientation(isobmff.surroundings(content), orientation)
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)
