@@ -180,7 +180,7 @@ def test_errors_are_words_and_can_be_tried_again(page) -> None:
 def test_several_photos_each_have_their_card(page) -> None:
     chosen = [{"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": RAINY} for n in range(3)]
     page.set_input_files("#files", chosen)
-    page.wait_for_function("document.querySelectorAll('.done:not([hidden])').length === 3")
+    page.locator(".done:not([hidden])").nth(2).wait_for()
     page.locator(".remove").first.click()
     assert page.locator("article").count() == 2
 

@@ -193,8 +193,9 @@ def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path
     log = tmp_path / "log"
     process = crdnet_serve("-m", model, "--port", server.port, log=log)
     assert process.wait(120) == 1
-    (line,) = log.read_text(encoding="utf-8").splitlines()
-    assert line.startswith("Error: cannot listen on 127.0.0.1")
+    said = log.read_text(encoding="utf-8")
+    assert said.startswith("Error: cannot listen on 127.0.0.1")
+    assert said.count("\n") == 1, said
 
 
 @pytest.mark.parametrize(

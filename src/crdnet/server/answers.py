@@ -32,7 +32,7 @@ Format = Literal["jpg", "png", "webp", "tiff", "avif"]
 
 def _unasked(schema: dict[str, Any]) -> None:
     """Leave the default out of the API document: nothing is no value that one could send."""
-    del schema["default"]
+    schema.pop("default", None)
 
 
 class SenseWish(BaseModel):

@@ -116,6 +116,7 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
     async def derain(request: Request, asked: Annotated[DerainWish, Query()]) -> Response:
         """Answers with the picture, in the same format and with the metadata that were sent."""
         async with AsyncExitStack() as stack:
+            _model(asked, work)  # wrong is wrong, though a field of the form may say it again and right
             upload = await _upload(request, stack, settings, work)
             wish = _wish(asked, upload)
             model = _model(wish, work)
@@ -140,6 +141,7 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
         request: Request, response: Response, asked: Annotated[SenseWish, Query()]
     ) -> SenseAnswer:
         async with AsyncExitStack() as stack:
+            _model(asked, work)  # wrong is wrong, though a field of the form may say it again and right
             upload = await _upload(request, stack, settings, work)
             wish = _wish(asked, upload)
             model = _model(wish, work)

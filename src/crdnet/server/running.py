@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -70,7 +71,8 @@ def _listening(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CRDNetError(
-            f"cannot listen on {settings.host}, port {settings.port} ({error.strerror or error}); choose another --port"
+            f"cannot listen on {settings.host}, port {settings.port} ({os.strerror(error.errno or 0)}); "
+            "choose another --port"
         ) from error
 
 

@@ -1,0 +1,306 @@
+"""How the server does under load: against `crdnet derain`, for long, and with many connections at once.
+
+    python benchmarks/server.py throughput      8 clients with 1-megapixel JPEGs, and `crdnet derain` on the same files
+    python benchmarks/server.py soak            mixed sizes and bad files; statuses, latencies, memory
+    python benchmarks/server.py connections     200 at once
+
+Servers are started and ended here, on this machine alone. Each command says whether what is promised was kept, and ends
+with 1 if it was not.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import click
+import numpy as np
+from PIL import Image
+from timing import machine
+
+MEGAPIXELS = (0.1, 0.3, 1.0, 2.0, 4.0, 12.0)
+OFTEN = (30, 25, 25, 12, 6, 2)
+"""How often each size comes, in a hundred: photographs of a phone are rarer than what is shown on pages."""
+BAD_SHARE = 0.1
+KEPT_THROUGHPUT = 0.85
+FLAT = 1.1
+
+model_option = click.option("-m", "--model", default="default", show_default=True)
+jobs_option = click.option("-j", "--jobs", default=2, show_default=True, help="Pictures in work at once.")
+
+
+def photo(megapixels: float, seed: int = 0) -> bytes:
+    """Return a JPEG that costs a decoder what a photograph costs, with streaks."""
+    rng = np.random.default_rng(seed)
+    width, height = round((megapixels * 1e6 * 4 / 3) ** 0.5), round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    coarse = rng.integers(40, 200, (max(2, height // 16), max(2, width // 16), 3), dtype=np.uint8)
+    large = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
+    streaks = (rng.random((1, width, 1)) < 0.05) * 50 + rng.integers(-6, 7, (height, width, 1))
+    buffer = BytesIO()
+    Image.fromarray((large + streaks).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready."""
+
+    port: int
+    pid: int
+
+    def post(self, content: bytes, path: str = "/v1/derain?always=true") -> tuple[int, bytes]:
+        """Return status and answer; status 0 where there was none."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
+        try:
+            connection.request("POST", path, content)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, HTTPException) as error:
+            return 0, repr(error).encode()
+        finally:
+            connection.close()
+
+    def megabytes(self) -> float:
+        """Return the resident memory of the server and its processes."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        return sum(_resident(pid) for pid in (self.pid, *map(int, children))) / 1e6
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
+    except OSError:  # it has just ended
+        return 0
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[Server]:
+    """Start `crdnet serve` on a free port, and end it."""
+    command = [sys.executable, "-m", "crdnet.cli", "serve", "--port", "0", *arguments]
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+        try:
+            yield _ready(process, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+
+
+def _ready(process: "subprocess.Popen[bytes]", log: Path) -> Server:
+    port = 0
+    for _ in range(1200):
+        if process.poll() is not None:
+            raise click.ClickException(log.read_text(encoding="utf-8"))
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if '"listening"' in line:
+                port = urlsplit(json.loads(line)["url"]).port or 0
+        if port and _status(port, "/readyz") == 200:
+            return Server(port, process.pid)
+        time.sleep(0.1)
+    raise click.ClickException("the server was never ready")
+
+
+def _status(port: int, path: str) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+@click.group()
+def main() -> None:
+    """Measure `crdnet serve`."""
+
+
+@main.command()
+@model_option
+@jobs_option
+@click.option("--pictures", default=32, show_default=True)
+@click.option("--clients", default=8, show_default=True)
+def throughput(model: str, jobs: int, pictures: int, clients: int) -> None:
+    """Compare the server with `crdnet derain` on the same 1-megapixel JPEGs, first picture done to last."""
+    files = [photo(1.0, seed) for seed in range(pictures)]
+    direct = _rate_of_derain(files, model, jobs)
+    with server("-m", model, "-j", str(jobs)) as running:
+        done: list[float] = []
+
+        def ask(content: bytes) -> int:
+            status, _ = running.post(content)
+            done.append(time.monotonic())
+            return status
+
+        with ThreadPoolExecutor(clients) as pool:
+            statuses = Counter(pool.map(ask, files))
+    served = (len(done) - 1) / (max(done) - min(done))
+    kept = served >= KEPT_THROUGHPUT * direct and set(statuses) == {200}
+    _tell(
+        kept,
+        model=model,
+        jobs=jobs,
+        statuses=dict(statuses),
+        derain_pictures_per_second=round(direct, 3),
+        server_pictures_per_second=round(served, 3),
+        share=round(served / direct, 3),
+    )
+
+
+def _rate_of_derain(files: Sequence[bytes], model: str, jobs: int) -> float:
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "in")
+        source.mkdir()
+        for number, content in enumerate(files):
+            (source / f"{number:03}.jpg").write_bytes(content)
+        arguments = ["derain", str(source), "-o", str(Path(folder, "out")), "-m", model, "-j", str(jobs)]
+        command = [sys.executable, "-m", "crdnet.cli", *arguments, "--always", "--json", "--quiet"]
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+            assert process.stdout is not None
+            done = [time.monotonic() for _ in process.stdout]
+        if process.returncode != 0 or len(done) != len(files):
+            raise click.ClickException(
+                f"crdnet derain ended with {process.returncode} after {len(done)} pictures"
+            )
+    return (len(done) - 1) / (done[-1] - done[0])
+
+
+@dataclass
+class _Seen:
+    """What clients and the watch over the memory saw."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+@main.command()
+@model_option
+@jobs_option
+@click.option("--minutes", default=30.0, show_default=True)
+@click.option("--clients", default=8, show_default=True)
+@click.option("--largest", default=12.0, show_default=True, help="Megapixels.")
+def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) -> None:
+    """Send pictures of 0.1 to 12 megapixels, a tenth of them bad, for long; watch answers and memory."""
+    sizes = [(size, often) for size, often in zip(MEGAPIXELS, OFTEN, strict=True) if size <= largest]
+    photos = [photo(size) for size, _ in sizes]
+    seen, end = _Seen(), time.monotonic() + 60 * minutes
+    with server("-m", model, "-j", str(jobs)) as running:
+        for content in photos:  # warm-up: each size once
+            running.post(content)
+        watch = threading.Thread(target=_watch, args=(running, seen, end))
+        watch.start()
+        with ThreadPoolExecutor(clients) as pool:
+            list(
+                pool.map(
+                    lambda seed: _client(running, seen, photos, [often for _, often in sizes], end, seed),
+                    range(clients),
+                )
+            )
+        watch.join()
+    third = len(seen.megabytes) // 3
+    middle, last = max(seen.megabytes[third : 2 * third]), max(seen.megabytes[2 * third :])
+    fine = not seen.wrong and not [status for status in seen.statuses if status >= 500 and status != 503]
+    _tell(
+        fine and last <= FLAT * middle and seen.statuses[200] > 0,
+        model=model,
+        minutes=minutes,
+        statuses=dict(sorted(seen.statuses.items())),
+        wrong=seen.wrong[:5],
+        p50_seconds=round(float(np.percentile(seen.seconds, 50)), 3),
+        p99_seconds=round(float(np.percentile(seen.seconds, 99)), 3),
+        megabytes_in_thirds=[round(max(seen.megabytes[:third])), round(middle), round(last)],
+    )
+
+
+def _client(
+    running: Server, seen: _Seen, photos: Sequence[bytes], often: Sequence[int], end: float, seed: int
+) -> None:
+    chance = random.Random(seed)
+    while time.monotonic() < end:
+        content = chance.choices(photos, often)[0]
+        bad = chance.random() < BAD_SHARE
+        if bad:
+            content = chance.choice(
+                [content[: len(content) // 2], b"no picture", b"", content[:2] + chance.randbytes(5000)]
+            )
+        began = time.monotonic()
+        status, answer = running.post(content)
+        seen.statuses[status] += 1
+        if status == 200:
+            seen.seconds.append(time.monotonic() - began)
+        elif status == 503:
+            time.sleep(0.5)
+        if (
+            status == 0
+            or (bad and status == 200 and len(content) < 6000)
+            or (not bad and status not in (200, 503))
+        ):
+            seen.wrong.append(f"{status}: {answer[:200]!r}")
+
+
+def _watch(running: Server, seen: _Seen, end: float) -> None:
+    while time.monotonic() < end:
+        seen.megabytes.append(running.megabytes())
+        time.sleep(0.25)
+
+
+@main.command()
+@model_option
+@jobs_option
+@click.option("--count", default=200, show_default=True)
+def connections(model: str, jobs: int, count: int) -> None:
+    """Open many connections at once; each gets an answer, and the server is as fast afterwards as before."""
+    content = photo(0.1)
+    with server("-m", model, "-j", str(jobs)) as running:
+        before = _median(running, content)
+        with ThreadPoolExecutor(count) as pool:
+            statuses = Counter(status for status, _ in pool.map(running.post, [content] * count))
+        after = _median(running, content)
+    fine = set(statuses) <= {200, 503} and statuses[200] > 0
+    _tell(
+        fine and after <= 1.25 * before,
+        model=model,
+        statuses=dict(statuses),
+        seconds_before=round(before, 3),
+        seconds_after=round(after, 3),
+    )
+
+
+def _median(running: Server, content: bytes, rounds: int = 15) -> float:
+    seconds = []
+    for _ in range(rounds):
+        began = time.monotonic()
+        running.post(content)
+        seconds.append(time.monotonic() - began)
+    return float(np.median(seconds))
+
+
+def _tell(kept: bool, **report: object) -> None:
+    print(json.dumps({"kept": kept, **report, "machine": machine()}, indent=2))
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()
