@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint types imports pytest bench clean
+.PHONY: demo test lint types imports pytest bench soak clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/demo.py
@@ -29,6 +29,9 @@ imports: $(VENV)/.dev
 # Two workers, one thread each: the trajectories of small networks are compared bit by bit, and two cores are not more than two.
 pytest: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/server.py soak --minutes 30
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/latency.py
