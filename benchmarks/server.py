@@ -143,7 +143,7 @@ def throughput(model: str, jobs: int, pictures: int, clients: int) -> None:
     """Compare the server with `crdnet derain` on the same 1-megapixel JPEGs, first picture done to last."""
     files = [photo(1.0, seed) for seed in range(pictures)]
     direct = _rate_of_derain(files, model, jobs)
-    with server("-m", model, "-j", str(jobs)) as running:
+    with server("-m", model, "-j", str(jobs), "--queue-seconds", "600") as running:
         done: list[float] = []
 
         def ask(content: bytes) -> int:

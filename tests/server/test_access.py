@@ -2,6 +2,8 @@
 
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,7 +18,7 @@ KEY = "correct-horse-battery-staple"
 
 
 @pytest.fixture(scope="module")
-def keyed(model) -> Iterator[TestClient]:
+def keyed(model: Path) -> Iterator[TestClient]:
     settings = Settings(
         models=(str(model),),
         device="cpu",
@@ -45,7 +47,7 @@ def test_the_page_and_the_health_need_no_key(keyed: TestClient, path: str) -> No
 
 @pytest.mark.parametrize("given", [KEY[:-1], KEY + "x", KEY.upper(), "", "é"])
 def test_a_key_that_is_almost_right_is_wrong(keyed: TestClient, given: str) -> None:
-    headers = {"authorization": f"Bearer {given}".encode()}
+    headers = {b"authorization": f"Bearer {given}".encode()}
     answer = keyed.post("/v1/sense", content=RAINY, headers=headers)
     problem(answer, 401, "key-missing")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -128,7 +130,9 @@ def test_the_api_document_names_the_key(keyed: TestClient, client: TestClient) -
     ],
     ids=str,
 )
-def test_settings_that_leave_the_server_open_or_useless_are_refused(wrong: dict, words: str) -> None:
+def test_settings_that_leave_the_server_open_or_useless_are_refused(
+    wrong: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         Settings(**wrong)
 

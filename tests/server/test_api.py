@@ -2,6 +2,7 @@
 
 import time
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from tests.server.pictures import DRY, JPEG, RAINY, SIZE, encoded, scene
 
 
 @pytest.fixture(scope="module")
-def derainer(model):
+def derainer(model: Path) -> crdnet.Derainer:
     return crdnet.Derainer(model, device="cpu", threads=1)
 
 
-def test_a_picture_comes_back_as_the_library_derains_it(client: TestClient, derainer) -> None:
+def test_a_picture_comes_back_as_the_library_derains_it(
+    client: TestClient, derainer: crdnet.Derainer
+) -> None:
     answer = client.post("/v1/derain", content=JPEG)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/jpeg"
@@ -74,9 +77,12 @@ def test_metadata_comes_back(client: TestClient) -> None:
     assert image.info["icc_profile"] == b"not a real profile, kept all the same"
 
 
-def test_the_rain_is_told_in_headers_as_the_library_senses_it(client: TestClient, derainer) -> None:
+def test_the_rain_is_told_in_headers_as_the_library_senses_it(
+    client: TestClient, derainer: crdnet.Derainer
+) -> None:
     headers = client.post("/v1/derain", content=RAINY).headers
     report = derainer.sense(RAINY)
+    assert report.density is not None
     assert headers["x-rain-density"] == report.density.name.lower() != "none"
     assert float(headers["x-rain-score"]) == pytest.approx(report.score, abs=1e-4)
     shares = dict(each.split("=") for each in headers["x-rain-probabilities"].split(", "))
@@ -86,9 +92,12 @@ def test_the_rain_is_told_in_headers_as_the_library_senses_it(client: TestClient
     assert stages == ["look", "queue", "decode", "derain", "encode", "total"]
 
 
-def test_sensing_answers_with_density_and_probabilities(client: TestClient, derainer) -> None:
+def test_sensing_answers_with_density_and_probabilities(
+    client: TestClient, derainer: crdnet.Derainer
+) -> None:
     said = client.post("/v1/sense", files={"file": RAINY}).json()
     report = derainer.sense(RAINY)
+    assert report.density is not None
     assert said["density"] == report.density.name.lower()
     assert said["score"] == pytest.approx(report.score)
     assert sum(said["probabilities"].values()) == pytest.approx(1)
@@ -103,7 +112,7 @@ def test_a_model_that_senses_nothing_says_so(client: TestClient) -> None:
     assert "x-rain-score" not in answer.headers
 
 
-def test_the_models_are_listed_without_their_places(client: TestClient, model) -> None:
+def test_the_models_are_listed_without_their_places(client: TestClient, model: Path) -> None:
     said = client.get("/v1/models")
     assert [(each["name"], each["default"]) for each in said.json()] == [("streak", True), ("paper", False)]
     assert str(model.parent) not in said.text

@@ -3,7 +3,10 @@
 import time
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
+import httpx2 as httpx
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -13,9 +16,9 @@ from tests.server.pictures import DRY, JPEG, RAINY, encoded, png_claiming, scene
 POLYGLOT = b"<html><script>alert(1)</script></html>" + JPEG
 
 
-def problem(answer, status: int, kind: str) -> dict:
+def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
-    said = answer.json()
+    said: dict[str, Any] = answer.json()
     assert set(said) == {"type", "title", "status", "detail", "instance"}
     assert (answer.status_code, said["status"], said["type"]) == (status, status, f"urn:crdnet:{kind}"), said
     assert said["instance"] == f"urn:uuid:{answer.headers['x-request-id']}"
@@ -89,7 +92,7 @@ def test_wrong_parameters_are_named(client: TestClient, query: str) -> None:
     )
 
 
-def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, model) -> None:
+def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, model: Path) -> None:
     problem(client.post("/v1/derain", params={"model": str(model)}, content=RAINY), 422, "wrong-parameter")
 
 
@@ -122,7 +125,7 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
         "gzip",
     ],
 )
-def test_bad_forms_are_told_apart(client: TestClient, form: dict, status: int, kind: str) -> None:
+def test_bad_forms_are_told_apart(client: TestClient, form: dict[str, Any], status: int, kind: str) -> None:
     problem(client.post("/v1/derain", **form), status, kind)
 
 

@@ -3,12 +3,14 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 import yaml
 
 from crdnet.cli.serve import command
+from crdnet.server import Settings
 from tests.server.running import Running
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,7 +33,8 @@ def stages() -> list[list[tuple[str, str]]]:
     return found
 
 
-def service() -> dict:
+def service() -> dict[str, Any]:
+    only: dict[str, Any]
     (only,) = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
     return only
 
@@ -90,5 +93,4 @@ def test_the_service_cannot_write_gain_rights_or_be_reached_from_elsewhere_unask
 
 
 def test_it_has_longer_to_stop_than_the_server_takes() -> None:
-    (grace,) = (param.default for param in command.params if param.name == "grace_seconds")
-    assert int(service()["stop_grace_period"].removesuffix("s")) > grace
+    assert int(service()["stop_grace_period"].removesuffix("s")) > Settings().grace_seconds

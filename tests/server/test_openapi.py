@@ -1,9 +1,12 @@
 """The API against its own OpenAPI document: schemathesis makes the requests and judges the answers."""
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings, strategies
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
 from tests.server.pictures import DRY, JPEG, RAINY
 from tests.server.running import Running
@@ -18,7 +21,7 @@ schemathesis.openapi.format("binary", strategies.sampled_from([DRY, JPEG, RAINY]
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_the_api_is_what_its_document_says(server: Running, mode: GenerationMode) -> None:
     document = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    operations = [found.ok() for found in document.get_all_operations()]
+    operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
     assert {operation.label for operation in operations} >= {
         "POST /v1/derain",
         "POST /v1/sense",
@@ -32,7 +35,7 @@ def test_the_api_is_what_its_document_says(server: Running, mode: GenerationMode
         @settings(
             max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
-        def check(case) -> None:
+        def check(case: "schemathesis.Case[Any, Any, Any]") -> None:
             case.call_and_validate(headers={"Host": "localhost"})
 
         check()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -78,7 +79,7 @@ def test_ink_can_be_read_on_its_paper(scheme: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator:
+def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here; on Debian: apt-get install chromium")
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
@@ -96,7 +97,7 @@ def browser() -> Iterator:
 
 
 @pytest.fixture
-def page(browser, server: Running) -> Iterator:
+def page(browser: Any, server: Running) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     context.set_default_timeout(SECONDS)
     page = context.new_page()
@@ -116,7 +117,7 @@ def page(browser, server: Running) -> Iterator:
 RAINY = encoded(scene(240, 160, rain=60), "JPEG", quality=90)
 
 
-def drop(page, content: bytes, name: str = "street.jpg") -> None:
+def drop(page: Any, content: bytes, name: str = "street.jpg") -> None:
     """Drop a file as a person does."""
     data = page.evaluate_handle(
         """([bytes, name]) => {
@@ -130,7 +131,7 @@ def drop(page, content: bytes, name: str = "street.jpg") -> None:
 
 
 def test_a_dropped_photo_is_compared_and_downloaded_as_the_api_answers_it(
-    page, server: Running, tmp_path: Path
+    page: Any, server: Running, tmp_path: Path
 ) -> None:
     drop(page, RAINY)
     page.wait_for_selector("article .done:not([hidden])")
@@ -163,13 +164,13 @@ def test_a_dropped_photo_is_compared_and_downloaded_as_the_api_answers_it(
     assert page.evaluate("getComputedStyle(document.querySelector('.after')).mixBlendMode") == "difference"
 
 
-def test_the_example_is_one_click_away(page) -> None:
+def test_the_example_is_one_click_away(page: Any) -> None:
     page.click("#example")
     page.wait_for_selector("article .done:not([hidden])")
     assert page.locator(".after").evaluate("image => image.naturalWidth") > 0
 
 
-def test_errors_are_words_and_can_be_tried_again(page) -> None:
+def test_errors_are_words_and_can_be_tried_again(page: Any) -> None:
     drop(page, b"this is no picture", "letter.txt")
     page.wait_for_selector(".failure:not([hidden])")
     assert "not a picture" in page.text_content(".failure [role=alert]")
@@ -177,7 +178,7 @@ def test_errors_are_words_and_can_be_tried_again(page) -> None:
     page.wait_for_selector(".failure:not([hidden])")
 
 
-def test_several_photos_each_have_their_card(page) -> None:
+def test_several_photos_each_have_their_card(page: Any) -> None:
     chosen = [{"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": RAINY} for n in range(3)]
     page.set_input_files("#files", chosen)
     page.locator(".done:not([hidden])").nth(2).wait_for()
@@ -186,7 +187,7 @@ def test_several_photos_each_have_their_card(page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_stands_between_the_page_and_anybody(page, server: Running, scheme: str) -> None:
+def test_nothing_serious_stands_between_the_page_and_anybody(page: Any, server: Running, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     page.emulate_media(color_scheme=scheme)
@@ -208,7 +209,7 @@ def test_nothing_serious_stands_between_the_page_and_anybody(page, server: Runni
         ] == []
 
 
-def test_a_key_that_is_needed_can_be_given_on_the_page(browser, model, tmp_path: Path) -> None:
+def test_a_key_that_is_needed_can_be_given_on_the_page(browser: Any, model: Path, tmp_path: Path) -> None:
     from tests.server.running import running  # noqa: PLC0415
 
     with running("-m", model, log=tmp_path / "log", CRDNET_API_KEY="open-sesame") as server:

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ def until_closed(connection: socket.socket) -> bytes:
     return received
 
 
-def wait_for(condition, seconds: float = 30.0) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

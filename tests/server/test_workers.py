@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def run(test: Callable[[Workers], Awaitable[None]], megabytes: int = 3000) -> No
 
 async def decodes(workers: Workers) -> bool:
     said, frames = await workers.call("decode", [JPEG], max_pixels=10**6)
-    return len(frames[0]) == said["shape"][0] * said["shape"][1] * 3
+    return bool(len(frames[0]) == said["shape"][0] * said["shape"][1] * 3)
 
 
 def test_a_picture_that_does_not_fit_is_told_and_the_process_lives_on() -> None:
@@ -86,7 +87,7 @@ def test_a_process_that_was_killed_while_idle_fails_nobody() -> None:
     run(test)
 
 
-def test_a_worker_cannot_write_files(tmp_path) -> None:
+def test_a_worker_cannot_write_files(tmp_path: Path) -> None:
     pytest.importorskip("resource")
     file = tmp_path / "leak"
     child = os.fork()
