@@ -35,7 +35,7 @@ def test_the_api_is_what_its_document_says(server: Running, mode: GenerationMode
         @settings(
             max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
-        def check(case: "schemathesis.Case[Any, Any, Any]") -> None:
+        def check(case: "schemathesis.Case[Any]") -> None:
             case.call_and_validate(headers={"Host": "localhost"})
 
         check()
