@@ -13,8 +13,10 @@ import crdnet
 from crdnet.density import RainDensity, density_score, grade_probabilities
 from crdnet.errors import ImageError, ModelError
 from crdnet.runtime import Derainer, ModelInfo, SenseReport
-from crdnet.runtime.scales import SAMPLE_SIDE, chosen, looks, reduced, samples
+from crdnet.runtime.scales import EMPTY, SAMPLE_SIDE, chosen, detail, looks, reduced, samples
 from tests.runtime.tiny import write_streak_model, write_tiny_model
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture(scope="session")
@@ -201,11 +203,36 @@ def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_picture_and_sp
     assert {(high, wide) for _, _, high, wide in samples(7, 500_000)} == {(7, SAMPLE_SIDE)}
 
 
+def chosen_of(strengths: list[float], details: list[float] | None = None) -> int:
+    looks = [2**each for each in range(len(strengths))]
+    return chosen(
+        dict(zip(looks, strengths, strict=True)), dict(zip(looks, details or [5.0] * len(looks), strict=True))
+    )
+
+
 def test_the_finest_look_that_senses_nearly_all_is_chosen() -> None:
-    assert chosen({1: 0.0, 2: 0.0}) == 1
-    assert chosen({1: 9.0, 2: 10.0, 4: 8.0}) == 1
-    assert chosen({1: 2.0, 2: 10.0, 4: 12.0}) == 2
-    assert chosen({1: 2.0, 2: 4.0, 4: 12.0}) == 4
+    assert chosen_of([0.0, 0.0]) == 1
+    assert chosen_of([9.0, 10.0, 8.0]) == 1
+    assert chosen_of([2.0, 10.0, 12.0]) == 2
+    assert chosen_of([2.0, 4.0, 12.0]) == 4
+    assert chosen_of([0.1, 0.3, 0.9]) == 1  # next to nothing anywhere
+
+
+def test_a_size_without_detail_is_not_chosen_whatever_is_sensed_there() -> None:
+    assert chosen_of([30.0, 10.0, 9.0], [1.0, 5.0, 5.0]) == 2
+    assert chosen_of([30.0, 30.0, 9.0], [1.0, 1.0, 5.0]) == 4
+    assert chosen_of([30.0, 30.0, 9.0], [4.0, 1.0, 5.0]) == 4  # grain at full size does not count
+    assert chosen_of([5.0, 4.0], [0.0, 0.0]) == 1  # a single colour
+
+
+def test_an_enlarged_picture_has_less_detail_than_its_half_and_a_sharp_one_has_not() -> None:
+    with PILImage.open(EXAMPLES / "clean" / "light.jpg") as picture:
+        part = picture.crop((0, 0, 256, 256))
+        large = part.resize((512, 512), PILImage.Resampling.BICUBIC)
+    sharp, enlarged = (np.asarray(each, np.float32) / np.float32(255) for each in (part, large))
+    assert detail(sharp) > EMPTY * detail(reduced(sharp, 2))
+    assert detail(enlarged) < EMPTY * detail(reduced(enlarged, 2))
+    assert detail(np.zeros((1, 1, 3), np.float32)) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

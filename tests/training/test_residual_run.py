@@ -483,7 +483,11 @@ def test_the_density_head_alone_is_trained_on_a_network_that_stays_as_it_is(ours
     recipe = yaml.safe_load(Path("configs/default-sensing.yaml").read_text())
     data = {**RECIPE["data"], "mixture": recipe["data"]["mixture"]}
     alone = ours.train(
-        "alone", "--trainer.max_epochs=1", f"--model.sensing_alone={whole}", change={"data": data}
+        "alone",
+        "--trainer.max_epochs=1",
+        f"--model.start_from={whole}",
+        "--model.sensing_alone=true",
+        change={"data": data},
     )
     before, after = (ours.tiny.checkpoint(name)["state_dict"] for name in ("whole", "alone"))
     assert before.keys() == after.keys()
@@ -494,12 +498,14 @@ def test_the_density_head_alone_is_trained_on_a_network_that_stays_as_it_is(ours
     assert list(losses) == [2]
 
 
-def test_a_density_head_cannot_be_trained_on_what_has_other_widths_or_without_one(tmp_path: Path) -> None:
+def test_training_starts_from_a_network_of_its_own_widths_and_a_density_head_must_be_there(
+    tmp_path: Path,
+) -> None:
     small = ResidualTraining(ResidualSpec(width=4, scale_widths=(4, 4, 4), streak_width=2))
     torch.save({"crdnet": small.description(), "state_dict": small.state_dict()}, tmp_path / "small.ckpt")
     with pytest.raises(
         CheckpointError, match=r"small\.ckpt holds a network of other widths than the recipe's"
     ):
-        ResidualTraining(sensing_alone=tmp_path / "small.ckpt")
+        ResidualTraining(start_from=tmp_path / "small.ckpt")
     with pytest.raises(RecipeError, match=r"network\.sensing is null"):
-        ResidualTraining(ResidualSpec(sensing=None), sensing_alone=tmp_path / "small.ckpt")
+        ResidualTraining(ResidualSpec(sensing=None), sensing_alone=True)

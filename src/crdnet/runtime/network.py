@@ -12,7 +12,7 @@ import numpy as np
 
 from crdnet.density import luma, mean_strength
 from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb
-from crdnet.runtime.scales import chosen, enlarged_bands, looks, margin_at, reduced, samples
+from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_at, reduced, samples
 from crdnet.runtime.sensing import UNKNOWN, SenseReport
 from crdnet.runtime.session import Session
 from crdnet.sizes import padded_size, reflected_window
@@ -139,14 +139,19 @@ class Network:
     def _summed(self, looked: list[tuple[_Sample, Look]]) -> Sensed:
         """Return what looks at the parts of a picture say together."""
         strengths: dict[int, float] = {}
+        details: dict[int, float] = {}
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
-            means = []
-            for sample, look in group:
-                assert look.density is not None
-                means.append(mean_strength(look.density, sample.height, sample.width, self._multiple))
-            strengths[reduction] = float(np.mean(means))
-        reduction = chosen(strengths)
+            parts = list(group)
+            strengths[reduction] = float(np.mean([self._strength(*part) for part in parts]))
+            details[reduction] = float(
+                np.mean([detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts])
+            )
+        reduction = chosen(strengths, details)
         return Sensed(SenseReport(strengths[reduction], 1 / reduction), reduction)
+
+    def _strength(self, sample: _Sample, look: Look) -> float:
+        assert look.density is not None
+        return mean_strength(look.density, sample.height, sample.width, self._multiple)
 
     def _piece(
         self, rainy: Array, tile: Tile, reduction: int, look: Look | None

@@ -8,10 +8,12 @@ keeps every detail that is not rain.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
 
+from crdnet.density import STRENGTH_THRESHOLDS, luma
 from crdnet.runtime.pixels import Array, Colours, as_colours
 from crdnet.tiling import Tile
 
@@ -19,8 +21,13 @@ REDUCTIONS = (1, 2, 4, 8)
 """How many times smaller each look is, sides counted."""
 SMALLEST_SIDE = 128
 """Pixels; a picture is not reduced below this to look at it. One of 500 pixels is looked at to a quarter."""
-CLEARLY_MORE = 0.8
-"""The share of the strongest rain that a finer look must sense to be taken; a coarser one loses detail."""
+NEARLY_ALL = 0.7
+"""The share of the strongest rain that a finer look must sense to be taken before a coarser one."""
+EMPTY = 0.45
+"""Detail of a size, against that of half the size, below which nothing is to be seen there. Photographs as cameras make
+them have 0.57 and more, ones that were enlarged twice 0.41 and less (`benchmarks/detail.py`)."""
+LEAST_DETAIL = 0.3
+"""Grey levels; a picture with less, a clear sky or a black frame, does not tell at which size its detail is."""
 WHOLE_LOOK_PIXELS = 2**19
 """Up to this many pixels a look takes the whole picture; beyond it, `SAMPLES` squared windows."""
 SAMPLES = 3
@@ -51,14 +58,34 @@ def samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
             yield top, left, high, wide
 
 
-def chosen(strengths: Mapping[int, float]) -> int:
-    """Return the reduction to derain at: the least one that sensed nearly as much rain as any.
+def detail(colours: Colours) -> float:
+    """Return how much of a picture is lost at half its size: the mean change of luma, in grey levels of 255."""
+    height, width = (side - side % 2 for side in colours.shape[:2])
+    if not (height and width):
+        return 0.0
+    whole = luma(colours[:height, :width])
+    return 255 * float(np.abs(whole - _resized(reduced(whole, 2), height, width)).mean())
+
+
+def chosen(strengths: Mapping[int, float], details: Mapping[int, float]) -> int:
+    """Return the reduction to derain at.
+
+    A size at which the picture holds no detail, since it was enlarged or is out of focus, shows no streak as the
+    network knows it either. Of the others it is the finest that sensed nearly as much rain as any; where there is next
+    to none, the finest.
 
     Args:
         strengths: The strength sensed at each reduction, in grey levels of 255.
+        details: The detail at each reduction, see `detail`.
     """
-    most = max(strengths.values())
-    return min(each for each, strength in strengths.items() if strength >= CLEARLY_MORE * most)
+    empty = [
+        fine
+        for fine, coarse in pairwise(sorted(details))
+        if details[coarse] >= LEAST_DETAIL and details[fine] < EMPTY * details[coarse]
+    ]
+    seen = [each for each in sorted(strengths) if not empty or each > max(empty)]
+    least = NEARLY_ALL * max(strengths[each] for each in seen)
+    return next(each for each in seen if strengths[each] >= least or least < STRENGTH_THRESHOLDS[0])
 
 
 def margin_at(reduction: int, margin: int) -> int:

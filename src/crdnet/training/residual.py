@@ -97,22 +97,19 @@ def teacher_of(path: Path) -> ResidualCRDNet:
     return teacher.eval().requires_grad_(False)
 
 
-def give_all_but_sensing(network: ResidualCRDNet, path: Path) -> None:
-    """Give a network the weights of a checkpoint, fixed, all but those of its density head.
+def give(network: ResidualCRDNet, path: Path) -> None:
+    """Give a network the weights of a checkpoint.
 
     Raises:
         CheckpointError: The checkpoint is no network of ours, or one of other widths.
     """
     _, weights = weights_of(path)
-    weights = {name: weight for name, weight in weights.items() if not name.startswith(SENSING)}
-    expected = {name: weight for name, weight in network.state_dict().items() if not name.startswith(SENSING)}
+    expected = network.state_dict()
     if {name: weight.shape for name, weight in weights.items()} != {
         name: weight.shape for name, weight in expected.items()
     }:
         raise CheckpointError(f"{path} holds a network of other widths than the recipe's; make them equal")
-    network.load_state_dict(weights, strict=False)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(SENSING))
+    network.load_state_dict(weights)
 
 
 class ResidualTraining(DerainingTraining):
@@ -125,8 +122,8 @@ class ResidualTraining(DerainingTraining):
         teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
             `None` learns from the ground truth alone.
         teacher_weight: Weight of the Charbonnier loss between what this network and its teacher make of a picture.
-        sensing_alone: Checkpoint whose network is kept as it is while the density head alone is trained, from its
-            beginning; `None` trains everything together.
+        start_from: Checkpoint of our network whose weights training begins with; `None` begins anew.
+        sensing_alone: Whether the density head alone is trained, and all else stays as it is.
         channels_last: Memory layout; faster on CPUs, the same result but for rounding.
     """
 
@@ -137,7 +134,8 @@ class ResidualTraining(DerainingTraining):
         sensing_weight: float = 0.01,
         teacher: Path | None = None,
         teacher_weight: float = 1.0,
-        sensing_alone: Path | None = None,
+        start_from: Path | None = None,
+        sensing_alone: bool = False,
         channels_last: bool = False,
     ) -> None:
         super().__init__(channels_last=channels_last)
@@ -145,12 +143,15 @@ class ResidualTraining(DerainingTraining):
         self.optimizer_spec = optimizer
         self.sensing_weight = sensing_weight
         self.network = network.build()
-        if sensing_alone is not None:
+        if start_from is not None:
+            give(self.network, start_from)
+        if sensing_alone:
             if network.sensing is None:
                 raise RecipeError(
                     "sensing_alone trains a density head, and network.sensing is null; give it one"
                 )
-            give_all_but_sensing(self.network, sensing_alone)
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_(name.startswith(SENSING))
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.teacher_weight = teacher_weight
         # In a tuple, where torch does not look for modules: a teacher is neither trained, nor averaged, nor saved.
