@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import crdnet.runtime.files
+from crdnet import images
 from crdnet.errors import ImageError
 from crdnet.runtime import Derainer
 from tests.runtime.tiny import write_streak_model
@@ -27,7 +28,7 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the picture was decoded as a whole")
 
     monkeypatch.setattr(crdnet.runtime.files, "LARGE_PIXELS", 100_000)
-    monkeypatch.setattr(crdnet.runtime.files.images, "decode", refuse)
+    monkeypatch.setattr(images, "decode", refuse)
 
 
 def rainy(channels: int, dtype: type = np.uint8) -> np.ndarray:

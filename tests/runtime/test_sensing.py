@@ -128,7 +128,7 @@ def test_alpha_and_depth_come_out_as_they_came_in(streak_model: Path, dtype: typ
     rainy, _ = rainy_scene(96, 64, 1)
     top = 1 if dtype is np.float32 else np.iinfo(dtype).max
     rgba = np.concatenate([rainy, np.random.default_rng(0).random((96, 64, 1), np.float32)], axis=2)
-    image = (rgba * top).astype(dtype)
+    image: np.ndarray = (rgba * top).astype(dtype)
     derained = Derainer(streak_model, threads=1)(image)
     assert derained.dtype == dtype
     np.testing.assert_array_equal(derained[..., 3], image[..., 3])
@@ -163,7 +163,7 @@ def test_a_surely_dry_file_comes_back_byte_for_byte_and_an_array_does_not(streak
 
 def test_sense_refuses_a_path_by_name(streak_model: Path) -> None:
     with pytest.raises(TypeError, match="bytes of the file"):
-        crdnet.sense("street.jpg", model=streak_model)  # type: ignore[arg-type]
+        crdnet.sense("street.jpg", model=streak_model)
     with pytest.raises(ImageError, match="float64"):
         crdnet.sense(np.zeros((4, 4, 3)), model=streak_model)
 
@@ -238,7 +238,7 @@ def test_an_enlarged_picture_has_less_detail_than_its_half_and_a_sharp_one_has_n
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_reduction_keeps_the_mean_and_the_range(dtype: type) -> None:
     top = 1 if dtype is np.float32 else np.iinfo(dtype).max
-    pixels = (np.random.default_rng(0).integers(0, 2, (64, 32, 3)) * top).astype(dtype)
+    pixels: np.ndarray = (np.random.default_rng(0).integers(0, 2, (64, 32, 3)) * top).astype(dtype)
     small = reduced(pixels, 4)
     assert small.shape == (16, 8, 3)
     assert small.dtype == np.float32

@@ -22,9 +22,9 @@ from crdnet.rain.spec import (
 )
 
 __all__ = [
+    "LOOKALIKES",
     "BankedLayer",
     "Haze",
-    "LOOKALIKES",
     "LayerBank",
     "LineStreaks",
     "NoiseStreaks",
