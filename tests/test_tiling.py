@@ -57,7 +57,7 @@ def test_a_side_is_rounded_up_to_the_multiple() -> None:
 
 
 @settings(deadline=None)  # a large picture with a large margin is many tiles
-@given(height=integers(1, 400), width=integers(1, 400), margin=integers(0, 640))
+@given(height=integers(1, 400), width=integers(1, 400), margin=integers(0, 600))
 def test_the_automatic_side_bounds_every_window(height: int, width: int, margin: int) -> None:
     height, width = height * 32, width * 32
     side = automatic_side(height, width, margin, 32)

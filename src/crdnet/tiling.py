@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 WHOLE_PIXELS = 8_000_000
 """Up to this many pixels `auto` takes a padded picture whole."""
-WINDOW_PIXELS = 3_200_000
+WINDOW_PIXELS = 2_000_000
 """Larger pictures are shown in windows of at most this many, since rows of them must fit in memory beside."""
 
 
