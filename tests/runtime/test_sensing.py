@@ -13,6 +13,7 @@ import crdnet
 from crdnet.density import RainDensity, density_score, grade_probabilities
 from crdnet.errors import ImageError, ModelError
 from crdnet.runtime import Derainer, ModelInfo, SenseReport
+from crdnet.runtime.network import RowsRead
 from crdnet.runtime.scales import EMPTY, SAMPLE_SIDE, chosen, detail, looks, reduced, samples
 from tests.runtime.tiny import write_streak_model, write_tiny_model
 
@@ -113,6 +114,14 @@ def test_bands_agree_with_the_array(streak_model: Path, thickness: int, grey: bo
     assert given[1] < 12  # the first rows are there before the last are read
     np.testing.assert_array_equal(np.concatenate([rows, *derained]), expected.image)
     assert len(given) == 2
+
+
+def test_rows_that_were_passed_are_forgotten() -> None:
+    rows = RowsRead(np.full((10, 4), start, np.uint8) for start in range(20))
+    for start in range(0, 150, 15):
+        given = rows.between(start, start + 30)
+        np.testing.assert_array_equal(given[:, 0], np.arange(start, start + 30) // 10)
+        assert rows.count <= 40
 
 
 def test_what_is_not_rain_is_kept_at_a_reduced_size(streak_model: Path) -> None:

@@ -109,7 +109,7 @@ class Network:
         self, bands: Bands, height: int, width: int, sensed: Sensed, strength: float
     ) -> Iterator[Array]:
         """Yield a derained picture from top to bottom; reads it once and keeps the rows of one row of tiles."""
-        rows_read = _Rows(bands())
+        rows_read = RowsRead(bands())
         for _, row in groupby(
             self._plan(height, width, sensed.reduction), key=lambda tile: tile.core_rows.start
         ):
@@ -189,7 +189,7 @@ class Network:
         return tiles(*padded, side, margin, multiple)
 
 
-class _Rows:
+class RowsRead:
     """The rows of a picture that were read last."""
 
     def __init__(self, bands: Iterator[Array]) -> None:
@@ -199,16 +199,20 @@ class _Rows:
 
     def between(self, start: int, stop: int) -> Array:
         """Return rows from start to stop; both never fall from call to call."""
-        end = self._first + sum(len(band) for band in self._held)
+        end = self._first + self.count
         while end < stop:
             band = next(self._bands)
             self._held.append(band)
             end += len(band)
-        while self._held and self._first + len(self._held[0]) <= start:
-            self._first += len(self._held.pop(0))
         held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-        self._held = [held]
-        return held[start - self._first : stop - self._first]
+        # What lies above is forgotten, or the whole picture would lie in memory in the end.
+        self._held, self._first = [held[start - self._first :]], start
+        return self._held[0][: stop - start]
+
+    @property
+    def count(self) -> int:
+        """Rows in memory."""
+        return sum(len(band) for band in self._held)
 
 
 def _samples(height: int, width: int) -> list[_Sample]:
