@@ -130,7 +130,7 @@ def test_bad_forms_are_told_apart(client: TestClient, form: dict[str, Any], stat
 
 
 def test_a_name_like_a_path_is_never_used(client: TestClient) -> None:
-    answer = client.post("/v1/derain", files={"file": ("../../../tmp/evil\r\nX-Evil: 1", RAINY)})
+    answer = client.post("/v1/derain", files={"file": ("../../evil\r\nX-Evil: 1", RAINY)})
     assert answer.status_code == 200
     assert "evil" not in str(answer.headers).lower()
 

@@ -7,7 +7,7 @@ dtype and range.
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from crdnet import images
-from crdnet.density import RainDensity
 from crdnet.errors import DeviceError, ImageError
 from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.network import Bands, Network, Sensed
 from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels
 from crdnet.runtime.scales import REDUCTIONS
-from crdnet.runtime.sensing import UNKNOWN, SenseReport
+from crdnet.runtime.sensing import UNKNOWN, SenseReport, TellsRain
 from crdnet.runtime.session import DEVICES, Session
 from crdnet.runtime.store import find_model
 
@@ -34,7 +33,7 @@ Image = TypeVar("Image")
 
 
 @dataclass(frozen=True)
-class DerainResult:
+class DerainResult(TellsRain):
     """What a derainer found in one picture."""
 
     image: Any
@@ -45,31 +44,6 @@ class DerainResult:
     """Whether the picture was surely dry and is given back as it came."""
     rainy_pixels: Array
     derained_pixels: Array
-
-    @property
-    def density(self) -> RainDensity | None:
-        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
-        return self.sensed.density
-
-    @property
-    def probabilities(self) -> Mapping[RainDensity, float] | None:
-        """How likely each grade is; None where the model does not sense rain."""
-        return self.sensed.probabilities
-
-    @property
-    def score(self) -> float | None:
-        """Strength of the rain in [0, 1]; None where the model does not sense it."""
-        return self.sensed.score
-
-    @property
-    def strength(self) -> float | None:
-        """Strength of the rain in grey levels of 255; None where the model does not sense it."""
-        return self.sensed.strength
-
-    @property
-    def scale(self) -> float | None:
-        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
-        return self.sensed.scale
 
     @property
     def rain(self) -> Colours:

@@ -4,7 +4,7 @@ A picture that is surely dry is left alone: its file comes out byte for byte, un
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,11 +17,10 @@ import numpy as np
 from PIL import Image
 
 from crdnet import images
-from crdnet.density import RainDensity
 from crdnet.errors import ImageError, OutputError
 from crdnet.files import whole_file
 from crdnet.runtime.derainer import Derainer, DerainResult, shared_derainer
-from crdnet.runtime.sensing import SenseReport
+from crdnet.runtime.sensing import SenseReport, TellsRain
 
 LARGE_PIXELS = 64_000_000
 """Pictures beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the result."""
@@ -31,7 +30,7 @@ SUFFIX = "_derained"
 
 
 @dataclass(frozen=True)
-class FileRecord:
+class FileRecord(TellsRain):
     """What became of one file."""
 
     source: Path
@@ -47,31 +46,6 @@ class FileRecord:
     """From opening the source to closing the output."""
     warnings: tuple[str, ...] = ()
     """What of the source could not be carried over."""
-
-    @property
-    def density(self) -> RainDensity | None:
-        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
-        return self.sensed.density
-
-    @property
-    def probabilities(self) -> Mapping[RainDensity, float] | None:
-        """How likely each grade is; None where the model does not sense rain."""
-        return self.sensed.probabilities
-
-    @property
-    def score(self) -> float | None:
-        """Strength of the rain in [0, 1]; None where the model does not sense it."""
-        return self.sensed.score
-
-    @property
-    def strength(self) -> float | None:
-        """Strength of the rain in grey levels of 255; None where the model does not sense it."""
-        return self.sensed.strength
-
-    @property
-    def scale(self) -> float | None:
-        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
-        return self.sensed.scale
 
 
 @dataclass(frozen=True)

@@ -39,5 +39,37 @@ class SenseReport:
         return self.probabilities is not None and self.probabilities[RainDensity.NONE] >= SURE
 
 
+class TellsRain:
+    """What tells of the rain in a picture by its report."""
+
+    sensed: SenseReport
+    """How heavy the rain was."""
+
+    @property
+    def density(self) -> RainDensity | None:
+        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
+        return self.sensed.density
+
+    @property
+    def probabilities(self) -> Mapping[RainDensity, float] | None:
+        """How likely each grade is; None where the model does not sense rain."""
+        return self.sensed.probabilities
+
+    @property
+    def score(self) -> float | None:
+        """Strength of the rain in [0, 1]; None where the model does not sense it."""
+        return self.sensed.score
+
+    @property
+    def strength(self) -> float | None:
+        """Strength of the rain in grey levels of 255; None where the model does not sense it."""
+        return self.sensed.strength
+
+    @property
+    def scale(self) -> float | None:
+        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
+        return self.sensed.scale
+
+
 UNKNOWN = SenseReport(None, None)
 """Of a model that does not sense rain."""
