@@ -104,8 +104,8 @@ class Session:
     def shrink(self) -> None:
         """Give the memory that a large picture took back to the system; the next large one takes it anew.
 
-        onnxruntime keeps what it once took: for `default` 1.3 GB after 8 megapixels. Giving it back after every run would
-        cost a fifth of a run at 1 megapixel, in page faults.
+        onnxruntime keeps what it once took: for `default` 1.3 GB after 8 megapixels. Giving it back after every
+        run would cost a fifth of a run at 1 megapixel, in page faults.
         """
         options = ort.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
