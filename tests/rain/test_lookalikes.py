@@ -17,8 +17,8 @@ def noise(height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(height * 10_000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_there_are_the_four_that_fool_derainers() -> None:
-    assert NAMES == ["fence", "hair", "point_lights", "text"]
+def test_there_are_those_that_fool_derainers() -> None:
+    assert NAMES == ["blades", "dots", "fence", "hair", "point_lights", "text", "wall"]
 
 
 @pytest.mark.parametrize("name", NAMES)

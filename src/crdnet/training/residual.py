@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,12 @@ SENSING = "sensing."
 """How the names of the density head's weights begin."""
 CHARBONNIER_EPSILON = 1e-3
 """Where the loss turns from a square into an absolute value, in colours of [0, 1]: a quarter of a grey level."""
+PSNR_FLOOR = 1e-4
+"""Mean square at which a picture is good (40 dB): better ones, dry ones above all, must not outweigh the rest."""
+PSNR_SCALE = 0.05
+"""Root mean square (26 dB) at which `psnr_loss` pulls as hard as `charbonnier`: other weights keep their meaning."""
+
+ImageLoss = Literal["charbonnier", "psnr"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,19 @@ def charbonnier(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h 
     return ((derained - clean).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
+def psnr_loss(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
+    """Return minus the mean PSNR of the pictures up to a scale and a constant, levelling off beyond 40 dB.
+
+    Source: L. Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", CVPRW 2021, who train
+        with PSNR itself.
+    """
+    mean_square = (derained - clean).square().mean(dim=(1, 2, 3))
+    return PSNR_SCALE / 2 * (mean_square / PSNR_FLOOR + 1).log().mean()
+
+
+_IMAGE_LOSSES = {"charbonnier": charbonnier, "psnr": psnr_loss}
+
+
 def weights_of(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
     """Return the widths and the weights in a checkpoint of our network, averaged if its run kept an average.
 
@@ -113,12 +132,13 @@ def give(network: ResidualCRDNet, path: Path) -> None:
 
 
 class ResidualTraining(DerainingTraining):
-    """Charbonnier loss on the picture, and a loss on the density.
+    """A loss on the picture, and one on the density.
 
     Args:
         network: Widths of the network, and which of its ideas it has.
         optimizer: Learning rate and decay.
         sensing_weight: Weight of the density's loss.
+        loss: On the picture: `charbonnier`, every pixel alike, or `psnr`, a picture the more the better it is already.
         teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
             `None` learns from the ground truth alone.
         teacher_weight: Weight of the Charbonnier loss between what this network and its teacher make of a picture.
@@ -132,6 +152,7 @@ class ResidualTraining(DerainingTraining):
         network: ResidualSpec = ResidualSpec(),
         optimizer: AdamWSpec = AdamWSpec(),
         sensing_weight: float = 0.01,
+        loss: ImageLoss = "charbonnier",
         teacher: Path | None = None,
         teacher_weight: float = 1.0,
         start_from: Path | None = None,
@@ -142,6 +163,7 @@ class ResidualTraining(DerainingTraining):
         self.network_spec = network
         self.optimizer_spec = optimizer
         self.sensing_weight = sensing_weight
+        self.image_loss = _IMAGE_LOSSES[loss]
         self.network = network.build()
         if start_from is not None:
             give(self.network, start_from)
@@ -185,7 +207,7 @@ class ResidualTraining(DerainingTraining):
     def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """Return the losses of a batch by name, and what is minimised."""
         estimate = self(batch.rainy)
-        total = image = charbonnier(estimate.derained, batch.clean)
+        total = image = self.image_loss(estimate.derained, batch.clean)
         losses = {"image": image}
         says = self.network_spec.sensing
         if says is not None:
