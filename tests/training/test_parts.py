@@ -1,5 +1,6 @@
 """Losses, schedules and batches."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from crdnet.density import RainDensity
 from crdnet.nn import Estimate
 from crdnet.training import CropSpec, MultiTaskLoss, OptimizerSpec, ssim
 from crdnet.training.pairs import EpochSampler, TrainingPairs
+from crdnet.training.residual import charbonnier, psnr_loss
 
 
 def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> None:
@@ -46,6 +48,34 @@ def test_light_taken_for_heavy_costs_twice_light_taken_for_medium() -> None:
 
     assert cost(RainDensity.HEAVY) == pytest.approx(2 * cost(RainDensity.MEDIUM))
     assert cost(RainDensity.LIGHT) == 0
+
+
+def pulled(distance: float, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
+    """Return how hard a loss pulls at pictures that are so far from the truth everywhere."""
+    derained = torch.full((2, 3, 8, 8), 0.5 + distance, dtype=torch.float64, requires_grad=True)
+    loss(derained, torch.full_like(derained, 0.5)).backward()
+    assert derained.grad is not None
+    return float(derained.grad.sum())
+
+
+def test_the_loss_by_psnr_pulls_as_hard_as_charbonnier_at_26_db_and_harder_at_better_pictures() -> None:
+    assert pulled(0.05, psnr_loss) == pytest.approx(pulled(0.05, charbonnier), rel=0.05)
+    assert pulled(0.025, psnr_loss) > 1.5 * pulled(0.05, psnr_loss)
+
+
+def test_beyond_40_db_the_loss_by_psnr_levels_off() -> None:
+    assert pulled(0.001, psnr_loss) < 0.3 * pulled(0.01, psnr_loss)
+
+
+def test_the_loss_by_psnr_is_the_mean_over_pictures_of_their_logarithm() -> None:
+    clean = torch.full((2, 3, 8, 8), 0.5)
+    derained = clean + torch.tensor([0.2, 0.1]).reshape(2, 1, 1, 1)
+    better = clean + torch.tensor([0.2, 0.05]).reshape(2, 1, 1, 1)
+    gain = 10 * torch.log10(torch.tensor(4.0)) / 2  # of the mean PSNR, in dB
+    scale = 0.05 / 2 * torch.log(torch.tensor(10.0)) / 10
+    assert float(psnr_loss(derained, clean) - psnr_loss(better, clean)) == pytest.approx(
+        float(scale * gain), rel=0.03
+    )
 
 
 def test_the_decay_that_the_authors_meant_divides_by_three_and_then_by_five() -> None:
