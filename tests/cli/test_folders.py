@@ -17,6 +17,7 @@ from crdnet.cli import main
 from crdnet.files import locked
 from crdnet.runtime import Derainer
 from tests.cli.runner import Crdnet, Finished
+from tests.images.test_worker import FATAL, crashing  # noqa: F401 - a fixture
 from tests.runtime.tiny import write_tiny_model
 
 
@@ -556,6 +557,21 @@ def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
     assert totals.startswith("3 done, 1 failed in ")
     assert "; 0.0 megapixels, " in totals
     assert failed == "failed: photos/bad.png"
+
+
+@pytest.mark.usefixtures("crashing")
+def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain: Derain) -> None:
+    Path("photos/b.jpg").write_bytes(FATAL)
+    for each in range(6):
+        picture(f"photos/{each}.png", each)
+    done = derain("-j", "2")
+    assert done.code == 1
+    assert done.error_lines == [
+        f"Error: {Path('photos/b.jpg')} made its decoder crash (ended with -11); open it in another program and save it "
+        "anew"
+    ]
+    assert "9 done, 1 failed" in done.err
+    assert len(results()) == 9
 
 
 def test_a_fault_of_ours_costs_one_picture(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from crdnet.server import codec
-from crdnet.server.workers import CodecError, WorkerDiedError, Workers
+from crdnet.images import CodecError, Fault, WorkerDiedError, worker
+from crdnet.server.workers import Workers
 from tests.server.pictures import JPEG, png_claiming
 
 BOMB = png_claiming(8_000, 6_000)
@@ -33,7 +33,7 @@ def test_a_picture_that_does_not_fit_is_told_and_the_process_lives_on() -> None:
     async def test(workers: Workers) -> None:
         with pytest.raises(CodecError) as caught:
             await workers.call("decode", [BOMB], max_pixels=10**9)
-        assert caught.value.kind == codec.NO_MEMORY
+        assert caught.value.fault is Fault.NO_MEMORY
         assert await decodes(workers)
         assert workers.replaced == 0
 
@@ -92,7 +92,7 @@ def test_a_worker_cannot_write_files(tmp_path: Path) -> None:
     file = tmp_path / "leak"
     child = os.fork()
     if child == 0:
-        codec._limit(4000)
+        worker._limit(4000)
         try:
             file.write_bytes(b"leak")
         except OSError:

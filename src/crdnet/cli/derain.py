@@ -157,6 +157,7 @@ def command(  # noqa: D103 - its help stands above
     from crdnet.cli.report import Report  # noqa: PLC0415
     from crdnet.cli.standing import standing  # noqa: PLC0415
     from crdnet.cli.work import Wanted, derain_job, do_jobs, ending, stop_on_signals  # noqa: PLC0415
+    from crdnet.images import Decoders  # noqa: PLC0415
     from crdnet.runtime import FileOptions  # noqa: PLC0415
 
     if overwrite and skip_existing:
@@ -210,7 +211,8 @@ def command(  # noqa: D103 - its help stands above
         if journal is not None:
             journal.begin(settings, stands.to_make, stands.to_replace)
         stdin = sys.stdin.buffer.read() if any(job.source is None for job in stands.to_do) else None
-        file_options = FileOptions(strength, always, quality, strip_gps, max_pixels)
+        decoders = stack.enter_context(Decoders()) if len(stands.to_do) > 1 else None
+        file_options = FileOptions(strength, always, quality, strip_gps, max_pixels, decoders)
         wanted = Wanted(file_options, format_, overwrite, preserve_times)
         with stop_on_signals(quiet=quiet) as stop:
             do = partial(derain_job, derainer, wanted=wanted, journal=journal, stdin=stdin)

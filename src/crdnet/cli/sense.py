@@ -1,7 +1,7 @@
 """`crdnet sense`: how heavy the rain in pictures is, without taking it out."""
 
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,8 @@ def command(  # noqa: D103 - its help stands above
     from crdnet.cli.report import Report  # noqa: PLC0415
     from crdnet.cli.standing import standing  # noqa: PLC0415
     from crdnet.cli.work import do_jobs, ending, sense_job, stop_on_signals  # noqa: PLC0415
+    from crdnet.images import Decoders  # noqa: PLC0415
+    from crdnet.runtime import FileOptions  # noqa: PLC0415
 
     planned = plan_to_look(options.all_inputs(inputs, files_from), recursive=recursive)
     if not planned.each:
@@ -67,8 +69,11 @@ def command(  # noqa: D103 - its help stands above
         report.settled(outcome)
     stdin = sys.stdin.buffer.read() if any(job.source is None for job in stands.to_do) else None
     try:
-        with stop_on_signals(quiet=quiet) as stop:
-            do = partial(sense_job, derainer, max_pixels=max_pixels, stdin=stdin)
+        with ExitStack() as stack:
+            decoders = stack.enter_context(Decoders()) if len(stands.to_do) > 1 else None
+            stop = stack.enter_context(stop_on_signals(quiet=quiet))
+            file_options = FileOptions(max_pixels=max_pixels, decoders=decoders)
+            do = partial(sense_job, derainer, options=file_options, stdin=stdin)
             with closing(do_jobs(stands.to_do, do, workers=jobs, stop=stop, abort=derainer.stop)) as outcomes:
                 report.follow(outcomes, total=len(stands.to_do))
     finally:

@@ -11,7 +11,6 @@ from time import perf_counter
 from types import FrameType
 from typing import Literal
 
-from crdnet import images
 from crdnet.cli.inputs import Job, NoJob
 from crdnet.errors import CRDNetError, ImageError, OutputError
 from crdnet.files import means_full_disk, whole_file, write_whole
@@ -26,6 +25,8 @@ from crdnet.runtime import (
     derain_source,
     output_format,
     read_file,
+    sense_content,
+    sense_source,
 )
 
 _AGAIN = b"finishing the pictures in work; once more ends at once\n"
@@ -235,13 +236,14 @@ def _derained(
     return derained, found
 
 
-def sense_job(derainer: Derainer, job: Job, max_pixels: int, stdin: bytes | None) -> Outcome:
-    """Sense the rain in one picture; the arguments are those of `derain_job` and `FileOptions`."""
+def sense_job(derainer: Derainer, job: Job, options: FileOptions, stdin: bytes | None) -> Outcome:
+    """Sense the rain in one picture; the arguments are those of `derain_job`."""
     began = perf_counter()
-    content, _ = _content(job, stdin, max_pixels)
-    pixels = images.decode(content, _name(job), max_pixels=max_pixels).pixels
-    sensed = derainer.sense(pixels)
-    height, width = pixels.shape[:2]
+    if job.source is not None:
+        sensed, height, width = sense_source(derainer, job.source, options=options)
+    else:
+        content, _ = _content(job, stdin, options.max_pixels)
+        sensed, height, width = sense_content(derainer, content, name=_name(job), options=options)
     return Outcome(
         job.name,
         None,

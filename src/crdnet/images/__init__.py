@@ -13,6 +13,9 @@ cannot carry is named by `notes`.
 
 What is too large for memory goes through `BandReader` and `BandWriter`, row band by row band.
 
+Any decoder may crash of what it is given. `Decoders` decode in processes of their own, of which a crash takes one;
+a `Worker` is such a process, whose memory can be bounded.
+
 Pillow codes 8 bits, since it alone keeps a JPEG's tables; libvips codes what Pillow cannot, and is loaded only then.
 """
 
@@ -30,6 +33,7 @@ from crdnet.images.picture import (
 )
 from crdnet.images.pil import is_pil, pil_like, pixels_of_pil
 from crdnet.images.reading import decode
+from crdnet.images.worker import CodecError, Decoders, Fault, Worker, WorkerDiedError
 from crdnet.images.writing import encode, lost_between, notes
 
 __all__ = [
@@ -39,9 +43,14 @@ __all__ = [
     "MAX_PIXELS",
     "BandReader",
     "BandWriter",
+    "CodecError",
+    "Decoders",
+    "Fault",
     "Header",
     "Picture",
     "Pixels",
+    "Worker",
+    "WorkerDiedError",
     "decode",
     "encode",
     "is_pil",

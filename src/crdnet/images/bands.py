@@ -26,6 +26,7 @@ from crdnet.images import vips
 from crdnet.images.headers import read_header
 from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
 from crdnet.images.reading import BROKEN, picture_around
+from crdnet.images.writing import jpeg_options
 
 BANDED = ("TIFF", "PNG", "JPEG")
 """The formats that can be read and written so."""
@@ -124,18 +125,19 @@ class BandWriter:
     Args:
         file: Where to write, from its present place, which must be its beginning; opened for writing in binary.
         reader: What the rows were made from.
+        quality: As for `encode`.
 
     Call `write` until all rows are there, then `finish`.
     """
 
-    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+    def __init__(self, file: BufferedIOBase, reader: BandReader, *, quality: int | None = None) -> None:
         self._reader = reader
-        form: dict[str, Callable[[BufferedIOBase, BandReader], Any]] = {
+        form: dict[str, Callable[[BufferedIOBase, BandReader, int | None], Any]] = {
             "TIFF": _Tiff,
             "PNG": _Png,
             "JPEG": _Jpeg,
         }
-        self._form = form[reader.like.format](file, reader)
+        self._form = form[reader.like.format](file, reader, quality)
         self._waiting: list[Pixels] = []
         self._rows = 0
 
@@ -167,7 +169,7 @@ class BandWriter:
 class _Tiff:
     """libvips packs each band as a small TIFF, whose strips or tiles become those of the large one."""
 
-    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+    def __init__(self, file: BufferedIOBase, reader: BandReader, _quality: int | None) -> None:
         self._file, self._reader = file, reader
         self._options = dict(reader.like.options)
         samples = reader.height * reader.width * (reader.channels + reader.has_alpha) * reader.dtype.itemsize
@@ -224,7 +226,7 @@ class _Png:
 
     step = 64
 
-    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+    def __init__(self, file: BufferedIOBase, reader: BandReader, _quality: int | None) -> None:
         self._file = file
         self._packer = zlib.compressobj(6)
         self._above = np.zeros((1, 0), np.uint8)
@@ -267,9 +269,10 @@ class _Jpeg:
 
     step = _JPEG_ROWS
 
-    def __init__(self, file: BufferedIOBase, reader: BandReader) -> None:
+    def __init__(self, file: BufferedIOBase, reader: BandReader, quality: int | None) -> None:
         self._file, self._like, self._height = file, reader.like, reader.height
-        self._options = dict(reader.like.options) | {"progressive": False, "restart_marker_rows": 1}
+        self._options = jpeg_options(reader.like.options, quality)
+        self._options |= {"progressive": False, "restart_marker_rows": 1}
         self._begun = False
 
     def write(self, rows: Pixels) -> None:

@@ -91,16 +91,22 @@ def _lost_around(around: Around, target: str) -> list[str]:
     return lost
 
 
+def jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, Any]:
+    """Return how Pillow writes a JPEG: as it was coded, unless another quality was asked for."""
+    options = dict(coding) or {"quality": _QUALITY["JPEG"], "subsampling": 0}
+    if quality is not None:
+        options.pop("qtables", None)
+        options["quality"] = quality
+    return options
+
+
 # Each takes the samples as they are to be stored, the picture that they were made from, how that was coded (nothing
 # where it was of another format), and the quality that was asked for.
 
 
 def _jpeg(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
-    options = dict(coding) or {"quality": _QUALITY["JPEG"], "subsampling": 0}
-    if quality is not None:
-        options.pop("qtables", None)
-        options["quality"] = quality
-    return jpeg.with_surroundings(_pillow(stored, "JPEG", **options), _blocks(picture, "JPEG"))
+    content = _pillow(stored, "JPEG", **jpeg_options(coding, quality))
+    return jpeg.with_surroundings(content, _blocks(picture, "JPEG"))
 
 
 def _png(stored: Pixels, picture: Picture, _coding: Mapping[str, Any], _quality: int | None) -> bytes:

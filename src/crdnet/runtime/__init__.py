@@ -17,6 +17,8 @@ from crdnet.runtime.files import (
     derain_source,
     output_format,
     read_file,
+    sense_content,
+    sense_source,
     suffix_for,
 )
 from crdnet.runtime.journal import Journal, Origin
@@ -54,6 +56,8 @@ __all__ = [
     "read_info",
     "register_model",
     "sense",
+    "sense_content",
+    "sense_source",
     "stored_models",
     "suffix_for",
     "usable_cpus",

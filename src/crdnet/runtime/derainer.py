@@ -235,6 +235,10 @@ class Derainer:
         sensed = network.sense_bands(bands, height, width)
         return sensed.report, network.derain_bands(bands, height, width, sensed, strength)
 
+    def sense_bands(self, bands: Bands, height: int, width: int) -> SenseReport:
+        """Tell how heavy the rain in a picture is that is read in bands, once; arguments are those of `run_bands`."""
+        return self._network.sense_bands(bands, height, width).report
+
     def stop(self) -> None:
         """Make the calls that run in other threads end with an error soon; later calls work as ever."""
         if self._session is not None:

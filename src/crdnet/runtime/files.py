@@ -25,6 +25,8 @@ from crdnet.runtime.sensing import SenseReport, TellsRain
 LARGE_PIXELS = 64_000_000
 """Pictures beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the result."""
 _BAND_ROWS = 256
+_WHOLE_BYTES = 12
+"""Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the encoder has it."""
 SUFFIX = "_derained"
 """What is added to a file's name where the result goes beside it."""
 
@@ -80,6 +82,8 @@ class FileOptions:
     """Whether EXIF and XMP shall not say where the picture was taken."""
     max_pixels: int = images.MAX_PIXELS
     """The most that a picture may have, all frames together; a larger one is refused before it is read."""
+    decoders: images.Decoders | None = None
+    """What decodes, where a picture that makes its decoder crash must not end us as well."""
 
 
 def derain_file(
@@ -181,47 +185,91 @@ def derain_source(
 ) -> tuple[Derained, os.stat_result]:
     """Take the rain out of a picture file, in bands where it is too large for memory.
 
-    Bands are for pictures beyond `LARGE_PIXELS` in a format that has rows, upright as they are stored, and written as
-    they came; all others are read whole. The arguments are those of `derain_content`.
+    Bands are for pictures beyond `LARGE_PIXELS` in a format that has rows, upright as they are stored, and written in
+    their format, with their place, and without a picture of the rain; all others are read whole. The arguments are
+    those of `derain_content`.
 
     Returns:
         What was made, and what the file system said of the source before.
     """
-    banded = not (rain or options.strip_gps or options.quality is not None or format is not None)
-    if banded and _is_large(source, options.max_pixels):
-        found = source.stat()
-        with images.BandReader(source, max_pixels=options.max_pixels) as reader:
-            if reader.orientation == 1:
-                return _derain_in_bands(derainer, source, reader, options), found
+    header = _large_header(source, options.max_pixels)
+    if header is not None:
+        asked = {"--rain": rain, "--strip-gps": options.strip_gps, "another format": format is not None}
+        reason = next((name for name, is_asked in asked.items() if is_asked), None)
+        if reason is None and header.format in images.BANDED:
+            found = source.stat()
+            with images.BandReader(source, max_pixels=options.max_pixels) as reader:
+                if reader.orientation == 1:
+                    return _derain_in_bands(derainer, source, reader, options, found), found
+            reason = "a picture that is stored turned"
+        _check_whole_fits(source, header, reason or f"the format {header.format}")
     content, found = read_file(source, options.max_pixels)
     return derain_content(
         derainer, content, name=str(source), options=options, rain=rain, format=format
     ), found
 
 
-def _is_large(source: Path, max_pixels: int) -> bool:
-    """Return whether a file is one to be read in bands; what is wrong with it is told by who reads it."""
+def sense_source(derainer: Derainer, source: Path, *, options: FileOptions) -> tuple[SenseReport, int, int]:
+    """Tell how heavy the rain in a picture file is, in bands where it is too large for memory.
+
+    Returns:
+        The report, and the height and width of the upright picture.
+    """
+    header = _large_header(source, options.max_pixels)
+    if header is not None:
+        if header.format in images.BANDED:
+            found = source.stat()
+            with images.BandReader(source, max_pixels=options.max_pixels) as reader:
+                turned, height, width = reader.orientation != 1, reader.height, reader.width
+            if not turned:
+                bands = (pixels for pixels, _ in _bands(source, found, options))
+                return derainer.sense_bands(lambda: bands, height, width), height, width
+        _check_whole_fits(source, header, "a picture that is stored turned, or not in rows,")
+    content, _ = read_file(source, options.max_pixels)
+    return sense_content(derainer, content, name=str(source), options=options)
+
+
+def sense_content(
+    derainer: Derainer, content: bytes, *, name: str, options: FileOptions
+) -> tuple[SenseReport, int, int]:
+    """Do what `sense_source` does with a picture file in memory, which messages call `name`."""
+    pixels = _decoded(content, name, options).pixels
+    height, width = pixels.shape[:2]
+    return derainer.sense(pixels), height, width
+
+
+def _large_header(source: Path, max_pixels: int) -> images.Header | None:
+    """Return the header of a picture beyond `LARGE_PIXELS`; what is wrong with a file is told by who reads it."""
     try:
         header = images.read_header(source, max_pixels=max_pixels)
     except (OSError, ImageError):
-        return False
-    return header.format in images.BANDED and header.width * header.height > LARGE_PIXELS
+        return None
+    return header if header.width * header.height > LARGE_PIXELS else None
+
+
+def _check_whole_fits(source: Path, header: images.Header, reason: str) -> None:
+    """Refuse a picture that must be read whole and cannot be, before the machine runs out of memory."""
+    needed = header.width * header.height * _WHOLE_BYTES * (2 if header.bits > 8 else 1)
+    if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise ImageError(
+            f"{source} of {header.width} x {header.height} pixels must be read whole for {reason}, which takes "
+            f"{needed / 1e9:.0f} GB of memory, more than there is; store it upright as TIFF, PNG or JPEG, and ask for "
+            "the result alone"
+        )
 
 
 def _derain_in_bands(
-    derainer: Derainer, source: Path, reader: images.BandReader, options: FileOptions
+    derainer: Derainer, source: Path, reader: images.BandReader, options: FileOptions, found: os.stat_result
 ) -> Derained:
     height, width = reader.height, reader.width
     alphas: list[images.Pixels] = []
+    writing = False
 
     def bands() -> Iterator[images.Pixels]:
-        alphas.clear()
-        with images.BandReader(source, max_pixels=options.max_pixels) as rows:
-            for start in range(0, height, _BAND_ROWS):
-                pixels, alpha = rows.rows(start, min(start + _BAND_ROWS, height))
-                if alpha is not None:
-                    alphas.append(alpha)
-                yield pixels
+        for pixels, alpha in _bands(source, found, options):
+            if writing and alpha is not None:
+                alphas.append(alpha)
+            yield pixels
 
     def alpha_of(rows: int) -> images.Pixels | None:
         if not reader.has_alpha:
@@ -234,11 +282,13 @@ def _derain_in_bands(
     dry = report.dry and not options.always
 
     def write(path: Path) -> None:
+        nonlocal writing
         if dry:
             copyfile(source, path)
             return
+        writing = True
         with images.BandReader(source, max_pixels=options.max_pixels) as like, path.open("wb") as file:
-            writer = images.BandWriter(file, like)
+            writer = images.BandWriter(file, like, quality=options.quality)
             for pixels in derained:
                 writer.write(pixels, alpha_of(len(pixels)))
             writer.finish()
@@ -253,6 +303,26 @@ def _derain_in_bands(
         dry=dry,
         warnings=() if dry else images.notes(reader.like),
     )
+
+
+def _bands(
+    source: Path, found: os.stat_result, options: FileOptions
+) -> Iterator[tuple[images.Pixels, images.Pixels | None]]:
+    """Yield the rows of a large picture from top to bottom, and their alpha.
+
+    Args:
+        source: The file.
+        found: What the file system said of it before.
+        options: How.
+
+    Raises:
+        ImageError: It is damaged, or somebody wrote to it meanwhile.
+    """
+    with images.BandReader(source, max_pixels=options.max_pixels) as reader:
+        for start in range(0, reader.height, _BAND_ROWS):
+            _check_unchanged(source, found, source.stat())
+            yield reader.rows(start, min(start + _BAND_ROWS, reader.height))
+    _check_unchanged(source, found, source.stat())
 
 
 def derain_content(
@@ -276,7 +346,7 @@ def derain_content(
     """
     if options.strip_gps:
         content = images.without_gps(content, name)
-    picture = images.decode(content, name, max_pixels=options.max_pixels)
+    picture = _decoded(content, name, options)
     images.writable(format or picture.format, name)
     result = derainer.run(picture.pixels, strength=options.strength, always=options.always)
     as_it_is = result.left_alone and format in (None, picture.format)
@@ -293,6 +363,11 @@ def derain_content(
         dry=result.left_alone,
         warnings=() if as_it_is else images.notes(picture, format),
     )
+
+
+def _decoded(content: bytes, name: str, options: FileOptions) -> images.Picture:
+    decode = images.decode if options.decoders is None else options.decoders.decode
+    return decode(content, name, max_pixels=options.max_pixels)
 
 
 def _write_all(path: Path, content: bytes) -> None:
@@ -381,10 +456,18 @@ def read_file(source: Path, max_pixels: int = images.MAX_PIXELS) -> tuple[bytes,
         raise ImageError(f"there is no file {source}; check the path") from error
     except OSError as error:
         raise ImageError(f"{source} cannot be read: {error.strerror or error}") from error
-    as_before = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    if S_ISREG(after.st_mode) and not (as_before and len(content) == after.st_size):
-        raise ImageError(f"{source} changed while it was read; derain it when nobody writes to it")
+    if S_ISREG(after.st_mode):
+        _check_unchanged(source, before, after, len(content))
     return content, before
+
+
+def _check_unchanged(
+    source: Path, before: os.stat_result, after: os.stat_result, size: int | None = None
+) -> None:
+    """Refuse a file to which somebody wrote meanwhile, or of which `size` bytes were read that it does not have."""
+    as_before = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    if not as_before or size not in (None, after.st_size):
+        raise ImageError(f"{source} changed while it was read; derain it when nobody writes to it")
 
 
 def _same_file(one: Path, other: Path) -> bool:

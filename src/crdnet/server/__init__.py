@@ -6,7 +6,7 @@
 
 A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a request), `guard`
 (who may ask, headers of every answer, log and metrics), `app` (routes), `uploads` (the body, in bounded memory), `work`
-(decode, derain, encode), which has its place from `desk` and its decoding from `workers`, whose processes run `codec`.
+(decode, derain, encode), which has its place from `desk` and its decoding from `workers`.
 """
 
 from importlib import import_module

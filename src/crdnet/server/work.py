@@ -15,21 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet import CRDNetError, Derainer, DerainResult, SenseReport
-from crdnet.images import FORMATS
+from crdnet.images import FORMATS, CodecError, Fault, WorkerDiedError
 from crdnet.runtime import find_model
-from crdnet.server import codec
 from crdnet.server.desk import Desk, Lane, Memory
 from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.settings import Settings
-from crdnet.server.workers import CodecError, WorkerDiedError, Workers
+from crdnet.server.workers import Workers
 
 Answer = TypeVar("Answer")
 STOP_SECONDS = 0.05
 """A run is told to stop this often: between two tiles there is nothing that could hear it."""
 _KINDS = {
-    codec.NOT_A_PICTURE: Kind.NOT_A_PICTURE,
-    codec.BROKEN: Kind.BROKEN_PICTURE,
-    codec.NO_MEMORY: Kind.TOO_LARGE,
+    Fault.NOT_A_PICTURE: Kind.NOT_A_PICTURE,
+    Fault.BROKEN: Kind.BROKEN_PICTURE,
+    Fault.NO_MEMORY: Kind.TOO_LARGE,
 }
 
 
@@ -245,7 +244,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except CodecError as error:
-        raise ProblemError(_KINDS[error.kind], error.detail) from error
+        raise ProblemError(_KINDS[error.fault], error.detail) from error
     except WorkerDiedError as error:
         raise ProblemError(
             Kind.BROKEN_PICTURE,
