@@ -14,6 +14,7 @@ _ASSETS = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "docs.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
     "example.jpg": "image/jpeg",
 }
 

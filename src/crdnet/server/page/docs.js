@@ -8,10 +8,12 @@ function element(tag, content, ...children) {
   return made;
 }
 
-function table(headings, rows) {
+function table(title, headings, rows) {
   const head = element("tr", "", ...headings.map((each) => element("th", each)));
   const body = rows.map((row) => element("tr", "", ...row.map((each) => element("td", each))));
-  return element("table", "", element("thead", "", head), element("tbody", "", ...body));
+  const made = element("div", "", element("table", "", element("thead", "", head), element("tbody", "", ...body)));
+  // Wider than a phone, it is scrolled within itself, by keyboard too.
+  return Object.assign(made, { className: "scroll", tabIndex: 0, role: "region", ariaLabel: title });
 }
 
 function kind(schema = {}, document = {}) {
@@ -24,15 +26,16 @@ function kind(schema = {}, document = {}) {
 }
 
 function section(path, method, operation) {
-  const made = element("article", "", element("h2", `${method.toUpperCase()} ${path}`), element("p", operation.summary));
+  const badge = Object.assign(element("span", method.toUpperCase()), { className: "method" });
+  const made = element("article", "", element("h2", "", badge, element("code", path)), element("p", operation.summary));
   const asked = operation.parameters || [];
-  if (asked.length) made.append(element("h3", "Parameters"), table(["name", "what", ""], asked.map((each) => [each.name, kind(each.schema), each.description || each.schema.description || ""])));
+  if (asked.length) made.append(element("h3", "Parameters"), table(`Parameters of ${path}`, ["name", "what", ""], asked.map((each) => [each.name, kind(each.schema), each.description || each.schema.description || ""])));
   if (operation.requestBody) {
     const rows = Object.entries(operation.requestBody.content).map(([type, body]) => [type, body.schema.properties ? `a form: ${Object.keys(body.schema.properties).join(", ")}` : "the picture's bytes"]);
-    made.append(element("h3", "Body"), table(["type", "what"], rows));
+    made.append(element("h3", "Body"), table(`Body of ${path}`, ["type", "what"], rows));
   }
   const answers = Object.entries(operation.responses).map(([status, answer]) => [status, answer.description, Object.entries(answer.content || {}).map(([type, each]) => (each.schema && each.schema.format === "binary") || !each.schema ? type : `${type}: ${kind(each.schema)}`).join(", "), Object.keys(answer.headers || {}).join(", ")]);
-  made.append(element("h3", "Answers"), table(["status", "what", "body", "headers"], answers));
+  made.append(element("h3", "Answers"), table(`Answers of ${path}`, ["status", "what", "body", "headers"], answers));
   return made;
 }
 
@@ -44,7 +47,7 @@ async function show() {
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const said = await answer.json();
     const sections = Object.entries(said.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => section(path, method, operation)));
-    const schemas = Object.entries(said.components.schemas).filter(([, each]) => each.properties).map(([name, each]) => element("article", "", element("h2", name), element("p", each.description || ""), table(["name", "what", ""], Object.entries(each.properties).map(([field, schema]) => [field, kind(schema), schema.description || ""]))));
+    const schemas = Object.entries(said.components.schemas).filter(([, each]) => each.properties).map(([name, each]) => element("article", "", element("h2", name), element("p", each.description || ""), table(`Fields of ${name}`, ["name", "what", ""], Object.entries(each.properties).map(([field, schema]) => [field, kind(schema), schema.description || ""]))));
     place.replaceChildren(...sections, ...schemas);
   } catch (error) {
     place.replaceChildren(element("p", `The OpenAPI document cannot be read: ${error.message}.`));

@@ -53,7 +53,9 @@ class Card {
     this.root = find("#card").content.firstElementChild.cloneNode(true);
     this.part = (selector) => find(selector, this.root);
     this.part(".name").textContent = file.name || "pasted photo";
+    this.urls = [URL.createObjectURL(file)];
     this.connect();
+    this.part(".before").src = this.part(".waiting").src = this.urls[0];
     find("#results").prepend(this.root);
     this.start();
   }
@@ -76,6 +78,7 @@ class Card {
       radio.addEventListener("change", () => this.part(".frame").classList.toggle("rain", radio.value === "rain"));
     }
     on(".after", "error", () => this.blind());
+    on(".waiting", "error", () => this.part(".waiting").remove()); // of a format that the browser cannot show
   }
 
   frame(property, value) { this.part(".frame").style.setProperty(property, value); }
@@ -125,21 +128,24 @@ class Card {
 
   present() {
     const { content, headers } = this.full;
-    this.forget();
-    this.urls = [URL.createObjectURL(this.file), URL.createObjectURL(content)];
-    [this.part(".before").src, this.part(".after").src] = this.urls;
+    URL.revokeObjectURL(this.urls[1]);
+    this.part(".after").src = this.urls[1] = URL.createObjectURL(content);
     const density = headers("X-Rain-Density") || "unknown";
     const dry = headers("X-Rain-Left-Alone") === "true";
-    this.say(dry ? "Done: the photo is dry, and was left as it is." : "Done.");
+    const [, taken] = /total;dur=([\d.]+)/.exec(headers("Server-Timing") || "") || [];
+    this.say(dry ? "The photo is dry, and was left as it is." : `Done${taken ? ` in ${(taken / 1000).toFixed(1)} s` : ""}.`);
     this.part(".always").hidden = !dry;
-    this.part(".density").textContent = `${WORDS[density]}.`;
+    this.part(".density").textContent = WORDS[density];
     const score = headers("X-Rain-Score");
-    this.part("meter").hidden = score === null;
-    this.part("meter").value = score || 0;
+    for (const each of this.root.querySelectorAll(".meter, .zones, h3")) each.hidden = score === null;
+    this.part(".meter").ariaValueNow = score || 0;
+    this.part(".meter").ariaValueText = WORDS[density];
+    this.part(".meter").style.setProperty("--score", `${100 * score}%`);
     this.part("dl").replaceChildren(...(headers("X-Rain-Probabilities") || "").split(", ").filter(Boolean).map((each) => {
       const [name, share] = each.split("=");
       const pair = document.createElement("div");
       const told = { dt: name, dd: `${Math.round(share * 100)} %` };
+      pair.style.setProperty("--share", `${100 * share}%`);
       for (const tag of ["dt", "dd"]) pair.append(Object.assign(document.createElement(tag), { textContent: told[tag] }));
       return pair;
     }));
@@ -150,7 +156,7 @@ class Card {
   }
 
   blind() {
-    this.part(".frame").hidden = this.part(".ends").hidden = this.part(".views").hidden = true;
+    this.part(".picture").hidden = this.part(".views").hidden = true;
     this.say("Done. This browser cannot show the format; the result can be downloaded.");
   }
 
@@ -159,7 +165,7 @@ class Card {
     const strength = this.part(".strength input").value / 100;
     let answer = this.full;
     if (strength < 1) {
-      this.part(".busy").hidden = false;
+      this.part(".busy").hidden = false; // above the picture, which stays
       try {
         answer = await inTurn(() => this.send({ strength, always: true }));
         this.say("Done.");
@@ -178,10 +184,10 @@ class Card {
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   }
 
-  forget() { for (const url of this.urls || []) URL.revokeObjectURL(url); }
-
   remove() {
-    this.forget();
+    if (this.request) this.request.abort();
+    this.cancelled = true;
+    for (const url of this.urls) URL.revokeObjectURL(url);
     this.root.remove();
     find("#files").focus();
   }
