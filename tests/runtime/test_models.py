@@ -7,8 +7,9 @@ import pytest
 
 from crdnet.errors import ModelError
 from crdnet.runtime import Derainer, find_model, register_model, stored_models
+from crdnet.runtime.engines import read_info
 from crdnet.runtime.model import ModelInfo
-from crdnet.runtime.session import Session, read_info
+from crdnet.runtime.session import Session
 from crdnet.runtime.store import StoredModel
 from tests.runtime.tiny import TINY, write_tiny_model
 

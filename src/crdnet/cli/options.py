@@ -18,7 +18,12 @@ model = click.option(
     help="A name that `crdnet models` lists, or the path of an .onnx file.",
 )
 device = click.option(
-    "-d", "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+    "-d",
+    "--device",
+    type=click.Choice(["auto", "cpu", "openvino", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What runs the network; auto is the fastest that is installed and works.",
 )
 jobs = click.option(
     "-j",

@@ -67,7 +67,7 @@ class Report:
         """Say, if asked, what does the work."""
         if self._verbose:
             info = session.info
-            click.echo(f"model {info.name} {info.version} on {session.device}", err=True)
+            click.echo(f"model {info.name} {info.version} on {session.engine}", err=True)
 
     def follow(self, outcomes: Iterable[Outcome], *, total: int) -> None:
         """Tell of inputs that are worked on, and how far we are, while they come in.

@@ -1,10 +1,11 @@
-"""Running a model: onnxruntime and numpy, no torch.
+"""Running a model: an engine and numpy, no torch.
 
 from crdnet.runtime import Derainer
 """
 
 from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.derainer import Derainer, DerainResult, derain, sense
+from crdnet.runtime.engines import DEVICES, Answer, installed_devices, read_info
 from crdnet.runtime.files import (
     SUFFIX,
     Derained,
@@ -24,11 +25,12 @@ from crdnet.runtime.files import (
 from crdnet.runtime.journal import Journal, Origin
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.sensing import SenseReport
-from crdnet.runtime.session import Answer, Session, read_info
+from crdnet.runtime.session import Session
 from crdnet.runtime.store import StoredModel, find_model, register_model, stored_models
 
 __all__ = [
     "DENSITY_NAME",
+    "DEVICES",
     "INPUT_NAME",
     "OUTPUT_NAME",
     "SUFFIX",
@@ -51,6 +53,7 @@ __all__ = [
     "derain_file",
     "derain_source",
     "find_model",
+    "installed_devices",
     "output_format",
     "read_file",
     "read_info",

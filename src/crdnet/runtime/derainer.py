@@ -19,11 +19,12 @@ import numpy as np
 from crdnet import images
 from crdnet.errors import DeviceError, ImageError
 from crdnet.runtime.cpus import usable_cpus
+from crdnet.runtime.engines import DEVICES
 from crdnet.runtime.network import Bands, Network, Sensed
 from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels
 from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, SenseReport, TellsRain
-from crdnet.runtime.session import DEVICES, Session
+from crdnet.runtime.session import Session
 from crdnet.runtime.store import find_model
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Derainer:
 
     Args:
         model: The name of a shipped model (`crdnet models` lists them) or the path of an .onnx file.
-        device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it.
+        device: "cpu" (onnxruntime), "openvino", "cuda" (PyTorch), or "auto": the fastest that is installed and works
+            here; `session.engine` says which.
         threads: Processors for one picture; None is all that this process may use.
         tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every picture whole;
             "auto" takes pictures whole up to 8 megapixels and cuts larger ones so that memory stays bounded.

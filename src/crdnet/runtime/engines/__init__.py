@@ -1,0 +1,162 @@
+"""The engines that run model files, each under the name of its device.
+
+from crdnet.runtime.engines import installed_devices, open_engine
+
+An engine's module is imported when it is opened, and nothing of it before: none of them costs those anything who use
+another. That of CUDA lies outside this package, since what runs here never imports torch.
+"""
+
+import ctypes
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from crdnet.errors import CRDNetError, DeviceError, ModelError
+from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run
+from crdnet.runtime.model import ModelInfo
+from crdnet.runtime.store import StoredModel
+
+__all__ = [
+    "DEVICES",
+    "Answer",
+    "Engine",
+    "Floats",
+    "Run",
+    "first_line",
+    "installed_devices",
+    "open_engine",
+    "read_info",
+]
+
+_log = logging.getLogger(__name__)
+
+
+class _Device(NamedTuple):
+    module: str
+    engine: str
+    """The class in the module."""
+    package: str
+    """What must be installed for it."""
+    extra: str
+    """Of crdnet, which brings the package; "" for the base."""
+    works: Callable[[], bool] = lambda: True
+    """Whether the machine has what it takes; cheap."""
+
+
+def _has_nvidia_gpu() -> bool:
+    """Tell whether NVIDIA's driver is there and sees a GPU."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver, count = ctypes.CDLL(name), ctypes.c_int(0)
+        except OSError:
+            continue
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return False
+
+
+_ENGINES = {
+    "cuda": _Device("crdnet.gpu", "TorchEngine", "torch", "torch", _has_nvidia_gpu),
+    "openvino": _Device("crdnet.runtime.engines.openvino", "OpenVinoEngine", "openvino", "openvino"),
+    "cpu": _Device("crdnet.runtime.engines.onnxruntime", "OnnxRuntimeEngine", "onnxruntime", ""),
+}
+"""By device, the fastest first."""
+DEVICES = ("auto", *reversed(_ENGINES))
+"""What a device may be called; `auto` is the fastest that works here."""
+DEVICE_VARIABLE = "CRDNET_DEVICE"
+"""Variable of the environment that says what `auto` is."""
+
+
+def installed_devices() -> tuple[str, ...]:
+    """Return the devices that are installed and that this machine has, the fastest first; imports none of them."""
+    return tuple(name for name, device in _ENGINES.items() if find_spec(device.package) and device.works())
+
+
+def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tuple[str, Engine]:
+    """Return the device that was opened, and its engine.
+
+    Args:
+        model: The file.
+        device: One of `DEVICES`. Under `auto`, a device that fails is named in a warning and the next one opened.
+        threads: Processors for one run.
+        runs: How many runs there may be at once.
+
+    Raises:
+        ModelError: The file is damaged or is not ours.
+        DeviceError: The device is not there.
+    """
+    device = os.environ.get(DEVICE_VARIABLE, device) if device == "auto" else device
+    if device not in DEVICES:
+        raise DeviceError(f"there is no device {device!r}; use one of {', '.join(DEVICES)}")
+    if device != "auto":
+        return device, _open(model, device, threads, runs)
+    *faster, last = installed_devices()
+    failures = []
+    for name in faster:
+        try:
+            return name, _open(model, name, threads, runs)
+        except (DeviceError, _CannotOpenError) as error:
+            failures.append(f"device {name!r} does not work: {error}")
+    engine = _open(model, last, threads, runs)
+    for failure in failures:  # only now, since a file that none can open is not their fault
+        _log.warning("%s; using %r", failure, last)
+    return last, engine
+
+
+def read_info(model: StoredModel) -> ModelInfo:
+    """Return what a model file says of itself, at a fraction of the cost of opening it for work.
+
+    Raises:
+        ModelError: The file is damaged or is not ours.
+    """
+    from crdnet.runtime.engines.onnxruntime import info_of  # noqa: PLC0415 - as for the engines
+
+    with _telling_what_fails(model, "onnxruntime"):
+        return info_of(model)
+
+
+class _CannotOpenError(ModelError):
+    """An engine cannot open a file; another may."""
+
+
+def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
+    device = _ENGINES[name]
+    if not find_spec(device.package):
+        raise DeviceError(
+            f"device {name!r} needs {device.package}, which is not installed; run: "
+            f"pip install \"crdnet[{device.extra}]\", or use device 'cpu'"
+        )
+    if not device.works():
+        raise DeviceError(
+            f"device {name!r} found no working GPU; check the driver with nvidia-smi, or use device 'cpu'"
+        )
+    try:
+        engine: type[Engine] = getattr(import_module(device.module), device.engine)
+    except (ImportError, OSError) as error:
+        raise DeviceError(
+            f"{device.package} is installed and does not load ({first_line(error)}); install it again, or use "
+            "device 'cpu'"
+        ) from error
+    with _telling_what_fails(model, device.package):
+        return engine(model, threads, runs)
+
+
+@contextmanager
+def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
+    try:
+        yield
+    except CRDNetError:
+        raise
+    except Exception as error:  # engines' errors have no base class of their own
+        raise _CannotOpenError(
+            f"{model.path} is not a model that {package} can open ({first_line(error)}); "
+            "give an .onnx file made by `crdnet export`"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
