@@ -22,9 +22,9 @@ from pathlib import Path
 import click
 from ablation_report import Results, put_between_markers, report
 from ablation_runs import ROWS, STEPS, TIMES, make_batches, read_times, run_one, step_times
-from timing import Timing, machine
 
 from crdnet import CRDNetError
+from crdnet.bench import Timing, machine
 from crdnet.errors import DataError
 from crdnet.files import write_whole
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import yaml
-from timing import Timing, interleaved
 from torch import Tensor, nn
 
 from crdnet import RainDensity
+from crdnet.bench import Timing, interleaved
 from crdnet.data import Pair, find_pairs, with_scenes
 from crdnet.density import rain_strength
 from crdnet.errors import DataError, TrainingError
@@ -194,8 +194,8 @@ def step_times(rounds: int) -> dict[str, Timing]:
     shape = (2, BATCH, SIDE, SIDE, 3)
     pair = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     runs = [Run(row, seed=0) for row in ROWS.values()]
-    timings = interleaved([partial(run.step, pair) for run in runs], rounds, warm_up=3)
-    return dict(zip(ROWS, timings, strict=True))
+    seconds = interleaved([partial(run.step, pair) for run in runs], rounds, warm_up=3)
+    return {name: Timing.of(each) for name, each in zip(ROWS, seconds, strict=True)}
 
 
 def read_times(folder: Path) -> dict[str, Any]:

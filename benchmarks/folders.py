@@ -29,9 +29,9 @@ from typing import Any
 import click
 import numpy as np
 from PIL import Image
-from timing import machine
 
 from crdnet import CRDNetError
+from crdnet.bench import machine
 from crdnet.runtime import Session, find_model, usable_cpus
 from crdnet.sizes import pad_to_multiple
 

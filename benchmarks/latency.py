@@ -1,95 +1,113 @@
-"""How long the models take under onnxruntime, against the published network in PyTorch.
+"""How long the models take on each engine, against the published network in PyTorch.
 
     python benchmarks/latency.py                              512 x 512, two threads, `default` and `paper`
     python benchmarks/latency.py -m paper --size 1024 --threads 1 --json
 
-Contract: one process, one picture at a time, float32 on the CPU, the same random picture for all. PyTorch runs the
-published network eagerly under `inference_mode`, in evaluation mode, with its default (contiguous) memory layout: what
-a user of the published code has. Of each model two things are timed: the network alone, from colours in memory to
-colours in memory, without files and tiles but with padding where the size asks for it; and the whole of `Derainer.run`
-on uint8, which looks at the picture at several sizes where the model senses rain. All take turns, so that a machine
-that slows down slows all; what the first rounds cost is thrown away. Printed are medians and the range between the
-quartiles.
+Contract: one picture at a time, the same drawn picture for all. PyTorch runs the published network eagerly on the CPU
+in float32 under `inference_mode`, in evaluation mode, with its default (contiguous) memory layout: what a user of the
+published code has. Of each model on each device two things are timed: the network alone, from colours in memory to
+colours in memory, without files but with padding where the size asks for it; and the whole of `Derainer.run` on uint8,
+which looks at the picture at several sizes where the model senses rain. Each is a process of its own; all take turns,
+so that a machine that slows down slows all, and what the first rounds cost is thrown away. Printed are medians and the
+range between the quartiles, and how many times as fast as PyTorch in the same round.
 
-`torch.set_num_threads` and onnxruntime's intra-op threads get the same number. The weights do not change the time, so
-PyTorch's are random.
+`torch.set_num_threads` and the engines' threads get the same number. The weights do not change the time, so PyTorch's
+are random.
 """
 
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
-from timing import Timing, interleaved, machine
 
-from crdnet import CRDNetError, Derainer
+from crdnet import CRDNetError
+from crdnet.bench import NETWORK, PICTURE, Timing, WorkerProcess, interleaved, machine, rainy_picture
 from crdnet.nn import build_crdnet
+from crdnet.runtime import find_model, installed_devices
 from crdnet.sizes import pad_to_multiple
 
 WARM_UP_ROUNDS = 3
 PUBLISHED = "published, PyTorch eager"
+TASKS = {"network": NETWORK, "as used": PICTURE}
+"""What is timed of each model on each device, in words and as workers call it."""
 
-Colours = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
 
 
-def torch_network(threads: int) -> Callable[[Colours], Colours]:
-    """Return the published network in PyTorch."""
+def torch_network(rainy: Picture, threads: int) -> Callable[[], object]:
+    """Return what runs the published network in PyTorch on a picture."""
     import torch  # noqa: PLC0415 - after the command line has been understood
 
     torch.set_num_threads(threads)
     network = build_crdnet().eval()
+    colours = rainy.astype(np.float32) / 255
 
-    def estimate(rainy: Colours) -> Colours:
-        height, width = rainy.shape[:2]
-        padded = pad_to_multiple(rainy, network.size_multiple)
+    def derained() -> npt.NDArray[np.float32]:
+        padded = pad_to_multiple(colours, network.size_multiple)
         batch = torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1))[None])
         with torch.inference_mode():
-            derained: Colours = network(batch)[0].permute(1, 2, 0).numpy()
-        return derained[:height, :width]
+            result: npt.NDArray[np.float32] = network(batch)[0].permute(1, 2, 0).numpy()
+        return result[: rainy.shape[0], : rainy.shape[1]]
 
-    return estimate
+    return derained
 
 
-def measure(models: Sequence[str], size: int, threads: int, rounds: int) -> dict[str, Any]:
-    """Return the report: the machine, the settings and the timings by name, PyTorch's last."""
-    rainy = np.random.default_rng(0).random((size, size, 3), dtype=np.float32)
-    levels = np.rint(rainy * 255).astype(np.uint8)
+def measure(
+    models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int
+) -> dict[str, Any]:
+    """Return the report: the machine, the settings, and by name the times and ratios, PyTorch's last."""
+    rainy = rainy_picture(size, size)
     calls: dict[str, Callable[[], object]] = {}
-    for model in models:
-        derainer = Derainer(model=model, device="cpu", threads=threads, tile=0)
-        name = derainer.session.info.name
-        calls[f"{name}, network"] = partial(derainer.estimate, rainy, scale=1.0)
-        calls[f"{name}, as used"] = partial(derainer.run, levels)
-    calls[PUBLISHED] = partial(torch_network(threads), rainy)
-    timings = interleaved(list(calls.values()), rounds=rounds, warm_up=WARM_UP_ROUNDS)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        path = Path(folder) / "rainy.npy"
+        np.save(path, rainy)
+        for model in map(find_model, models):
+            for device in devices:
+                task = {"model": str(model.path), "device": device, "threads": threads, "picture": str(path)}
+                worker = stack.enter_context(WorkerProcess(task))
+                for words, what in TASKS.items():
+                    calls[f"{model.name}, {device}, {words}"] = partial(worker.ask, what)
+        calls[PUBLISHED] = torch_network(rainy, threads)
+        seconds = dict(zip(calls, interleaved(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True))
     return {
         "machine": machine(),
         "size": size,
         "threads": threads,
         "rounds": rounds,
-        "timings": {name: timing.as_dict() for name, timing in zip(calls, timings, strict=True)},
+        "timings": {name: Timing.of(each).as_dict() for name, each in seconds.items()},
+        "ratios": {name: ratio_of(seconds[PUBLISHED], each) for name, each in seconds.items()},
     }
+
+
+def ratio_of(baseline: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
+    """Return how many times as fast ours is, round by round: the median and the quartiles."""
+    ratios = np.asarray(baseline) / np.asarray(ours)
+    lower, median, upper = np.percentile(ratios, [25, 50, 75]).tolist()
+    return {"median": median, "lower_quartile": lower, "upper_quartile": upper}
 
 
 def as_text(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     place = report["machine"]
-    timings = {name: Timing(**each) for name, each in report["timings"].items()}
     lines = [
         f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}",
         ", ".join(f"{name} {version}" for name, version in place["versions"].items()),
-        f"{report['size']} x {report['size']}, {report['threads']} threads, median of {report['rounds']} rounds",
+        f"{report['size']} x {report['size']}, {report['threads']} threads, {report['rounds']} rounds",
         "",
-        f"{Timing.HEADER} {'as fast as PyTorch':>19}",
-        *[
-            f"{each.row(name)} {timings[PUBLISHED].median / each.median:19.2f}"
-            for name, each in timings.items()
-        ],
+        f"{Timing.HEADER} {'times as fast as PyTorch':>25}",
     ]
+    for name, timing in report["timings"].items():
+        ratio = report["ratios"][name]
+        spread = f"{ratio['median']:.2f} [{ratio['lower_quartile']:.2f}, {ratio['upper_quartile']:.2f}]"
+        lines.append(f"{Timing(**timing).row(name)} {spread:>25}")
     return "\n".join(lines)
 
 
@@ -104,15 +122,29 @@ def as_text(report: dict[str, Any]) -> str:
     help="Name of a model or path of an .onnx file; may be given several times.",
 )
 @click.option(
+    "-d",
+    "--device",
+    "devices",
+    multiple=True,
+    help="May be given several times; all installed, if not at all.",
+)
+@click.option(
     "--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the picture in pixels."
 )
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads for each.")
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Timed runs of each.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def main(models: tuple[str, ...], size: int, threads: int, rounds: int, as_json: bool) -> None:
-    """Time models under onnxruntime against the published network in PyTorch."""
+def main(
+    models: tuple[str, ...],
+    devices: tuple[str, ...],
+    size: int,
+    threads: int,
+    rounds: int,
+    as_json: bool,
+) -> None:
+    """Time models on their engines against the published network in PyTorch."""
     try:
-        report = measure(models, size, threads, rounds)
+        report = measure(models, devices or installed_devices(), size, threads, rounds)
     except CRDNetError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -30,7 +30,8 @@ from urllib.parse import urlsplit
 import click
 import numpy as np
 from PIL import Image
-from timing import machine
+
+from crdnet.bench import machine
 
 MEGAPIXELS = (0.1, 0.3, 1.0, 2.0, 4.0, 12.0)
 OFTEN = (30, 25, 25, 12, 6, 2)

@@ -19,7 +19,8 @@ from typing import Any
 import click
 import numpy as np
 from PIL import Image, ImageFilter
-from timing import Timing, interleaved, machine
+
+from crdnet.bench import Timing, interleaved, machine
 
 SIZE = 512
 
@@ -46,7 +47,7 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
                 "-q",
             ],
         }
-        timings = interleaved(
+        seconds = interleaved(
             [lambda arguments=arguments: _run(arguments) for arguments in commands.values()],
             rounds=rounds,
             warm_up=1,
@@ -54,7 +55,7 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
     return {
         "machine": machine(),
         "rounds": rounds,
-        "commands": {name: timing.as_dict() for name, timing in zip(commands, timings, strict=True)},
+        "commands": {name: Timing.of(each).as_dict() for name, each in zip(commands, seconds, strict=True)},
     }
 
 

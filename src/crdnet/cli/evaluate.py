@@ -1,8 +1,7 @@
 """`crdnet evaluate`: score a model, or pictures made by any method, under named protocols."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
+from crdnet.cli.progress import progress
 from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
     Derain,
@@ -142,7 +142,7 @@ def command(
     if not overwrite:
         refuse_existing([*reports, *(folder.paths(case.pair.name for case in cases) if folder else [])])
 
-    with _progress(len(cases), quiet) as advance:
+    with progress(len(cases), "pictures", quiet=quiet) as advance:
         evaluation = with_seen_scenes(evaluate(cases, protocols, jobs=jobs, on_done=advance), cases)
     evaluation = replace(evaluation, failures=(*failures, *evaluation.failures))
     rows = summarise(evaluation, np.random.default_rng(seed))
@@ -205,21 +205,6 @@ def _about(ctx: click.Context) -> dict[str, Any]:
     told = ["seed", *told] if ctx.params["results"] else ["seed", "model", "device", "tile", "data", "layout"]
     values = {name: ctx.params[name] for name in told}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-@contextmanager
-def _progress(pictures: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Draw a bar with the time left on stderr, if somebody watches; yields what moves it on."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = BarColumn(), MofNCompleteColumn(), "pictures", TimeRemainingColumn(), "left"
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("evaluate", total=pictures)
-        yield lambda: bar.advance(task)
 
 
 def _print_table(rows: Sequence[Row]) -> None:

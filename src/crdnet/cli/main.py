@@ -23,6 +23,7 @@ _COMMANDS = {
     "sense": ("crdnet.cli.sense", "Tell how heavy the rain in pictures is."),
     "serve": ("crdnet.cli.serve", "Serve an HTTP API and a page to drop a photo on (extra: serve)."),
     "models": ("crdnet.cli.models", "List the models that come with crdnet."),
+    "bench": ("crdnet.cli.bench", "Measure how fast each engine is on this machine."),
     "evaluate": (
         "crdnet.cli.evaluate",
         "Score a model, or pictures made by any method, under a named protocol.",

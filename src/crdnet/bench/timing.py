@@ -1,4 +1,4 @@
-"""What the benchmarks share: taking turns with a clock, and saying which machine it was."""
+"""Taking turns with a clock, and saying which machine it was."""
 
 import os
 import platform
@@ -46,13 +46,22 @@ SETTLE_SECONDS = 0.03
 would take their processors from whoever runs next."""
 
 
-def interleaved(calls: Sequence[Callable[[], object]], rounds: int, warm_up: int) -> list[Timing]:
+def interleaved(
+    calls: Sequence[Callable[[], object]],
+    rounds: int,
+    warm_up: int,
+    on_round: Callable[[], object] = lambda: None,
+) -> list[list[float]]:
     """Time several calls in turn, so that whatever disturbs the machine disturbs them alike.
 
     Args:
         calls: What to time.
         rounds: How often each is timed.
         warm_up: Rounds before those, whose times are thrown away.
+        on_round: Called after each round, those of the warm-up included.
+
+    Returns:
+        Seconds of each call in each round, so that calls can be compared round by round.
     """
     seconds: list[list[float]] = [[] for _ in calls]
     for round_number in range(warm_up + rounds):
@@ -62,7 +71,8 @@ def interleaved(calls: Sequence[Callable[[], object]], rounds: int, warm_up: int
             call()
             if round_number >= warm_up:
                 times.append(perf_counter() - began)
-    return [Timing.of(times) for times in seconds]
+        on_round()
+    return seconds
 
 
 def machine() -> dict[str, Any]:
@@ -75,7 +85,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {
             "Python": platform.python_version(),
-            **_versions("numpy", "onnxruntime", "torch", "crdnet"),
+            **_versions("numpy", "onnxruntime", "openvino", "torch", "crdnet"),
         },
     }
 

@@ -1,0 +1,26 @@
+"""How fast the engines are, against each other and against what the machine can do; no torch."""
+
+from crdnet.bench.measurement import Report, Row, Subject, measure, rainy_picture, sides_of, steps_in
+from crdnet.bench.process import NETWORK, PICTURE, WorkerProcess
+from crdnet.bench.report import as_json, as_markdown, as_text, markdown_table
+from crdnet.bench.timing import Timing, interleaved, machine
+
+__all__ = [
+    "NETWORK",
+    "PICTURE",
+    "Report",
+    "Row",
+    "Subject",
+    "Timing",
+    "WorkerProcess",
+    "as_json",
+    "as_markdown",
+    "as_text",
+    "interleaved",
+    "machine",
+    "markdown_table",
+    "measure",
+    "rainy_picture",
+    "sides_of",
+    "steps_in",
+]

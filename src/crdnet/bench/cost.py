@@ -1,0 +1,77 @@
+"""What a model costs for each pixel, counted from the nodes that onnxruntime runs.
+
+No torch and no package for ONNX is needed: onnxruntime's own profile names every node and the shapes of what goes in
+and out. Only convolutions and matrix products are counted; the rest costs next to nothing and is fused into them.
+"""
+
+import json
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+
+from crdnet.runtime import INPUT_NAME, StoredModel, read_info
+from crdnet.sizes import padded_size
+
+_SIDE = 64
+_ERRORS_ONLY = 3
+
+
+class Cost(NamedTuple):
+    """What a pixel of the picture costs."""
+
+    macs: float
+    """Multiply-accumulate operations."""
+    samples: float
+    """Numbers that pass through memory if each counted node reads its input and writes its output once."""
+
+
+def cost_of(model: StoredModel) -> Cost:
+    """Count on a small picture.
+
+    Raises:
+        ModelError: The file is damaged or is not ours.
+    """
+    side, _ = padded_size(_SIDE, _SIDE, read_info(model).size_multiple)
+    nodes = [_cost_of_node(arguments) for arguments in _nodes_run(model, side)]
+    return Cost(*(sum(each) / side**2 for each in zip(*nodes, strict=True)))
+
+
+def _nodes_run(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
+    """Return what the profile says of each node that ran."""
+    with TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        # As the file has them: what optimising makes of a convolution is no convolution by name.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights have no shape
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(model.read(), options, providers=["CPUExecutionProvider"])
+        session.run(None, {INPUT_NAME: np.zeros((1, 3, side, side), np.float32)})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return [event["args"] for event in events if event["name"].endswith("_kernel_time")]
+
+
+def _cost_of_node(arguments: Mapping[str, Any]) -> Cost:
+    before, *weights = _shapes(arguments["input_type_shape"])[:2] or [[]]
+    (after, *_) = _shapes(arguments["output_type_shape"]) or [[]]
+    match arguments["op_name"]:
+        case "Conv":  # weights: (channels out, channels in of a group, kernel)
+            macs = prod(after) * prod(weights[0][1:])
+        case "ConvTranspose":  # weights: (channels in, channels out of a group, kernel)
+            macs = prod(before) * prod(weights[0][1:])
+        case "Gemm" | "MatMul":
+            macs = prod(after) * before[-1]
+        case _:
+            return Cost(0, 0)
+    return Cost(macs, prod(before) + prod(after))
+
+
+def _shapes(described: list[dict[str, list[int]]]) -> list[list[int]]:
+    """Return shapes from the profile's form, [{"float": [1, 3, 64, 64]}, ...]."""
+    return [shape for each in described for shape in each.values()]

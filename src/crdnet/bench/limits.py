@@ -1,0 +1,76 @@
+"""How fast the machine is at most: matrix products and a copy of memory, as others' libraries do them.
+
+A network can hardly multiply faster than the product of two large matrices, nor move its numbers faster than a copy.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import numpy as np
+
+PRODUCT_SIDE = 2048
+PRODUCT_MACS = PRODUCT_SIDE**3
+COPY_SAMPLES = 64 * 2**20
+"""Float32 samples that are copied: 256 MB, more than caches hold."""
+COPY_BYTES = 2 * 4 * COPY_SAMPLES
+"""Read and written."""
+
+COPY = "copy"
+Limit = tuple[str, str]
+"""What is limited ("float32", "bfloat16" or `COPY`), and whose code measures it."""
+
+
+def known_limits(*, in_bfloat16: bool) -> list[Limit]:
+    """Return the limits that can be measured here.
+
+    Args:
+        in_bfloat16: Whether an engine computes in bfloat16, so that its limit is asked for.
+    """
+    found: list[Limit] = [(COPY, "numpy"), ("float32", "numpy")]
+    if find_spec("openvino") is not None:
+        found += [("float32", "openvino"), *[("bfloat16", "openvino")] * in_bfloat16]
+    return found
+
+
+def limit_call(limit: Limit, threads: int) -> Callable[[], object]:
+    """Return what is to be timed for a limit; numpy's BLAS has its threads from the environment."""
+    match limit:
+        case ("copy", _):
+            return _copy(threads)
+        case (_, "numpy"):
+            one, other = _matrices()
+            product = np.empty_like(one)
+            return lambda: np.matmul(one, other, out=product)
+        case (precision, _):
+            return _openvino_product(precision, threads)
+
+
+def _matrices() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    one, other = (rng.random((PRODUCT_SIDE, PRODUCT_SIDE), dtype=np.float32) for _ in range(2))
+    return one, other
+
+
+def _copy(threads: int) -> Callable[[], object]:
+    # A thread copies its own part; numpy lets others run meanwhile.
+    sources = np.array_split(np.ones(COPY_SAMPLES, np.float32), threads)
+    targets = [np.empty_like(source) for source in sources]
+    pool = ThreadPoolExecutor(threads)
+    return lambda: list(pool.map(np.copyto, targets, sources))
+
+
+def _openvino_product(precision: str, threads: int) -> Callable[[], object]:
+    import openvino  # noqa: PLC0415 - an extra, and slow to import
+    from openvino import opset13  # noqa: PLC0415
+
+    one, other = _matrices()
+    rows = opset13.parameter(list(one.shape), np.float32)
+    model = openvino.Model([opset13.matmul(rows, opset13.constant(other), False, False)], [rows])
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return lambda: request.infer([one], share_inputs=True, share_outputs=True)

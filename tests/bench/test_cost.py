@@ -1,0 +1,62 @@
+"""What a model costs is what others count."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from crdnet.bench.cost import cost_of
+from crdnet.errors import ModelError
+from crdnet.nn import build_crdnet, build_residual_crdnet
+from crdnet.runtime import INPUT_NAME, OUTPUT_NAME, ModelInfo, StoredModel, find_model
+from tests.runtime.tiny import write_tiny_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_the_cost_of_a_small_network_is_that_counted_by_hand(tmp_path: Path) -> None:
+    cost = cost_of(find_model(write_tiny_model(tmp_path / "tiny.onnx")))
+    full, quarter, sixteenth = 9 * (3 * 4 + 6 * 3), 9 * 4 * 6, 9 * 6 * 6
+    assert cost.macs == full + quarter / 4 + sixteenth / 16
+    assert cost.samples == (3 + 4 + 6 + 3) + (4 + 6) / 4 + (6 + 6) / 16
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_the_cost_of_a_shipped_model_is_what_torch_counts(name: str) -> None:
+    count: Any = runpy.run_path(str(REPOSITORY / "benchmarks" / "cost.py"))["kilo_macs_by_part"]
+    network = build_residual_crdnet() if name == "default" else build_crdnet()
+    assert cost_of(find_model(name)).macs / 1000 == pytest.approx(
+        sum(count(network.eval()).values()), rel=1e-3
+    )
+
+
+def test_groups_and_transposed_convolutions_are_counted_once(tmp_path: Path) -> None:
+    depthwise = np.zeros((3, 1, 3, 3), np.float32)  # 27 operations a pixel
+    transposed = np.zeros((3, 3, 1, 1), np.float32)  # 9
+    nodes = [
+        helper.make_node("Conv", [INPUT_NAME, "depthwise"], ["a"], group=3, pads=[1, 1, 1, 1]),
+        helper.make_node("ConvTranspose", ["a", "transposed"], [OUTPUT_NAME]),
+    ]
+    shape: list[str | int | None] = ["batch", 3, "height", "width"]
+    graph = helper.make_graph(
+        nodes,
+        "grouped",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(depthwise, "depthwise"), numpy_helper.from_array(transposed, "transposed")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, ModelInfo("grouped", 1, 1, "1", "nothing").to_metadata())
+    path = tmp_path / "grouped.onnx"
+    onnx.save(model, path)
+    assert cost_of(find_model(path)).macs == 27 + 9
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "theirs.onnx", None)
+    with pytest.raises(ModelError, match="not a crdnet model"):
+        cost_of(StoredModel("theirs", path))
