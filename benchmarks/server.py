@@ -33,6 +33,7 @@ from PIL import Image
 
 from crdnet.bench import machine
 
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "heavy.jpg"
 MEGAPIXELS = (0.1, 0.3, 1.0, 2.0, 4.0, 12.0)
 OFTEN = (30, 25, 25, 12, 6, 2)
 """How often each size comes, in a hundred: photographs of a phone are rarer than what is shown on pages."""
@@ -45,14 +46,18 @@ jobs_option = click.option("-j", "--jobs", default=2, show_default=True, help="P
 
 
 def photo(megapixels: float, seed: int = 0) -> bytes:
-    """Return a JPEG that costs a decoder what a photograph costs, with streaks."""
-    rng = np.random.default_rng(seed)
+    """Return a JPEG of heavy rain that is to be taken out at full size, which costs the network most.
+
+    It is the example, mirrored as often as it takes; each seed shows another part of it.
+    """
     width, height = round((megapixels * 1e6 * 4 / 3) ** 0.5), round((megapixels * 1e6 * 3 / 4) ** 0.5)
-    coarse = rng.integers(40, 200, (max(2, height // 16), max(2, width // 16), 3), dtype=np.uint8)
-    large = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    streaks = (rng.random((1, width, 1)) < 0.05) * 50 + rng.integers(-6, 7, (height, width, 1))
+    with Image.open(EXAMPLE) as example:
+        rainy = np.asarray(example)
+    below, beside = max(height - rainy.shape[0], 0), max(width - rainy.shape[1], 0)
+    large = np.pad(rainy, ((0, below), (0, beside), (0, 0)), "symmetric")
+    top, left = np.random.default_rng(seed).integers(0, large.shape[:2])
     buffer = BytesIO()
-    Image.fromarray((large + streaks).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    Image.fromarray(np.roll(large, (top, left), (0, 1))[:height, :width]).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
@@ -77,17 +82,23 @@ class Server:
 
     def megabytes(self) -> float:
         """Return the resident memory of the server and its processes."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        return sum(_resident(pid) for pid in (self.pid, *map(int, children))) / 1e6
+        # A child belongs to the thread that started it.
+        lists = Path(f"/proc/{self.pid}/task").glob("*/children")
+        pids = [self.pid, *(int(pid) for each in lists for pid in _read(each).split())]
+        return sum(_resident(pid) for pid in pids) / 1e6
 
 
 def _resident(pid: int) -> int:
+    pages = _read(Path(f"/proc/{pid}/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
+
+
+def _read(path: Path) -> str:
+    """Return a file of /proc; nothing if its process or thread has just ended."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
-    except OSError:  # it has just ended
-        return 0
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import crdnet
+import crdnet.server.work
+from crdnet.runtime import Session
 from tests.server.pictures import DRY, JPEG, RAINY, SIZE, encoded, scene
 
 
@@ -165,3 +167,16 @@ def test_every_answer_has_an_id_and_headers_that_keep_browsers_from_guessing(cli
     assert answers[0].headers["content-security-policy"].endswith("sandbox")
     assert answers[0].headers["content-disposition"].startswith("attachment")
     assert "cdn" not in client.get("/docs").text.lower()
+
+
+def test_after_a_large_picture_the_networks_memory_is_given_back(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrunk: list[str] = []
+    monkeypatch.setattr(Session, "shrink", lambda _: shrunk.append("once"))
+    monkeypatch.setattr(crdnet.server.work, "LARGE_PIXELS", SIZE[0] * SIZE[1])
+    client.post("/v1/derain", content=RAINY)
+    assert not shrunk
+    client.post("/v1/derain", content=encoded(scene(SIZE[0] + 1, SIZE[1], rain=60)))
+    client.post("/v1/sense", content=encoded(scene(SIZE[0] + 1, SIZE[1], rain=60)))
+    assert len(shrunk) == 2

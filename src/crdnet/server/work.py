@@ -25,6 +25,8 @@ from crdnet.server.workers import Workers
 Answer = TypeVar("Answer")
 STOP_SECONDS = 0.05
 """A run is told to stop this often: between two tiles there is nothing that could hear it."""
+LARGE_PIXELS = 2_000_000
+"""After a picture of more, the network's memory is given back: hundreds of megabytes, which few pictures need."""
 _KINDS = {
     Fault.NOT_A_PICTURE: Kind.NOT_A_PICTURE,
     Fault.BROKEN: Kind.BROKEN_PICTURE,
@@ -162,7 +164,7 @@ class Work:
         async with self._place(looked, stages) as lane:
             decoded = await self._decode(content, looked, stages)
             run = partial(lane.derainers[model].run, decoded.pixels, strength=strength, always=always)
-            result: DerainResult = await self._run(lane.derainers[model], run, stages)
+            result: DerainResult = await self._run(lane.derainers[model], run, looked, stages)
             notes: tuple[str, ...] = ()
             if not result.left_alone or target != looked.format:
                 content, notes = await self._encode(decoded, result.image, target, stages)
@@ -175,7 +177,7 @@ class Work:
         async with self._place(looked, stages) as lane:
             decoded = await self._decode(content, looked, stages)
             derainer = lane.derainers[model]
-            report = await self._run(derainer, partial(derainer.sense, decoded.pixels), stages)
+            report = await self._run(derainer, partial(derainer.sense, decoded.pixels), looked, stages)
         return Sensed(looked, report, stages)
 
     async def _look(self, content: bytes, stages: Stages) -> Looked:
@@ -209,10 +211,20 @@ class Work:
             )
         return _Decoded(np.frombuffer(samples, dtype).reshape(shape), sealed)
 
-    async def _run(self, derainer: Derainer, run: Callable[[], Answer], stages: Stages) -> Answer:
+    async def _run(
+        self, derainer: Derainer, run: Callable[[], Answer], looked: Looked, stages: Stages
+    ) -> Answer:
         """Run a network in a thread, and stop it if nobody waits any more."""
+
+        def run_and_tidy() -> Answer:
+            try:
+                return run()
+            finally:
+                if looked.width * looked.height > LARGE_PIXELS:
+                    derainer.session.shrink()
+
         with stages.stage("derain"):
-            running = asyncio.get_running_loop().run_in_executor(self._threads, run)
+            running = asyncio.get_running_loop().run_in_executor(self._threads, run_and_tidy)
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
