@@ -61,6 +61,10 @@ class Session:
         """Never free this session: in the child of a fork that would wait for threads that are not there."""
         self._engine.abandon()
 
+    def shrink(self) -> None:
+        """Give the memory that a large picture took back to the system; the next large one takes it anew."""
+        self._engine.shrink()
+
     def stop(self) -> None:
         """Make the calls that are running now end with an error, at the next layer."""
         with self._lock:

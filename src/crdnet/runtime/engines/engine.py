@@ -74,6 +74,9 @@ class Engine(ABC):
     def begin(self) -> Run:
         """Return a run that is still to be called."""
 
+    def shrink(self) -> None:  # noqa: B027 - not every engine keeps memory
+        """Give the memory that a large picture took back to the system, where the engine keeps it."""
+
     @abstractmethod
     def abandon(self) -> None:
         """Never free what the engine holds: in the child of a fork that would wait for threads that are not there."""

@@ -31,6 +31,17 @@ class OnnxRuntimeEngine(Engine):
         """Return a run that is still to be called."""
         return _Run(self._session, [OUTPUT_NAME, *[DENSITY_NAME] * self.senses])
 
+    def shrink(self) -> None:
+        """Give back what the arena keeps: for `default` 1.3 GB after 8 megapixels.
+
+        To do so after every run would cost a fifth of a run at 1 megapixel, in page faults.
+        """
+        options = ort.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        side = self.info.size_multiple
+        smallest = np.zeros((1, 3, side, side), np.float32)  # the arena shrinks at the end of a run
+        self._session.run([OUTPUT_NAME], {INPUT_NAME: smallest}, options)
+
     def abandon(self) -> None:
         """Never free the session."""
         keep_for_ever(self._session, self._session._sess)
