@@ -20,7 +20,7 @@ model = click.option(
 device = click.option(
     "-d",
     "--device",
-    type=click.Choice(["auto", "cpu", "openvino", "cuda"]),
+    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
     default="auto",
     show_default=True,
     help="What runs the network; auto is the fastest that is installed and works.",

@@ -1,30 +1,61 @@
 """How many processors this process may really use."""
 
 import os
+from collections.abc import Iterator
 from math import ceil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
 
 
-def usable_cpus(cgroup: Path = _CGROUP) -> int:
-    """Return the number of processors that affinity and the container's quota leave us, at least 1.
+def usable_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
+    """Return the number of processors that affinity and the control groups' quotas leave us, at least 1.
 
     More threads than that make a network slower, not faster: they take turns on the same cores.
+
+    Args:
+        cgroup: Where the control groups are mounted, of version 1, 2, or both.
+        own: The file that says in which groups this process is.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return max(1, allowed if quota is None else min(allowed, ceil(quota)))
+    return max(1, min([allowed, *(ceil(granted) for granted in _granted(cgroup, own))]))
 
 
-def _quota(cgroup: Path) -> float | None:
-    """Return the processors that the control group grants, or None where it sets no limit."""
+def _granted(cgroup: Path, own: Path) -> Iterator[float]:
+    """Yield the processors that each limit of our groups, and of the groups around them, grants."""
+    for path in _paths(own):
+        for group in (path, *path.parents):
+            inside = str(group).lstrip("/")
+            # Version 2 alone, version 1, and version 2 beside version 1.
+            for mounted in (cgroup, cgroup / "cpu", cgroup / "unified"):
+                granted = _quota(mounted / inside)
+                if granted is not None:
+                    yield granted
+
+
+def _paths(own: Path) -> set[PurePosixPath]:
+    """Return our groups of the controller `cpu`, and the root, which inside a container is the container's group."""
+    paths = {PurePosixPath("/")}
     try:
-        if (limit := cgroup / "cpu.max").exists():  # version 2: "200000 100000" or "max 100000"
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return paths
+    for line in lines:  # "4:cpu,cpuacct:/docker/1f" in version 1, "0::/user.slice" in version 2
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            paths.add(PurePosixPath(path))
+    return paths
+
+
+def _quota(group: Path) -> float | None:
+    """Return the processors that a control group grants, or None where it sets no limit."""
+    try:
+        if (limit := group / "cpu.max").exists():  # version 2: "200000 100000" or "max 100000"
             granted, period = limit.read_text().split()
         else:  # version 1: -1 is no limit
-            granted = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+            granted = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         return float(granted) / float(period) if float(granted) > 0 else None
     except (OSError, ValueError):  # no such file, or "max"
         return None

@@ -64,7 +64,7 @@ _ENGINES = {
     "cpu": _Device("crdnet.runtime.engines.onnxruntime", "OnnxRuntimeEngine", "onnxruntime", ""),
 }
 """By device, the fastest first."""
-DEVICES = ("auto", *reversed(_ENGINES))
+DEVICES = ("auto", *sorted(_ENGINES))
 """What a device may be called; `auto` is the fastest that works here."""
 DEVICE_VARIABLE = "CRDNET_DEVICE"
 """Variable of the environment that says what `auto` is."""
@@ -159,4 +159,6 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """Return what an error says in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    # OpenVINO's errors begin with the places in its source that they came through.
+    lines = [line for line in str(error).splitlines() if line and not line.startswith("Exception from ")]
+    return (lines or [type(error).__name__])[0]

@@ -31,17 +31,14 @@ class OpenVinoEngine(Engine):
         outputs = [port.get_any_name() for port in graph.outputs]
         self.info = checked_info(model, metadata, [port.get_any_name() for port in graph.inputs], outputs)
         self.senses = DENSITY_NAME in outputs
-        self._compiled = self._core.compile_model(
-            _with_channels_last(openvino, graph),
-            "CPU",
-            {
-                "NUM_STREAMS": runs,
-                "INFERENCE_NUM_THREADS": threads * runs,
-                # Pinned threads would wait for their processor when another program has it.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
-        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        settings = {
+            "NUM_STREAMS": runs,
+            "INFERENCE_NUM_THREADS": threads * runs,
+            # Pinned threads would wait for their processor when another program has it.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled = _compiled(self._core, _with_channels_last(openvino, graph), settings)
+        precision = _precision(self._compiled)
         version = openvino.__version__.partition("-")[0]
         self.name = f"OpenVINO {version}, {_PRECISIONS.get(precision, precision)}"
 
@@ -92,6 +89,26 @@ def _openvino() -> ModuleType:
     finally:
         if absent:
             del sys.modules[_CONVERTER]
+
+
+def _compiled(core: Any, graph: Any, settings: dict[str, Any]) -> Any:
+    """Compile in bfloat16 if the processor computes in it, else in float32.
+
+    OpenVINO asks the processor; oneDNN below it may have been told to leave instructions out (ONEDNN_MAX_CPU_ISA) and
+    would then emulate them, or fail.
+    """
+    try:
+        compiled = core.compile_model(graph, "CPU", settings)
+        if _precision(compiled) == "f32" or "bfloat16" in compiled.get_property("RUNTIME_REQUIREMENTS"):
+            return compiled
+    except RuntimeError:  # what is wrong with the model itself fails again
+        pass
+    return core.compile_model(graph, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _precision(compiled: Any) -> str:
+    precision: str = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return precision
 
 
 def _with_channels_last(openvino: ModuleType, graph: Any) -> Any:
