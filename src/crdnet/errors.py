@@ -17,6 +17,10 @@ class ImageError(CRDNetError, ValueError):
     """A picture cannot be read, or holds something that cannot be derained."""
 
 
+class NotAPictureError(ImageError):
+    """What was given is none of the kinds of picture that are read."""
+
+
 class OutputError(CRDNetError, OSError):
     """A result cannot be written, or would replace something it must not."""
 

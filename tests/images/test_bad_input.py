@@ -14,7 +14,7 @@ from hypothesis.strategies import binary
 from PIL import Image
 
 from crdnet import images
-from crdnet.errors import ImageError
+from crdnet.errors import ImageError, NotAPictureError
 from tests.images.making import (
     PIXELS,
     PROFILE,
@@ -67,6 +67,17 @@ def test_what_cannot_be_kept_is_refused_by_name(content: bytes, reason: str) -> 
         images.decode(content, "it.jpg")
     assert str(caught.value).startswith("it.jpg ")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_picture_is_told_from_a_picture_that_is_refused() -> None:
+    no_pictures = set()
+    for name, (content, _) in REFUSED.items():
+        try:
+            images.read_header(content)
+        except ImageError as error:
+            if isinstance(error, NotAPictureError):
+                no_pictures.add(name)
+    assert no_pictures == {"film", "jpeg xl", "svg", "text"}
 
 
 STARTS = (
@@ -132,7 +143,7 @@ import sys
 from pathlib import Path
 from time import process_time
 from crdnet import images
-from crdnet.errors import ImageError
+from crdnet.errors import ImageError, NotAPictureError
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 before = peak()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crdnet.containers import isobmff, jpeg, png, tiff, webp
 from crdnet.containers.around import Content
-from crdnet.errors import ImageError
+from crdnet.errors import ImageError, NotAPictureError
 from crdnet.images.picture import FORMATS, MAX_PIXELS
 
 READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"
@@ -58,7 +58,8 @@ def read_header(source: Content | Path, name: str | None = None, *, max_pixels: 
         max_pixels: The most that it may have, all frames together.
 
     Raises:
-        ImageError: It is no picture that is read here, or has more pixels than it may have.
+        NotAPictureError: It is no picture that is read here.
+        ImageError: It is damaged, or has more pixels than it may have.
         OSError: The path cannot be read.
     """
     if isinstance(source, Path):
@@ -114,7 +115,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
             return "AVIF", _boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _boxes
-        raise ImageError(f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}")
+        raise NotAPictureError(f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}")
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP", _webp
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
@@ -125,7 +126,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
     other = next(
         (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)), "not a picture"
     )
-    raise ImageError(f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first")
+    raise NotAPictureError(f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first")
 
 
 def _jpeg(content: Content, format: str) -> Header:  # noqa: A002

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from crdnet.errors import ImageError
+from crdnet.errors import ImageError, NotAPictureError
 from crdnet.images.headers import read_header
 from crdnet.images.picture import MAX_PIXELS, Picture
 from crdnet.images.reading import decode
@@ -241,9 +241,8 @@ def _done(task: Message, frames: Frames) -> tuple[Message, Frames]:
     except ImageError as error:
         if isinstance(error.__cause__, MemoryError):
             return _failure(Fault.NO_MEMORY, _TOO_LARGE), ()
-        # A header that breaks off has a cause, and one that lies says so; what is left is no picture at all.
-        broken = task["task"] != "look" or error.__cause__ is not None or "damaged" in str(error)
-        return _failure(Fault.BROKEN if broken else Fault.NOT_A_PICTURE, str(error)), ()
+        fault = Fault.NOT_A_PICTURE if isinstance(error, NotAPictureError) else Fault.BROKEN
+        return _failure(fault, str(error)), ()
     except Exception as error:  # whatever hostile bytes can make a decoder raise
         name = task.get("name", "the picture")
         return _failure(Fault.BROKEN, f"{name} cannot be read ({type(error).__name__})"), ()
