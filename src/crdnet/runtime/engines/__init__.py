@@ -6,17 +6,17 @@ An engine's module is imported when it is opened, and nothing of it before: none
 another. That of CUDA lies outside this package, since what runs here never imports torch.
 """
 
-import ctypes
 import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 from crdnet.errors import CRDNetError, DeviceError, ModelError
-from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run
+from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
 from crdnet.runtime.model import ModelInfo
 from crdnet.runtime.store import StoredModel
 
@@ -26,8 +26,10 @@ __all__ = [
     "Engine",
     "Floats",
     "Run",
+    "checked_info",
     "first_line",
     "installed_devices",
+    "keep_for_ever",
     "open_engine",
     "read_info",
 ]
@@ -47,19 +49,20 @@ class _Device(NamedTuple):
     """Whether the machine has what it takes; cheap."""
 
 
-def _has_nvidia_gpu() -> bool:
-    """Tell whether NVIDIA's driver is there and sees a GPU."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            driver, count = ctypes.CDLL(name), ctypes.c_int(0)
-        except OSError:
-            continue
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    return False
+def _has_cuda() -> bool:
+    """Tell whether there is an NVIDIA GPU and a PyTorch built for it; asks neither, since that takes seconds."""
+    torch = find_spec("torch")
+    assert torch is not None
+    assert torch.origin is not None
+    libraries = Path(torch.origin).parent / "lib"
+    built = any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
+    windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
+    linux = Path("/dev")
+    return built and (windows.exists() or (linux / "dxg").exists() or any(linux.glob("nvidia[0-9]*")))
 
 
 _ENGINES = {
-    "cuda": _Device("crdnet.gpu", "TorchEngine", "torch", "torch", _has_nvidia_gpu),
+    "cuda": _Device("crdnet.gpu", "TorchEngine", "torch", "torch", _has_cuda),
     "openvino": _Device("crdnet.runtime.engines.openvino", "OpenVinoEngine", "openvino", "openvino"),
     "cpu": _Device("crdnet.runtime.engines.onnxruntime", "OnnxRuntimeEngine", "onnxruntime", ""),
 }
@@ -131,14 +134,15 @@ def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
         )
     if not device.works():
         raise DeviceError(
-            f"device {name!r} found no working GPU; check the driver with nvidia-smi, or use device 'cpu'"
+            f"device {name!r} needs an NVIDIA GPU and a {device.package} that is built for it; check nvidia-smi, run: "
+            f"pip install \"crdnet[{device.extra}]\", or use device 'cpu'"
         )
     try:
         engine: type[Engine] = getattr(import_module(device.module), device.engine)
     except (ImportError, OSError) as error:
         raise DeviceError(
-            f"{device.package} is installed and does not load ({first_line(error)}); install it again, or use "
-            "device 'cpu'"
+            f"device {name!r} does not load ({first_line(error)}); run: "
+            f"pip install --force-reinstall \"crdnet[{device.extra}]\", or use device 'cpu'"
         ) from error
     with _telling_what_fails(model, device.package):
         return engine(model, threads, runs)
