@@ -137,7 +137,7 @@ def text(picture: Picture, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.5:
         return _painted(picture, mask, rng, opacity=1.0)
     paper, ink = (255 - int(rng.integers(60)), int(rng.integers(90)))[:: 1 if rng.random() < 0.7 else -1]
-    covered = np.asarray(mask.reduce(_FINE), np.float32)[:, :, None] / 255
+    covered = np.asarray(mask.reduce(_FINE), np.float32)[:, :, None] / np.float32(255)
     return _mixed(np.full_like(picture, paper), np.full(3, ink, np.float32), covered)
 
 
