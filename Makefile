@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint types imports pytest bench soak clean
+.PHONY: demo test lint types imports pytest bench performance soak clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/demo.py
@@ -33,8 +33,12 @@ pytest: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/server.py soak --minutes 30
 
+# Is anything slower than what is committed? Ten minutes of a quiet machine make the page of figures anew.
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/guard.py
+
+performance: $(VENV)/.dev
+	$(BIN)/python benchmarks/performance.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

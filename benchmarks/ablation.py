@@ -20,8 +20,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import click
-from ablation_report import Results, put_between_markers, report
+from ablation_report import Results, report
 from ablation_runs import ROWS, STEPS, TIMES, make_batches, read_times, run_one, step_times
+from markers import put_between_markers
 
 from crdnet import CRDNetError
 from crdnet.bench import Timing, machine
@@ -112,7 +113,7 @@ def report_command(folder: Path, into: Path | None, steps: int) -> None:
     text = report(results, read_times(folder))
     print(text)
     if into is not None:
-        put_between_markers(into, text)
+        put_between_markers(into, "ablation", text)
 
 
 def run() -> None:

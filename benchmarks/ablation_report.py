@@ -19,11 +19,9 @@ from crdnet import RainDensity
 from crdnet.errors import DataError
 from crdnet.evaluation import Estimate
 from crdnet.evaluation.bootstrap import scene_means
-from crdnet.files import write_whole
 
 STUDENT = {2: 12.71, 3: 4.30}
 """Student's t for 95 %, two-sided, by the number of seeds."""
-BEGIN, END = "<!-- ablation: begin -->", "<!-- ablation: end -->"
 
 
 class Verdict(StrEnum):
@@ -285,17 +283,3 @@ def _mistakes(results: Results, name: str, when: str) -> list[str]:
         f"{sum(said is RainDensity.NONE for said in rainy)} of {len(rainy)}",
         f"{sum(abs(said - truth) >= 2 for said, truth in graded)} of {len(graded)}",
     ]
-
-
-def put_between_markers(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a document.
-
-    Raises:
-        DataError: It has none.
-    """
-    document = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise DataError(f"{path} has no lines {BEGIN} and {END}; add them where the tables belong")
-    write_whole(path, f"{before}{begin}\n\n{text}\n{end}{after}".encode())

@@ -9,7 +9,8 @@ published code has. Of each model on each device two things are timed: the netwo
 colours in memory, without files but with padding where the size asks for it; and the whole of `Derainer.run` on uint8,
 which looks at the picture at several sizes where the model senses rain. Each is a process of its own; all take turns,
 so that a machine that slows down slows all, and what the first rounds cost is thrown away. Printed are medians and the
-range between the quartiles, and how many times as fast as PyTorch in the same round.
+range between the quartiles, and how many times as fast as PyTorch in the same round. All of it is done several times
+with new processes (PyTorch's stays), since two processes of one program differ too.
 
 `torch.set_num_threads` and the engines' threads get the same number. The weights do not change the time, so PyTorch's
 are random.
@@ -61,9 +62,27 @@ def torch_network(rainy: Picture, threads: int) -> Callable[[], object]:
 
 
 def measure(
-    models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int
+    models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int, runs: int
 ) -> dict[str, Any]:
     """Return the report: the machine, the settings, and by name the times and ratios, PyTorch's last."""
+    seconds: dict[str, list[float]] = {}
+    for _ in range(runs):
+        for name, each in _run(models, devices, size, threads, rounds).items():
+            seconds.setdefault(name, []).extend(each)
+    return {
+        "machine": machine(),
+        "size": size,
+        "threads": threads,
+        "rounds": runs * rounds,
+        "timings": {name: Timing.of(each).as_dict() for name, each in seconds.items()},
+        "ratios": {name: ratio_of(seconds[PUBLISHED], each) for name, each in seconds.items()},
+    }
+
+
+def _run(
+    models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int
+) -> dict[str, list[float]]:
+    """Return the seconds of each round by name, of processes that are started for it."""
     rainy = rainy_picture(size, size)
     calls: dict[str, Callable[[], object]] = {}
     with TemporaryDirectory() as folder, ExitStack() as stack:
@@ -76,15 +95,7 @@ def measure(
                 for words, what in TASKS.items():
                     calls[f"{model.name}, {device}, {words}"] = partial(worker.ask, what)
         calls[PUBLISHED] = torch_network(rainy, threads)
-        seconds = dict(zip(calls, interleaved(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True))
-    return {
-        "machine": machine(),
-        "size": size,
-        "threads": threads,
-        "rounds": rounds,
-        "timings": {name: Timing.of(each).as_dict() for name, each in seconds.items()},
-        "ratios": {name: ratio_of(seconds[PUBLISHED], each) for name, each in seconds.items()},
-    }
+        return dict(zip(calls, interleaved(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True))
 
 
 def ratio_of(baseline: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
@@ -111,6 +122,18 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+rounds_option = click.option(
+    "--rounds", type=click.IntRange(1), default=10, show_default=True, help="Timed runs of each in a process."
+)
+runs_option = click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Processes of each, one after the other.",
+)
+
+
 @click.command()
 @click.option(
     "-m",
@@ -132,7 +155,8 @@ def as_text(report: dict[str, Any]) -> str:
     "--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the picture in pixels."
 )
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads for each.")
-@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="Timed runs of each.")
+@rounds_option
+@runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def main(
     models: tuple[str, ...],
@@ -140,11 +164,12 @@ def main(
     size: int,
     threads: int,
     rounds: int,
+    runs: int,
     as_json: bool,
 ) -> None:
     """Time models on their engines against the published network in PyTorch."""
     try:
-        report = measure(models, devices or installed_devices(), size, threads, rounds)
+        report = measure(models, devices or installed_devices(), size, threads, rounds, runs)
     except CRDNetError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -258,11 +258,3 @@ def test_what_is_missing_is_told_in_one_line(
     assert said.startswith("Error: ")
     assert rule in said
     assert said.count("\n") == 1
-
-
-def test_a_document_without_markers_is_left_alone(reporting: Any, tmp_path: Path) -> None:
-    document = tmp_path / "a.md"
-    document.write_text("Text.\n")
-    with pytest.raises(reporting.DataError, match="has no lines"):
-        reporting.put_between_markers(document, "new")
-    assert document.read_text() == "Text.\n"
