@@ -38,6 +38,6 @@ def client(model: Path) -> Iterator[TestClient]:
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server in a process of its own, with short deadlines."""
     log = tmp_path_factory.mktemp("log") / "server.log"
-    limits = ("--header-seconds", 1, "--body-seconds", 2, "--max-megabytes", 4)
+    limits = ("--header-seconds", 1, "--body-seconds", 2, "--answer-seconds", 2, "--max-megabytes", 4)
     with running("-m", model, "-m", "paper", "-d", "cpu", *limits, log=log) as server:
         yield server

@@ -1,6 +1,7 @@
 """The server as users run it: slow and vanishing clients, signals, the log, what it refuses to start with."""
 
 import json
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx2 as httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cli.runner import Crdnet
-from tests.server.pictures import RAINY, png_claiming
+from tests.server.pictures import RAINY, encoded, png_claiming
 from tests.server.running import Running, crdnet_serve, running
 
 SLOW = png_claiming(1000, 800)
@@ -97,6 +100,29 @@ def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(ser
     refused = [line for line in server.lines() if line.get("status") == 413]
     assert refused
     assert refused[-1]["milliseconds"] < 2000
+
+
+def one_large_answer() -> bytes:
+    """Return a request whose answer is more than the system keeps for a client that does not read."""
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), dtype=np.uint8)
+    sent = encoded(Image.fromarray(noise), "JPEG", quality=80)
+    return head("/v1/derain?format=png&strength=0", Content_Length=len(sent)) + sent
+
+
+def many_answers() -> bytes:
+    return b"GET /assets/example.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="tells of a connection that was cut by poll")
+@pytest.mark.parametrize("request_bytes", [one_large_answer, many_answers], ids=lambda made: made.__name__)
+def test_a_client_that_does_not_fetch_its_answers_is_cut_off(
+    server: Running, request_bytes: Callable[[], bytes]
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(request_bytes())
+        cut = select.poll()
+        cut.register(connection, 0)  # for errors alone
+        assert cut.poll(1000 * (2 + 2 * TOLERANCE_SECONDS))
 
 
 def test_connections_over_the_cap_are_told_so(server: Running) -> None:

@@ -4,6 +4,9 @@ uvicorn bounds the time between two requests alone: a head, or the answer to it,
 """
 
 import asyncio
+import os
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +19,8 @@ from crdnet.server.settings import Settings
 LINGER_SECONDS = 3.0
 """How long a connection stays open for a client that still sends what is no longer wanted: one that is cut off at once
 may never see its answer."""
+_AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+"""For SO_LINGER: on, for 0 seconds."""
 _FULL = (
     b'{"type": "urn:crdnet:busy", "title": "Too much to do", "status": 503, '
     b'"detail": "too many connections; come again later", "instance": "about:blank"}'
@@ -55,7 +60,7 @@ class LimitedProtocol(H11Protocol):
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before and not self.cycle.response_complete:
-            self._clear()
+            self._begin()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of this one, but not for ever."""
@@ -64,7 +69,7 @@ class LimitedProtocol(H11Protocol):
         before = self.cycle
         super().on_response_complete()
         if self.cycle is not before:  # the next request was here already
-            self._clear()
+            self._begin()
 
     def pause_writing(self) -> None:
         """Give a client that does not fetch its answer a deadline."""
@@ -89,6 +94,11 @@ class LimitedProtocol(H11Protocol):
             return LINGER_SECONDS
         return self.timeout_keep_alive + self.limits.header_seconds
 
+    def _begin(self) -> None:
+        """A request is here; its client still has to fetch what was answered before."""
+        if not self.flow.write_paused:
+            self._clear()
+
     def _end_after(self, seconds: float) -> None:
         self._clear()
         self._deadline = self.loop.call_later(seconds, self._end)
@@ -96,6 +106,8 @@ class LimitedProtocol(H11Protocol):
     def _end(self) -> None:
         # An abort takes back from the client what it has not read yet; that is right only where it does not read.
         if self.transport.get_write_buffer_size():
+            # Else the system would keep megabytes for a client that does not come.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.transport.abort()
         else:
             self.transport.close()
