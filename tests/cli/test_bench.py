@@ -1,10 +1,14 @@
 """`crdnet bench` tells all that it promises, of models and devices that were asked for."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from crdnet import runtime
+from crdnet.cli.progress import progress
+from crdnet.runtime import installed_devices
 from tests.cli.runner import Crdnet
 from tests.cli.sensing_model import write_sensing_model
 from tests.runtime.tiny import write_tiny_model
@@ -123,6 +127,39 @@ def test_what_cannot_be_measured_is_told_in_one_line(
     assert done.out == ""
     assert words in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.skipif(
+    "cuda" in installed_devices(), reason="this machine has the device that must not be there"
+)
+def test_a_device_that_is_not_there_is_told_in_one_line(crdnet: Crdnet, quick: list[str]) -> None:
+    done = crdnet(*quick, "-d", "cuda")
+    assert done.code == 1
+    assert done.out == ""
+    assert "'cuda'" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_every_device_that_is_installed_is_measured_unasked(
+    crdnet: Crdnet, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same device twice stands for two.
+    monkeypatch.setattr(runtime, "installed_devices", lambda: ("cpu", "cpu"))
+    quick.remove("-d")
+    quick.remove("cpu")
+    done = crdnet(*quick, "--json")
+    assert [row["device"] for row in json.loads(done.out)["rows"]] == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_bar_is_drawn_on_a_terminal(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(3, "steps", quiet=quiet) as advance:
+        advance()
+    assert ("1/3" in capsys.readouterr().err) == (not quiet)
 
 
 @pytest.mark.parametrize("kind", ["theirs", "no model at all"])
