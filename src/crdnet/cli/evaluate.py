@@ -10,6 +10,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
+from crdnet.cli import options
 from crdnet.cli.progress import progress
 from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
@@ -90,7 +91,7 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--json", "print_json", is_flag=True, help="Print everything as JSON instead of a table.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals.")
-@click.option("-d", "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@options.device
 @click.option(
     "--tile",
     callback=_tile_side,
