@@ -19,7 +19,7 @@ from crdnet.errors import CheckpointError, MissingExtraError, ModelError
 from crdnet.files import write_whole
 from crdnet.nn import CRDNet, ResidualCRDNet, build_crdnet, build_residual_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
-from crdnet.runtime import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo, Session, find_model
+from crdnet.runtime import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo, Session, find_model
 from crdnet.sizes import pad_to_multiple
 
 try:
@@ -34,7 +34,6 @@ Network = CRDNet | ResidualCRDNet
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 BUILDERS: dict[str, Callable[..., Network]] = {"published": build_crdnet, "residual": build_residual_crdnet}
 """What builds the network of a checkpoint, by the kind that the checkpoint says it is."""
-OPSET = 18
 PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
 """Heights and widths, odd ones among them, on which the file must agree with torch."""
 PARITY_TOLERANCE = 1e-4

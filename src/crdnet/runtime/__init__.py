@@ -23,7 +23,7 @@ from crdnet.runtime.files import (
     suffix_for,
 )
 from crdnet.runtime.journal import Journal, Origin
-from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.sensing import SenseReport
 from crdnet.runtime.session import Session
 from crdnet.runtime.store import StoredModel, find_model, register_model, stored_models
@@ -32,6 +32,7 @@ __all__ = [
     "DENSITY_NAME",
     "DEVICES",
     "INPUT_NAME",
+    "OPSET",
     "OUTPUT_NAME",
     "SUFFIX",
     "Answer",

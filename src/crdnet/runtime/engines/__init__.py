@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
-from crdnet.runtime.model import ModelInfo
+from crdnet.runtime.model import OPSET, ModelInfo, opset_of
 from crdnet.runtime.store import StoredModel
 
 __all__ = [
@@ -155,14 +155,19 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
     except CRDNetError:
         raise
     except Exception as error:  # engines' errors have no base class of their own
+        opset = opset_of(model.read())
+        reason = (
+            first_line(error) if opset in (None, OPSET) else f"ONNX opset {opset}, where {OPSET} is expected"
+        )
         raise _CannotOpenError(
-            f"{model.path} is not a model that {package} can open ({first_line(error)}); "
+            f"{model.path} is not a model that {package} can open ({reason}); "
             "give an .onnx file made by `crdnet export`"
         ) from error
 
 
 def first_line(error: Exception) -> str:
     """Return what an error says in one line."""
+    lines = [line for line in str(error).splitlines() if line]
     # OpenVINO's errors begin with the places in its source that they came through.
-    lines = [line for line in str(error).splitlines() if line and not line.startswith("Exception from ")]
-    return (lines or [type(error).__name__])[0]
+    told = [line for line in lines if "Exception from " not in line and not line.startswith("Check '")]
+    return (told or lines or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""OpenVINO on the processor, in bfloat16 where the processor computes in it, else in float32."""
+"""OpenVINO on the processor, in bfloat16 where the processor has it and it is exact enough, else in float32."""
 
 import sys
 from importlib import import_module
@@ -31,16 +31,20 @@ class OpenVinoEngine(Engine):
         outputs = [port.get_any_name() for port in graph.outputs]
         self.info = checked_info(model, metadata, [port.get_any_name() for port in graph.inputs], outputs)
         self.senses = DENSITY_NAME in outputs
-        settings = {
+        settings: dict[str, Any] = {
             "NUM_STREAMS": runs,
             "INFERENCE_NUM_THREADS": threads * runs,
             # Pinned threads would wait for their processor when another program has it.
             "ENABLE_CPU_PINNING": False,
         }
+        if not _corrects(graph):
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled = _compiled(self._core, _with_channels_last(openvino, graph), settings)
         precision = _precision(self._compiled)
         version = openvino.__version__.partition("-")[0]
         self.name = f"OpenVINO {version}, {_PRECISIONS.get(precision, precision)}"
+        # A processor that an operation cannot use shows only when it runs.
+        self.begin()(np.zeros((self.info.size_multiple, self.info.size_multiple, 3), np.float32))
 
     def begin(self) -> "_Run":
         """Return a run that is still to be called."""
@@ -89,6 +93,16 @@ def _openvino() -> ModuleType:
     finally:
         if absent:
             del sys.modules[_CONVERTER]
+
+
+def _corrects(graph: Any) -> bool:
+    """Tell whether a graph's last step adds what it found to the rainy colours, or subtracts it.
+
+    OpenVINO takes that step in float32. Colours that come out of a convolution have the eight bits of bfloat16, which
+    is not enough for 255 levels.
+    """
+    last = graph.output(OUTPUT_NAME).get_node().input_value(0).get_node()
+    return any(INPUT_NAME in each.get_source_output().names for each in last.inputs())
 
 
 def _compiled(core: Any, graph: Any, settings: dict[str, Any]) -> Any:
