@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint types imports pytest bench performance soak clean
+.PHONY: demo test lint types imports pytest browser bench performance soak clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/demo.py
@@ -29,6 +29,13 @@ imports: $(VENV)/.dev
 # Two workers, one thread each: the trajectories of small networks are compared bit by bit, and two cores are not more than two.
 pytest: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+# The page's tests, which skip themselves where there is no Chromium; this gets it where it may.
+browser: $(VENV)/.dev
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	  { apt-get update && apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; } || \
+	  { echo "the page's tests need Chromium; on Debian, as root: apt-get install chromium" >&2; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py
 
 soak: $(VENV)/.dev
 	$(BIN)/python benchmarks/server.py soak --minutes 30
