@@ -100,9 +100,12 @@ def main(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
     """Measure everything, and write docs/performance.md, its plot, README.md's sentence and benchmarks/ratios.json."""
     try:
         devices = installed_devices()
+        click.echo(f"against PyTorch: {', '.join(MODELS)} on {', '.join(devices)}", err=True)
         latency = measure(MODELS, devices, SIZE, THREADS, rounds, runs)
         subjects = [bench.Subject(find_model(model), device) for model in MODELS for device in devices]
+        click.echo("against the machine: as crdnet bench", err=True)
         report = bench.measure(subjects, sizes, threads=usable_cpus(), rounds=max(1, rounds // 2))
+        click.echo("whole commands", err=True)
         startup = measure_startup("default", rounds)
         limit = report.limit("float32")
         if limit is None:

@@ -38,7 +38,8 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     "--device",
     "devices",
     multiple=True,
-    help="May be given several times; all that are installed, if not at all.",
+    metavar="DEVICE",
+    help="cpu, openvino, cuda or auto; may be given several times. All that are installed, if not given.",
 )
 @click.option(
     "--size",
@@ -62,8 +63,8 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
-@options.quiet
-@options.verbose
+@click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
 def command(  # noqa: D103 - its help stands above
     models: tuple[str, ...],
     devices: tuple[str, ...],
@@ -73,7 +74,6 @@ def command(  # noqa: D103 - its help stands above
     as_json: bool,
     markdown: bool,
     quiet: bool,
-    verbose: bool,  # noqa: ARG001 - shows where an error came from
 ) -> int:
     if as_json and markdown:
         raise click.UsageError("--json and --markdown are two forms of one table; choose one")
