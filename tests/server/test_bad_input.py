@@ -27,6 +27,16 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     return said
 
 
+def promptly(client: TestClient, query: str = "", **sent: Any) -> httpx.Response:
+    """Return the answer to what is refused within a second; a machine that has other things to do is asked again."""
+    for _ in range(4):
+        began = time.perf_counter()
+        answer = client.post(f"/v1/derain{query}", **sent)
+        if time.perf_counter() - began < 1:
+            return answer
+    raise AssertionError("no answer within a second")
+
+
 @pytest.fixture(autouse=True)
 def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
     yield
@@ -52,9 +62,7 @@ def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
 )
 def test_bad_bytes_are_told_apart(client: TestClient, content: bytes, status: int, kind: str) -> None:
-    began = time.perf_counter()
-    problem(client.post("/v1/derain", content=content), status, kind)
-    assert time.perf_counter() - began < 5
+    problem(promptly(client, content=content), status, kind)
 
 
 def test_an_animation_is_refused_by_name(client: TestClient) -> None:
@@ -87,9 +95,8 @@ def test_a_format_that_is_only_read_can_be_had_in_another(client: TestClient) ->
 )
 def test_wrong_parameters_are_named(client: TestClient, query: str) -> None:
     name = query.partition("=")[0]
-    assert (
-        name in problem(client.post(f"/v1/derain?{query}", content=RAINY), 422, "wrong-parameter")["detail"]
-    )
+    answer = promptly(client, f"?{query}", content=RAINY)
+    assert name in problem(answer, 422, "wrong-parameter")["detail"]
 
 
 def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, model: Path) -> None:
@@ -126,7 +133,7 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
     ],
 )
 def test_bad_forms_are_told_apart(client: TestClient, form: dict[str, Any], status: int, kind: str) -> None:
-    problem(client.post("/v1/derain", **form), status, kind)
+    problem(promptly(client, **form), status, kind)
 
 
 def test_a_name_like_a_path_is_never_used(client: TestClient) -> None:
