@@ -38,6 +38,7 @@ browser: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py
 
 soak: $(VENV)/.dev
+	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
 	$(BIN)/python benchmarks/server.py soak --minutes 30
 
 # Is anything slower than what is committed? Ten minutes of a quiet machine make the page of figures anew.

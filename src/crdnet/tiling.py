@@ -9,13 +9,12 @@ Everything here is arithmetic on sizes; no pixel is touched.
 """
 
 from collections.abc import Iterator
-from math import isqrt
 from typing import NamedTuple
 
 WHOLE_PIXELS = 8_000_000
 """Up to this many pixels `auto` takes a padded picture whole."""
 WINDOW_PIXELS = 2_000_000
-"""Larger pictures are shown in windows of at most this many, since rows of them must fit in memory beside."""
+"""Larger pictures are shown in windows of at most this many: twelve megapixels in eight, within 700 MB."""
 
 
 class Tile(NamedTuple):
@@ -37,13 +36,16 @@ class Tile(NamedTuple):
         )
 
 
-def tiles(height: int, width: int, side: int, margin: int, multiple: int) -> Iterator[Tile]:
+def tiles(height: int, width: int, sides: tuple[int, int], margin: int, multiple: int) -> Iterator[Tile]:
     """Cut a padded picture into tiles, row by row.
+
+    Cores at the border, which need no margin there, are larger instead, so that windows are of one size but for the
+    last of a row and the last row: engines prepare for a size, and keep memory for each.
 
     Args:
         height: Pixels; a multiple of `multiple`.
         width: The same.
-        side: Height and width of a core; rounded up to the multiple. 0 is the whole picture in one tile.
+        sides: Height and width of a core; rounded up to the multiple. 0 is all that the picture has.
         margin: Pixels shown around a core; rounded up to the multiple.
         multiple: What the network needs the sides of a window, and the place where it starts, to be multiples
             of.
@@ -52,18 +54,21 @@ def tiles(height: int, width: int, side: int, margin: int, multiple: int) -> Ite
         raise ValueError(
             f"a picture is padded to multiples of {multiple} before it is cut, got {height} x {width}"
         )
-    if side < 0 or margin < 0:
-        raise ValueError(f"a tile's side and margin are pixels from 0 up, got {side} and {margin}")
-    side, margin = _rounded_up(side, multiple), _rounded_up(margin, multiple)
-    for rows in _pieces(height, side or height):
-        for columns in _pieces(width, side or width):
+    if min(sides) < 0 or margin < 0:
+        raise ValueError(f"a tile's sides and margin are pixels from 0 up, got {sides} and {margin}")
+    high, wide, margin = (_rounded_up(pixels, multiple) for pixels in (*sides, margin))
+    for rows in _pieces(height, high or height, margin):
+        for columns in _pieces(width, wide or width, margin):
             yield Tile(rows, columns, _widened(rows, margin, height), _widened(columns, margin, width))
 
 
-def automatic_side(height: int, width: int, margin: int, multiple: int, *, reduction: int = 1) -> int:
-    """Return the side that keeps every window within `WINDOW_PIXELS`, or 0 where the picture is taken whole.
+def automatic_sides(
+    height: int, width: int, margin: int, multiple: int, *, reduction: int = 1
+) -> tuple[int, int]:
+    """Return the sides that keep every window within `WINDOW_PIXELS`, or 0, 0 where the picture is taken whole.
 
-    A margin so large that no tile would fit gives the smallest tile there is.
+    Of all such sides they are those whose windows are the fewest pixels together. A margin so large that no tile would
+    fit gives the smallest tile there is.
 
     Args:
         height: Pixels; a multiple of `multiple`.
@@ -74,14 +79,39 @@ def automatic_side(height: int, width: int, margin: int, multiple: int, *, reduc
             everything else as much, so windows grow by the number itself.
     """
     if height * width <= reduction * WHOLE_PIXELS:
-        return 0
-    side = isqrt(reduction * WINDOW_PIXELS) - 2 * _rounded_up(margin, multiple)
-    return max(side // multiple, 1) * multiple
+        return 0, 0
+    margin = _rounded_up(margin, multiple)
+    across = _windows(width, margin, multiple)
+    shown: dict[tuple[int, int], int] = {}
+    for rows, (high, side) in enumerate(_windows(height, margin, multiple)):
+        most = reduction * WINDOW_PIXELS // high
+        columns = next((count for count, (wide, _) in enumerate(across) if wide <= most), None)
+        if columns is not None:
+            total = (height + 2 * margin * rows) * (width + 2 * margin * columns)
+            shown[side, across[columns][1]] = total
+    return min(shown, key=shown.__getitem__, default=(multiple, multiple))
 
 
-def _pieces(length: int, side: int) -> Iterator[slice]:
-    for start in range(0, length, side):
-        yield slice(start, min(start + side, length))
+def _windows(length: int, margin: int, multiple: int) -> list[tuple[int, int]]:
+    """Return the lengths of window and core where a length is shown in one window, in two, and so on."""
+    found = [(length, length)]
+    for count in range(2, length // multiple + 1):
+        window = _rounded_up(-(-(length + 2 * margin * (count - 1)) // count), multiple)
+        if window - 2 * margin < multiple:
+            break
+        found.append((window, window - 2 * margin))
+    return found
+
+
+def _pieces(length: int, side: int, margin: int) -> Iterator[slice]:
+    """Yield cores; those at the border reach so much further as they need no margin."""
+    start = 0
+    while start < length:
+        stop = start + side + (margin if start == 0 else 0)
+        if stop + margin >= length:
+            stop = length
+        yield slice(start, stop)
+        start = stop
 
 
 def _widened(core: slice, margin: int, length: int) -> slice:

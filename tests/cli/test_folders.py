@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from itertools import count
 from pathlib import Path
@@ -349,6 +350,45 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     assert len(results()) == 23
 
 
+FULL_DISK = """
+mount -t tmpfs -o size=200k none clean && "$@"
+echo ended with $?
+find clean -name '*.part'
+mount -o remount,size=10m clean && "$@"
+echo ended with $?
+ls clean
+"""
+"""Derains into a file system that is too small, makes it larger, and goes on."""
+
+
+def test_a_disk_that_is_really_full_stops_the_run_which_goes_on_when_there_is_room(model: Path) -> None:
+    try:
+        subprocess.run(["unshare", "--mount", "--map-root-user", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nobody here may mount a file system, not even in a name space of its own")
+    for each in range(12):
+        Image.fromarray(np.random.default_rng(each).integers(0, 256, (100, 100, 3), dtype=np.uint8)).save(
+            f"photos/{each}.png"
+        )
+    Path("clean").mkdir()
+    command = [sys.executable, "-m", "crdnet.cli", "derain", "photos", "-o", "clean", "-m", str(model)]
+    command += ["--strength", "0"]  # noise stays noise, which no format packs
+    done = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", FULL_DISK, "sh", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = done.stderr.split(
+        "the disk is full, and the run stops here; make room and call it again to go on"
+    )
+    assert "No space left on device; make room" in first
+    assert "failed" not in second
+    lines = [line for line in done.stdout.splitlines() if "->" not in line]
+    assert lines[:2] == ["ended with 1", "ended with 0"]  # and nothing half-written between
+    assert len(lines[2:]) == 14
+
+
 def test_a_place_that_cannot_be_written_to_is_told_in_one_line(crdnet: Crdnet, model: Path) -> None:
     for place in ("/proc/nowhere", "photos/a.png/below"):
         done = crdnet("derain", "photos", "-o", place, "-m", model)
@@ -567,8 +607,8 @@ def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain
     done = derain("-j", "2")
     assert done.code == 1
     assert done.error_lines == [
-        f"Error: {Path('photos/b.jpg')} made its decoder crash (ended with -11); open it in another program and save it "
-        "anew"
+        f"Error: {Path('photos/b.jpg')} made its decoder crash (ended with -11); open it in another program and "
+        "save it anew"
     ]
     assert "9 done, 1 failed" in done.err
     assert len(results()) == 9

@@ -138,19 +138,25 @@ class BandWriter:
             "JPEG": _Jpeg,
         }
         self._form = form[reader.like.format](file, reader, quality)
-        self._waiting: list[Pixels] = []
+        self._waiting: Pixels | None = None
         self._rows = 0
 
     def write(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
         """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w)."""
-        self._waiting.append(with_alpha(pixels, alpha))
-        self._rows += len(pixels)
-        many, step = sum(map(len, self._waiting)), self._form.step
-        if many >= step:
-            rows = np.concatenate(self._waiting)
-            whole = many - many % step
-            self._waiting = [rows[whole:]]
+        rows, step = with_alpha(pixels, alpha), self._form.step
+        self._rows += len(rows)
+        if self._waiting is not None:
+            missing = step - len(self._waiting)
+            first = np.concatenate((self._waiting, rows[:missing]))
+            rows = rows[missing:]
+            if len(first) < step:
+                self._waiting = first
+                return
+            self._form.write(first)
+        whole = len(rows) - len(rows) % step
+        if whole:
             self._form.write(rows[:whole])
+        self._waiting = rows[whole:].copy()  # not a view, which would keep all of them
 
     def finish(self) -> None:
         """Write what is left and what can be told only at the end.
@@ -160,9 +166,8 @@ class BandWriter:
         """
         if self._rows != self._reader.height:
             raise ValueError(f"a picture of {self._reader.height} rows was given {self._rows}")
-        rows = np.concatenate(self._waiting)
-        if len(rows):
-            self._form.write(rows)
+        if self._waiting is not None and len(self._waiting):
+            self._form.write(self._waiting)
         self._form.finish()
 
 

@@ -16,10 +16,13 @@ from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_
 from crdnet.runtime.sensing import UNKNOWN, SenseReport
 from crdnet.runtime.session import Session
 from crdnet.sizes import padded_size, reflected_window
-from crdnet.tiling import Tile, automatic_side, tiles
+from crdnet.tiling import Tile, automatic_sides, tiles
 
 Bands = Callable[[], Iterator[Array]]
 """Begins anew, at each call, to yield a picture's rows (n, w) or (n, w, 3) from top to bottom, as many as it likes."""
+
+_FINISHED_ROWS = 32
+"""So few stay in the processor's cache from one step to the next, and take no memory to speak of."""
 
 
 class Look(NamedTuple):
@@ -102,7 +105,8 @@ class Network:
         """
         derained = np.empty_like(rainy, order="C")
         for rows, columns, estimate in self.estimates(rainy, sensed):
-            derained[rows, columns] = _finished(rainy[rows, columns], estimate, strength)
+            _finish(derained[rows, columns], rainy[rows, columns], estimate, strength)
+            del estimate  # or it would lie in memory beside the next
         return derained
 
     def derain_bands(
@@ -124,8 +128,10 @@ class Network:
                     window_rows=slice(0, window.stop - window.start),
                 )
                 for rows, columns, estimate in self._piece(rainy, lowered, sensed.reduction, None):
-                    finished = _finished(rainy[rows, columns], estimate, strength)
-                    derained[rows.start - above : rows.stop - above, columns] = finished
+                    into = derained[rows.start - above : rows.stop - above, columns]
+                    _finish(into, rainy[rows, columns], estimate, strength)
+                    del estimate
+            del rainy
             yield derained
 
     def _look(self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int) -> Look:
@@ -181,12 +187,12 @@ class Network:
         multiple = self._multiple * reduction
         margin = margin_at(reduction, self._session.info.margin)
         padded = padded_size(height, width, multiple)
-        side = (
-            automatic_side(*padded, margin, multiple, reduction=reduction)
+        sides = (
+            automatic_sides(*padded, margin, multiple, reduction=reduction)
             if self._tile == "auto"
-            else self._tile
+            else (self._tile, self._tile)
         )
-        return tiles(*padded, side, margin, multiple)
+        return tiles(*padded, sides, margin, multiple)
 
 
 class RowsRead:
@@ -194,25 +200,34 @@ class RowsRead:
 
     def __init__(self, bands: Iterator[Array]) -> None:
         self._bands = bands
-        self._held: list[Array] = []
+        self._coming = next(bands)
+        self._held = self._coming[:0]
         self._first = 0
 
     def between(self, start: int, stop: int) -> Array:
-        """Return rows from start to stop; both never fall from call to call."""
-        end = self._first + self.count
-        while end < stop:
-            band = next(self._bands)
-            self._held.append(band)
-            end += len(band)
-        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-        # What lies above is forgotten, or the whole picture would lie in memory in the end.
-        self._held, self._first = [held[start - self._first :]], start
-        return self._held[0][: stop - start]
+        """Return rows from start to stop; both never fall from call to call.
+
+        What lies above is forgotten, or the whole picture would lie in memory in the end. Let go of what the last call
+        returned before the next, or both do.
+        """
+        self._held, self._first = self._held[start - self._first :].copy(), start
+        rows = np.empty((stop - start, *self._held.shape[1:]), self._held.dtype)
+        at = len(self._held)
+        rows[:at] = self._held
+        while at < len(rows):
+            taken = self._coming[: len(rows) - at]
+            rows[at : at + len(taken)] = taken
+            at += len(taken)
+            self._coming = self._coming[len(taken) :]
+            if at < len(rows):
+                self._coming = next(self._bands)
+        self._held = rows
+        return rows
 
     @property
     def count(self) -> int:
         """Rows in memory."""
-        return sum(len(band) for band in self._held)
+        return len(self._held) + len(self._coming)
 
 
 def _samples(height: int, width: int) -> list[_Sample]:
@@ -239,12 +254,14 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
     return [np.concatenate(pieces) for pieces in parts]
 
 
-def _finished(before: Array, estimate: Colours, strength: float) -> Array:
-    """Return the network's colours as pixels like those before, with so much of the rain taken out."""
-    after = np.clip(estimate, 0.0, 1.0)
-    if before.ndim == 2:
-        after = luma(after)
-    if strength != 1.0:
-        colours = as_colours(before)
-        after = colours + np.float32(strength) * (after - colours)
-    return as_dtype(after, before.dtype)
+def _finish(into: Array, before: Array, estimate: Colours, strength: float) -> None:
+    """Write the network's colours as pixels like those before, with so much of the rain taken out."""
+    for start in range(0, len(into), _FINISHED_ROWS):
+        rows = slice(start, start + _FINISHED_ROWS)
+        after = np.clip(estimate[rows], 0.0, 1.0)
+        if before.ndim == 2:
+            after = luma(after)
+        if strength != 1.0:
+            colours = as_colours(before[rows])
+            after = colours + np.float32(strength) * (after - colours)
+        into[rows] = as_dtype(after, before.dtype)

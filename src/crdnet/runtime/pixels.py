@@ -52,7 +52,7 @@ def as_colours(image: Array) -> Colours:
     """Return pixels as float32 in [0, 1], of the same shape."""
     if image.dtype == np.float32:
         return image
-    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+    return np.divide(image, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)
 
 
 def as_dtype(colours: Colours, dtype: np.dtype[Any]) -> Array:
