@@ -149,3 +149,19 @@ def test_a_jpeg_of_bands_is_one_that_others_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         np.asarray(opened(buffer.getvalue())), np.asarray(opened(images.encode(whole, whole.pixels)))
     )
+
+
+def test_bands_of_a_quality_make_the_file_that_the_whole_makes(tmp_path: Path) -> None:
+    path = tmp_path / "it.jpg"
+    path.write_bytes(FILES["444.jpg"])
+    whole = images.decode(FILES["444.jpg"])
+    buffer = BytesIO()
+    with BandReader(path) as reader:
+        writer = BandWriter(buffer, reader, quality=30)
+        for start in range(0, 700, 100):
+            writer.write(*reader.rows(start, start + 100))
+        writer.finish()
+    wanted = images.decode(images.encode(whole, whole.pixels, quality=30))
+    found = images.decode(buffer.getvalue())
+    np.testing.assert_array_equal(found.pixels, wanted.pixels)
+    assert found.options["qtables"] == wanted.options["qtables"] != whole.options["qtables"]

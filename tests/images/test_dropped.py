@@ -237,3 +237,23 @@ def test_associated_alpha_stays_associated_and_as_it_was() -> None:
         assert file.pages.first.extrasamples == (tifffile.EXTRASAMPLE.ASSOCALPHA,)
         np.testing.assert_array_equal(file.pages.first.asarray()[..., 3], 200)
         np.testing.assert_allclose(file.pages.first.asarray()[..., :3], samples[..., :3], atol=1)
+
+
+def with_samplings(luma: int, width: int, height: int) -> bytes:
+    """A JPEG of the samples of luma, across and down, that 0xAB says: as many blocks as 4:2:2 has at 96 x 64."""
+    content = bytearray(saved(np.zeros((64, 96, 3), np.uint8) + 70, "JPEG", subsampling=1))
+    at = content.index(b"\xff\xc0") + 5
+    content[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    content[at + 6] = luma
+    return bytes(content)
+
+
+def test_a_subsampling_that_nobody_writes_becomes_444_and_is_said() -> None:
+    content = with_samplings(0x12, 64, 96)
+    picture = images.decode(content)
+    assert images.notes(picture) == (
+        "could not carry over the chroma subsampling 4:4:0, for want of a writer",
+    )
+    after = images.decode(images.encode(picture, picture.pixels))
+    assert (after.options["subsampling"], images.notes(after)) == (0, ())
+    assert images.notes(images.decode(with_samplings(0x21, 96, 64))) == ()

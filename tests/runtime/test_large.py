@@ -1,6 +1,8 @@
 """Pictures too large for memory: the file that the whole would make, in bands."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 import crdnet.runtime.files
 from crdnet import images
 from crdnet.errors import ImageError
-from crdnet.runtime import Derainer
+from crdnet.runtime import Derainer, FileOptions, derain_source, sense_source
 from tests.runtime.tiny import write_streak_model
 
 HEIGHT, WIDTH = 700, 520
@@ -73,3 +75,53 @@ def test_a_large_file_that_ends_early_leaves_nothing_behind(derainer: Derainer, 
     with pytest.raises(ImageError, match=r"short\.png"):
         derainer.derain_file(source, folder / "out.png")
     assert not folder.exists() or not list(folder.iterdir())
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_file_is_sensed_in_bands_as_it_is_derained(derainer: Derainer, tmp_path: Path) -> None:
+    source = tmp_path / "large.png"
+    Image.fromarray(rainy(4)).save(source)
+    sensed, height, width = sense_source(derainer, source, options=FileOptions())
+    assert (height, width) == (HEIGHT, WIDTH)
+    assert sensed == derainer.derain_file(source, tmp_path / "out.png").sensed
+    assert sensed == derainer.sense(rainy(3))
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_file_that_changes_while_it_is_read_is_told(
+    derainer: Derainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, rows = tmp_path / "large.png", images.BandReader.rows
+    Image.fromarray(rainy(3)).save(source)
+
+    def touching(self: images.BandReader, start: int, stop: int) -> Any:
+        os.utime(source, (1, 1))
+        return rows(self, start, stop)
+
+    monkeypatch.setattr(images.BandReader, "rows", touching)
+    with pytest.raises(ImageError, match="changed while it was read"):
+        derainer.derain_file(source, tmp_path / "out.png")
+    assert [path.name for path in tmp_path.glob("*.png")] == ["large.png"]
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"rain": True}, "--rain"),
+        ({"format": "PNG"}, "another format"),
+        ({"options": FileOptions(strip_gps=True)}, "--strip-gps"),
+        ({}, "a picture that is stored turned"),
+    ],
+)
+def test_what_must_be_read_whole_and_does_not_fit_is_refused_with_the_reason(
+    derainer: Derainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], reason: str
+) -> None:
+    source = tmp_path / "large.jpg"
+    exif = Image.Exif()
+    exif[0x112] = 1 if options else 6
+    Image.fromarray(rainy(3)).save(source, exif=exif)
+    monkeypatch.setattr(os, "sysconf", lambda _name: 1000)  # a thousand pages of a thousand bytes
+    with pytest.raises(ImageError, match=f"520 x 700 pixels must be read whole for {reason}") as caught:
+        derain_source(derainer, source, **{"options": FileOptions(), **options})
+    assert "\n" not in str(caught.value)

@@ -65,6 +65,8 @@ _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((2, 2), (1, 1), (1, 1)): 2,
 }
 """The layouts of JPEG that Pillow can write, and its numbers for them."""
+_UNWRITTEN = {((1, 2), (1, 1), (1, 1)): "4:4:0", ((4, 1), (1, 1), (1, 1)): "4:1:1"}
+"""Layouts that neither Pillow nor libvips can write."""
 
 
 _NO_PIXELS: Pixels = np.empty((0, 0), np.uint8)
@@ -211,6 +213,11 @@ def _around_jpeg(content: Content, image: Any) -> Picture:
         options["subsampling"] = _SAMPLINGS.get(frame.samplings, 0)  # another layout loses nothing in 4:4:4
     options |= {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
     around = jpeg.surroundings(content, with_icc=image.mode != "CMYK")
+    if image.mode not in ("L", "CMYK") and frame.samplings not in _SAMPLINGS:
+        name = _UNWRITTEN.get(frame.samplings, "of a rare kind")
+        around = replace(
+            around, left_behind=(*around.left_behind, f"the chroma subsampling {name}, for want of a writer")
+        )
     return Picture(_NO_PIXELS, "JPEG", None, orientation_of(image), options, around)
 
 
