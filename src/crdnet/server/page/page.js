@@ -91,7 +91,7 @@ class Card {
 
   start() {
     this.show("busy");
-    this.say("Waiting …");
+    this.say("Waiting…");
     this.cancelled = false;
     return inTurn(async () => {
       try {
@@ -110,7 +110,7 @@ class Card {
     const bar = this.part("progress");
     const progress = (share) => {
       bar.value = share;
-      this.say(share < 1 ? `Uploading, ${Math.round(share * 100)} %` : "Taking the rain out …");
+      this.say(share < 1 ? `Uploading, ${Math.round(share * 100)} %` : "Taking the rain out…");
       if (share >= 1) bar.removeAttribute("value");
     };
     progress(0);
