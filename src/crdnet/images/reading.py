@@ -65,7 +65,10 @@ _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((2, 2), (1, 1), (1, 1)): 2,
 }
 """The layouts of JPEG that Pillow can write, and its numbers for them."""
-_UNWRITTEN = {((1, 2), (1, 1), (1, 1)): "4:4:0", ((4, 1), (1, 1), (1, 1)): "4:1:1"}
+_UNWRITTEN: Mapping[tuple[tuple[int, int], ...], str] = {
+    ((1, 2), (1, 1), (1, 1)): "4:4:0",
+    ((4, 1), (1, 1), (1, 1)): "4:1:1",
+}
 """Layouts that neither Pillow nor libvips can write."""
 
 
