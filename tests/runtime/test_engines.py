@@ -276,6 +276,31 @@ def test_threads_share_openvino_and_its_answers_are_never_overwritten(tiny_model
         np.testing.assert_array_equal(answers[index], derained)
 
 
+@NEEDS_OPENVINO
+@pytest.mark.skipif(not HAS_BFLOAT16, reason="needs a processor with bfloat16")
+def test_sizes_that_come_again_get_the_same_answers_and_their_memory_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from crdnet.runtime.engines import openvino  # noqa: PLC0415 - as the runtime does
+
+    engine = openvino.OpenVinoEngine(find_model("default"), 1, 1)
+    pictures = [colours_of(EXAMPLES[0], side) for side in (64, 96, 128)]
+    first = [engine.begin()(each) for each in pictures]
+    assert not engine._of_size
+    monkeypatch.setattr(openvino, "WORTH_PIXELS", 0)
+    monkeypatch.setattr(openvino, "KEPT_SIZES", 2)
+    for rainy, before in zip(pictures, first, strict=True):
+        after = engine.begin()(rainy)
+        np.testing.assert_array_equal(after.derained, before.derained)
+        assert after.density is not None
+        assert before.density is not None
+        np.testing.assert_array_equal(after.density, before.density)
+    assert list(engine._of_size) == [(96, 96), (128, 128)]
+    engine.shrink()
+    assert not engine._of_size
+    np.testing.assert_array_equal(engine.begin()(pictures[0]).derained, first[0].derained)
+
+
 def test_looking_for_devices_imports_none_of_them() -> None:
     code = """
 import sys
