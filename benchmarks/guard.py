@@ -20,6 +20,7 @@ import click
 from latency import PUBLISHED, measure, rounds_option, runs_option
 
 from crdnet import CRDNetError
+from crdnet.bench import told
 from crdnet.errors import DataError
 from crdnet.files import write_whole
 from crdnet.runtime import installed_devices
@@ -160,6 +161,7 @@ def main(
         committed = None if update else read_ratios(ratios)
         report = measure(models, devices or installed_devices(), SIZE, THREADS, rounds, runs)
         measured = ratios_of(report)
+        print(told(report["machine"]))
         if committed is not None:
             sys.exit(compare(committed, measured))
         write_ratios(ratios, measured)

@@ -30,12 +30,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet import CRDNetError
-from crdnet.bench import NETWORK, PICTURE, Timing, WorkerProcess, interleaved, machine, rainy_picture
+from crdnet.bench import NETWORK, PICTURE, Timing, WorkerProcess, interleaved, machine, rainy_picture, told
 from crdnet.nn import build_crdnet
 from crdnet.runtime import find_model, installed_devices
 from crdnet.sizes import pad_to_multiple
 
-WARM_UP_ROUNDS = 3
+WARM_UP_ROUNDS = 5
 PUBLISHED = "published, PyTorch eager"
 TASKS = {"network": NETWORK, "as used": PICTURE}
 """What is timed of each model on each device, in words and as workers call it."""
@@ -65,12 +65,13 @@ def measure(
     models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int, runs: int
 ) -> dict[str, Any]:
     """Return the report: the machine, the settings, and by name the times and ratios, PyTorch's last."""
+    place = machine()
     seconds: dict[str, list[float]] = {}
     for _ in range(runs):
         for name, each in _run(models, devices, size, threads, rounds).items():
             seconds.setdefault(name, []).extend(each)
     return {
-        "machine": machine(),
+        "machine": place,
         "size": size,
         "threads": threads,
         "rounds": runs * rounds,
@@ -109,7 +110,7 @@ def as_text(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     place = report["machine"]
     lines = [
-        f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}",
+        told(place),
         ", ".join(f"{name} {version}" for name, version in place["versions"].items()),
         f"{report['size']} x {report['size']}, {report['threads']} threads, {report['rounds']} rounds",
         "",

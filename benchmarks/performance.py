@@ -20,7 +20,6 @@ from startup import CommandError
 from startup import measure as measure_startup
 
 from crdnet import CRDNetError, bench
-from crdnet.errors import DataError
 from crdnet.files import write_whole
 from crdnet.runtime import find_model, installed_devices, usable_cpus
 
@@ -35,7 +34,7 @@ def machine_line(report: Mapping[str, Any]) -> str:
     """Return where a report was measured, in a line."""
     place = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
-    return f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}; {versions}."
+    return f"{bench.told(place)}; {versions}."
 
 
 def latency_part(report: Mapping[str, Any]) -> str:
@@ -107,11 +106,8 @@ def main(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
         report = bench.measure(subjects, sizes, threads=usable_cpus(), rounds=max(1, rounds // 2))
         click.echo("whole commands", err=True)
         startup = measure_startup("default", rounds)
-        limit = report.limit("float32")
-        if limit is None:
-            raise DataError("the float32 limit of this machine was not measured, which the plot needs")
         write_ratios(RATIOS, ratios_of(latency))
-        write_whole(PLOT, plot(measured_points(latency), quoted_points(latency, limit[0])).encode())
+        write_whole(PLOT, plot(measured_points(latency), quoted_points(latency)).encode())
         put_between_markers(DOCUMENT, "latency", latency_part(latency))
         put_between_markers(DOCUMENT, "bench", bench.as_markdown(report).rstrip())
         put_between_markers(DOCUMENT, "startup", startup_part(startup))

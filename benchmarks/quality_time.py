@@ -3,9 +3,9 @@
 Contract: our models by the gain that their files state (`restormer-y`, mean PSNR of `rain800/val` over that of the
 rainy pictures) and the time of the network alone on each device, as latency.py measured it; the published network in
 PyTorch by its measured time and the score of `paper`, which is the same network. Other methods by quoted figures: gain
-on Test100, the pictures that Rain800's authors test on, trained on Rain13K; and no time but the least that their
-quoted multiplications could take here, at the speed of this machine's float32 matrix product. Other pictures and other
-training data: the plot shows orders of magnitude, and ranks nobody.
+on Test100, the pictures that Rain800's authors test on, trained on Rain13K; and the time that their quoted
+multiplications would take at the rate of `default` in float32 on the processor, which nobody measured. Other pictures
+and other training data: the plot shows orders of magnitude, and ranks nobody.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from latency import PUBLISHED, TASKS
 
-from crdnet.bench import NETWORK
+from crdnet.bench import NETWORK, cost_of
 from crdnet.errors import DataError
 from crdnet.runtime import find_model, read_info
 
@@ -65,17 +65,19 @@ def measured_points(report: Mapping[str, Any]) -> dict[str, list[Point]]:
     return points
 
 
-def quoted_points(report: Mapping[str, Any], macs_per_second: float) -> list[Point]:
-    """Return the points of other methods, at the least time that they could take.
+def quoted_points(report: Mapping[str, Any]) -> list[Point]:
+    """Return the points of other methods, as if they multiplied at the rate of `default` in onnxruntime.
 
     Args:
-        report: Of latency.py; its size counts.
-        macs_per_second: Of this machine's float32 matrix product.
+        report: Of latency.py, with `default` on the device `cpu`.
     """
-    pixels = report["size"] ** 2
+    milliseconds = next(
+        point.milliseconds for point in measured_points(report)["default"] if point.name == "cpu"
+    )
+    kilo_macs = cost_of(find_model("default")).macs / 1000
     return [
-        Point(name, 1e3 * kilo_macs * 1e3 * pixels / macs_per_second, psnr - QUOTED_RAINY_PSNR)
-        for name, (kilo_macs, psnr) in QUOTED.items()
+        Point(name, milliseconds * theirs / kilo_macs, psnr - QUOTED_RAINY_PSNR)
+        for name, (theirs, psnr) in QUOTED.items()
     ]
 
 
@@ -119,9 +121,8 @@ def plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> st
     for point in quoted:
         x, y = across(point.milliseconds), up(point.gain)
         parts.append(f'<path d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z" fill="white" stroke="#555"/>')
-        parts.append(f'<path d="M{x + 6:.1f} {y:.1f}h14m-4 -3l4 3l-4 3" fill="none" stroke="#555"/>')
         parts.append(_text(x, y - 9, point.name, "middle", "#555"))
-    told = "dots: measured; diamonds: quoted, another test set, and at least this slow"
+    told = "dots: measured; diamonds: quoted on other pictures, time by multiplications alone"
     parts += [_text(LEFT + 8, TOP + 14, told, "start", "#555"), "</svg>"]
     return "\n".join(parts) + "\n"
 
@@ -154,7 +155,8 @@ def _gain(model: str) -> float:
 
 
 def _duration(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.0f} s"
+    seconds = milliseconds / 1000
+    return f"{milliseconds:.0f} ms" if seconds < 1 else f"{round(seconds, 1 if seconds < 10 else None):g} s"
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#222") -> str:

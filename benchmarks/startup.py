@@ -20,7 +20,7 @@ import click
 import numpy as np
 from PIL import Image, ImageFilter
 
-from crdnet.bench import Timing, interleaved, machine
+from crdnet.bench import Timing, interleaved, machine, told
 
 SIZE = 512
 
@@ -31,6 +31,7 @@ class CommandError(Exception):
 
 def measure(model: str, rounds: int) -> dict[str, Any]:
     """Return the report: the machine, and a timing of every command."""
+    place = machine()
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "street.jpg"
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -53,7 +54,7 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
             warm_up=1,
         )
     return {
-        "machine": machine(),
+        "machine": place,
         "rounds": rounds,
         "commands": {name: Timing.of(each).as_dict() for name, each in zip(commands, seconds, strict=True)},
     }
@@ -63,7 +64,7 @@ def as_text(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     place = report["machine"]
     lines = [
-        f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}",
+        told(place),
         f"median of {report['rounds']} runs",
         "",
         Timing.HEADER,

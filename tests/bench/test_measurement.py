@@ -21,7 +21,7 @@ from crdnet.bench import (
 )
 from crdnet.bench.cost import Cost
 from crdnet.bench.limits import COPY, COPY_BYTES, PRODUCT_MACS, known_limits, limit_call
-from crdnet.bench.measurement import rainy_picture, sides_of
+from crdnet.bench.measurement import rainy_picture, sides_of, warm_up_rounds
 from crdnet.errors import CRDNetError, ModelError
 from crdnet.runtime import Derainer, find_model
 from tests.runtime.tiny import write_tiny_model
@@ -66,13 +66,13 @@ def test_those_of_one_size_take_turns_and_memory_is_read_before_the_network_runs
     )
     once = [
         *["one starts", "other starts"],
-        *["one picture", "other picture"] * 3,
+        *["one picture", "other picture"] * 12,
         *["one memory", "other memory", "limits starts"],
         *["one network", "other network", "limits copy numpy", "limits float32 numpy"] * 3,
         *["limits ends", "other ends", "one ends"],
     ]
     assert Recorded.asked == once * 2
-    assert len(steps) == steps_in(sizes=2, subjects=2, rounds=2)
+    assert len(steps) == steps_in([0.001, 0.002], subjects=2, rounds=2)
     assert [(row.device, round(row.megapixels, 3)) for row in report.rows] == [
         ("one", 0.001),
         ("other", 0.001),
@@ -102,7 +102,13 @@ def made(precision: str, limits: dict[tuple[str, str], Timing], device: str = "c
         peak_bytes=None,
         cost=Cost(10_000.0, 100.0),
     )
-    place = {"cpu": "a processor", "usable_cores": 2, "load": "0.1", "versions": {"Python": "3"}}
+    place = {
+        "cpu": "a processor",
+        "usable_cores": 2,
+        "load": "0.1",
+        "busy": False,
+        "versions": {"Python": "3"},
+    }
     return Report(place, threads=2, rounds=5, limits=limits, rows=[row])
 
 
@@ -120,8 +126,9 @@ def test_shares_are_of_the_limit_of_the_same_precision_and_of_the_fastest_librar
     assert half.share_of_product(half.rows[0]) == pytest.approx(0.25)
     assert plain.share_of_copy(plain.rows[0]) == pytest.approx(0.4)
     assert half.share_of_copy(half.rows[0]) == pytest.approx(0.2)
-    assert "| 2 | mine | cpu | 250 [225, 275] | 8.00 | 50 % | 40 % | 400 [360, 440] | 1.25 | not told |" in (
-        as_markdown(plain)
+    assert (
+        "| 2 | mine | cpu | float32 | 250 [225, 275] | 8.00 | 50 % | 40 % | 400 [360, 440] | 1.25 | not told |"
+        in (as_markdown(plain))
     )
 
 
@@ -187,3 +194,8 @@ def test_a_model_is_checked_before_any_worker_starts(tmp_path: Path) -> None:
     theirs = find_model(write_tiny_model(tmp_path / "theirs.onnx", None))
     with pytest.raises(ModelError, match="not a crdnet model"):
         measure([Subject(theirs, "cpu")], [0.001], threads=1, rounds=1)
+
+
+@pytest.mark.parametrize(("megapixels", "rounds"), [(0.01, 10), (0.25, 10), (2.0, 2), (12.0, 1)])
+def test_small_pictures_are_run_more_often_before_the_clock_runs(megapixels: float, rounds: int) -> None:
+    assert warm_up_rounds(megapixels) == rounds

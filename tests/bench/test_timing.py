@@ -2,7 +2,7 @@
 
 import pytest
 
-from crdnet.bench import Timing, interleaved, machine
+from crdnet.bench import Timing, interleaved, machine, told
 
 
 def test_the_calls_take_turns_and_the_first_rounds_are_not_counted() -> None:
@@ -20,6 +20,13 @@ def test_a_timing_is_the_median_and_the_quartiles_in_milliseconds() -> None:
     assert summary.as_dict() == pytest.approx(
         {"median": 3, "lower_quartile": 2, "upper_quartile": 4, "fastest": 1}
     )
+
+
+def test_a_machine_that_does_other_work_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for load, busy in ((0.2, False), (4000.0, True)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
+        assert machine()["busy"] is busy
+        assert ("BUSY WITH OTHER WORK" in told(machine())) is busy
 
 
 def test_the_machine_says_what_times_depend_on() -> None:

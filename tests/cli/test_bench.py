@@ -76,6 +76,7 @@ def test_the_table_has_every_column(crdnet: Crdnet, quick: list[str]) -> None:
     for heading in (
         "model",
         "device",
+        "precision",
         "network, ms",
         "MP/s",
         "of product",
@@ -86,10 +87,10 @@ def test_the_table_has_every_column(crdnet: Crdnet, quick: list[str]) -> None:
         assert heading in lines[at]
     assert lines[at].endswith("peak, MB")
     row = lines[at + 1].split()
-    assert row[:3] == ["0.01", "tiny", "cpu"]
+    assert row[:4] == ["0.01", "tiny", "cpu", "float32"]
     assert row.count("%") == 2
     for fact in (
-        "1 threads of",
+        "1 threads",
         "cpu: onnxruntime",
         "matrix product in float32",
         "copy of memory",
@@ -104,7 +105,7 @@ def test_markdown_has_a_table(crdnet: Crdnet, quick: list[str]) -> None:
     assert done.code == 0, done.err
     table = [line for line in done.out.splitlines() if line.startswith("|")]
     assert len(table) == 3
-    assert {line.count("|") for line in table} == {11}
+    assert {line.count("|") for line in table} == {12}
 
 
 @pytest.mark.parametrize(

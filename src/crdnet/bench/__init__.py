@@ -1,9 +1,10 @@
 """How fast the engines are, against each other and against what the machine can do; no torch."""
 
+from crdnet.bench.cost import cost_of
 from crdnet.bench.measurement import Report, Row, Subject, measure, rainy_picture, sides_of, steps_in
 from crdnet.bench.process import NETWORK, PICTURE, WorkerProcess
 from crdnet.bench.report import as_json, as_markdown, as_text, markdown_table
-from crdnet.bench.timing import Timing, interleaved, machine
+from crdnet.bench.timing import Timing, interleaved, machine, told
 
 __all__ = [
     "NETWORK",
@@ -16,6 +17,7 @@ __all__ = [
     "as_json",
     "as_markdown",
     "as_text",
+    "cost_of",
     "interleaved",
     "machine",
     "markdown_table",
@@ -23,4 +25,5 @@ __all__ = [
     "rainy_picture",
     "sides_of",
     "steps_in",
+    "told",
 ]

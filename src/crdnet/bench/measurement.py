@@ -2,7 +2,7 @@
 
 Contract: every row (a size, a model, a device) is a process of its own, so that its memory and its first picture are
 its own. Those of one size take turns with each other and, while the network runs alone, with matrix products and a
-copy of memory: one run of one, one of the other. The first round of everything is thrown away. The picture is drawn,
+copy of memory: one run of one, one of the other. The first rounds are thrown away. The picture is drawn,
 with rain at full size, so that the network runs at full size: smaller pictures of rain cost less.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from math import sqrt
+from math import ceil, sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -27,7 +27,9 @@ from crdnet.density import RainDensity
 from crdnet.runtime import StoredModel
 from crdnet.sizes import reflected_window
 
-WARM_UP_ROUNDS = 1
+WARM_UP_MEGAPIXELS = 3.0
+"""Pictures before the clock runs: an engine may look into a size that comes again and again, and compile for it."""
+MOST_WARM_UP_ROUNDS = 10
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """What numpy's BLAS may read its number of threads from, before it is loaded."""
 _DRAWN_SIDE = 512
@@ -120,9 +122,14 @@ class Report:
         return None if limit is None else row.bytes_per_second / limit[0]
 
 
-def steps_in(sizes: int, subjects: int, rounds: int) -> int:
-    """Return how often a measurement calls its `on_step`, for a bar."""
-    return sizes * (subjects + 2 * (WARM_UP_ROUNDS + rounds))
+def warm_up_rounds(megapixels: float) -> int:
+    """Return how many rounds of pictures of a size are not counted."""
+    return min(MOST_WARM_UP_ROUNDS, ceil(WARM_UP_MEGAPIXELS / megapixels))
+
+
+def steps_in(sizes: Sequence[float], subjects: int, rounds: int) -> int:
+    """Return how often a measurement at sizes in megapixels calls its `on_step`, for a bar."""
+    return sum(subjects + warm_up_rounds(size) + rounds + 1 + rounds for size in sizes)
 
 
 def measure(
@@ -145,6 +152,7 @@ def measure(
     Raises:
         CRDNetError: A model or a device does not work.
     """
+    place = machine()
     costs = {model: cost_of(model) for model in {subject.model for subject in subjects}}
     rows: list[Row] = []
     seconds: dict[Limit, list[float]] = {}
@@ -156,7 +164,7 @@ def measure(
         for limit, each in of_limits.items():
             seconds.setdefault(limit, []).extend(each)
     limits = {limit: Timing.of(each) for limit, each in seconds.items()}
-    return Report(machine(), threads, rounds, limits, rows)
+    return Report(place, threads, rounds, limits, rows)
 
 
 def sides_of(megapixels: float) -> tuple[int, int]:
@@ -189,9 +197,8 @@ def _measure_size(
             task = {"model": str(model.path), "device": device, "threads": threads, "picture": str(path)}
             workers.append(stack.enter_context(WorkerProcess(task)))
             on_step()
-        pictures = interleaved(
-            [partial(worker.ask, PICTURE) for worker in workers], rounds, WARM_UP_ROUNDS, on_step
-        )
+        calls: list[Callable[[], object]] = [partial(worker.ask, PICTURE) for worker in workers]
+        pictures = interleaved(calls, rounds, warm_up_rounds(megapixels), on_step)
         peaks = [worker.ask(MEMORY) for worker in workers]
         limits = known_limits(in_bfloat16=any("bfloat16" in worker.said["engine"] for worker in workers))
         bounds = stack.enter_context(
@@ -199,7 +206,7 @@ def _measure_size(
         )
         calls = [partial(worker.ask, NETWORK) for worker in workers]
         calls += [partial(bounds.ask, " ".join(limit)) for limit in limits]
-        seconds = interleaved(calls, rounds, WARM_UP_ROUNDS, on_step)
+        seconds = interleaved(calls, rounds, 1, on_step)  # the engines are warm
     networks, of_limits = seconds[: len(workers)], seconds[len(workers) :]
     rows = [
         {

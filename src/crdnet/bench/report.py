@@ -6,12 +6,13 @@ from typing import Any
 
 from crdnet.bench.limits import COPY
 from crdnet.bench.measurement import Report, Row
-from crdnet.bench.timing import Timing
+from crdnet.bench.timing import Timing, told
 
 HEADINGS = (
     "MP",
     "model",
     "device",
+    "precision",
     "network, ms",
     "MP/s",
     "of product",
@@ -34,6 +35,7 @@ def table(report: Report) -> list[list[str]]:
             f"{row.megapixels:.3g}",
             row.model,
             row.device,
+            row.precision,
             timed(row.network),
             f"{row.megapixels * 1e3 / row.network.median:.2f}",
             _percent(report.share_of_product(row)),
@@ -57,13 +59,13 @@ def facts(report: Report) -> list[str]:
     """Return sentences about the machine, what it can do at most, and the engines."""
     place = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
-    engines = {row.device: row.engine for row in report.rows}
+    engines = {row.device: row.engine.removesuffix(f", {row.precision}") for row in report.rows}
     return [
-        f"{place['cpu']}, {report.threads} threads of {place['usable_cores']} usable cores, load {place['load']}",
+        f"{told(place)}; {report.threads} threads",
         versions,
         *(f"{device}: {engine}" for device, engine in engines.items()),
         f"At most: {', '.join(_limits(report))}",
-        f"Medians of {report.rounds} rounds after one that is not counted",
+        f"Medians of {report.rounds} rounds after the warm-up",
     ]
 
 
@@ -73,7 +75,7 @@ def as_text(report: Report) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     aligned = [
         "  ".join(
-            cell.ljust(width) if column in (1, 2) else cell.rjust(width)
+            cell.ljust(width) if column in (1, 2, 3) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines

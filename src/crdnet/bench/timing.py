@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,18 +76,27 @@ def interleaved(
 
 
 def machine() -> dict[str, Any]:
-    """Return what a time depends on: processor, usable cores, load, versions."""
+    """Return what a time depends on: processor, usable cores, load, versions; to be called before the clock runs."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    cores = usable_cpus()
     return {
         "cpu": _cpu_model(),
-        "usable_cores": usable_cpus(),
+        "usable_cores": cores,
         "load": "unknown" if load is None else f"{load:.1f}",
+        # One measurement right after another is not taken for somebody else's work.
+        "busy": load is not None and load > 1.25 * cores,
         "system": platform.platform(),
         "versions": {
             "Python": platform.python_version(),
             **_versions("numpy", "onnxruntime", "openvino", "torch", "crdnet"),
         },
     }
+
+
+def told(place: Mapping[str, Any]) -> str:
+    """Return in a line what `machine` said of the machine."""
+    warning = ", BUSY WITH OTHER WORK: times and ratios mean little" if place["busy"] else ""
+    return f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}{warning}"
 
 
 def _cpu_model() -> str:

@@ -56,7 +56,7 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Timed runs of each, after one that is not counted.",
+    help="Timed runs of each, after the warm-up.",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Processors for each; all that may be used, if not given."
@@ -87,7 +87,7 @@ def command(  # noqa: D103 - its help stands above
             raise click.BadParameter(rule, param_hint="-d/--device")
     stored = [options.stored_model(model) for model in models]
     subjects = [bench.Subject(model, device) for model in stored for device in devices or installed_devices()]
-    with progress(bench.steps_in(len(sizes), len(subjects), rounds), "steps", quiet=quiet) as on_step:
+    with progress(bench.steps_in(sizes, len(subjects), rounds), "steps", quiet=quiet) as on_step:
         report = bench.measure(
             subjects, sizes, threads=threads or usable_cpus(), rounds=rounds, on_step=on_step
         )
