@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONTRACT = "What users run never imports torch"
-ON_THE_TORCH_SIDE = ("crdnet.nn", "crdnet.training", "crdnet.export")
+ON_THE_TORCH_SIDE = ("crdnet.nn", "crdnet.training", "crdnet.export", "crdnet.gpu")
 _IMPORT_THESE = "from importlib import import_module\nfor name in {names!r}:\n    import_module(name)"
 _PROBE = "print(*sorted({'torch', 'pytorch_lightning', 'jsonargparse', 'safetensors'} & set(sys.modules)))"
 
