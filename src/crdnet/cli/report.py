@@ -210,6 +210,7 @@ class Report:
             "width": outcome.width,
             "height": outcome.height,
             "seconds": _rounded(outcome.seconds, 3),
+            "engine": outcome.engine,
             "density": None if sensed is None or sensed.density is None else sensed.density.name.lower(),
             "probabilities": None
             if sensed is None or sensed.probabilities is None

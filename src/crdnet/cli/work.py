@@ -45,6 +45,8 @@ class Outcome:
     width: int | None = None
     height: int | None = None
     seconds: float | None = None
+    engine: str | None = None
+    """What ran the network, with version and precision; None where nothing was run."""
     sensed: SenseReport | None = None
     rain: str | None = None
     warnings: tuple[str, ...] = ()
@@ -216,6 +218,7 @@ def derain_job(
         width=derained.width,
         height=derained.height,
         seconds=perf_counter() - began,
+        engine=derainer.session.engine,
         sensed=derained.sensed,
         rain=None if job.rain is None else str(job.rain),
         warnings=derained.warnings,
@@ -251,6 +254,7 @@ def sense_job(derainer: Derainer, job: Job, options: FileOptions, stdin: bytes |
         width=width,
         height=height,
         seconds=perf_counter() - began,
+        engine=derainer.session.engine,
         sensed=sensed,
     )
 
