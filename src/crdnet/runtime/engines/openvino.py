@@ -47,6 +47,8 @@ class OpenVinoEngine(Engine):
             "INFERENCE_NUM_THREADS": threads * runs,
             # Pinned threads would wait for their processor when another program has it.
             "ENABLE_CPU_PINNING": False,
+            # What is prepared for a size is kept, by default for thousands: gigabytes after a folder of mixed sizes.
+            "CPU_RUNTIME_CACHE_CAPACITY": 512,
         }
         if not _corrects(graph):
             self._settings["INFERENCE_PRECISION_HINT"] = "f32"
