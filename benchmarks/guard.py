@@ -4,9 +4,10 @@
     python benchmarks/guard.py --update      measure and write benchmarks/ratios.json
 
 Contract: what is timed, and how, is told in latency.py; a ratio says how many times as fast as the published network in
-PyTorch something is in the same round, so that a busy or slow machine changes it little. Something has moved if the
-quartiles of its ratios, committed and measured, have no number in common: that is more than its spread. Ratios depend
-on the kind of machine; on another kind than that of the file what has moved is told, and the exit code stays 0.
+PyTorch something is in the same round, so that a slow machine changes it little; a busy one is refused. Something has
+moved if the quartiles of its ratios, committed and measured, have no number in common: that is more than its spread.
+Ratios depend on the kind of machine; on another kind than that of the file what has moved is told, and the exit code
+stays 0.
 """
 
 import json
@@ -20,7 +21,7 @@ import click
 from latency import PUBLISHED, measure, rounds_option, runs_option
 
 from crdnet import CRDNetError
-from crdnet.bench import told
+from crdnet.bench import machine, told
 from crdnet.errors import DataError
 from crdnet.files import write_whole
 from crdnet.runtime import installed_devices
@@ -40,6 +41,19 @@ class Change(NamedTuple):
     verdict: str
     """"slower", "faster", "as before", "new" or "not measured"."""
     told: str
+
+
+def refuse_if_busy(place: Mapping[str, Any]) -> None:
+    """Refuse to measure ratios while somebody else computes: PyTorch's threads wait for each other, ours much less.
+
+    Raises:
+        DataError: The machine is busy.
+    """
+    if place["busy"]:
+        raise DataError(
+            f"the machine is busy (load {place['load']} on {place['usable_cores']} cores), which slows PyTorch down "
+            "far more than us, so ratios would mean nothing; measure when it does nothing else"
+        )
 
 
 def ratios_of(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +172,7 @@ def main(
 ) -> None:
     """Compare how fast crdnet is with how fast it was."""
     try:
+        refuse_if_busy(machine())
         committed = None if update else read_ratios(ratios)
         report = measure(models, devices or installed_devices(), SIZE, THREADS, rounds, runs)
         measured = ratios_of(report)

@@ -2,8 +2,7 @@
 
 Contract: one machine, one run of everything: latency.py against the published network in PyTorch (whose ratios become
 benchmarks/ratios.json), `crdnet bench` of the shipped models on all installed devices, startup.py, and the plot of
-quality against time that follows from them. The machine should have nothing else to do; its load is printed with the
-figures.
+quality against time that follows from them. A machine that is busy is refused; its load is printed with the figures.
 """
 
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from guard import MODELS, RATIOS, SIZE, THREADS, ratios_of, write_ratios
+from guard import MODELS, RATIOS, SIZE, THREADS, ratios_of, refuse_if_busy, write_ratios
 from latency import measure, rounds_option, runs_option
 from markers import put_between_markers
 from quality_time import measured_points, plot, quoted_points
@@ -98,6 +97,7 @@ def readme_part(latency: Mapping[str, Any], startup: Mapping[str, Any]) -> str:
 def main(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
     """Measure everything, and write docs/performance.md, its plot, README.md's sentence and benchmarks/ratios.json."""
     try:
+        refuse_if_busy(bench.machine())
         devices = installed_devices()
         click.echo(f"against PyTorch: {', '.join(MODELS)} on {', '.join(devices)}", err=True)
         latency = measure(MODELS, devices, SIZE, THREADS, rounds, runs)

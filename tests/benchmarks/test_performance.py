@@ -118,6 +118,7 @@ def test_the_guard_measures_what_it_writes(
     guard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "measure", lambda *_: report(**{NAME: 5.0}))
+    monkeypatch.setattr(guard, "machine", lambda: PLACE)
     path = tmp_path / "ratios.json"
     for arguments in (["--update"], []):
         monkeypatch.setattr(sys, "argv", ["guard.py", "--ratios", str(path), *arguments])
@@ -125,6 +126,20 @@ def test_the_guard_measures_what_it_writes(
             guard.main()
         assert ending.value.code == 0
     assert json.loads(path.read_text())["ratios"][NAME]["median"] == 5
+
+
+def test_on_a_busy_machine_nothing_is_measured_and_nothing_written(
+    guard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(guard, "measure", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(guard, "machine", lambda: PLACE | {"busy": True, "load": "9.0"})
+    path = tmp_path / "ratios.json"
+    monkeypatch.setattr(sys, "argv", ["guard.py", "--ratios", str(path), "--update"])
+    with pytest.raises(SystemExit) as ending:
+        guard.main()
+    assert ending.value.code == 1
+    assert capsys.readouterr().err.startswith("Error: the machine is busy (load 9.0 on 2 cores)")
+    assert not path.exists()
 
 
 def test_a_part_between_markers_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
