@@ -48,7 +48,7 @@ class OpenVinoEngine(Engine):
             # Pinned threads would wait for their processor when another program has it.
             "ENABLE_CPU_PINNING": False,
             # What is prepared for a size is kept, by default for thousands: gigabytes after a folder of mixed sizes.
-            "CPU_RUNTIME_CACHE_CAPACITY": 512,
+            "CPU_RUNTIME_CACHE_CAPACITY": 128,
         }
         if not _corrects(graph):
             self._settings["INFERENCE_PRECISION_HINT"] = "f32"
