@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from hypothesis import given
 from hypothesis.strategies import binary
 from PIL import Image
 
 from crdnet import images
+from crdnet.containers import png
 from crdnet.errors import ImageError, NotAPictureError
 from tests.images.making import (
     PIXELS,
@@ -27,6 +29,22 @@ from tests.images.making import (
     segment,
     tiff_of,
 )
+
+
+def png_of(rows: bytes, bits: int = 8, interlaced: int = 0) -> bytes:
+    """Return a PNG of 40 x 30 colours that holds these rows."""
+    head = struct.pack(">IIBBBBB", 40, 30, bits, 2, 0, 0, interlaced)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return png.MAGIC + b"".join(png.chunk_of(*part) for part in parts)
+
+
+def tiff_with(tag: int, value: int) -> bytes:
+    """Return an uncompressed TIFF of which one short tag says something else."""
+    content = bytearray(tiff_of(SMOOTH, photometric="rgb", byteorder="<"))
+    entry = content.index(struct.pack("<HHI", tag, 3, 1))
+    content[entry + 8 : entry + 10] = struct.pack("<H", value)
+    return bytes(content)
+
 
 REFUSED = {
     "animated webp": (multi_page("WEBP"), "animation"),
@@ -48,11 +66,17 @@ REFUSED = {
     "empty": (b"", r"empty \(0 bytes\)"),
     "half a jpeg": (saved(PIXELS, "JPEG")[:700], "damaged"),
     "half a png": (saved(PIXELS, "PNG")[:700], "damaged"),
+    "a png of few rows": (png_of(bytes(3 * 121)), "damaged"),
+    "a png of few rows, 16 bits": (png_of(bytes(3 * 241), bits=16), "damaged"),
+    "an interlaced png without its last passes": (png_of(bytes(1000), interlaced=1), "damaged"),
+    "a png without a byte": (png_of(bytes(30 * 121 - 1)), "damaged"),
     "half a webp": (saved(PIXELS, "WEBP")[:700], "damaged"),
     "half a tiff": (saved(PIXELS, "TIFF", compression="tiff_lzw")[:700], "damaged"),
     "half an avif": (saved(PIXELS, "AVIF")[:700], "damaged"),
     "half a gif": (pil_saved(Image.fromarray(PIXELS).convert("P"), "GIF")[:1000], "damaged"),
     "half a bmp": (saved(PIXELS, "BMP")[:700], "damaged"),
+    "zstd tiff": (tiff_with(0x103, 50000), "Zstandard"),
+    "lzma tiff": (tiff_with(0x103, 34925), "LZMA"),
     "half a ppm": (saved(PIXELS, "PPM")[:700], "damaged"),
     "a header only": (b"\xff\xd8\xff", "damaged"),
     "no pixels": (b"P5\n0 5\n255\n", "0 x 5 pixels"),
@@ -105,6 +129,15 @@ def test_the_content_decides_what_a_file_is_and_not_its_name() -> None:
     assert opened(images.encode(picture, picture.pixels)).format == "PNG"
 
 
+def test_a_png_with_all_its_rows_is_read_however_it_is_stored() -> None:
+    for mode in ("1", "L", "P", "LA", "RGB", "RGBA"):
+        for size in ((1, 1), (7, 5), (33, 9)):
+            drawn = Image.fromarray(PIXELS).resize(size).convert(mode)
+            assert images.decode(pil_saved(drawn, "PNG")).pixels.shape[:2] == size[::-1]
+    interlaced = pyvips.Image.new_from_array(PIXELS).pngsave_buffer(interlace=True)
+    np.testing.assert_array_equal(images.decode(interlaced).pixels, PIXELS)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1)], ids=str)
 def test_a_picture_may_be_a_pixel_or_a_line(kind: str, shape: tuple[int, int]) -> None:
@@ -142,6 +175,7 @@ import sys
 from pathlib import Path
 from time import process_time
 from crdnet import images
+from crdnet.containers import png
 from crdnet.errors import ImageError, NotAPictureError
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))

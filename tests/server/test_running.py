@@ -18,7 +18,7 @@ from tests.cli.runner import Crdnet
 from tests.server.pictures import RAINY, encoded, png_claiming
 from tests.server.running import Running, crdnet_serve, running
 
-SLOW = png_claiming(1000, 800)
+SLOW = png_claiming(1000, 800, rows=800)
 """Of a few bytes; `paper` needs seconds for it."""
 TOLERANCE_SECONDS = 8.0
 """How late a deadline may be on a machine that has other things to do."""
@@ -207,7 +207,7 @@ def test_after_the_grace_period_it_ends_all_the_same(tmp_path: Path) -> None:
         running("-m", "paper", "--grace-seconds", 1, log=tmp_path / "log") as server,
         ThreadPoolExecutor(1) as client,
     ):
-        huge = png_claiming(5000, 5000)
+        huge = png_claiming(5000, 5000, rows=5000)
         client.submit(httpx.post, f"{server.url}/v1/derain?always=true", content=huge, timeout=120)
         assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
         began = time.monotonic()

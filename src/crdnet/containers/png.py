@@ -111,6 +111,36 @@ def is_animated(content: Content) -> bool:
     return False
 
 
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Per pixel, by colour type."""
+_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""First row and column of each pass of an interlaced picture, and how far the next ones are."""
+_INFLATED_AT_ONCE = 1 << 20
+
+
+def has_all_rows(content: Content) -> bool:
+    """Return whether a PNG holds as many bytes of samples as its header says; decoders give black for the rest.
+
+    It ends when there are enough, so a bomb is not inflated.
+    """
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    missing = 0
+    for top, left, down, across in passes:
+        rows, columns = (
+            -(-max(side - first, 0) // step)
+            for side, first, step in ((height, top, down), (width, left, across))
+        )
+        missing += rows * (1 + -(-columns * bits * _SAMPLES[colour] // 8)) if columns else 0
+    inflator = zlib.decompressobj()
+    for name, begin, end in _spans(content):
+        data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
+        while data and missing > 0:
+            missing -= len(inflator.decompress(data, _INFLATED_AT_ONCE))
+            data = inflator.unconsumed_tail
+    return missing <= len(inflator.flush())
+
+
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (name, whole chunk)."""
     return ((name, content[begin:end]) for name, begin, end in _spans(content))

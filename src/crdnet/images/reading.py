@@ -232,6 +232,8 @@ def _png(content: bytes, header: Header) -> Picture:
         changes: tuple[str, ...] = (_TRANSPARENT,) if "transparency" in image.info else ()
     else:
         image = _opened(PngImageFile, content)
+        if not png.has_all_rows(content):  # Pillow says nothing of it
+            raise OSError("rows are missing")
         if image.mode == "L" and header.bits < 8 and isinstance(image.info.get("transparency"), int):
             image.info["transparency"] *= 255 // (2**header.bits - 1)
         pixels, alpha, changes = samples_of(image)
