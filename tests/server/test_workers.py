@@ -12,8 +12,8 @@ from crdnet.images import CodecError, Fault, WorkerDiedError, worker
 from crdnet.server.workers import Workers
 from tests.server.pictures import JPEG, png_claiming
 
-BOMB = png_claiming(8_000, 6_000)
-"""Of a few bytes; Pillow makes room for all of it."""
+BOMB = png_claiming(8_000, 6_000, rows=6_000)
+"""Of 140 kB, and a thousand times as much in memory."""
 
 
 def run(test: Callable[[Workers], Awaitable[None]], megabytes: int = 3000) -> None:
