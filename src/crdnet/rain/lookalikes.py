@@ -20,6 +20,8 @@ _FINE = 2
 """How much finer than the picture shapes are drawn, so that their edges are smooth."""
 _NEAR_VERTICAL = 25.0
 """Degrees from the vertical within which rain falls, and what is most like it stands."""
+_GLOWS = 6
+"""How often a glow falls to 1/e until nothing is left of it: to a level of 255 at most."""
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789|/!-"))
 
 
@@ -146,14 +148,17 @@ def point_lights(picture: Picture, rng: np.random.Generator) -> Picture:
     check_picture(picture)
     height, width = picture.shape[:2]
     night = picture.astype(np.float32) * rng.uniform(0.08, 0.4)
-    rows, columns = np.ogrid[:height, :width]
     for _ in range(int(rng.integers(1, 2 + height * width // 1500))):
         y, x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.4, 4)
+        reach = radius + _GLOWS * (2 * radius + 1)
+        top, left = (max(0, int(at - reach)) for at in (y, x))
+        seen = night[top : int(y + reach) + 1, left : int(x + reach) + 1]
+        rows, columns = np.ogrid[top : top + seen.shape[0], left : left + seen.shape[1]]
         distance = np.hypot(rows - y, columns - x).astype(np.float32)
         lamp = np.clip(radius + 0.5 - distance, 0, 1)
         glow = rng.uniform(0.1, 0.6) * np.exp(-distance / (2 * radius + 1))
         colour = 255 - rng.uniform(0, 140) * np.array([0, rng.uniform(0, 1), 1], np.float32)
-        night += np.maximum(lamp, glow)[:, :, None] * (colour if rng.random() < 0.7 else colour[::-1])
+        seen += np.maximum(lamp, glow)[:, :, None] * (colour if rng.random() < 0.7 else colour[::-1])
     lit: Picture = np.clip(np.rint(night), 0, 255).astype(np.uint8)
     return lit
 
