@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from crdnet import Derainer, RainDensity
 from crdnet.metrics import psnr
@@ -23,9 +23,9 @@ Picture = npt.NDArray[np.uint8]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 SEEDS = range(8)
-MISTAKEN = {"fence": 0.4, "wall": 0.3, "dots": 0.3, "text": 0.15}
-"""The largest share that may be more than light rain: bars and joints that stand as streaks do are told by nothing
-else than that they do not end."""
+MISTAKEN = {"fence": 0.25, "wall": 0.1, "dots": 0.1}
+"""The largest share that may be more than light rain: bars that stand as streaks do, as fine and as bright, are told by
+nothing else than that they do not end."""
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,22 @@ def test_what_looks_like_rain_is_at_most_light_rain(default: Derainer, name: str
     ]
     heavier = sum(grade_of(default.sense(picture)) > RainDensity.LIGHT for picture in pictures)
     assert heavier <= MISTAKEN.get(name, 0) * len(pictures)
+
+
+@pytest.mark.parametrize("period", [8, 16, 32])
+def test_upright_bars_over_the_whole_picture_are_at_most_light_rain(default: Derainer, period: int) -> None:
+    bars = np.zeros((256, 320, 3), np.uint8)
+    bars[:, np.arange(320) % period < period // 4] = 230
+    assert grade_of(default.sense(bars)) <= RainDensity.LIGHT
+
+
+@pytest.mark.parametrize("size", [9, 12, 18, 32])
+def test_a_page_of_letters_is_at_most_light_rain(default: Derainer, size: int) -> None:
+    page = Image.new("RGB", (320, 256), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(size)
+    for top in range(0, 256, round(1.4 * size)):
+        pen.text((4, top), 4 * "The quick brown fox jumps over the lazy dog. ", fill="black", font=font)
+    assert grade_of(default.sense(np.asarray(page))) <= RainDensity.LIGHT
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 5000, 3), (5000, 7)])
