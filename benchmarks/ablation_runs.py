@@ -82,7 +82,7 @@ STREAKS = partial(build_residual_crdnet, scale_widths=(48, 64, 80), second_pass=
 
 ROWS = {
     "published": Row("published network", published, seeds=(0,)),
-    "body": Row("residual body", BODY, ("published",), seeds=(0,)),
+    "body": Row("residual body", BODY, ("published",)),
     "streaks": Row("with streaks", STREAKS, ("body",)),
     "second-pass": Row("with second pass", partial(build_residual_crdnet, sensing=None), ("streaks",)),
     "code": Row(
