@@ -20,8 +20,10 @@ _CONVERTER = "openvino.tools.ovc"
 WORTH_PIXELS = 2**21
 """In bfloat16, so many pixels of one size and it gets a graph of its own. That gives the same answers, bit for bit, an
 eighth sooner, so that the 90 ms that it costs come back within a few megapixels. In float32 it would gain little."""
+LARGEST_PIXELS = 2**20
+"""The largest size that gets a graph of its own: for tiles, twice as large, it took 300 MB and saved nothing."""
 KEPT_SIZES = 8
-"""Graphs for one size that are kept: the looks at pictures of two sizes, or tiles."""
+"""Graphs for one size that are kept: the looks at pictures of two sizes."""
 KEPT_PIXELS = 2**23
 """Of those sizes together, since each graph has its own memory."""
 
@@ -82,7 +84,7 @@ class OpenVinoEngine(Engine):
                 if (
                     self._in_bfloat16
                     and self._run_pixels[size] > WORTH_PIXELS
-                    and height * width <= KEPT_PIXELS
+                    and height * width <= LARGEST_PIXELS
                 ):
                     self._compile_for(size)
             return self._of_size.get(size, self._compiled).create_infer_request()
