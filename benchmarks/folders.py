@@ -58,7 +58,7 @@ def measure_rate(
     folder: Path, model: str, jobs: int, *, number: int, batches: int, width: int, height: int
 ) -> dict[str, Any]:
     """Return the seconds of the command and of the network alone, and the ratio of their rates."""
-    session = Session(find_model(model), "cpu", usable_cpus())
+    session = Session(find_model(model), "auto", usable_cpus())  # the device that the command takes
     seconds = {"crdnet derain": 0.0, "network alone": 0.0}
     for batch in range(batches):
         source = folder / f"batch{batch}"
