@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import integers
 
-from crdnet.tiling import WHOLE_PIXELS, WINDOW_PIXELS, Tile, automatic_sides, tiles
+from crdnet.tiling import ROW_PIXELS, WHOLE_PIXELS, WINDOW_PIXELS, Tile, automatic_sides, tiles
 
 SIDES = {"height": integers(1, 12), "width": integers(1, 12), "multiple": integers(1, 32)}
 
@@ -64,6 +64,13 @@ def test_the_automatic_sides_bound_every_window(height: int, width: int, margin:
     assert (sides == (0, 0)) == (height * width <= WHOLE_PIXELS)
     most = WINDOW_PIXELS if sides[0] else WHOLE_PIXELS
     assert max(area(tile) for tile in tiles(height, width, sides, margin, 32)) <= most
+
+
+def test_a_row_of_windows_of_a_gigapixel_fits_into_memory() -> None:
+    sides = automatic_sides(31632, 31632, 128, 16)
+    windows = list(tiles(31632, 31632, sides, 128, 16))
+    assert max(each.window_rows.stop - each.window_rows.start for each in windows) * 31632 <= ROW_PIXELS
+    assert sum(area(each) for each in windows) < 1.6 * 31632**2
 
 
 @settings(deadline=None)

@@ -16,6 +16,10 @@ WHOLE_PIXELS = 8_000_000
 WINDOW_PIXELS = 2_000_000
 """Larger pictures are shown in windows of at most this many: twelve megapixels in eight, within 700 MB."""
 
+ROW_PIXELS = 32_000_000
+"""Windows of wide pictures are lower than they are wide, so that a row of windows has at most this many pixels of the
+picture, which lie in memory together when it is done in bands."""
+
 
 class Tile(NamedTuple):
     """One piece of work, in pixels of the padded picture."""
@@ -67,8 +71,8 @@ def automatic_sides(
 ) -> tuple[int, int]:
     """Return the sides that keep every window within `WINDOW_PIXELS`, or 0, 0 where the picture is taken whole.
 
-    Of all such sides they are those whose windows are the fewest pixels together. A margin so large that no tile would
-    fit gives the smallest tile there is.
+    Of all such sides, and within `ROW_PIXELS`, they are those whose windows are the fewest pixels together. A margin so
+    large that no tile would fit gives the smallest tile there is.
 
     Args:
         height: Pixels; a multiple of `multiple`.
@@ -82,8 +86,11 @@ def automatic_sides(
         return 0, 0
     margin = _rounded_up(margin, multiple)
     across = _windows(width, margin, multiple)
+    highest = max(ROW_PIXELS // width, 4 * margin)
     shown: dict[tuple[int, int], int] = {}
     for rows, (high, side) in enumerate(_windows(height, margin, multiple)):
+        if high > highest:
+            continue
         most = reduction * WINDOW_PIXELS // high
         columns = next((count for count, (wide, _) in enumerate(across) if wide <= most), None)
         if columns is not None:

@@ -30,7 +30,20 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_models_are_timed_against_the_published_network_in_torch(model: str) -> None:
-    arguments = ["--model", model, "-d", "cpu", "--size", "40", "--threads", "1", "--rounds", "1", "--runs", "2"]
+    arguments = [
+        "--model",
+        model,
+        "-d",
+        "cpu",
+        "--size",
+        "40",
+        "--threads",
+        "1",
+        "--rounds",
+        "1",
+        "--runs",
+        "2",
+    ]
     result = run("latency.py", *arguments, "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
