@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("crdnet", deadline=None)
+settings.load_profile("crdnet")
 
 # The reference, whatever faster engine is installed: tests compare its numbers exactly. The engines' own tests name
 # their devices, and CRDNET_DEVICE=openvino runs everything else on another.
