@@ -9,9 +9,10 @@ sum is more than an undisturbed run takes. Shares are what to read.
 """
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -37,7 +38,7 @@ Batch = npt.NDArray[np.float32]
 
 def with_onnxruntime(path: Path, batch: Batch, threads: int, rounds: int) -> Times:
     """Return the times of the graph under onnxruntime, in float32."""
-    import onnxruntime as ort  # noqa: PLC0415
+    import onnxruntime as ort  # noqa: PLC0415 - each engine alone, so that the other's threads are not there
 
     with TemporaryDirectory() as folder:
         options = ort.SessionOptions()
@@ -59,7 +60,7 @@ def with_onnxruntime(path: Path, batch: Batch, threads: int, rounds: int) -> Tim
 
 def with_openvino(path: Path, batch: Batch, threads: int, rounds: int, precision: str) -> Times:
     """Return the times of the graph under OpenVINO, with dynamic sides and colours side by side as in a `Session`."""
-    from crdnet.runtime.engines.openvino import import_openvino, with_channels_last  # noqa: PLC0415
+    from crdnet.runtime.engines.openvino import import_openvino, with_channels_last  # noqa: PLC0415 - as above
 
     openvino = import_openvino()
     core = openvino.Core()
@@ -78,14 +79,14 @@ def with_openvino(path: Path, batch: Batch, threads: int, rounds: int, precision
 
 def as_text(engine: str, times: Times, slowest: int) -> str:
     """Return the shares by kind of node, and the slowest nodes, as a table."""
-    kinds: Counter[str] = Counter()
+    kinds: defaultdict[str, float] = defaultdict(float)
     for node, milliseconds in times.items():
-        kinds[node.kind] += milliseconds  # type: ignore[assignment] # counts of time
+        kinds[node.kind] += milliseconds
     whole = sum(times.values())
     lines = [f"{engine}: {whole:.1f} ms"]
     lines += [
         f"{100 * time / whole:6.1f} % {time:8.2f} ms  {kind}"
-        for kind, time in kinds.most_common()
+        for kind, time in sorted(kinds.items(), key=itemgetter(1), reverse=True)
         if time >= whole / 1000
     ]
     for node in sorted(times, key=lambda each: -times[each])[:slowest]:

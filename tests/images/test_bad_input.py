@@ -2,6 +2,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,15 @@ def test_the_content_decides_what_a_file_is_and_not_its_name() -> None:
     picture = images.decode(saved(kind="PNG"), "holiday.jpg")
     assert picture.format == "PNG"
     assert opened(images.encode(picture, picture.pixels)).format == "PNG"
+
+
+def test_rows_beyond_those_of_a_png_are_not_inflated() -> None:
+    bomb = png_of(bytes(200 << 20))
+    tracemalloc.start()
+    assert png.has_all_rows(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_a_png_with_all_its_rows_is_read_however_it_is_stored() -> None:

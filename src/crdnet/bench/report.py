@@ -85,8 +85,8 @@ def as_text(report: Report) -> str:
 
 def as_markdown(report: Report) -> str:
     """Return everything for a document."""
-    told = "\n".join(f"- {fact}" for fact in facts(report))
-    return f"{told}\n\n{markdown_table(HEADINGS, table(report))}\n\n{LEGEND[0].upper()}{LEGEND[1:]}.\n"
+    listed = "\n".join(f"- {fact}" for fact in facts(report))
+    return f"{listed}\n\n{markdown_table(HEADINGS, table(report))}\n\n{LEGEND[0].upper()}{LEGEND[1:]}.\n"
 
 
 def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -131,15 +131,15 @@ def _json_row(report: Report, row: Row) -> dict[str, Any]:
 
 
 def _limits(report: Report) -> list[str]:
-    told = []
+    limits = []
     for precision in sorted({row.precision for row in report.rows} | {"float32"}, reverse=True):
         limit = report.limit(precision)
         rate = "not measured" if limit is None else f"{2 * limit[0] / 1e9:.0f} GFLOP/s ({limit[1]})"
-        told.append(f"matrix product in {precision} {rate}")
+        limits.append(f"matrix product in {precision} {rate}")
     copy = report.limit(COPY)
     if copy is not None:
-        told.append(f"copy of memory {copy[0] / 1e9:.1f} GB/s ({copy[1]})")
-    return told
+        limits.append(f"copy of memory {copy[0] / 1e9:.1f} GB/s ({copy[1]})")
+    return limits
 
 
 def _percent(share: float | None) -> str:

@@ -17,7 +17,7 @@ Every row is a process of its own; those of one size take turns, so that whateve
 alike. The table has the network alone (median and quartiles, megapixels per second, its share of a matrix product and
 of a copy of memory that are timed in the same turns), a picture as users have it derained, the time from the start of
 a process to its first picture, and the peak of its memory. Quartiles far apart say that the machine was busy: measure
-again. It takes a minute or two; memory for all devices at once is needed, some 2 GB each at 12 megapixels.
+again. It takes a minute or two; memory for all devices at once is needed, some 1 GB each at 12 megapixels.
 
 Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 interrupted.
 """

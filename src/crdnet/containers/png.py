@@ -135,10 +135,10 @@ def has_all_rows(content: Content) -> bool:
     inflator = zlib.decompressobj()
     for name, begin, end in _spans(content):
         data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
-        while data and missing > 0:
-            missing -= len(inflator.decompress(data, _INFLATED_AT_ONCE))
+        while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
+            missing -= len(plain)
             data = inflator.unconsumed_tail
-    return missing <= len(inflator.flush())
+    return missing <= 0
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

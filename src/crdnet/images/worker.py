@@ -170,12 +170,14 @@ class Decoders:
         return replace(picture, pixels=np.frombuffer(samples, said["dtype"]).reshape(said["shape"]))
 
     def _taken(self) -> Worker:
-        while self._idle:
-            worker = self._idle.pop()
+        while True:
+            try:
+                worker = self._idle.pop()
+            except IndexError:  # asked for like this, since another thread may take the last one meanwhile
+                return Worker()
             if worker.alive:
                 return worker
             worker.close()
-        return Worker()
 
 
 def inside() -> bool:
