@@ -12,8 +12,8 @@ scikit-image, which must be installed.
   Rainy are the sets' own pictures and rain drawn on the dry scenes in all three grades, half of it from `streaks/val`.
   Dry are the scenes whole, cut into quarters, halved in size and enlarged. Quarters are different views, but those of
   one scene are not independent: their interval is too narrow, that of the whole scenes is not.
-- lookalikes: what `crdnet.rain.LOOKALIKES` draws on dry scenes, by seeds of its own: what that is called and how much is
-  changed.
+- lookalikes: what `crdnet.rain.LOOKALIKES` draws on dry scenes, by seeds of its own: what that is called and how much
+  is changed.
 """
 
 import argparse
