@@ -9,11 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis.strategies import integers
 from skimage.metrics import structural_similarity
+from torch import nn
 
 from crdnet.data import find_pairs
 from crdnet.density import RainDensity
 from crdnet.nn import Estimate
 from crdnet.training import CropSpec, MultiTaskLoss, OptimizerSpec, ssim
+from crdnet.training.muon import KernelMuon
 from crdnet.training.pairs import EpochSampler, TrainingPairs
 from crdnet.training.residual import charbonnier, psnr_loss
 
@@ -36,6 +38,35 @@ def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> N
     ours = ssim(*(torch.tensor(picture)[None, None].float() for picture in (derained, clean)))
     assert ours.item() == pytest.approx(similarity.mean(), abs=1e-6)
     assert similarity.mean() < 0.995
+
+
+def test_ssim_does_not_lose_itself_in_bfloat16() -> None:
+    """Variances of a bright, nearly even picture vanish in eight bits, and their difference may turn negative."""
+    clean = 0.9 + 0.02 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    derained = clean + 0.005
+    with torch.autocast("cpu", torch.bfloat16):
+        half = ssim(derained, clean).item()
+    assert half == pytest.approx(ssim(derained, clean).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_moves_a_kernel_as_it_moves_the_matrix_that_the_kernel_is(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 8, 3).to(memory_format=layout)  # type: ignore[call-overload]
+    matrix = nn.Parameter(conv.weight.detach().flatten(1).clone())
+    ours = KernelMuon([conv.weight], [conv.bias], lr=0.01, weight_decay=0.1)
+    theirs = torch.optim.Muon([matrix], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    bias = conv.bias.detach().clone()
+    for _ in range(3):
+        conv.weight.grad = torch.randn(8, 3, 3, 3).contiguous(memory_format=layout)
+        matrix.grad = conv.weight.grad.flatten(1)
+        conv.bias.grad = torch.ones(8)
+        ours.step()
+        theirs.step()
+    # The columns stand in another order in the other layout, and Muon computes in bfloat16.
+    assert (conv.weight.flatten(1) - matrix).abs().max() < 2e-4
+    assert conv.weight.is_contiguous(memory_format=layout)
+    assert torch.allclose(conv.bias, bias - 0.03, atol=1e-6)
 
 
 def test_light_taken_for_heavy_costs_twice_light_taken_for_medium() -> None:

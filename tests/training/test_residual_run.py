@@ -27,6 +27,7 @@ from crdnet.training.residual import charbonnier, teacher_of
 from crdnet.training.sensing import sensing_loss, strength_map
 from tests.nn.test_residual import kilo_macs_per_pixel
 from tests.training.test_run import assert_same
+from tests.training.tiny import RECIPE as TINY
 from tests.training.tiny import TinyRun
 
 RECIPE: dict[str, Any] = {
@@ -91,11 +92,12 @@ class OurRun:
         return {one.step: (one.value, other.value) for one, other in zip(image, density, strict=True)}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "rule"), [(0, "adamw"), (2, "muon")])
 def test_a_run_stopped_after_an_epoch_and_resumed_ends_where_an_unbroken_one_ends(
-    ours: OurRun, monkeypatch: pytest.MonkeyPatch, workers: int
+    ours: OurRun, monkeypatch: pytest.MonkeyPatch, workers: int, rule: str
 ) -> None:
-    ours.train("unbroken")
+    by_rule = f"--model.optimizer.rule={rule}"
+    ours.train("unbroken", by_rule)
 
     def stop(module: ResidualTraining) -> None:
         if module.current_epoch == 1:
@@ -104,9 +106,9 @@ def test_a_run_stopped_after_an_epoch_and_resumed_ends_where_an_unbroken_one_end
     with monkeypatch.context() as patch:
         patch.setattr(ResidualTraining, "on_train_epoch_start", stop)
         with pytest.raises(KeyboardInterrupt):
-            ours.train("stopped", f"--data.workers={workers}")
+            ours.train("stopped", by_rule, f"--data.workers={workers}")
     assert ours.tiny.checkpoint("stopped")["crdnet"]["epochs"] == 0
-    ours.train("stopped", "--resume", f"--data.workers={workers}")
+    ours.train("stopped", "--resume", by_rule, f"--data.workers={workers}")
     resumed, unbroken = ours.tiny.checkpoint("stopped"), ours.tiny.checkpoint("unbroken")
     for part in PARTS:
         assert_same(resumed[part], unbroken[part], part)
@@ -203,7 +205,7 @@ def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "resdual"}, "kind is one of published, residual, got 'resdual'"),
+        ({"kind": "resdual"}, "kind is one of published, published-mixed, residual, got 'resdual'"),
         ({"model": {"network": {"widht": 4}}}, "widht"),
         ({"model": {"optimizer": {"learning_rate": -1.0}}}, "learning rate is above 0"),
         ({"data": {"mixture": {"synthetic": 0.8, "real": 0.3}}}, "sum to at most 1"),
@@ -275,6 +277,33 @@ def test_without_pairs_their_share_is_synthetic(photographs: Path) -> None:
     assert sum(torch.equal(each.rainy, each.clean) for each in samples) < 25
 
 
+def test_the_clean_pictures_of_pairs_are_rained_on_too_as_often_as_asked_for(
+    photographs: Path, pairs: Path
+) -> None:
+    def from_pairs(share: float) -> int:
+        mixed = mixture(photographs, pairs, MixtureSpec(synthetic=0.8, real=0.0, borrowed=share))
+        samples = [mixed[(0, index)] for index in range(200)]
+        borrowed = [each for each in samples if each.names[0].startswith("input/")]
+        if borrowed:
+            assert 0.1 < sum(torch.equal(each.rainy, each.clean) for each in borrowed) / len(borrowed) < 0.35
+        return len(borrowed)
+
+    assert from_pairs(0.0) == 0
+    assert 60 < from_pairs(0.4) < 100
+    assert from_pairs(1.0) == 200
+
+
+def test_the_published_network_learns_from_the_same_mixture(ours: OurRun) -> None:
+    """Its weights in whole numbers, its SSIM too where the rest is computed in bfloat16."""
+    recipe = TINY | {"kind": "published-mixed", "data": RECIPE["data"], "model": TINY["model"]}
+    ours.train("mixed", "--trainer.precision=bf16-mixed", change=recipe)
+    network = network_of_checkpoint(ours.tiny.folder / "mixed" / "last.ckpt")
+    assert all(weight.dtype == torch.float32 for weight in network.parameters())
+    curves = EventAccumulator(str(ours.tiny.folder / "mixed" / "curves"))
+    curves.Reload()
+    assert all(0 < each.value < 2 for each in curves.Scalars("loss/structure"))
+
+
 def test_a_sample_follows_from_seed_epoch_and_index_alone(photographs: Path, pairs: Path) -> None:
     one = mixture(photographs, pairs, MixtureSpec())
     other = mixture(photographs, pairs, MixtureSpec(), in_memory=True)
@@ -321,9 +350,10 @@ def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: 
     ("change", "message"),
     [
         ({"lookalikes": -0.1}, "jpeg and lookalikes are shares in 0 to 1, got 0.5 and -0.1"),
-        ({"lookalikes": 1.1}, "got 0.5 and 1.1"),
-        ({"lookalikes": nan}, "got 0.5 and nan"),
-        ({"jpeg": 1.5}, "got 1.5 and 0.4"),
+        ({"lookalikes": 1.1}, "lookalikes is a share in 0 to 1, got 1.1"),
+        ({"lookalikes": nan}, "lookalikes is a share in 0 to 1, got nan"),
+        ({"jpeg": 1.5}, "jpeg is a share in 0 to 1, got 1.5"),
+        ({"borrowed": -0.1}, "borrowed is a share in 0 to 1, got -0.1"),
         ({"rotation": -1.0}, "rotation in 0 to 45 degrees, got 0.5, -1.0"),
         ({"rotation": 45.5}, "got 0.5, 45.5"),
         ({"rotation": nan}, "got 0.5, nan"),

@@ -1,8 +1,8 @@
 """Rain by density: which kinds of rain a grade is made of, and how much of it.
 
 A kind is drawn first (fine drizzle, streaks at middle distance, long sheets, drops out of focus near the
-camera, crossing directions, noise, photorealistic layers), then its numbers, then how many streaks it takes
-for the strength that is aimed at. `crdnet.rain.rainy_pair` trims the rest with the gain.
+camera, few streaks that stand apart, crossing directions, noise, photorealistic layers), then its numbers, then
+how many streaks it takes for the strength that is aimed at. `crdnet.rain.rainy_pair` trims the rest with the gain.
 """
 
 from collections.abc import Callable
@@ -175,6 +175,22 @@ def _near(dice: Dice, target: float) -> tuple[StreakKind, ...]:
     return drops, *_streaks(dice, target * (1 - share), angle)
 
 
+def _separate(dice: Dice, target: float) -> tuple[StreakKind, ...]:
+    """Return few wide streaks that stand apart, seen through or bright: near rain in front of a scene in focus."""
+    return (
+        _lines(
+            target,
+            length=dice.low_between(10.0, 110.0),
+            width=dice.between(1.8, 5.0),
+            angle_degrees=dice.wind(),
+            angle_spread_degrees=dice.between(0.5, 5.0),
+            sharpness=dice.between(0.2, 1.0),
+            brightness=dice.between(0.12, 0.7),
+            variation=dice.between(0.2, 0.7),
+        ),
+    )
+
+
 def _crossing(dice: Dice, target: float) -> tuple[StreakKind, ...]:
     """Return two or three directions at once, as Rain100H has them."""
     directions = 2 + dice.chance(0.4)
@@ -256,6 +272,7 @@ _KINDS: dict[RainDensity, tuple[tuple[float, Kind], ...]] = {
         (3.0, _streaks),
         (2.0, _sheets),
         (1.5, _near),
+        (2.0, _separate),
         (0.5, _crossing),
         (1.0, _noise),
     ),
@@ -264,6 +281,7 @@ _KINDS: dict[RainDensity, tuple[tuple[float, Kind], ...]] = {
         (3.0, _streaks),
         (2.0, _sheets),
         (1.0, _near),
+        (1.0, _separate),
         (2.0, _crossing),
         (2.0, _noise),
     ),

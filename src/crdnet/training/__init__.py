@@ -17,16 +17,16 @@ from crdnet.training.losses import Losses, MultiTaskLoss, ssim
 from crdnet.training.mixture import BankSpec, MixedData, MixtureSpec
 from crdnet.training.module import ClassifierSpec, CRDNetTraining, NetworkSpec, OptimizerSpec
 from crdnet.training.pairs import Batch, CropSpec, PairsData
-from crdnet.training.residual import AdamWSpec, ResidualSpec, ResidualTraining
+from crdnet.training.residual import DescentSpec, ResidualSpec, ResidualTraining
 from crdnet.training.run import train
 
 __all__ = [
-    "AdamWSpec",
     "BankSpec",
     "Batch",
     "CRDNetTraining",
     "ClassifierSpec",
     "CropSpec",
+    "DescentSpec",
     "Losses",
     "MixedData",
     "MixtureSpec",

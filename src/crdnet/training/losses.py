@@ -36,23 +36,26 @@ def ssim(derained: Float[Tensor, "b c h w"], clean: Float[Tensor, "b c h w"]) ->
         derained: Colours in [0, 1], not clipped.
         clean: Colours in [0, 1].
     """
-    batch, channels = clean.shape[:2]
-    window = gaussian_window().to(clean)
+    # Variances are small differences of large means: in bfloat16, which a run may compute in, they are noise.
+    with torch.autocast(clean.device.type, enabled=False):
+        derained = derained.to(clean.dtype)
+        batch, channels = clean.shape[:2]
+        window = gaussian_window().to(clean)
 
-    def blurred(pictures: Tensor) -> Tensor:
-        # The Gaussian is separable: eleven taps down and eleven across instead of 121.
-        flat = pictures.flatten(0, 1).unsqueeze(1)
-        down = conv2d(flat, window.view(1, 1, -1, 1), padding=(SSIM_WINDOW // 2, 0))
-        across = conv2d(down, window.view(1, 1, 1, -1), padding=(0, SSIM_WINDOW // 2))
-        return across.view(batch, channels, *pictures.shape[2:])
+        def blurred(pictures: Tensor) -> Tensor:
+            # The Gaussian is separable: eleven taps down and eleven across instead of 121.
+            flat = pictures.flatten(0, 1).unsqueeze(1)
+            down = conv2d(flat, window.view(1, 1, -1, 1), padding=(SSIM_WINDOW // 2, 0))
+            across = conv2d(down, window.view(1, 1, 1, -1), padding=(0, SSIM_WINDOW // 2))
+            return across.view(batch, channels, *pictures.shape[2:])
 
-    mean_derained, mean_clean = blurred(derained), blurred(clean)
-    variance_derained = blurred(derained * derained) - mean_derained**2
-    variance_clean = blurred(clean * clean) - mean_clean**2
-    covariance = blurred(derained * clean) - mean_derained * mean_clean
-    likeness = (2 * mean_derained * mean_clean + SSIM_C1) * (2 * covariance + SSIM_C2)
-    energy = (mean_derained**2 + mean_clean**2 + SSIM_C1) * (variance_derained + variance_clean + SSIM_C2)
-    return (likeness / energy).mean()
+        mean_derained, mean_clean = blurred(derained), blurred(clean)
+        variance_derained = blurred(derained * derained) - mean_derained**2
+        variance_clean = blurred(clean * clean) - mean_clean**2
+        covariance = blurred(derained * clean) - mean_derained * mean_clean
+        likeness = (2 * mean_derained * mean_clean + SSIM_C1) * (2 * covariance + SSIM_C2)
+        energy = (mean_derained**2 + mean_clean**2 + SSIM_C1) * (variance_derained + variance_clean + SSIM_C2)
+        return (likeness / energy).mean()
 
 
 class Losses(NamedTuple):

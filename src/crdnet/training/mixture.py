@@ -55,6 +55,8 @@ class MixtureSpec:
         real: Share of pairs of the data set; without one, their share is synthetic.
         lookalikes: Share of the dry samples with a fence, hair, text or lamps in them, which are no rain; a tenth
             of this share of the synthetic samples has one behind the rain.
+        borrowed: Share of the synthetic and the dry samples whose photograph is the clean picture of a pair: more
+            scenes than photographs alone have.
         zoom: Smallest and largest factor by which pictures are resized, both pictures of a pair alike.
         rotation: Largest angle by which a quarter of the samples is rotated, in degrees, both pictures alike.
         exposure: Largest change of exposure, in stops up or down, both pictures alike.
@@ -65,6 +67,7 @@ class MixtureSpec:
     synthetic: float = 0.6
     real: float = 0.3
     lookalikes: float = 0.4
+    borrowed: float = 0.0
     zoom: tuple[float, float] = (0.5, 2.0)
     rotation: float = 8.0
     exposure: float = 0.5
@@ -86,10 +89,9 @@ class MixtureSpec:
                 "exposure is at least 0 and finite, rotation in 0 to 45 degrees, got "
                 f"{self.exposure}, {self.rotation}"
             )
-        if not (0 <= self.jpeg <= 1 and 0 <= self.lookalikes <= 1):
-            raise RecipeError(
-                f"jpeg and lookalikes are shares in 0 to 1, got {self.jpeg} and {self.lookalikes}"
-            )
+        for name in ("jpeg", "lookalikes", "borrowed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RecipeError(f"{name} is a share in 0 to 1, got {getattr(self, name)}")
 
 
 class Mixture(Dataset[Batch]):
@@ -139,13 +141,11 @@ class Mixture(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, *address))
         side, kind = self.side(address[0]), rng.random()
         if self.pairs and self.spec.synthetic <= kind < self.spec.synthetic + self.spec.real:
-            which = int(rng.integers(len(self.pairs)))
-            name, loaded = self.pairs[which].name, self._pair(which)
+            name, loaded = self._any_pair(rng)
             rainy, clean = self._shown((loaded.rainy, loaded.clean), side, rng)
         else:
-            which = int(rng.integers(len(self.photographs)))
-            name = str(self.photographs[which])
-            (clean,) = self._shown((self._photograph(which),), side, rng)
+            name, clean = self._background(rng)
+            (clean,) = self._shown((clean,), side, rng)
             wet = kind < self.spec.synthetic + self.spec.real
             if rng.random() < self.spec.lookalikes * (0.1 if wet else 1):
                 clean = list(LOOKALIKES.values())[int(rng.integers(len(LOOKALIKES)))](clean, rng)
@@ -153,11 +153,18 @@ class Mixture(Dataset[Batch]):
         density = RainDensity.from_strength(rain_strength(rainy, clean))
         return to_batch(LoadedPair(rainy, clean, density), name)
 
-    def _pair(self, which: int) -> LoadedPair:
-        return self._pairs[which] if self._pairs else self.pairs[which].load()
+    def _any_pair(self, rng: np.random.Generator) -> tuple[str, LoadedPair]:
+        which = int(rng.integers(len(self.pairs)))
+        return self.pairs[which].name, self._pairs[which] if self._pairs else self.pairs[which].load()
 
-    def _photograph(self, which: int) -> Picture:
-        return self._photographs[which] if self._photographs else read_rgb(self.photographs[which])
+    def _background(self, rng: np.random.Generator) -> tuple[str, Picture]:
+        """Return the name and the pixels of a photograph, or of the clean picture of a pair."""
+        if self.pairs and self.spec.borrowed and rng.random() < self.spec.borrowed:
+            name, loaded = self._any_pair(rng)
+            return name, loaded.clean
+        which = int(rng.integers(len(self.photographs)))
+        path = self.photographs[which]
+        return str(path), self._photographs[which] if self._photographs else read_rgb(path)
 
     def _rained_on(self, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
         density = WET[int(rng.integers(len(WET)))]

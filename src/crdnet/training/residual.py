@@ -16,6 +16,7 @@ from crdnet.errors import CheckpointError, RecipeError
 from crdnet.nn import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet, read_checkpoint
 from crdnet.training.base import CHECKPOINT_KEY, DerainingTraining
 from crdnet.training.module import plain, warm_cosine
+from crdnet.training.muon import KernelMuon
 from crdnet.training.pairs import Batch
 from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
 
@@ -29,6 +30,7 @@ PSNR_SCALE = 0.05
 """Root mean square (26 dB) at which `psnr_loss` pulls as hard as `charbonnier`: other weights keep their meaning."""
 
 ImageLoss = Literal["charbonnier", "psnr"]
+Rule = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ class ResidualSpec:
 
 
 @dataclass(frozen=True)
-class AdamWSpec:
-    """AdamW with a linear warm-up and half a cosine to zero over the run.
+class DescentSpec:
+    """How the weights change: a linear warm-up and half a cosine to zero over the run.
 
     Attributes:
+        rule: `adamw`, or `muon` for the kernels (`crdnet.training.muon`), which gets further in as many steps.
         learning_rate: At the end of the warm-up.
         weight_decay: Of the kernels; biases have none.
         warmup_steps: Steps of the warm-up.
     """
 
+    rule: Rule = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     warmup_steps: int = 500
@@ -136,7 +140,7 @@ class ResidualTraining(DerainingTraining):
 
     Args:
         network: Widths of the network, and which of its ideas it has.
-        optimizer: Learning rate and decay.
+        optimizer: Rule, learning rate and decay.
         sensing_weight: Weight of the density's loss.
         loss: On the picture: `charbonnier`, every pixel alike, or `psnr`, a picture the more the better it is already.
         teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
@@ -150,7 +154,7 @@ class ResidualTraining(DerainingTraining):
     def __init__(
         self,
         network: ResidualSpec = ResidualSpec(),
-        optimizer: AdamWSpec = AdamWSpec(),
+        optimizer: DescentSpec = DescentSpec(),
         sensing_weight: float = 0.01,
         loss: ImageLoss = "charbonnier",
         teacher: Path | None = None,
@@ -232,15 +236,20 @@ class ResidualTraining(DerainingTraining):
         ]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return AdamW and its schedule."""
+        """Return the optimizer and its schedule."""
         spec = self.optimizer_spec
         trained = [each for each in self.network.parameters() if each.requires_grad]
         kernels = [each for each in trained if each.ndim > 1]
         biases = [each for each in trained if each.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [{"params": kernels, "weight_decay": spec.weight_decay}, {"params": biases, "weight_decay": 0.0}],
-            lr=spec.learning_rate,
-        )
+        optimizer: torch.optim.Optimizer
+        if spec.rule == "muon":
+            optimizer = KernelMuon(kernels, biases, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+        else:
+            groups = [
+                {"params": kernels, "weight_decay": spec.weight_decay},
+                {"params": biases, "weight_decay": 0.0},
+            ]
+            optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate)
         total_steps = self.trainer.estimated_stepping_batches
 
         def factor(step: int) -> float:

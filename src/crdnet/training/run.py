@@ -39,12 +39,14 @@ from crdnet.training.visdom_curves import VisdomCurves
 
 _log = logging.getLogger("crdnet.training")
 
-Kind = Literal["published", "residual"]
+Kind = Literal["published", "published-mixed", "residual"]
 KINDS: dict[str, tuple[type[DerainingTraining], type[pl.LightningDataModule]]] = {
     "published": (CRDNetTraining, PairsData),
+    "published-mixed": (CRDNetTraining, MixedData),
     "residual": (ResidualTraining, MixedData),
 }
-"""Which training and which data a recipe is for, by its key `kind`: the published network or our own."""
+"""Which training and which data a recipe is for, by its key `kind`: the published network on pairs, the published
+network on what our own learns from, and our own."""
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
@@ -140,7 +142,8 @@ class _Parsing(LightningCLI):
             "--kind",
             type=Kind,
             default="published",
-            help="Network that is trained: as published, or our own; decides what model and data understand.",
+            help="What is trained on what: the network as published on pairs, or mixed data, or our own network on "
+            "mixed data; decides which options model and data have.",
         )
         parser.add_argument("--run", type=Path, default=Path("runs/crdnet"), help="Folder of the run.")
         parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
@@ -270,7 +273,8 @@ def _kind(arguments: Sequence[str]) -> str:
 
 
 DESCRIPTION = """
-Train a network from a recipe: CRDNet and its density classifier, or with `kind: residual` our own. Begin a run with
+Train a network from a recipe: CRDNet and its density classifier (with `kind: published-mixed` on mixed data), or with
+`kind: residual` our own. Begin a run with
 `crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a`
 and go on with it, after a crash or Ctrl-C, by the same line and `--resume`.
 Every key of a recipe is an option too, and an option wins over the recipe. `--kind residual --help` lists
