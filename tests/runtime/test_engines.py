@@ -20,6 +20,7 @@ from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.gpu import TorchEngine
 from crdnet.runtime import Derainer, Session, engines, find_model, installed_devices, read_info, stored_models
 from crdnet.runtime.engines import DEVICE_VARIABLE, DEVICES
+from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
 from tests.runtime.tiny import write_tiny_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,6 +49,31 @@ def share_within_a_level(colours: Colours, truth: Colours) -> float:
     """Return which share of the samples differs by at most one level of 255 when both are written as 8 bits."""
     ours, theirs = (np.rint(255 * np.clip(each, 0, 1)) for each in (colours, truth))
     return float((np.abs(ours - theirs) <= 1).mean())
+
+
+@NEEDS_OPENVINO
+def test_what_bfloat16_loses_of_colours_is_all_of_it() -> None:
+    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    colours = np.concatenate([levels, np.random.default_rng(0).random(4096, np.float32), [np.float32(0.5)]])
+    rest = rest_of(colours)
+    kept = colours - rest
+    assert (kept.view(np.uint32) & 0xFFFF == 0).all()  # bfloat16 is the upper half of a float32
+    assert np.array_equal(kept + rest, colours)
+    assert np.abs(rest).max() <= 2**-9
+
+
+@NEEDS_OPENVINO
+def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
+    openvino = import_openvino()
+    core = openvino.Core()
+    graphs = [core.read_model(find_model("default").read()) for _ in range(2)]
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    whole = core.compile_model(graphs[0], "CPU", settings)
+    parts = core.compile_model(with_rest(graphs[1]), "CPU", settings)
+    rainy = np.random.default_rng(1).random((1, 3, 64, 48), np.float32)
+    rest = rest_of(rainy)
+    # The head of the graph adds the correction to the first part, here without the rest.
+    assert np.allclose(whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=2e-6)
 
 
 @pytest.mark.parametrize("device", FASTER)
