@@ -95,8 +95,8 @@ def main() -> None:
         print(f"| {grade.name.lower()} | {row(pictures)} | {there} |", flush=True)
     print(f"\n{hits} of {9 * len(scenes)} pairs have the grade that was asked for")
     bank = LayerBank.draw(np.random.default_rng(0), per_density=64, side=320, library=library)
-    right = [crops_of(scenes, grade, bank) for grade in WET]
-    print(f"crops from a bank that have it, of {CROPS} each: {', '.join(map(str, right))}")
+    of_bank = ", ".join(str(crops_of(scenes, grade, bank)) for grade in WET)
+    print(f"crops from a bank that have it, of {CROPS} each: {of_bank}")
 
 
 if __name__ == "__main__":
