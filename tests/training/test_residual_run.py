@@ -349,7 +349,7 @@ def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lookalikes": -0.1}, "jpeg and lookalikes are shares in 0 to 1, got 0.5 and -0.1"),
+        ({"lookalikes": -0.1}, "lookalikes is a share in 0 to 1, got -0.1"),
         ({"lookalikes": 1.1}, "lookalikes is a share in 0 to 1, got 1.1"),
         ({"lookalikes": nan}, "lookalikes is a share in 0 to 1, got nan"),
         ({"jpeg": 1.5}, "jpeg is a share in 0 to 1, got 1.5"),
