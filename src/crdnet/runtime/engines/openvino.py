@@ -54,6 +54,7 @@ class OpenVinoEngine(Engine):
         }
         compiled = None
         if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and _corrects(graph):
+            self._settings["INFERENCE_PRECISION_HINT"] = "bf16"
             self._graph = with_channels_last(openvino, with_rest(graph.clone()))
             compiled = _compiled_in_bfloat16(self._core, self._graph, self._settings)
         self.in_bfloat16 = compiled is not None
@@ -180,13 +181,13 @@ def _corrects(graph: Any) -> bool:
 
 
 def _compiled_in_bfloat16(core: Any, graph: Any, settings: dict[str, Any]) -> Any | None:
-    """Compile in bfloat16, or return None if the processor does not compute in it after all.
+    """Compile as the settings ask for, in bfloat16, or return None if the processor does not compute in it after all.
 
     OpenVINO asks the processor; oneDNN below it may have been told to leave instructions out (ONEDNN_MAX_CPU_ISA) and
     would then emulate them, or fail.
     """
     try:
-        compiled = core.compile_model(graph, "CPU", {**settings, "INFERENCE_PRECISION_HINT": "bf16"})
+        compiled = core.compile_model(graph, "CPU", settings)
     except RuntimeError:  # what is wrong with the model itself fails again in float32
         return None
     return compiled if "bfloat16" in compiled.get_property("RUNTIME_REQUIREMENTS") else None
