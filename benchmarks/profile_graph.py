@@ -59,18 +59,24 @@ def with_onnxruntime(path: Path, batch: Batch, threads: int, rounds: int) -> Tim
 
 
 def with_openvino(path: Path, batch: Batch, threads: int, rounds: int, precision: str) -> Times:
-    """Return the times of the graph under OpenVINO, with dynamic sides and colours side by side as in a `Session`."""
-    from crdnet.runtime.engines.openvino import import_openvino, with_channels_last  # noqa: PLC0415 - as above
+    """Return the times of the graph under OpenVINO, with dynamic sides and colours as in a `Session`."""
+    from crdnet.runtime.engines import openvino as engine  # noqa: PLC0415 - as above
 
-    openvino = import_openvino()
+    openvino = engine.import_openvino()
     core = openvino.Core()
+    graph = core.read_model(path)
+    colours = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+    inputs = {INPUT_NAME: colours}
+    if precision == "bf16":
+        graph = engine.with_rest(graph)
+        inputs[engine.REST_NAME] = engine.rest_of(colours)
     settings = {"INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True, "INFERENCE_PRECISION_HINT": precision}
     request = core.compile_model(
-        with_channels_last(openvino, core.read_model(path)), "CPU", settings
+        engine.with_channels_last(openvino, graph), "CPU", settings
     ).create_infer_request()
     fastest: dict[Node, float] = {}
     for _ in range(rounds):
-        request.infer({INPUT_NAME: np.ascontiguousarray(batch.transpose(0, 2, 3, 1))})
+        request.infer(inputs)
         for told in request.profiling_info:
             node = Node(f"{told.node_type} ({told.exec_type})", told.node_name)
             fastest[node] = min(fastest.get(node, np.inf), told.real_time.total_seconds() * 1000)

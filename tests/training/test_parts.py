@@ -50,7 +50,10 @@ def test_ssim_does_not_lose_itself_in_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_muon_moves_a_kernel_as_it_moves_the_matrix_that_the_kernel_is(layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("of_gradient", [torch.contiguous_format, torch.channels_last])
+def test_muon_moves_a_kernel_as_it_moves_the_matrix_that_the_kernel_is(
+    layout: torch.memory_format, of_gradient: torch.memory_format
+) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(3, 8, 3).to(memory_format=layout)  # type: ignore[call-overload]
     matrix = nn.Parameter(conv.weight.detach().flatten(1).clone())
@@ -58,7 +61,7 @@ def test_muon_moves_a_kernel_as_it_moves_the_matrix_that_the_kernel_is(layout: t
     theirs = torch.optim.Muon([matrix], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     bias = conv.bias.detach().clone()
     for _ in range(3):
-        conv.weight.grad = torch.randn(8, 3, 3, 3).contiguous(memory_format=layout)
+        conv.weight.grad = torch.randn(8, 3, 3, 3).contiguous(memory_format=of_gradient)
         matrix.grad = conv.weight.grad.flatten(1)
         conv.bias.grad = torch.ones(8)
         ours.step()

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 
-def as_matrix(kernel: Tensor) -> Tensor:
-    """Return a view of a kernel (out, in, h, w) as a matrix with a row for each output channel, in whatever layout."""
+def as_matrix(values: Tensor, kernel: Tensor) -> Tensor:
+    """Return values of a kernel (out, in, h, w) as a matrix with a row for each output channel.
+
+    The kernel's layout orders the columns, so its own matrix is a view of it and its gradient's has the same order.
+    """
     by_channel = kernel.ndim == 4 and not kernel.is_contiguous()
-    return (kernel.permute(0, 2, 3, 1) if by_channel else kernel).flatten(1)
+    return (values.permute(0, 2, 3, 1) if by_channel else values).flatten(1)
 
 
 class KernelMuon(torch.optim.Optimizer):
@@ -31,7 +34,7 @@ class KernelMuon(torch.optim.Optimizer):
         self, kernels: list[nn.Parameter], biases: list[nn.Parameter], *, lr: float, weight_decay: float
     ) -> None:
         super().__init__([{"params": kernels}, {"params": biases}], {"lr": lr})
-        self._matrices = [nn.Parameter(as_matrix(kernel.detach())) for kernel in kernels]
+        self._matrices = [nn.Parameter(as_matrix(kernel.detach(), kernel)) for kernel in kernels]
         self._rules: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(
                 self._matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
@@ -48,8 +51,8 @@ class KernelMuon(torch.optim.Optimizer):
                 loss = closure()
         for kernel, matrix in zip(self.param_groups[0]["params"], self._matrices, strict=True):
             # Seen anew at every step: what moves a network or swaps its weights need not know of the matrices.
-            matrix.data = as_matrix(kernel)
-            matrix.grad = None if kernel.grad is None else as_matrix(kernel.grad).to(matrix)
+            matrix.data = as_matrix(kernel, kernel)
+            matrix.grad = None if kernel.grad is None else as_matrix(kernel.grad, kernel).to(matrix)
         for rule, group in zip(self._rules, self.param_groups, strict=True):
             rule.param_groups[0]["lr"] = group["lr"]
             rule.step()

@@ -15,7 +15,8 @@ from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_i
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME
 from crdnet.runtime.store import StoredModel
 
-_REST_NAME = "rest"
+REST_NAME = "rest"
+"""Input of a graph with two parts of the colours, see `with_rest`."""
 _CONVERTER = "openvino.tools.ovc"
 WORTH_PIXELS = 2**21
 """In bfloat16, so many pixels of one size and it gets a graph of its own. That gives the same answers, bit for bit, an
@@ -134,7 +135,7 @@ class _Run(Run):
         batch = np.ascontiguousarray(rainy[None])
         inputs = {INPUT_NAME: batch}
         if self._engine.in_bfloat16:
-            inputs[_REST_NAME] = rest_of(batch)
+            inputs[REST_NAME] = rest_of(batch)
         request = self._engine.request(*rainy.shape[:2])
         with self._lock:
             if self._stopped:
@@ -211,8 +212,8 @@ def with_rest(graph: Any) -> Any:
     """
     ops = import_module("openvino.opset13")
     rainy = graph.input(INPUT_NAME)
-    rest = ops.parameter(rainy.get_partial_shape(), np.float32, name=_REST_NAME)
-    rest.output(0).set_names({_REST_NAME})
+    rest = ops.parameter(rainy.get_partial_shape(), np.float32, name=REST_NAME)
+    rest.output(0).set_names({REST_NAME})
     both = ops.concat([rainy, rest.output(0)], 1)
     for target in rainy.get_target_inputs():
         node = target.get_node()
