@@ -5,8 +5,11 @@ pixels on every machine.
 """
 
 from crdnet.rain.bank import BankedLayer, LayerBank
+from crdnet.rain.camera import CameraRain, camera_opacity, camera_streaks, camera_veil
+from crdnet.rain.capture import captured, defocused
 from crdnet.rain.compose import compose, compress, decompress, strength_of
 from crdnet.rain.dataset import PairFolder, PairPlace, rng_of
+from crdnet.rain.drops import Streaks, compose_drops, draw_streaks
 from crdnet.rain.layers import StreakLibrary, add_light, amplify, render
 from crdnet.rain.lookalikes import LOOKALIKES
 from crdnet.rain.pairs import RainyPair, rainy_pair
@@ -20,10 +23,12 @@ from crdnet.rain.spec import (
     StreakKind,
     scale_of,
 )
+from crdnet.rain.variety import random_camera, random_drops, random_streaks
 
 __all__ = [
     "LOOKALIKES",
     "BankedLayer",
+    "CameraRain",
     "Haze",
     "LayerBank",
     "LineStreaks",
@@ -35,12 +40,23 @@ __all__ = [
     "RainyPair",
     "StreakKind",
     "StreakLibrary",
+    "Streaks",
     "add_light",
     "amplify",
+    "camera_opacity",
+    "camera_streaks",
+    "camera_veil",
+    "captured",
     "compose",
+    "compose_drops",
     "compress",
     "decompress",
+    "defocused",
+    "draw_streaks",
     "rainy_pair",
+    "random_camera",
+    "random_drops",
+    "random_streaks",
     "render",
     "rng_of",
     "sample_spec",

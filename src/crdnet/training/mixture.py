@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, cos, exp, inf, log, radians, sin
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,22 @@ from torch.utils.data import DataLoader, Dataset
 from crdnet.data import LoadedPair, Pair, find_pairs, list_pictures, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError, RecipeError
-from crdnet.rain import LOOKALIKES, LayerBank, StreakLibrary, compress, decompress
+from crdnet.rain import (
+    LOOKALIKES,
+    LayerBank,
+    StreakLibrary,
+    captured,
+    compress,
+    decompress,
+    defocused,
+    random_drops,
+)
 from crdnet.training.pairs import Batch, WholePairs, collate, to_batch, training_loader
 
 Picture = npt.NDArray[np.uint8]
 """RGB (h, w, 3)."""
+
+SampleKind = Literal["synthetic", "real", "camera", "drops", "dry"]
 
 _ROTATED = 0.25
 """Share of the samples that are rotated."""
@@ -51,7 +63,10 @@ class MixtureSpec:
     """What a batch is mixed of, and what is done to its pictures.
 
     Attributes:
-        synthetic: Share of photographs with rain put on them.
+        synthetic: Share of photographs with rain of the field's data sets put on them.
+        camera: Share of photographs with rain as a camera records it (`crdnet.rain.CameraRain`).
+        drops: Share of photographs with streaks drawn from wide distributions
+            (`crdnet.rain.random_drops`).
         real: Share of pairs of the data set; without one, their share is synthetic.
         lookalikes: Share of the dry samples with a fence, hair, text or lamps in them, which are no rain; a tenth
             of this share of the synthetic samples has one behind the rain.
@@ -62,9 +77,14 @@ class MixtureSpec:
         exposure: Largest change of exposure, in stops up or down, both pictures alike.
         jpeg: Share of the synthetic and the dry samples that go through JPEG, with the same tables for both pictures.
         jpeg_quality: Lowest and highest quality.
+        capture: Share of the camera, drops and dry samples that are blurred, noisy or sharpened, both
+            images alike.
+        defocus: Share of the camera and drops samples whose background is out of focus.
     """
 
     synthetic: float = 0.6
+    camera: float = 0.0
+    drops: float = 0.0
     real: float = 0.3
     lookalikes: float = 0.4
     borrowed: float = 0.0
@@ -73,13 +93,16 @@ class MixtureSpec:
     exposure: float = 0.5
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (60, 98)
+    capture: float = 0.0
+    defocus: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if not (self.synthetic >= 0 and self.real >= 0 and self.synthetic + self.real <= 1):
-            raise RecipeError(
-                f"shares are at least 0 and sum to at most 1, got synthetic {self.synthetic}, real {self.real}"
-            )
+        shares = {name: getattr(self, name) for name in ("synthetic", "camera", "drops", "real")}
+        # Decimal shares that sum to 1 may exceed it in binary by a rounding.
+        if min(shares.values()) < 0 or sum(shares.values()) > 1 + 1e-9:
+            got = ", ".join(f"{name} {share}" for name, share in shares.items())
+            raise RecipeError(f"shares are at least 0 and sum to at most 1, got {got}")
         if not 0 < self.zoom[0] <= self.zoom[1] < inf:
             raise RecipeError(f"zoom is a low and a high factor above 0 and finite, got {self.zoom}")
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
@@ -89,7 +112,7 @@ class MixtureSpec:
                 "exposure is at least 0 and finite, rotation in 0 to 45 degrees, got "
                 f"{self.exposure}, {self.rotation}"
             )
-        for name in ("jpeg", "lookalikes", "borrowed"):
+        for name in ("jpeg", "lookalikes", "borrowed", "capture", "defocus"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RecipeError(f"{name} is a share in 0 to 1, got {getattr(self, name)}")
 
@@ -139,19 +162,51 @@ class Mixture(Dataset[Batch]):
 
     def __getitem__(self, address: tuple[int, int]) -> Batch:
         rng = np.random.default_rng((self.seed, *address))
-        side, kind = self.side(address[0]), rng.random()
-        if self.pairs and self.spec.synthetic <= kind < self.spec.synthetic + self.spec.real:
+        side = self.side(address[0])
+        kind = self._kind(rng)
+        if kind == "real":
             name, loaded = self._any_pair(rng)
             rainy, clean = self._shown((loaded.rainy, loaded.clean), side, rng)
         else:
             name, clean = self._background(rng)
             (clean,) = self._shown((clean,), side, rng)
-            wet = kind < self.spec.synthetic + self.spec.real
-            if rng.random() < self.spec.lookalikes * (0.1 if wet else 1):
+            if rng.random() < self.spec.lookalikes * (1 if kind == "dry" else 0.1):
                 clean = list(LOOKALIKES.values())[int(rng.integers(len(LOOKALIKES)))](clean, rng)
-            rainy, clean = self._rained_on(clean, rng) if wet else self._dry(clean, rng)
+            rainy, clean = self._made(kind, clean, rng)
         density = RainDensity.from_strength(rain_strength(rainy, clean))
         return to_batch(LoadedPair(rainy, clean, density), name)
+
+    def _kind(self, rng: np.random.Generator) -> SampleKind:
+        shares = {
+            "synthetic": self.spec.synthetic,
+            "real": self.spec.real,
+            "camera": self.spec.camera,
+            "drops": self.spec.drops,
+        }
+        if not self.pairs:
+            shares["synthetic"] += shares.pop("real")
+        drawn = rng.random()
+        for kind, share in shares.items():
+            if drawn < share:
+                return cast(SampleKind, kind)
+            drawn -= share
+        return "dry"
+
+    def _made(self, kind: SampleKind, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """Return a crop with rain of a kind, and the crop without it."""
+        if kind == "synthetic":
+            return self._rained_on(clean, rng)
+        rainy = clean
+        if kind != "dry":
+            if rng.random() < self.spec.defocus:
+                clean = defocused(clean, rng)
+            rainy, clean = random_drops(clean, rng, physical=kind == "camera")
+        if rng.random() < self.spec.capture:
+            rainy, clean = captured((rainy, clean), rng)
+        quality = self._quality(rng)
+        if quality is not None:
+            rainy, clean = (decompress(compress(each, quality)) for each in (rainy, clean))
+        return rainy, clean
 
     def _any_pair(self, rng: np.random.Generator) -> tuple[str, LoadedPair]:
         which = int(rng.integers(len(self.pairs)))
@@ -170,12 +225,6 @@ class Mixture(Dataset[Batch]):
         density = WET[int(rng.integers(len(WET)))]
         pair = self.bank.rainy_pair(clean, density, rng, jpeg_quality=self._quality(rng))
         return pair.rainy, pair.clean
-
-    def _dry(self, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        quality = self._quality(rng)
-        if quality is not None:
-            clean = decompress(compress(clean, quality))
-        return clean, clean
 
     def _quality(self, rng: np.random.Generator) -> int | None:
         low, high = self.spec.jpeg_quality

@@ -1,0 +1,40 @@
+"""Processing that cameras and codecs add to an image, for training: blur, noise, sharpening.
+
+Both images of a pair get the same, so that a network learns to remove rain and nothing else.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+Picture = npt.NDArray[np.uint8]
+
+
+def defocused(clean: Picture, rng: np.random.Generator) -> Picture:
+    """Return a background out of focus: blurred by 1 to 6 pixels."""
+    radius = float(np.exp(rng.uniform(0, np.log(6))))
+    blurred = Image.fromarray(clean).filter(ImageFilter.GaussianBlur(radius))
+    return np.asarray(blurred)
+
+
+def captured(images: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:
+    """Return images (h, w, 3) of one size after the same camera: softer, noisy or sharpened."""
+    blur = rng.uniform(0.3, 1.2) if rng.random() < 0.5 else 0.0
+    noise = rng.exponential(2.5) if rng.random() < 0.5 else 0.0
+    sharpening = int(rng.integers(30, 180)) if rng.random() < 0.5 else 0
+    radius = rng.uniform(0.6, 2.5)
+    grain = rng.normal(0, noise, images[0].shape).astype(np.float32) if noise else None
+    processed = []
+    for image in images:
+        picture = Image.fromarray(image)
+        if blur:
+            picture = picture.filter(ImageFilter.GaussianBlur(blur))
+        if grain is not None:
+            noisy = np.asarray(picture, np.float32) + grain
+            picture = Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+        if sharpening:
+            picture = picture.filter(ImageFilter.UnsharpMask(radius, sharpening, 2))
+        processed.append(np.asarray(picture))
+    return processed

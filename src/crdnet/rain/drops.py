@@ -1,0 +1,228 @@
+"""Streaks of single raindrops, drawn as opacity and composed in linear light.
+
+A falling drop hides the background behind a pixel for a share of the exposure and shows the light of
+its surroundings meanwhile (Garg and Nayar, "Vision and Rain", IJCV 75, 2007):
+
+    pixel = (1 - opacity) background + opacity * drop
+
+The opacity of a frame is uint16 (h, w), 65535 is opaque. As in `crdnet.rain.layers`, a seed gives the
+same pixels on every machine: geometry is rounded to a grid, opacities add up in integers.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from crdnet.errors import RecipeError
+from crdnet.rain.compose import Picture
+
+Opacity = npt.NDArray[np.uint16]
+"""Share of the exposure for which drops cover a pixel (h, w), in 65535ths."""
+Linear = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
+
+OPAQUE = 65535
+_GRID = 256.0
+"""Steps per pixel, degree and unit of opacity that a streak's numbers are rounded to."""
+_ELEMENTS_AT_ONCE = 1 << 19
+_LONGEST_PIXELS = 20_000.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Streaks:
+    """Streaks in a frame, one entry per drop in arrays of one length.
+
+    Attributes:
+        row: Middle of the streak, in pixels.
+        column: Middle of the streak, in pixels.
+        length: From end to end in focus, in pixels.
+        width: Across in focus, in pixels; may be far below one.
+        angle_degrees: Direction of the fall, from straight down, positive towards the right.
+        opacity: Share of the exposure for which the drop covers a pixel on its axis, 0 to 1.
+        blur: Diameter of the disc that defocus makes of a point, in pixels.
+        beads: Bright beads along the streak, as an oscillating drop or a flickering lamp leaves
+            them; 0 is an even streak.
+        taper: Share of the length over which the ends fade, 0 to 1.
+    """
+
+    row: Numbers
+    column: Numbers
+    length: Numbers
+    width: Numbers
+    angle_degrees: Numbers
+    opacity: Numbers
+    blur: Numbers
+    beads: Numbers
+    taper: Numbers
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit together."""
+        shapes = {getattr(self, field.name).shape for field in fields(self)}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise RecipeError(f"streaks are arrays of one length, got shapes {sorted(shapes)}")
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def select(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "Streaks":
+        """Return some of the streaks."""
+        return Streaks(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def scaled(self, factor: float) -> "Streaks":
+        """Return the streaks as they lie in a frame that is resized by a factor."""
+        names = ("row", "column", "length", "width", "blur")
+        return replace(self, **{name: getattr(self, name) * factor for name in names})
+
+
+def draw_streaks(streaks: Streaks, height: int, width: int) -> Opacity:
+    """Return the opacity (h, w) of streaks, those that reach in from outside the frame included."""
+    streaks = _on_a_grid(streaks)
+    angle = np.radians(streaks.angle_degrees)
+    down, right = _rounded(np.cos(angle)), _rounded(np.sin(angle))
+    total = np.zeros((height, width), np.int64)
+    steep = np.abs(right) <= np.abs(down)
+    _add_streaks(
+        total, streaks.select(steep), streaks.row[steep], streaks.column[steep], down[steep], right[steep]
+    )
+    # A flat streak is a steep one of the transposed frame; `total.T` is a view.
+    flat = ~steep
+    _add_streaks(
+        total.T, streaks.select(flat), streaks.column[flat], streaks.row[flat], right[flat], down[flat]
+    )
+    return np.minimum(total, OPAQUE).astype(np.uint16)
+
+
+def _add_streaks(
+    total: npt.NDArray[np.int64],
+    streaks: Streaks,
+    row: Numbers,
+    column: Numbers,
+    down: Numbers,
+    right: Numbers,
+) -> None:
+    """Add streaks that run at most 45 degrees from the columns, each row as a short run of pixels.
+
+    Across and along, a streak is a box that defocus and the pixel's own size blur to a trapezoid.
+    """
+    height, width = total.shape
+    right, down = right * np.sign(down), np.abs(down)
+    spread = np.sqrt(streaks.blur * streaks.blur + 1.0)
+    outer, rise, peak = _trapezoid(streaks.width, spread)
+    outer_along, rise_along, peak_along = _trapezoid(streaks.length, spread)
+    rise_along = np.maximum(rise_along, streaks.taper * streaks.length / 2)
+    # A short streak out of focus is a disc: its light spreads in both directions.
+    level = OPAQUE * streaks.opacity * peak * np.minimum(peak_along, 1.0)
+    reach = outer_along / 2 * down + outer / 2 * np.abs(right) + 1
+    first = np.maximum(np.ceil(row - reach), 0).astype(np.int64)
+    last = np.minimum(np.floor(row + reach), height - 1).astype(np.int64)
+    half_run = outer / 2 / down
+    run = (2 * np.ceil(half_run) + 1).astype(np.int64)
+    # Streaks that fall beside the frame cost nothing.
+    sway = reach * np.abs(right) / down + half_run + 1
+    seen = (last >= first) & (column + sway >= 0) & (column - sway <= width - 1)
+
+    order = np.argsort(run, kind="stable")
+    order = order[seen[order]]
+    cost = np.cumsum((last - first + 1)[order] * run[order])
+    for group in np.split(order, np.flatnonzero(np.diff(cost // _ELEMENTS_AT_ONCE)) + 1):
+        if not len(group):
+            continue
+        rows = (last - first + 1)[group]
+        of = np.repeat(group, rows)
+        y = np.arange(len(of)) - np.repeat(np.cumsum(rows) - rows, rows) + first[of]
+        below = y - row[of]
+        axis = column[of] + below * right[of] / down[of]
+        x = np.ceil(axis - half_run[of]).astype(np.int64)[:, np.newaxis]
+        x = x + np.arange(run[group].max())
+        beside = x - axis[:, np.newaxis]
+        from_axis = np.abs(beside) * down[of][:, np.newaxis]
+        along = (below / down[of])[:, np.newaxis] + beside * right[of][:, np.newaxis]
+        cover = _edge((outer[of] / 2)[:, np.newaxis] - from_axis, rise[of][:, np.newaxis])
+        cover *= _edge((outer_along[of] / 2)[:, np.newaxis] - np.abs(along), rise_along[of][:, np.newaxis])
+        cover *= _beaded(along / outer_along[of][:, np.newaxis], streaks.beads[of][:, np.newaxis])
+        levels = np.rint(cover * level[of][:, np.newaxis]).astype(np.int64)
+        inside = (x >= 0) & (x < width) & (levels > 0)
+        rows_of = np.broadcast_to(y[:, np.newaxis], x.shape)
+        np.add.at(total, (rows_of[inside], x[inside]), levels[inside])
+
+
+def _trapezoid(size: Numbers, spread: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Return whole width, width of one slope and height of a box convolved with a box of area 1."""
+    return size + spread, np.minimum(size, spread), np.minimum(size / spread, 1.0)
+
+
+def _edge(inside: Numbers, rise: Numbers) -> Numbers:
+    share = np.clip(inside / np.maximum(rise, 1 / _GRID), 0.0, 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def _beaded(place: Numbers, beads: Numbers) -> Numbers:
+    """Return the brightness at places from -1/2 to 1/2 along streaks: a triangle wave."""
+    wave = np.abs(2 * np.mod(place * beads, 1.0) - 1)
+    return np.where(beads > 0, 0.25 + 0.75 * wave, 1.0)
+
+
+def _on_a_grid(streaks: Streaks) -> Streaks:
+    """Round every number, since logarithms and powers differ in their last bits between machines."""
+    finite = {field.name: np.nan_to_num(getattr(streaks, field.name)) for field in fields(streaks)}
+    on_grid = {name: np.rint(values * _GRID) / _GRID for name, values in finite.items()}
+    on_grid["width"] = np.maximum(np.rint(finite["width"] * 4096) / 4096, 1 / 4096)
+    on_grid["opacity"] = np.rint(finite["opacity"] * OPAQUE) / OPAQUE
+    on_grid["length"] = np.minimum(on_grid["length"], _LONGEST_PIXELS)
+    return Streaks(**on_grid)
+
+
+def _rounded(values: Numbers) -> Numbers:
+    return np.rint(values * 65536.0) / 65536.0
+
+
+def to_linear(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+    """Return linear light in 65535ths of sRGB levels (IEC 61966-2-1)."""
+    return _TO_LINEAR[image]
+
+
+def from_linear(light: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """Return the nearest sRGB levels of linear light in 65535ths."""
+    return _FROM_LINEAR[light]
+
+
+def compose_drops(
+    clean: Picture, opacity: Opacity, light: npt.NDArray[np.uint16], veil: Opacity | None = None
+) -> Picture:
+    """Return an image with drops on it, mixed in linear light.
+
+    Args:
+        clean: RGB image (h, w, 3).
+        opacity: Of the drops (h, w).
+        light: Of the drops, in linear 65535ths: one colour (3,) or one for each pixel (h, w, 3).
+        veil: Share of the light that distant rain scatters towards the camera (h, w), or None.
+    """
+    scene = to_linear(clean).astype(np.uint32)
+    drop = light.astype(np.uint32)
+    if veil is not None:
+        scene = _mixed(scene, drop, veil)
+    return from_linear(_mixed(scene, drop, opacity).astype(np.uint16))
+
+
+def _mixed(
+    scene: npt.NDArray[np.uint32], light: npt.NDArray[np.uint32], share: Opacity
+) -> npt.NDArray[np.uint32]:
+    over = share.astype(np.uint32)[..., np.newaxis]
+    # 65535 * 65535 fits in 32 bits; the two products sum to at most that.
+    mixed: npt.NDArray[np.uint32] = (
+        scene * (OPAQUE - over) + light * over + np.uint32(OPAQUE // 2)
+    ) // np.uint32(OPAQUE)
+    return mixed
+
+
+def _srgb_to_linear() -> npt.NDArray[np.uint16]:
+    levels = np.arange(256) / 255
+    light = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    return np.rint(OPAQUE * light).astype(np.uint16)
+
+
+_TO_LINEAR = _srgb_to_linear()
+_FROM_LINEAR: npt.NDArray[np.uint8] = np.searchsorted(
+    (_TO_LINEAR[:-1].astype(np.int64) + _TO_LINEAR[1:] + 1) // 2, np.arange(OPAQUE + 1), side="right"
+).astype(np.uint8)

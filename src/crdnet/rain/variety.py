@@ -1,0 +1,175 @@
+"""Random rain of single drops for training: wider than any camera, and as cameras record it.
+
+Networks overfit the rain that they are shown, and need variety of streaks more than of backgrounds
+(Gu et al., NeurIPS 2023). So the streaks here span what photographs and clips show: 3 pixels to a whole
+image long, a fraction of a pixel to 20 wide, 0 to 75 degrees, faint to opaque, sharp, out of focus,
+beaded, single or dense, over a veil, by day and under lamps.
+"""
+
+from dataclasses import dataclass
+from math import exp, log10
+
+import numpy as np
+import numpy.typing as npt
+
+from crdnet.rain.camera import CameraRain, camera_streaks, extinction_per_metre
+from crdnet.rain.compose import Picture
+from crdnet.rain.drops import OPAQUE, Streaks, compose_drops, draw_streaks, to_linear
+
+Light = npt.NDArray[np.uint16]
+MOST_DROPS = 2500
+"""Drops of a crop of physical rain, so that none takes long to draw."""
+MOST_DEGREES = 75.0
+"""Steepest slant of the streaks, from straight down."""
+
+
+def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) -> tuple[Picture, Picture]:
+    """Put random drops on a crop; return the rainy and the clean crop.
+
+    Args:
+        clean: RGB crop (h, w, 3). At night the returned clean crop is a darkened one.
+        rng: The same state gives the same rain.
+        physical: Whether the streaks follow from a rain rate and a camera (`CameraRain`), or are
+            drawn from wide distributions.
+    """
+    height, width = clean.shape[:2]
+    night = rng.random() < 0.2
+    if night:
+        clean = _darkened(clean, rng)
+    light = _light(clean, rng, lamps=night and rng.random() < 0.6)
+    if physical:
+        rain, frame_width = random_camera(rng)
+        streaks = camera_streaks(rain, height, width, rng, frame_width=frame_width, most=MOST_DROPS)
+        veiled = extinction_per_metre(rain.millimetres_per_hour) * rain.scene_metres
+    else:
+        streaks = random_streaks(height, width, rng)
+        veiled = rng.exponential(0.15) if rng.random() < 0.2 else 0.0
+    opacity = draw_streaks(streaks, height, width)
+    veil = None
+    if veiled > 0.01:
+        share = np.uint16(OPAQUE * min(0.6, 1 - exp(-veiled)))
+        veil = np.full((height, width), share, np.uint16)
+    return compose_drops(clean, opacity, light, veil), clean
+
+
+def random_camera(rng: np.random.Generator) -> tuple[CameraRain, int]:
+    """Return random rain before a random camera, and the width of its frame in pixels.
+
+    Exposures are short and apertures small more often than in use, since rain that cannot be seen
+    teaches nothing.
+    """
+    slant = random_angle(rng)
+    wind = float(np.clip(7.0 * np.tan(np.radians(slant)), -28, 28))
+    rain = CameraRain(
+        millimetres_per_hour=_log_between(2.0, 120.0, rng),
+        exposure_seconds=_log_between(1 / 2000, 1 / 30, rng),
+        focal_millimetres=_log_between(18.0, 120.0, rng),
+        aperture_millimetres=_log_between(0.5, 20.0, rng),
+        focus_metres=_log_between(1.0, 60.0, rng),
+        wind_metres_per_second=wind,
+        turbulence=float(rng.choice([0.5, 2.0, 6.0])),
+        scene_metres=_log_between(1.5, 100.0, rng),
+        visibility=_log_between(1.0, 6.0, rng),
+        beads=float(rng.integers(2, 9)) if rng.random() < 0.15 else 0.0,
+        splashes_per_megapixel=float(rng.integers(0, 400)) if rng.random() < 0.2 else 0.0,
+    )
+    return rain, round(_log_between(400.0, 4000.0, rng))
+
+
+def random_angle(rng: np.random.Generator) -> float:
+    """Return degrees from straight down: near the vertical in six cases of ten, else up to 75."""
+    if rng.random() < 0.6:
+        return float(np.clip(rng.normal(0, 10), -MOST_DEGREES, MOST_DEGREES))
+    return float(rng.uniform(-MOST_DEGREES, MOST_DEGREES))
+
+
+def random_streaks(height: int, width: int, rng: np.random.Generator) -> Streaks:
+    """Return one to three populations of streaks of one direction, each of its own size."""
+    angle = random_angle(rng)
+    kinds = [_population(height, width, angle, rng) for _ in range(int(rng.choice([1, 1, 2, 3])))]
+    names = Streaks.__dataclass_fields__
+    return Streaks(**{name: np.concatenate([getattr(kind, name) for kind in kinds]) for name in names})
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Ranges of a population of streaks, in pixels."""
+
+    length: tuple[float, float]
+    width: tuple[float, float]
+    opacity: tuple[float, float]
+    most: int
+    """Streaks in a crop of 160 x 160 pixels."""
+
+
+_SIZES: tuple[tuple[float, _Size], ...] = (
+    (0.36, _Size((8.0, 60.0), (0.6, 2.5), (0.08, 0.8), 160)),  # the common kind
+    (0.18, _Size((3.0, 10.0), (0.7, 3.0), (0.15, 0.9), 250)),  # short drops
+    (0.16, _Size((60.0, 500.0), (0.5, 3.0), (0.05, 0.7), 40)),  # threads
+    (0.16, _Size((20.0, 250.0), (3.0, 16.0), (0.05, 0.6), 12)),  # near, wide
+    (0.14, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), 500)),  # dense and faint
+)
+
+
+def _population(height: int, width: int, angle: float, rng: np.random.Generator) -> Streaks:
+    shares = np.cumsum([share for share, _ in _SIZES])
+    size = _SIZES[int(np.searchsorted(shares, rng.random() * shares[-1]))][1]
+    length, across = _log_between(*size.length, rng), _log_between(*size.width, rng)
+    area = (height + length) * (width + length) / 160**2
+    number = max(1, round(area * _log_between(0.02 * size.most, size.most, rng) / (1 + length / 160)))
+    number = min(number, 4000)
+    spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
+    even = rng.random() < 0.5
+    blur = _log_between(0.3, 3.0, rng) if rng.random() < 0.4 else 0.0
+    if across > 3 and rng.random() < 0.75:
+        blur = across * rng.uniform(0.3, 1.2)
+    opacity = _log_between(*size.opacity, rng) * np.exp(rng.normal(0, 0.4, number))
+    return Streaks(
+        row=rng.uniform(-length / 2, height + length / 2, number),
+        column=rng.uniform(-length / 2, width + length / 2, number),
+        length=length * np.exp(rng.normal(0, 0.1 if even else 0.5, number)),
+        width=across * np.exp(rng.normal(0, 0.1 if even else 0.4, number)),
+        angle_degrees=angle + spread * rng.normal(0, 1, number),
+        opacity=np.minimum(opacity, 1.0),
+        blur=np.full(number, blur) * np.exp(rng.normal(0, 0.2, number)),
+        beads=np.full(number, float(rng.integers(2, 9)) if rng.random() < 0.12 else 0.0),
+        taper=np.full(number, rng.uniform(0, 1) if rng.random() < 0.5 else 0.0),
+    )
+
+
+def _light(clean: Picture, rng: np.random.Generator, *, lamps: bool) -> Light:
+    """Return the light of the drops in linear 65535ths: one colour, or lamps that fall off.
+
+    A drop gathers light from a wide field above it, so it is brighter than most of what is behind
+    it; one crop in eight is free of that rule, which lets streaks be dark before a bright sky.
+    """
+    height, width = clean.shape[:2]
+    tint = np.clip(1 + rng.normal(0, 0.06, 3), 0.7, 1.2)
+    behind = 0.0
+    if rng.random() < 0.875:
+        levels = to_linear(clean[::4, ::4]).mean(2)
+        behind = float(np.percentile(levels, rng.uniform(50, 95))) / OPAQUE
+    base = (behind + (1 - behind) * _log_between(0.08, 1.0, rng)) * tint
+    if not lamps:
+        return np.rint(OPAQUE * np.clip(base, 0, 1)).astype(np.uint16)
+    rows, columns = np.ogrid[:height, :width]
+    field = np.zeros((height, width, 3)) + 0.1 * base
+    for _ in range(int(rng.integers(1, 4))):
+        colour = np.array([1.0, rng.uniform(0.45, 1), rng.uniform(0.1, 1)])
+        y, x = rng.uniform(-0.3, 1.3) * height, rng.uniform(-0.3, 1.3) * width
+        reach = _log_between(0.15, 1.0, rng) * max(height, width)
+        falloff = 1 / (1 + ((rows - y) ** 2 + (columns - x) ** 2) / reach**2)
+        field += rng.uniform(0.3, 1.2) * falloff[..., np.newaxis] * colour
+    return np.rint(OPAQUE * np.clip(field, 0, 1)).astype(np.uint16)
+
+
+def _darkened(clean: Picture, rng: np.random.Generator) -> Picture:
+    levels = (np.arange(256) / 255) ** rng.uniform(1, 1.5) * _log_between(0.1, 0.7, rng)
+    table = np.rint(255 * levels).astype(np.uint8)
+    darkened: Picture = table[clean]
+    return darkened
+
+
+def _log_between(low: float, high: float, rng: np.random.Generator) -> float:
+    """Return a number whose logarithm is evenly spread."""
+    return float(10 ** rng.uniform(log10(low), log10(high)))
