@@ -1,7 +1,7 @@
 """`crdnet evaluate`: score a model, or pictures made by any method, under named protocols."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
     Derain,
     Failure,
+    Frame,
     PictureFolder,
     Row,
     as_csv,
@@ -44,9 +45,14 @@ crdnet evaluate --data rain800/val
 crdnet evaluate --data rain800/val --protocol restormer-y --protocol crdnet --csv scores.csv
 crdnet evaluate --data rain800/val --results theirs/
 crdnet evaluate --target gt/ --rainy input/ --results theirs/
+crdnet evaluate --clip street.mp4 --clip garden/ --save looks/
 
 Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all pictures and for each
 density of rain. Pictures that cannot be scored are named, and the exit code is then 1.
+
+--clip scores real rain: frames of a static camera (a video, or a folder of images) against their temporal
+median. Prints the contrast of the streaks in grey levels, the share of it that is left (1 untouched, 0 gone), the
+change where nothing rains, and how many frames came back unchanged.
 """
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -73,6 +79,13 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
     "-m", "--model", default="default", show_default=True, help="Name of a model, or an .onnx file."
 )
 @click.option("--results", type=_FOLDER, help="Score these saved pictures instead of running a model.")
+@click.option(
+    "--clip",
+    "clips",
+    type=_FOLDER,
+    multiple=True,
+    help="Clip of a static camera; may be given several times.",
+)
 @click.option("--target", type=_FOLDER, help="Ground truth of --results, matched by name.")
 @click.option("--rainy", type=_FOLDER, help="Input of --results, to be scored beside them.")
 @click.option(
@@ -111,6 +124,7 @@ def command(
     layout: str,
     model: str,
     results: Path | None,
+    clips: tuple[Path, ...],
     target: Path | None,
     rainy: Path | None,
     protocols: tuple[str, ...],
@@ -129,6 +143,20 @@ def command(
     """Score cases, write the reports, print the table."""
     reports = [path for path in (output, csv_file, markdown_file) if path is not None]
     _check_usage(ctx, reports)
+    if clips:
+        from crdnet.cli.clips import evaluate_clips  # noqa: PLC0415
+
+        return evaluate_clips(
+            clips,
+            _opened_derainer(model, device, tile),
+            seed=seed,
+            save=save,
+            output=output,
+            overwrite=overwrite,
+            print_json=print_json,
+            quiet=quiet,
+            about={"model": model, "seed": seed},
+        )
     jobs = jobs or _default_jobs()
     folder = PictureFolder(save) if save is not None else None
     pairs, failures = _pairs(data, layout) if data is not None else ([], [])
@@ -166,8 +194,13 @@ def command(
 
 def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if "clips" in given:
+        _check_clip_usage(given)
+        return
     if "results" not in given and "data" not in given:
-        raise click.UsageError("nothing to score: name a data set with --data, or pictures with --results")
+        raise click.UsageError(
+            "nothing to score: name a data set with --data, images with --results or a clip with --clip"
+        )
     if "results" in given and ("data" in given) == ("target" in given):
         raise click.UsageError("--results needs its ground truth: either --target or --data")
     for name, partner in (("target", "results"), ("rainy", "target"), ("layout", "data")):
@@ -178,6 +211,23 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
             raise click.UsageError(f"--{name} is for running a model, --results for pictures that are there")
     if len({path.absolute() for path in reports}) < len(reports):
         raise click.UsageError("two reports cannot share a file")
+
+
+def _check_clip_usage(given: set[str]) -> None:
+    for name in (
+        "data",
+        "layout",
+        "results",
+        "target",
+        "rainy",
+        "protocols",
+        "csv_file",
+        "markdown_file",
+        "jobs",
+    ):
+        if name in given:
+            flag = {"protocols": "protocol", "csv_file": "csv", "markdown_file": "markdown"}.get(name, name)
+            raise click.UsageError(f"--{flag} is for pairs of images and does not go with --clip")
 
 
 def _pairs(data: Path, layout: str) -> tuple[list[Pair], list[Failure]]:
@@ -198,6 +248,20 @@ def _opened_model(model: str, device: str, tile: int | Literal["auto"], jobs: in
     derainer = Derainer(model, device, threads=max(1, usable_cpus() // jobs), tile=tile)
     _ = derainer.session  # A model that cannot be opened is one error, not one for every picture.
     return derainer.estimate
+
+
+def _opened_derainer(model: str, device: str, tile: int | Literal["auto"]) -> Callable[[Frame], Frame]:
+    """Return what derains a frame as `crdnet derain` derains a file, which leaves dry ones alone."""
+    from crdnet.runtime import Derainer  # noqa: PLC0415
+
+    derainer = Derainer(model, device, tile=tile)
+    _ = derainer.session
+
+    def derain(frame: Frame) -> Frame:
+        derained: Frame = derainer.run(frame, always=False).image
+        return derained
+
+    return derain
 
 
 def _about(ctx: click.Context) -> dict[str, Any]:

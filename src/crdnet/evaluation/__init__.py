@@ -17,6 +17,14 @@ from crdnet.evaluation.cases import (
     saved_cases,
     saved_pair_cases,
 )
+from crdnet.evaluation.clips import (
+    ClipScore,
+    Frame,
+    StaticClip,
+    read_frames,
+    score_clip,
+    side_by_side,
+)
 from crdnet.evaluation.files import PictureFolder, refuse_existing, write_text
 from crdnet.evaluation.report import as_csv, as_json, as_markdown, as_text, table
 from crdnet.evaluation.scoring import Evaluation, PictureScores, evaluate, with_seen_scenes
@@ -24,24 +32,30 @@ from crdnet.evaluation.summary import Quantity, Row, summarise
 
 __all__ = [
     "Case",
+    "ClipScore",
     "Derain",
     "Estimate",
     "Evaluation",
     "Failure",
+    "Frame",
     "LoadedCase",
     "PictureFolder",
     "PictureScores",
     "Quantity",
     "Row",
+    "StaticClip",
     "as_csv",
     "as_json",
     "as_markdown",
     "as_text",
     "evaluate",
     "model_cases",
+    "read_frames",
     "refuse_existing",
     "saved_cases",
     "saved_pair_cases",
+    "score_clip",
+    "side_by_side",
     "summarise",
     "table",
     "with_seen_scenes",

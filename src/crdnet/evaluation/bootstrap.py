@@ -54,6 +54,27 @@ def scene_means(
     return [_estimate(*column) for column in zip(sums.T, counts.T, resampled.T, strict=True)]
 
 
+def ratio_of_sums(
+    numerators: npt.NDArray[np.float64],
+    denominators: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Return a ratio of two sums over the same items (n,), with an interval by resampling items.
+
+    Args:
+        numerators: One for each item.
+        denominators: One for each item, with a sum above 0.
+        rng: Draws the items.
+        resamples: How often to draw.
+    """
+    resampled = _resampled_means(numerators[:, np.newaxis], denominators[:, np.newaxis], rng, resamples)
+    estimate = _estimate(numerators, denominators, resampled[:, 0])
+    if estimate is None:
+        raise ValueError("a ratio needs denominators above 0")
+    return estimate
+
+
 def _resampled_means(
     sums: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], rng: np.random.Generator, resamples: int
 ) -> npt.NDArray[np.float64]:

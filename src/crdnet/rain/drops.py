@@ -179,12 +179,14 @@ def _rounded(values: Numbers) -> Numbers:
 
 def to_linear(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
     """Return linear light in 65535ths of sRGB levels (IEC 61966-2-1)."""
-    return _TO_LINEAR[image]
+    light: npt.NDArray[np.uint16] = _TO_LINEAR[image]
+    return light
 
 
 def from_linear(light: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     """Return the nearest sRGB levels of linear light in 65535ths."""
-    return _FROM_LINEAR[light]
+    levels: npt.NDArray[np.uint8] = _FROM_LINEAR[light]
+    return levels
 
 
 def compose_drops(
