@@ -104,7 +104,8 @@ class StaticClip:
         """Return the still pixels (h, w) of a frame that are at the median, away from streaks."""
         bright = np.abs(self.residual(self.frames[index])) > ABSENT_LEVELS
         grown = Image.fromarray(bright).convert("L").filter(ImageFilter.MaxFilter(_NEAR_STREAKS))
-        return self.still & (np.asarray(grown) == 0)
+        dry: npt.NDArray[np.bool_] = self.still & (np.asarray(grown) == 0)
+        return dry
 
 
 def score_clip(

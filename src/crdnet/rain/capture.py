@@ -20,7 +20,8 @@ def defocused(clean: Picture, rng: np.random.Generator) -> Picture:
 
 
 def captured(images: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:
-    """Return images (h, w, 3) of one size after the same camera: softer, noisy or sharpened."""
+    """Return images (h, w, 3) of one size after one camera: coarser, softer, noisy, sharpened."""
+    coarser = rng.uniform(1.2, 2.2) if rng.random() < 0.3 else 1.0
     blur = rng.uniform(0.3, 1.2) if rng.random() < 0.5 else 0.0
     noise = rng.exponential(2.5) if rng.random() < 0.5 else 0.0
     sharpening = int(rng.integers(30, 180)) if rng.random() < 0.5 else 0
@@ -29,6 +30,10 @@ def captured(images: Sequence[Picture], rng: np.random.Generator) -> list[Pictur
     processed = []
     for image in images:
         picture = Image.fromarray(image)
+        if coarser > 1:
+            small = (round(picture.width / coarser), round(picture.height / coarser))
+            smaller = picture.resize(small, Image.Resampling.BICUBIC)
+            picture = smaller.resize(picture.size, Image.Resampling.BICUBIC)
         if blur:
             picture = picture.filter(ImageFilter.GaussianBlur(blur))
         if grain is not None:

@@ -221,7 +221,8 @@ def _mixed(
 def _srgb_to_linear() -> npt.NDArray[np.uint16]:
     levels = np.arange(256) / 255
     light = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
-    return np.rint(OPAQUE * light).astype(np.uint16)
+    table: npt.NDArray[np.uint16] = np.rint(OPAQUE * light).astype(np.uint16)
+    return table
 
 
 _TO_LINEAR = _srgb_to_linear()

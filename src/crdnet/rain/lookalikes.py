@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from crdnet.rain.compose import check_picture
+from crdnet.rain.documents import DOCUMENTS
 
 Picture = npt.NDArray[np.uint8]
 """RGB (h, w, 3)."""
@@ -123,7 +124,8 @@ def hair(picture: Picture, rng: np.random.Generator) -> Picture:
         xs = x0 + reach * np.cumsum(np.cos(headings)) / len(steps) - 0.5 * reach * cos(angle)
         ys = y0 + reach * np.cumsum(np.sin(headings)) / len(steps) - 0.5 * reach * sin(angle)
         pen.line(list(zip(xs.tolist(), ys.tolist(), strict=True)), fill=255, width=int(rng.integers(1, 4)))
-    return _painted(picture, mask, rng, opacity=rng.uniform(0.5, 1))
+    # Bright straight threads are rain; hair is mostly dark.
+    return _painted(picture, mask, rng, opacity=rng.uniform(0.5, 1), bright=0.2)
 
 
 def text(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -171,6 +173,7 @@ LOOKALIKES: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
     "dots": dots,
     "text": text,
     "point_lights": point_lights,
+    **DOCUMENTS,
 }
 """Each returns a new picture of the same shape; the generator decides everything about it."""
 

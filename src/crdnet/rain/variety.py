@@ -33,10 +33,15 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
             drawn from wide distributions.
     """
     height, width = clean.shape[:2]
-    night = rng.random() < 0.2
+    night = rng.random() < 0.3
     if night:
         clean = _darkened(clean, rng)
-    light = _light(clean, rng, lamps=night and rng.random() < 0.6)
+    lamps = night and rng.random() < 0.6
+    light = _light(clean, rng, lamps=lamps)
+    if lamps:
+        # Mist around a lamp glows whether it rains or not.
+        glow = np.full((height, width), round(OPAQUE * rng.uniform(0, 0.3)), np.uint16)
+        clean = compose_drops(clean, glow, light)
     if physical:
         rain, frame_width = random_camera(rng)
         streaks = camera_streaks(rain, height, width, rng, frame_width=frame_width, most=MOST_DROPS)
@@ -103,11 +108,12 @@ class _Size:
 
 
 _SIZES: tuple[tuple[float, _Size], ...] = (
-    (0.36, _Size((8.0, 60.0), (0.6, 2.5), (0.08, 0.8), 160)),  # the common kind
+    (0.30, _Size((8.0, 60.0), (0.6, 2.5), (0.08, 0.8), 160)),  # the common kind
     (0.18, _Size((3.0, 10.0), (0.7, 3.0), (0.15, 0.9), 250)),  # short drops
     (0.16, _Size((60.0, 500.0), (0.5, 3.0), (0.05, 0.7), 40)),  # threads
-    (0.16, _Size((20.0, 250.0), (3.0, 16.0), (0.05, 0.6), 12)),  # near, wide
-    (0.14, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), 500)),  # dense and faint
+    (0.16, _Size((20.0, 400.0), (3.0, 16.0), (0.05, 0.6), 12)),  # near, wide
+    (0.10, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), 500)),  # dense and faint
+    (0.12, _Size((30.0, 200.0), (1.5, 6.0), (0.04, 0.3), 120)),  # dense, wide and soft
 )
 
 
@@ -120,7 +126,7 @@ def _population(height: int, width: int, angle: float, rng: np.random.Generator)
     number = min(number, 4000)
     spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
     even = rng.random() < 0.5
-    blur = _log_between(0.3, 3.0, rng) if rng.random() < 0.4 else 0.0
+    blur = _log_between(0.3, 4.0, rng) if rng.random() < 0.5 else 0.0
     if across > 3 and rng.random() < 0.75:
         blur = across * rng.uniform(0.3, 1.2)
     opacity = _log_between(*size.opacity, rng) * np.exp(rng.normal(0, 0.4, number))
