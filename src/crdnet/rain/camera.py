@@ -94,7 +94,7 @@ _LIMITS = {
 
 def terminal_velocity(diameter_millimetres: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the fall speed of drops in metres per second (Atlas et al., 1973)."""
-    return 9.65 - 10.3 * np.exp(-0.6 * diameter_millimetres)
+    return np.asarray(9.65 - 10.3 * np.exp(-0.6 * diameter_millimetres))
 
 
 def size_slope(millimetres_per_hour: float) -> float:
@@ -202,7 +202,7 @@ def _streaks_of(
 def _defocus(rain: CameraRain, focal: float, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the diameter of the disc that a point at a distance becomes, in pixels."""
     aperture = rain.aperture_millimetres / 1000
-    return aperture * focal * np.abs(1 / distance - 1 / rain.focus_metres)
+    return np.asarray(aperture * focal * np.abs(1 / distance - 1 / rain.focus_metres))
 
 
 def _splashes(rain: CameraRain, focal: float, height: int, width: int, rng: np.random.Generator) -> Streaks:

@@ -70,7 +70,7 @@ def line_chart(picture: Picture, rng: np.random.Generator) -> Picture:
         spread = max(float(np.ptp(walk)), 1e-6)
         ys = sheet.height * (rng.uniform(0, 0.5) + rng.uniform(0.2, 0.8) * (walk - walk.min()) / spread)
         points = list(zip(xs.tolist(), ys.tolist(), strict=True))
-        sheet.pen.line(points, fill=sheet.colour(), width=sheet.thickness(3))
+        sheet.pen.line(points, fill=sheet.colour(), width=sheet.thickness(3.0))
         if rng.random() < 0.3:
             for x, y in points[:: int(rng.integers(1, 5))]:
                 sheet.pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=sheet.colour())
@@ -136,7 +136,7 @@ def line_drawing(picture: Picture, rng: np.random.Generator) -> Picture:
             xs = x + np.cumsum(np.cos(turns)) * reach / 20
             ys = y + np.cumsum(np.sin(turns)) * reach / 20
             points = list(zip(xs.tolist(), ys.tolist(), strict=True))
-            sheet.pen.line(points, fill=sheet.ink, width=sheet.thickness(3))
+            sheet.pen.line(points, fill=sheet.ink, width=sheet.thickness(3.0))
     return sheet.finished()
 
 
@@ -169,7 +169,7 @@ def facade(picture: Picture, rng: np.random.Generator) -> Picture:
     lit: Picture = np.clip(drawn * slope[:, np.newaxis] + rng.normal(0, 2, drawn.shape), 0, 255).astype(
         np.uint8
     )
-    return _turned(lit, rng, 12)
+    return _turned(lit, rng, 12.0)
 
 
 def corrugated(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -239,7 +239,7 @@ def _hatching(sheet: _Sheet, x: float, y: float, reach: float) -> None:
     """Draw parallel strokes, often upright, as manga draws speed and rulers draw shade."""
     rng = sheet.rng
     angle = pi / 2 + (rng.normal(0, 0.2) if rng.random() < 0.6 else rng.uniform(-pi, pi))
-    pitch, thickness = _FINE * rng.uniform(2, 12), sheet.thickness(2)
+    pitch, thickness = _FINE * rng.uniform(2, 12), sheet.thickness(2.0)
     for offset in np.arange(0, reach, pitch).tolist():
         length = reach * rng.uniform(0.3, 1.5)
         start = (x + offset * sin(angle), y - offset * cos(angle))

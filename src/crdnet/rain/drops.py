@@ -25,6 +25,8 @@ Numbers = npt.NDArray[np.float64]
 OPAQUE = 65535
 _GRID = 256.0
 """Steps per pixel, degree and unit of opacity that a streak's numbers are rounded to."""
+_FAINTEST = 33
+"""Opacity in 65535ths below which a streak is not drawn: half a grey level at most, before black."""
 _ELEMENTS_AT_ONCE = 1 << 19
 _LONGEST_PIXELS = 20_000.0
 
@@ -118,9 +120,9 @@ def _add_streaks(
     last = np.minimum(np.floor(row + reach), height - 1).astype(np.int64)
     half_run = outer / 2 / down
     run = (2 * np.ceil(half_run) + 1).astype(np.int64)
-    # Streaks that fall beside the frame cost nothing.
+    # Streaks that fall beside the frame, or that nobody can see, cost nothing.
     sway = reach * np.abs(right) / down + half_run + 1
-    seen = (last >= first) & (column + sway >= 0) & (column - sway <= width - 1)
+    seen = (level >= _FAINTEST) & (last >= first) & (column + sway >= 0) & (column - sway <= width - 1)
 
     order = np.argsort(run, kind="stable")
     order = order[seen[order]]

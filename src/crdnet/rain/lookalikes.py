@@ -31,7 +31,7 @@ def fence(picture: Picture, rng: np.random.Generator) -> Picture:
     check_picture(picture)
     height, width = picture.shape[:2]
     mask, pen = _sheet(height, width)
-    first = _upright(rng) if rng.random() < 0.6 else rng.uniform(-90, 90)
+    first = _upright(rng) if rng.random() < 0.4 else rng.uniform(-90, 90)
     angles = [first] if rng.random() < 0.6 else [first, first + rng.uniform(40, 140)]
     period = _between(4.0, 40.0, rng)
     thickness = rng.uniform(min(1, 0.3 * period), 0.7 * period)

@@ -11,14 +11,16 @@ from math import exp, log10
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageFilter
 
 from crdnet.rain.camera import CameraRain, camera_streaks, extinction_per_metre
 from crdnet.rain.compose import Picture
-from crdnet.rain.drops import OPAQUE, Streaks, compose_drops, draw_streaks, to_linear
+from crdnet.rain.drops import OPAQUE, Opacity, Streaks, compose_drops, draw_streaks, to_linear
 
 Light = npt.NDArray[np.uint16]
-MOST_DROPS = 2500
+MOST_DROPS = 1200
 """Drops of a crop of physical rain, so that none takes long to draw."""
+_WIDEST_PIXELS = 48.0
 MOST_DEGREES = 75.0
 """Steepest slant of the streaks, from straight down."""
 
@@ -45,11 +47,16 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
     if physical:
         rain, frame_width = random_camera(rng)
         streaks = camera_streaks(rain, height, width, rng, frame_width=frame_width, most=MOST_DROPS)
+        # A drop this far out of focus is seen by nobody, and costs most of the time.
+        streaks = streaks.select(streaks.blur + streaks.width < _WIDEST_PIXELS)
         veiled = extinction_per_metre(rain.millimetres_per_hour) * rain.scene_metres
     else:
-        streaks = random_streaks(height, width, rng)
+        streaks = random_streaks(height, width, rng, lit=lamps)
         veiled = rng.exponential(0.15) if rng.random() < 0.2 else 0.0
     opacity = draw_streaks(streaks, height, width)
+    if lamps and rng.random() < 0.7:
+        # Far drops before a lamp are one with its mist: what can be taken out is their grain.
+        clean = compose_drops(clean, _smoothed(opacity), light)
     veil = None
     if veiled > 0.01:
         share = np.uint16(OPAQUE * min(0.6, 1 - exp(-veiled)))
@@ -88,10 +95,19 @@ def random_angle(rng: np.random.Generator) -> float:
     return float(rng.uniform(-MOST_DEGREES, MOST_DEGREES))
 
 
-def random_streaks(height: int, width: int, rng: np.random.Generator) -> Streaks:
-    """Return one to three populations of streaks of one direction, each of its own size."""
+def random_streaks(height: int, width: int, rng: np.random.Generator, *, lit: bool = False) -> Streaks:
+    """Return one to three populations of streaks of one direction, each of its own size.
+
+    Args:
+        height: Pixels.
+        width: Pixels.
+        rng: The same state gives the same streaks.
+        lit: Whether lamps light the drops, which shows many that daylight does not.
+    """
     angle = random_angle(rng)
-    kinds = [_population(height, width, angle, rng) for _ in range(int(rng.choice([1, 1, 2, 3])))]
+    kinds = [_population(_size(rng), height, width, angle, rng) for _ in range(int(rng.choice([1, 1, 2, 3])))]
+    if lit and rng.random() < 0.7:
+        kinds = [_population(_LIT, height, width, angle, rng)]
     names = Streaks.__dataclass_fields__
     return Streaks(**{name: np.concatenate([getattr(kind, name) for kind in kinds]) for name in names})
 
@@ -111,18 +127,24 @@ _SIZES: tuple[tuple[float, _Size], ...] = (
     (0.30, _Size((8.0, 60.0), (0.6, 2.5), (0.08, 0.8), 160)),  # the common kind
     (0.18, _Size((3.0, 10.0), (0.7, 3.0), (0.15, 0.9), 250)),  # short drops
     (0.16, _Size((60.0, 500.0), (0.5, 3.0), (0.05, 0.7), 40)),  # threads
-    (0.16, _Size((20.0, 400.0), (3.0, 16.0), (0.05, 0.6), 12)),  # near, wide
+    (0.22, _Size((30.0, 400.0), (2.5, 16.0), (0.08, 0.6), 12)),  # near, wide
     (0.10, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), 500)),  # dense and faint
     (0.12, _Size((30.0, 200.0), (1.5, 6.0), (0.04, 0.3), 120)),  # dense, wide and soft
 )
 
 
-def _population(height: int, width: int, angle: float, rng: np.random.Generator) -> Streaks:
+_LIT = _Size((3.0, 20.0), (0.7, 1.8), (0.15, 0.9), 1200)
+
+
+def _size(rng: np.random.Generator) -> _Size:
     shares = np.cumsum([share for share, _ in _SIZES])
-    size = _SIZES[int(np.searchsorted(shares, rng.random() * shares[-1]))][1]
+    return _SIZES[int(np.searchsorted(shares, rng.random() * shares[-1]))][1]
+
+
+def _population(size: _Size, height: int, width: int, angle: float, rng: np.random.Generator) -> Streaks:
     length, across = _log_between(*size.length, rng), _log_between(*size.width, rng)
     area = (height + length) * (width + length) / 160**2
-    number = max(1, round(area * _log_between(0.02 * size.most, size.most, rng) / (1 + length / 160)))
+    number = max(1, round(area * _log_between(0.02 * size.most, 1.0 * size.most, rng) / (1 + length / 160)))
     number = min(number, 4000)
     spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
     even = rng.random() < 0.5
@@ -163,10 +185,16 @@ def _light(clean: Picture, rng: np.random.Generator, *, lamps: bool) -> Light:
     for _ in range(int(rng.integers(1, 4))):
         colour = np.array([1.0, rng.uniform(0.45, 1), rng.uniform(0.1, 1)])
         y, x = rng.uniform(-0.3, 1.3) * height, rng.uniform(-0.3, 1.3) * width
-        reach = _log_between(0.15, 1.0, rng) * max(height, width)
+        reach = _log_between(0.12, 1.0, rng) * max(height, width)
         falloff = 1 / (1 + ((rows - y) ** 2 + (columns - x) ** 2) / reach**2)
         field += rng.uniform(0.3, 1.2) * falloff[..., np.newaxis] * colour
     return np.rint(OPAQUE * np.clip(field, 0, 1)).astype(np.uint16)
+
+
+def _smoothed(opacity: Opacity) -> Opacity:
+    """Return an opacity averaged over some 30 pixels."""
+    coarse = Image.fromarray((opacity >> 8).astype(np.uint8)).filter(ImageFilter.GaussianBlur(12))
+    return np.asarray(coarse).astype(np.uint16) * np.uint16(257)
 
 
 def _darkened(clean: Picture, rng: np.random.Generator) -> Picture:

@@ -1,0 +1,61 @@
+"""Random rain for training, and the dry images that look like rain."""
+
+import numpy as np
+import pytest
+
+from crdnet.rain import captured, random_drops, random_streaks
+from crdnet.rain.documents import DOCUMENTS
+from crdnet.rain.variety import random_angle, random_camera
+
+
+def crop(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(30, 180, (64, 80, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("physical", [False, True])
+def test_rain_of_a_seed_is_always_the_same_and_changes_the_crop(physical: bool) -> None:
+    first, second = (random_drops(crop(), np.random.default_rng(5), physical=physical) for _ in range(2))
+    assert np.array_equal(first[0], second[0])
+    changed = [
+        not np.array_equal(*random_drops(crop(), np.random.default_rng(seed), physical=physical))
+        for seed in range(20)
+    ]
+    assert sum(changed) >= 18
+
+
+def test_streaks_span_sizes_and_directions_of_real_rain() -> None:
+    drawn = [random_streaks(160, 160, np.random.default_rng(seed)) for seed in range(300)]
+    lengths = np.array([np.median(each.length) for each in drawn])
+    widths = np.array([np.median(each.width) for each in drawn])
+    assert lengths.min() < 6
+    assert lengths.max() > 250
+    assert widths.min() < 0.8
+    assert widths.max() > 10
+    angles = np.abs([random_angle(np.random.default_rng(seed)) for seed in range(1000)])
+    assert np.mean(angles > 45) > 0.1
+    assert np.mean(angles < 15) > 0.4
+    assert angles.max() <= 75
+
+
+def test_random_cameras_are_valid_and_differ() -> None:
+    rates = {random_camera(np.random.default_rng(seed))[0].millimetres_per_hour for seed in range(50)}
+    assert len(rates) == 50
+
+
+def test_processing_is_the_same_for_both_images_of_a_pair() -> None:
+    clean = crop()
+    for seed in range(20):
+        first, second = captured((clean, clean.copy()), np.random.default_rng(seed))
+        assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_is_an_image_of_the_same_shape_and_follows_from_its_seed(name: str) -> None:
+    image = crop()
+    before = image.copy()
+    first, second, other = (DOCUMENTS[name](image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.shape == image.shape
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+    assert np.array_equal(image, before)
