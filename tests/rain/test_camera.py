@@ -59,8 +59,8 @@ def test_wind_slants_small_drops_more_than_large_ones() -> None:
     rain = CameraRain(wind_metres_per_second=5.0, turbulence=0.0, aperture_millimetres=0.0)
     streaks = camera_streaks(rain, 200, 300, np.random.default_rng(0), frame_width=2000)
     assert np.all(streaks.angle_degrees > 0)
-    slowest = streaks.length / streaks.width
-    assert np.corrcoef(streaks.opacity, streaks.angle_degrees)[0, 1] > 0 or slowest.size == 0
+    # Large drops are the more opaque ones, and the steeper.
+    assert np.corrcoef(streaks.opacity, streaks.angle_degrees)[0, 1] < -0.8
 
 
 def test_heavier_rain_has_more_drops_and_covers_more_of_the_frame() -> None:
@@ -75,7 +75,7 @@ def test_heavier_rain_has_more_drops_and_covers_more_of_the_frame() -> None:
         )
         covers.append(float(opacity.mean()))
     assert covers == sorted(covers)
-    assert drops_per_cubic_metre(50) > drops_per_cubic_metre(2)
+    assert drops_per_cubic_metre(50.0) > drops_per_cubic_metre(2.0)
 
 
 def test_the_veil_follows_koschmieders_law_and_thickens_with_distance() -> None:

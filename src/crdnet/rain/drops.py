@@ -109,7 +109,8 @@ def _add_streaks(
     """
     height, width = total.shape
     right, down = right * np.sign(down), np.abs(down)
-    spread = np.sqrt(streaks.blur * streaks.blur + 1.0)
+    pixel = down + np.abs(right)  # width of a pixel, seen across the streak
+    spread = np.sqrt(streaks.blur * streaks.blur + pixel * pixel)
     outer, rise, peak = _trapezoid(streaks.width, spread)
     outer_along, rise_along, peak_along = _trapezoid(streaks.length, spread)
     rise_along = np.maximum(rise_along, streaks.taper * streaks.length / 2)
@@ -155,8 +156,7 @@ def _trapezoid(size: Numbers, spread: Numbers) -> tuple[Numbers, Numbers, Number
 
 
 def _edge(inside: Numbers, rise: Numbers) -> Numbers:
-    share = np.clip(inside / np.maximum(rise, 1 / _GRID), 0.0, 1.0)
-    return share * share * (3 - 2 * share)
+    return np.asarray(np.clip(inside / np.maximum(rise, 1 / _GRID), 0.0, 1.0))
 
 
 def _beaded(place: Numbers, beads: Numbers) -> Numbers:
