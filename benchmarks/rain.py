@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.density import RainDensity
-from crdnet.rain import LayerBank, StreakLibrary, compose, rainy_pair, scale_of
+from crdnet.rain import LayerBank, RainSpec, StreakLibrary, compose, rainy_pair, scale_of
 
 GRADES = tuple(RainDensity)
 ROUNDS = 5
@@ -46,7 +46,9 @@ def main() -> None:
     patch = scene(128, 128)
     rng = np.random.default_rng(0)
     pair = bank.rainy_pair(patch, RainDensity.MEDIUM, rng)
-    each = seconds(lambda _: compose(patch, pair.streaks, pair.spec), 300)
+    spec = pair.spec
+    assert isinstance(spec, RainSpec)
+    each = seconds(lambda _: compose(patch, pair.streaks, spec), 300)
     print(f"128 x 128 patches, composition alone:             {1 / each:6.0f} a second")
     each = seconds(lambda number: bank.rainy_pair(patch, GRADES[number % 4], rng), 300)
     print(f"128 x 128 patches, strength searched and measured: {1 / each:6.0f} a second")

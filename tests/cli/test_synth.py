@@ -281,3 +281,34 @@ def test_the_command_line_ends_with_the_exit_code(
     )
     assert ended.returncode == expected, ended.stderr
     assert ("bad.png" in ended.stderr) is broken
+
+
+def test_camera_rain_follows_from_rate_exposure_and_focal_length(photos: Path, tmp_path: Path) -> None:
+    options = ("--camera", "--rate", "60", "--exposure", "1/500", "--focal", "50")
+    assert code(photos, "-o", tmp_path / "a", "-r", *options) == 0
+    assert code(photos, "-o", tmp_path / "b", "-r", *options) == 0
+    assert pixels(tmp_path / "a") == pixels(tmp_path / "b")
+    record = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert record["camera"]["exposure_seconds"] == 1 / 500
+    assert record["pairs"][0]["spec"]["kind"] == "CameraRain"
+    rainy, clean = (
+        np.asarray(Image.open(tmp_path / "a" / kind / "1.png")).astype(int) for kind in ("input", "target")
+    )
+    assert (rainy - clean).max() > 20
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--camera", "--density", "heavy"), "--density does not go with --camera"),
+        (("--rate", "10"), "--rate goes with --camera"),
+        (("--camera", "--exposure", "fast"), "is no time in seconds"),
+        (("--camera", "--rate", "-3"), "millimetres_per_hour of camera rain lies in 0.1 to 200"),
+    ],
+)
+def test_wrong_camera_options_are_named(
+    photos: Path, tmp_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    result = run(photos, "-o", tmp_path / "pairs", *options)
+    assert says in str(result.exception)
+    assert not (tmp_path / "pairs").exists()

@@ -1,16 +1,27 @@
 """Rain as a camera records it, held against the formulas of its sources and their published values."""
 
+from dataclasses import replace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
 from crdnet.errors import RecipeError
-from crdnet.rain import CameraRain, camera_opacity, camera_streaks, camera_veil
+from crdnet.rain import (
+    CameraRain,
+    camera_opacity,
+    camera_streaks,
+    camera_veil,
+    light_of_drops,
+    rainy_pair,
+)
 from crdnet.rain.camera import (
     drops_per_cubic_metre,
     extinction_per_metre,
     size_slope,
     terminal_velocity,
 )
+from crdnet.rain.drops import to_linear
 
 GUNN_KINZER = {0.5: 2.06, 1.0: 4.03, 2.0: 6.49, 3.0: 8.06, 5.0: 9.09}
 """Terminal velocities in m/s by diameter in mm, measured by Gunn and Kinzer (1949)."""
@@ -109,4 +120,24 @@ def test_splashes_lie_in_the_lower_part_of_the_frame() -> None:
 )
 def test_numbers_out_of_range_are_named(name: str, value: float) -> None:
     with pytest.raises(RecipeError, match=name):
-        CameraRain(**{name: value})
+        replace(CameraRain(), **cast(Any, {name: value}))
+
+
+def test_a_pair_of_camera_rain_has_brighter_streaks_and_says_its_parameters() -> None:
+    clean = np.full((60, 90, 3), 60, np.uint8)
+    rain = CameraRain(exposure_seconds=1 / 1000, light=(1.0, 1.0, 1.0))
+    pair = rainy_pair(clean, rain, np.random.default_rng(0))
+    assert pair.spec.as_dict()["exposure_seconds"] == 1 / 1000
+    assert pair.rainy[pair.streaks > 20].mean() > 80
+    assert np.all(pair.rainy.astype(int) >= pair.clean)
+
+
+def test_drops_take_their_light_from_the_sky_and_at_night_from_lamps() -> None:
+    day = np.full((90, 90, 3), 40, np.uint8)
+    day[:30] = (180, 200, 220)
+    assert light_of_drops(CameraRain(), day)[80, 40].tolist() == to_linear(day)[0, 0].tolist()
+    night = np.full((90, 90, 3), 8, np.uint8)
+    night[20:24, 20:24] = (255, 200, 120)
+    light = light_of_drops(CameraRain(), night).astype(int)
+    assert light[25, 25].sum() > 4 * light[80, 80].sum()
+    assert light[25, 25, 0] > light[25, 25, 2]

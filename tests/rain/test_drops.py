@@ -118,11 +118,11 @@ def test_streaks_are_the_same_on_every_machine() -> None:
     rng = np.random.default_rng(7)
     number = 200
     many = Streaks(
-        row=rng.integers(0, 128, number) * 1.0,
-        column=rng.integers(0, 128, number) * 1.0,
-        length=rng.integers(3, 90, number) * 1.0,
+        row=rng.integers(0, 128, number).astype(np.float64),
+        column=rng.integers(0, 128, number).astype(np.float64),
+        length=rng.integers(3, 90, number).astype(np.float64),
         width=rng.integers(1, 64, number) / 16,
-        angle_degrees=rng.integers(-89, 90, number) * 1.0,
+        angle_degrees=rng.integers(-89, 90, number).astype(np.float64),
         opacity=rng.integers(0, 256, number) / 512,
         blur=rng.integers(0, 64, number) / 16,
         beads=np.repeat([0.0, 3.0], number // 2),

@@ -5,27 +5,31 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from crdnet._version import __version__
 from crdnet.data import list_pictures, read_rgb
 from crdnet.density import RainDensity
-from crdnet.errors import DataError
-from crdnet.rain import PairFolder, PairPlace, StreakLibrary, rainy_pair, rng_of, scale_of
+from crdnet.errors import DataError, RecipeError
+from crdnet.rain import CameraRain, PairFolder, PairPlace, StreakLibrary, rainy_pair, rng_of, scale_of
 from crdnet.rain.spec import SCALE
 
 EXIT_FAILED = 1
 _QUALITY_OF_JPG = 90
 _MIX = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
+_CAMERA_OPTIONS = ("rate", "exposure", "focal", "aperture", "focus", "wind", "distance")
 _HELP = """\
 Put rain on the photographs in a folder; write pairs that crdnet train and crdnet data check read.
 
 \b
 crdnet synth photos/ -o pairs/
 crdnet synth photos/ -o pairs/ -r --density heavy --per-photo 4 --jpeg 85
+crdnet synth photos/ -o pairs/ --camera --rate 25 --exposure 1/120 --focal 26
 
 Writes input/ (rainy), target/ (clean), streaks/ (the light of the rain alone), labels.csv and manifest.json.
 The same seed gives the same pixels on every machine. A run that was stopped goes on where it was; nothing
@@ -65,6 +69,15 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     return int(value)
 
 
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """Turn 1/120 or 0.008 into seconds."""
+    try:
+        return float(Fraction(value.strip()))
+    except (ValueError, ZeroDivisionError):
+        rule = "is no time in seconds, such as 1/120 or 0.008"
+        raise click.BadParameter(f"{value!r} {rule}", ctx=ctx, param=param) from None
+
+
 @click.command(name="synth", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("photos", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the pairs.")
@@ -85,6 +98,36 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     "--streaks",
     type=click.Path(path_type=Path),
     help="Folder of streak pictures, grey on black, to use beside the drawn streaks.",
+)
+@click.option(
+    "--camera",
+    is_flag=True,
+    help="Rain of drops before a camera, by the physics of --rate and the camera below, instead of a density.",
+)
+@click.option("--rate", type=float, default=25.0, show_default=True, help="Rain rate in mm/h, 0.1 to 200.")
+@click.option(
+    "--exposure", callback=_seconds, default="1/120", show_default=True, help="Exposure time in seconds."
+)
+@click.option(
+    "--focal",
+    type=float,
+    default=26.0,
+    show_default=True,
+    help="Focal length in mm, as on a frame 36 mm wide.",
+)
+@click.option(
+    "--aperture",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="Diameter of the lens opening in mm; 0 has everything in focus.",
+)
+@click.option("--focus", type=float, default=5.0, show_default=True, help="Distance in focus in metres.")
+@click.option(
+    "--wind", type=float, default=0.0, show_default=True, help="Wind in m/s, positive towards the right."
+)
+@click.option(
+    "--distance", type=float, default=30.0, show_default=True, help="Distance of the scene in metres."
 )
 @click.option(
     "--scale",
@@ -120,6 +163,14 @@ def command(
     per_photo: int,
     seed: int,
     streaks: Path | None,
+    camera: bool,
+    rate: float,
+    exposure: float,
+    focal: float,
+    aperture: float,
+    focus: float,
+    wind: float,
+    distance: float,
     scale: float | None,
     jpeg: int | str | None,
     file_format: str,
@@ -131,6 +182,13 @@ def command(
     if file_format == "jpg" and jpeg == "none":
         raise click.UsageError("--format jpg is JPEG, which --jpeg none rules out; give a quality")
     quality = jpeg if isinstance(jpeg, int) else _QUALITY_OF_JPG if file_format == "jpg" else None
+    rain = None
+    _check_camera_usage(camera=camera)
+    if camera:
+        try:
+            rain = CameraRain(rate, exposure, focal, aperture, focus, wind, scene_metres=distance)
+        except RecipeError as error:
+            raise click.UsageError(str(error)) from error
     _refuse_overlap(photos, output)
     jobs, failures = _plan(photos, file_format, per_photo, recursive=recursive)
     library = None if streaks is None else StreakLibrary.read(streaks)
@@ -138,7 +196,8 @@ def command(
         "made_by": "crdnet synth",
         "version": __version__,
         "seed": seed,
-        "density": density,
+        "density": "camera" if rain else density,
+        "camera": None if rain is None else rain.as_dict(),
         "per_photo": per_photo,
         "streaks": None if library is None else library.digest,
         "scale": "auto" if scale is None else scale,
@@ -149,7 +208,7 @@ def command(
         for job in jobs:
             if not folder.has(job.place):
                 try:
-                    _make(photos, job, folder, density, seed, library, scale, quality)
+                    _make(photos, job, folder, rain or density, seed, library, scale, quality)
                 except DataError as error:
                     failures.append(str(error))
             advance()
@@ -158,6 +217,16 @@ def command(
     for failure in dict.fromkeys(failures):  # A photo of several pairs fails once.
         click.echo(_printable(f"Error: {failure}"), err=True)
     return EXIT_FAILED if failures else 0
+
+
+def _check_camera_usage(*, camera: bool) -> None:
+    """Refuse options of one kind of rain beside those of the other."""
+    ctx = click.get_current_context()
+    names = ("density", "streaks", "scale") if camera else _CAMERA_OPTIONS
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            beside = "does not go with" if camera else "goes with"
+            raise click.UsageError(f"--{name} {beside} --camera")
 
 
 def _refuse_overlap(photos: Path, output: Path) -> None:
@@ -199,7 +268,7 @@ def _make(
     photos: Path,
     job: _Job,
     folder: PairFolder,
-    density: str,
+    rain: CameraRain | str,
     seed: int,
     library: StreakLibrary | None,
     scale: float | None,
@@ -207,10 +276,14 @@ def _make(
 ) -> None:
     clean = read_rgb(photos / job.photo)
     rng = rng_of(seed, job.photo.as_posix(), job.variant)
-    asked = _MIX[int(rng.integers(len(_MIX)))] if density == "mix" else RainDensity[density.upper()]
     size = scale_of(*clean.shape[:2]) if scale is None else scale
-    pair = rainy_pair(clean, asked, rng, scale=size, library=library, jpeg_quality=quality)
-    about = {"photo": job.photo.as_posix(), "variant": job.variant, "asked": asked.name.lower()}
+    about: dict[str, object] = {"photo": job.photo.as_posix(), "variant": job.variant}
+    if isinstance(rain, CameraRain):
+        pair = rainy_pair(clean, rain, rng, jpeg_quality=quality)
+    else:
+        asked = _MIX[int(rng.integers(len(_MIX)))] if rain == "mix" else RainDensity[rain.upper()]
+        pair = rainy_pair(clean, asked, rng, scale=size, library=library, jpeg_quality=quality)
+        about["asked"] = asked.name.lower()
     folder.write(job.place, pair, about)
 
 
@@ -219,7 +292,7 @@ def _summary(output: Path, records: Sequence[Any]) -> str:
     names = [grade.name.lower() for grade in RainDensity]
     densities = ", ".join(f"{name} {counts[name]}" for name in names if counts[name])
     pairs = "1 pair" if len(records) == 1 else f"{len(records)} pairs"
-    less = sum(record["density"] != record["asked"] for record in records)
+    less = sum(record["density"] != record.get("asked", record["density"]) for record in records)
     note = f"; {less} could not be given the density asked for" if less else ""
     return f"{output}: {pairs} ({densities}){note}" if records else f"{output}: no pairs"
 

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageFilter
 
 from crdnet.errors import RecipeError
-from crdnet.rain.drops import OPAQUE, Opacity, Streaks, draw_streaks
+from crdnet.rain.compose import Picture
+from crdnet.rain.drops import OPAQUE, Opacity, Streaks, draw_streaks, to_linear
 
 SMALLEST_DROP_MILLIMETRES = 0.5
 LARGEST_DROP_MILLIMETRES = 6.0
@@ -23,6 +25,7 @@ FRAME_MILLIMETRES = 36.0
 """Width of the frame that equivalent focal lengths refer to."""
 MOST_DROPS = 40_000
 """Drops of a frame; of heavier rain the farthest are left to the veil."""
+_LAMP_LEVEL = 230
 _SHELLS = 24
 """Distances at which the number of drops is computed; each shell is this fraction of a log scale."""
 _INTERCEPT = 8000.0
@@ -43,7 +46,8 @@ class CameraRain:
         wind_metres_per_second: Sideways, positive towards the right, -30 to 30.
         turbulence: How far single drops leave the common direction, in degrees, 0 to 20.
         scene_metres: Distance of the background, which hides farther drops, 1 to 10,000.
-        light: Brightness of the drops in linear light, 0 to 1, red, green and blue.
+        light: Brightness of the drops in linear light, 0 to 1, red, green and blue; None follows from
+            the image (`light_of_drops`).
         visibility: Factor on the opacity of the drops; 1 is physical, 0.1 to 10.
         beads: Beads along a streak, 0 (even) to 20.
         splashes_per_megapixel: Short bright drops that jump up from the ground in the lower part of
@@ -58,7 +62,7 @@ class CameraRain:
     wind_metres_per_second: float = 0.0
     turbulence: float = 1.5
     scene_metres: float = 30.0
-    light: tuple[float, float, float] = (0.8, 0.8, 0.8)
+    light: tuple[float, float, float] | None = None
     visibility: float = 1.0
     beads: float = 0.0
     splashes_per_megapixel: float = 0.0
@@ -69,7 +73,9 @@ class CameraRain:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise RecipeError(f"{name} of camera rain lies in {low:g} to {high:g}, got {value:g}")
-        if len(self.light) != 3 or not all(0 <= each <= 1 for each in self.light):
+        if self.light is not None and not (
+            len(self.light) == 3 and all(0 <= each <= 1 for each in self.light)
+        ):
             raise RecipeError(f"light of camera rain is three numbers in 0 to 1, got {self.light}")
 
     def as_dict(self) -> dict[str, object]:
@@ -246,6 +252,39 @@ def camera_veil(rain: CameraRain, height: int, width: int) -> Opacity:
     share = 1 - np.exp(-extinction_per_metre(rain.millimetres_per_hour) * distance)
     column = np.rint(OPAQUE * np.rint(4096 * share) / 4096).astype(np.uint16)
     return np.broadcast_to(column[:, np.newaxis], (height, width))
+
+
+def light_of_drops(rain: CameraRain, clean: Picture) -> npt.NDArray[np.uint16]:
+    """Return the light of drops before a scene (h, w, 3), in linear 65535ths."""
+    if rain.light is None:
+        return _light_of_scene(clean)
+    light = np.rint(OPAQUE * np.asarray(rain.light)).astype(np.uint16)
+    return np.broadcast_to(light, clean.shape)
+
+
+def _light_of_scene(clean: Picture) -> npt.NDArray[np.uint16]:
+    """Return the light that drops gather from a scene (h, w, 3), in linear 65535ths.
+
+    A drop refracts light from a field of some 165 degrees, the sky above all (Garg and Nayar, 2007):
+    the brightest tenth of the upper third of the image, at least a fifth of white by day. At night,
+    lamps light the drops around them: the highlights of the image, blurred over a tenth of its side.
+    """
+    height, width = clean.shape[:2]
+    linear = to_linear(clean)
+    upper = linear[: max(1, height // 3)].reshape(-1, 3)
+    brightness = upper.astype(np.int64).sum(1)
+    brightest = upper[brightness >= np.sort(brightness)[-max(1, len(brightness) // 10)]]
+    sky = brightest.astype(np.int64).sum(0) // len(brightest)
+    is_night = int(np.median(linear)) < OPAQUE // 50
+    sky = np.maximum(sky, OPAQUE // (50 if is_night else 5))
+    if not is_night:
+        return np.broadcast_to(sky.astype(np.uint16), clean.shape)
+    lamps = np.where(clean.max(axis=2, keepdims=True) >= _LAMP_LEVEL, clean, 0).astype(np.uint8)
+    radius = max(height, width) / 10
+    glow = np.asarray(Image.fromarray(lamps).filter(ImageFilter.GaussianBlur(radius)))
+    lit = 16 * to_linear(glow).astype(np.int64)  # highlights are small and far above white
+    light: npt.NDArray[np.uint16] = np.minimum(sky // 4 + lit, OPAQUE).astype(np.uint16)
+    return light
 
 
 def _joined(parts: list[Streaks]) -> Streaks:

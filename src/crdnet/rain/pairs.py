@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.density import RainDensity
+from crdnet.rain.camera import CameraRain, camera_opacity, camera_veil, light_of_drops
 from crdnet.rain.compose import (
     Picture,
     check_picture,
@@ -22,6 +23,7 @@ from crdnet.rain.compose import (
     room_for_light,
     strength_of,
 )
+from crdnet.rain.drops import compose_drops
 from crdnet.rain.layers import Layer, StreakLibrary, add_light, amplify, render
 from crdnet.rain.presets import sample_spec, sample_target, strength_range
 from crdnet.rain.spec import MAX_GAIN, PhotorealStreaks, RainSpec
@@ -40,10 +42,11 @@ class RainyPair:
     Attributes:
         rainy: RGB picture (h, w, 3).
         clean: The same scene without rain; through the same JPEG where there was one.
-        streaks: The light of the streaks (h, w) before it met the scene, gain applied.
+        streaks: The light of the streaks (h, w) before it met the scene, gain applied; of camera rain,
+            their opacity in 255ths.
         strength: S, the mean change of luma between the two pictures, in grey levels of 255.
         density: The grade of this strength.
-        spec: The rain, with the gain that was found.
+        spec: The rain, with the gain that was found; or the rain and the camera.
         jpeg_files: The JPEG files, rainy and clean, that the two pictures were decoded from, if any.
     """
 
@@ -52,13 +55,13 @@ class RainyPair:
     streaks: Layer
     strength: float
     density: RainDensity
-    spec: RainSpec
+    spec: RainSpec | CameraRain
     jpeg_files: tuple[bytes, bytes] | None = None
 
 
 def rainy_pair(
     clean: npt.NDArray[np.uint8],
-    rain: RainSpec | RainDensity,
+    rain: RainSpec | RainDensity | CameraRain,
     rng: np.random.Generator,
     *,
     scale: float = 1.0,
@@ -69,7 +72,8 @@ def rainy_pair(
 
     Args:
         clean: RGB picture (h, w, 3).
-        rain: A spec is rendered as it stands; of a density, a spec is drawn and its gain searched.
+        rain: A spec, or rain before a camera, is rendered as it stands; of a density, a spec is drawn
+            and its gain searched.
         rng: The same state gives the same pair on every machine.
         scale: How much larger than in a picture of 500 px streaks are, for rain given by density; see
             `crdnet.rain.scale_of`. A spec has its own.
@@ -81,6 +85,8 @@ def rainy_pair(
         RecipeError: A number is out of its range.
     """
     check_picture(clean)
+    if isinstance(rain, CameraRain):
+        return _camera_pair(clean, rain, rng, jpeg_quality)
     height, width = clean.shape[:2]
     if isinstance(rain, RainSpec):
         spec = rain
@@ -95,7 +101,28 @@ def rainy_pair(
 def finish(clean: Picture, layer: Layer, spec: RainSpec, jpeg_quality: int | None = None) -> RainyPair:
     """Put a layer, its gain not yet applied, on a picture, compress both if asked, and measure."""
     streaks = amplify(layer, spec.gain)
-    rainy = compose(clean, streaks, spec)
+    return _measured(compose(clean, streaks, spec), clean, streaks, spec, jpeg_quality)
+
+
+def _camera_pair(
+    clean: Picture, rain: CameraRain, rng: np.random.Generator, jpeg_quality: int | None
+) -> RainyPair:
+    """Put rain as a camera records it on an image."""
+    height, width = clean.shape[:2]
+    opacity = camera_opacity(rain, height, width, rng)
+    light = light_of_drops(rain, clean)
+    rainy = compose_drops(clean, opacity, light, camera_veil(rain, height, width))
+    return _measured(rainy, clean, (opacity >> 8).astype(np.uint8), rain, jpeg_quality)
+
+
+def _measured(
+    rainy: Picture,
+    clean: Picture,
+    streaks: Layer,
+    spec: RainSpec | CameraRain,
+    jpeg_quality: int | None,
+) -> RainyPair:
+    """Return a pair with its intensity, both images through JPEG if asked."""
     files = None
     if jpeg_quality is not None:
         files = compress(rainy, jpeg_quality), compress(clean, jpeg_quality)
