@@ -21,6 +21,8 @@ Light = npt.NDArray[np.uint16]
 MOST_DROPS = 1200
 """Drops of a crop of physical rain, so that none takes long to draw."""
 _WIDEST_PIXELS = 48.0
+_THICKEST_VEIL = 0.2
+"""Thicker ones look like fog, and a network that takes fog out of dry images ruins them."""
 MOST_DEGREES = 75.0
 """Steepest slant of the streaks, from straight down."""
 
@@ -50,16 +52,17 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
         # A drop this far out of focus is seen by nobody, and costs most of the time.
         streaks = streaks.select(streaks.blur + streaks.width < _WIDEST_PIXELS)
         veiled = extinction_per_metre(rain.millimetres_per_hour) * rain.scene_metres
+        veiled = veiled if rng.random() < 0.5 else 0.0
     else:
         streaks = random_streaks(height, width, rng, lit=lamps)
-        veiled = rng.exponential(0.15) if rng.random() < 0.2 else 0.0
+        veiled = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
     opacity = draw_streaks(streaks, height, width)
     if lamps and rng.random() < 0.7:
         # Far drops before a lamp are one with its mist: what can be taken out is their grain.
         clean = compose_drops(clean, _smoothed(opacity), light)
     veil = None
     if veiled > 0.01:
-        share = np.uint16(OPAQUE * min(0.6, 1 - exp(-veiled)))
+        share = np.uint16(OPAQUE * min(_THICKEST_VEIL, 1 - exp(-veiled)))
         veil = np.full((height, width), share, np.uint16)
     return compose_drops(clean, opacity, light, veil), clean
 
