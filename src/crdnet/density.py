@@ -25,6 +25,9 @@ STRENGTH_THRESHOLDS = (1.0, 10.0, 30.0)
 TEMPERATURE = 0.15
 """Doubt of a strength that a network names, in log(1 + S): about 15 % of it, whatever it is."""
 
+STRONGEST_SHARE = 0.05
+"""Share of the cells of a map, the strongest, that decide whether rain can be seen."""
+
 SCORE_MIDDLE = 10.0
 """Strength whose score is one half, in grey levels of 255: where MEDIUM begins."""
 
@@ -102,6 +105,18 @@ def mean_strength(cells: npt.NDArray[np.floating], height: int, width: int, cell
     return float(down @ cells.astype(np.float64) @ across / (height * width))
 
 
+def strongest_mean(cells: npt.NDArray[np.floating]) -> float:
+    """Return the mean of the strongest cells of a map: `STRONGEST_SHARE` of them, at least one.
+
+    Few thin streaks hardly move the mean of an image, and are seen nevertheless.
+
+    Args:
+        cells: Intensities in grey levels of 255, of any shape.
+    """
+    values = np.sort(cells, axis=None)
+    return float(values[-max(1, round(STRONGEST_SHARE * values.size)) :].mean(dtype=np.float64))
+
+
 def cumulative_probabilities(strength: float, temperature: float = TEMPERATURE) -> tuple[float, float, float]:
     """Return how likely the rain is at least LIGHT, MEDIUM and HEAVY, in this order.
 
@@ -122,9 +137,20 @@ def cumulative_probabilities(strength: float, temperature: float = TEMPERATURE) 
     return light, medium, heavy
 
 
-def grade_probabilities(strength: float, temperature: float = TEMPERATURE) -> dict[RainDensity, float]:
-    """Return how likely each grade is; they sum to 1. See `cumulative_probabilities`."""
-    reached = (1.0, *cumulative_probabilities(strength, temperature), 0.0)
+def grade_probabilities(
+    strength: float, visible: float | None = None, temperature: float = TEMPERATURE
+) -> dict[RainDensity, float]:
+    """Return how likely each grade is; they sum to 1. See `cumulative_probabilities`.
+
+    Args:
+        strength: Grey levels of 255, from 0 up.
+        visible: Grey levels that decide between NONE and the rest in place of the strength, and are
+            at least as many; None is the strength.
+        temperature: Above 0.
+    """
+    _, medium, heavy = cumulative_probabilities(strength, temperature)
+    light, _, _ = cumulative_probabilities(strength if visible is None else visible, temperature)
+    reached = (1.0, light, medium, heavy, 0.0)
     return {grade: reached[grade] - reached[grade + 1] for grade in RainDensity}
 
 

@@ -218,3 +218,49 @@ def test_scoring_imports_neither_torch_nor_what_it_does_not_draw() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "set()"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A folder of 12 frames of one scene, each with a streak of 50 grey levels at another place."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    clean = rng.integers(60, 120, (40, 48, 3), dtype=np.uint8)
+    for number in range(12):
+        frame = clean.copy()
+        frame[5:25, 3 + 3 * number] += 50
+        Image.fromarray(frame).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def test_clips_of_real_rain_are_scored_against_their_median(
+    crdnet: Crdnet, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    code, out, _ = crdnet("--clip", clip, "--model", model, "--save", tmp_path / "looks", "--json")
+    report = json.loads(out)
+    assert code == 0
+    # Of a streak of 50 levels 15 are taken away, as everywhere.
+    assert report["clips"][0]["left"]["mean"] == pytest.approx(0.7, abs=0.02)
+    assert report["clips"][0]["dry_change"] == pytest.approx(15, abs=0.5)
+    assert report["mean_left"] == report["clips"][0]["left"]["mean"]
+    with Image.open(tmp_path / "looks" / "clip.png") as look:
+        assert look.size == (3 * 48, 40)
+    code, out, _ = crdnet("--clip", clip, "--model", model)
+    assert code == 0
+    assert " 0.70 " in out
+
+
+def test_a_clip_that_cannot_be_scored_is_named_and_the_others_are_scored(
+    crdnet: Crdnet, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    code, out, err = crdnet("--clip", tmp_path / "none.mp4", "--clip", clip, "--model", model)
+    assert code == 1
+    assert "none.mp4: there is no such clip" in err
+    assert " 0.70 " in out
+
+
+def test_clips_do_not_go_with_pairs(crdnet: Crdnet, clip: Path, root: Path) -> None:
+    code, _, err = crdnet("--clip", clip, "--data", root)
+    assert code == 2
+    assert "--data is for pairs of images and does not go with --clip" in err

@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
+from hypothesis.strategies import floats
 from PIL import Image as PILImage
 
 import crdnet
-from crdnet.density import RainDensity, density_score, grade_probabilities
+from crdnet.density import RainDensity, density_score, grade_probabilities, strongest_mean
 from crdnet.errors import ImageError, ModelError
 from crdnet.runtime import Derainer, ModelInfo, SenseReport
 from crdnet.runtime.network import RowsRead
 from crdnet.runtime.scales import EMPTY, SAMPLE_SIDE, chosen, detail, looks, reduced, samples
+from crdnet.runtime.sensing import VISIBLE_LEVELS
 from tests.runtime.tiny import write_streak_model, write_tiny_model
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -49,6 +53,31 @@ def test_a_report_follows_from_its_strength() -> None:
     assert SenseReport(0.2, 1.0).dry
     assert SenseReport(0.9, 1.0).density is RainDensity.NONE
     assert not SenseReport(0.9, 1.0).dry  # a strength next to LIGHT is not sure
+
+
+def test_rain_that_fills_a_small_part_of_an_image_is_seen() -> None:
+    """The mean of few streaks is small; the strongest cells decide whether a person sees rain."""
+    assert SenseReport(0.3, 1.0, strongest=VISIBLE_LEVELS / 3).dry
+    sparse = SenseReport(0.3, 1.0, strongest=2 * VISIBLE_LEVELS)
+    assert sparse.density is RainDensity.LIGHT
+    assert not sparse.dry
+    assert sparse.probabilities is not None
+    assert sum(sparse.probabilities.values()) == pytest.approx(1)
+    assert sparse.probabilities[RainDensity.LIGHT] > 0.5
+    assert sparse.strength == 0.3
+    # What is strong everywhere keeps the grade of its mean.
+    assert SenseReport(12.0, 1.0, strongest=40.0).density is RainDensity.MEDIUM
+
+
+@given(
+    cells=arrays(np.float32, (7, 9), elements=floats(0, 64, width=32)),
+    more=floats(0, 10),
+)
+def test_stronger_cells_never_look_drier(cells: np.ndarray, more: float) -> None:
+    weaker, stronger = strongest_mean(cells), strongest_mean(cells + np.float32(more))
+    assert stronger >= weaker
+    assert weaker >= cells.mean() - 1e-4  # float32 sums of 63 numbers
+    assert weaker <= cells.max() + 1e-4
 
 
 def test_a_model_that_does_not_sense_says_unknown_and_not_dry(derainer: Derainer) -> None:

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from crdnet.density import luma, mean_strength
+from crdnet.density import luma, mean_strength, strongest_mean
 from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb
 from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_at, reduced, samples
-from crdnet.runtime.sensing import UNKNOWN, SenseReport
+from crdnet.runtime.sensing import UNKNOWN, SenseReport, visible_intensity
 from crdnet.runtime.session import Session
 from crdnet.sizes import padded_size, reflected_window
 from crdnet.tiling import Tile, automatic_sides, tiles
@@ -144,16 +144,30 @@ class Network:
 
     def _summed(self, looked: list[tuple[_Sample, Look]]) -> Sensed:
         """Return what looks at the parts of a picture say together."""
-        strengths: dict[int, float] = {}
+        reports: dict[int, SenseReport] = {}
         details: dict[int, float] = {}
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
             parts = list(group)
-            strengths[reduction] = float(np.mean([self._strength(*part) for part in parts]))
+            strength = float(np.mean([self._strength(*part) for part in parts]))
+            strongest = strongest_mean(np.concatenate([self._cells(*part) for part in parts]))
+            reports[reduction] = SenseReport(strength, 1 / reduction, strongest)
             details[reduction] = float(
                 np.mean([detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts])
             )
-        reduction = chosen(strengths, details)
-        return Sensed(SenseReport(strengths[reduction], 1 / reduction), reduction)
+        reduction = chosen(
+            {
+                each: visible_intensity(report.strength or 0.0, report.strongest)
+                for each, report in reports.items()
+            },
+            details,
+        )
+        return Sensed(reports[reduction], reduction)
+
+    def _cells(self, sample: _Sample, look: Look) -> Colours:
+        """Return the intensities of the cells (n,) that a sample covers."""
+        assert look.density is not None
+        rows, columns = (-(-side // self._multiple) for side in (sample.height, sample.width))
+        return look.density[:rows, :columns].ravel()
 
     def _strength(self, sample: _Sample, look: Look) -> float:
         assert look.density is not None

@@ -3,10 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crdnet.density import RainDensity, density_score, grade_probabilities
+from crdnet.density import (
+    STRENGTH_THRESHOLDS,
+    RainDensity,
+    density_score,
+    grade_probabilities,
+)
 
+VISIBLE_LEVELS = 6.0
+"""Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
 SURE = 0.9
 """How likely a picture must be dry to be left alone."""
+
+
+def visible_intensity(strength: float, strongest: float) -> float:
+    """Return the intensity that is held against the first threshold, where rain begins to be seen.
+
+    Args:
+        strength: Mean intensity of an image, in grey levels of 255.
+        strongest: Mean intensity of its strongest cells.
+    """
+    return max(strength, STRENGTH_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -17,16 +34,24 @@ class SenseReport:
     """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
     scale: float | None
     """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its streaks are large."""
+    strongest: float = 0.0
+    """Mean intensity of the strongest cells of the map (`crdnet.density.strongest_mean`)."""
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain; None is not RainDensity.NONE."""
-        return None if self.strength is None else RainDensity.from_strength(self.strength)
+        """The grade of the rain; None is not RainDensity.NONE, which means that a person sees no rain."""
+        if self.strength is None:
+            return None
+        is_visible = visible_intensity(self.strength, self.strongest) >= STRENGTH_THRESHOLDS[0]
+        grade = RainDensity.from_strength(self.strength)
+        return max(grade, RainDensity.LIGHT) if is_visible else RainDensity.NONE
 
     @property
     def probabilities(self) -> Mapping[RainDensity, float] | None:
         """How likely each grade is; they sum to 1."""
-        return None if self.strength is None else grade_probabilities(self.strength)
+        if self.strength is None:
+            return None
+        return grade_probabilities(self.strength, visible_intensity(self.strength, self.strongest))
 
     @property
     def score(self) -> float | None:
