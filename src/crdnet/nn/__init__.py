@@ -26,6 +26,7 @@ from crdnet.nn.weights import (
     read_checkpoint,
     save_weights,
 )
+from crdnet.nn.widening import widen
 
 __all__ = [
     "CRDNet",
@@ -49,4 +50,5 @@ __all__ = [
     "read_checkpoint",
     "residue_channel",
     "save_weights",
+    "widen",
 ]

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from crdnet.density import RainDensity
 from crdnet.errors import CheckpointError, RecipeError
-from crdnet.nn import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet, read_checkpoint
+from crdnet.nn import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet, read_checkpoint, widen
 from crdnet.training.base import CHECKPOINT_KEY, DerainingTraining
 from crdnet.training.module import plain, warm_cosine
 from crdnet.training.muon import KernelMuon
@@ -24,6 +24,8 @@ SENSING = "sensing."
 """How the names of the density head's weights begin."""
 CHARBONNIER_EPSILON = 1e-3
 """Where the loss turns from a square into an absolute value, in colours of [0, 1]: a quarter of a grey level."""
+_GROWTH_NOISE = 0.02
+"""Noise on widened kernels, in their standard deviations: copies must differ to learn apart."""
 PSNR_FLOOR = 1e-4
 """Mean square at which a picture is good (40 dB): better ones, dry ones above all, must not outweigh the rest."""
 PSNR_SCALE = 0.05
@@ -133,18 +135,18 @@ def teacher_of(path: Path) -> ResidualCRDNet:
 
 
 def give(network: ResidualCRDNet, path: Path) -> None:
-    """Give a network the weights of a checkpoint.
+    """Give a network the weights of a checkpoint, widened where the network is wider.
 
     Raises:
-        CheckpointError: The checkpoint is no network of ours, or one of other widths.
+        CheckpointError: The checkpoint is no network of ours, or one that cannot grow into this one.
     """
-    _, weights = weights_of(path)
-    expected = network.state_dict()
-    if {name: weight.shape for name, weight in weights.items()} != {
-        name: weight.shape for name, weight in expected.items()
-    }:
-        raise CheckpointError(f"{path} holds a network of other widths than the recipe's; make them equal")
-    network.load_state_dict(weights)
+    widths, weights = weights_of(path)
+    source = build_residual_crdnet(**widths)
+    source.load_state_dict(weights)
+    try:
+        widen(source, network, noise=_GROWTH_NOISE)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} does not fit the recipe's network: {error}") from error
 
 
 class ResidualTraining(DerainingTraining):
@@ -159,7 +161,8 @@ class ResidualTraining(DerainingTraining):
         teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
             `None` learns from the ground truth alone.
         teacher_weight: Weight of the Charbonnier loss between what this network and its teacher make of a picture.
-        start_from: Checkpoint of our network whose weights training begins with; `None` begins anew.
+        start_from: Checkpoint of our network whose weights training begins with, widened where this
+            network is wider by whole multiples; `None` begins anew.
         sensing_alone: Whether the density head alone is trained, and all else stays as it is.
         channels_last: Memory layout; faster on CPUs, the same result but for rounding.
     """
