@@ -74,7 +74,7 @@ def _split_inputs(values: Tensor, channels: int, parts: Sequence[int], name: str
     fixed = COLOURS_FOUND if name == "sensing.conv1.weight" else 0
     copies = _copies(sum(parts) - fixed, channels - fixed, name)
     grown = []
-    for number, part in enumerate(values.split(list(parts), dim=1)):
+    for number, part in enumerate(torch.split(values, list(parts), dim=1)):
         times = 1 if fixed and number == 0 else copies
         grown.append(part.repeat(1, times, *[1] * (values.ndim - 2)) / times)
     return torch.cat(grown, 1)
