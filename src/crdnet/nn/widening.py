@@ -39,26 +39,26 @@ def widen(
         raise CheckpointError("a network can only grow into one of the same parts: dilations, scales, heads")
     for name, target in expected.items():
         grown = weights[name]
-        parts = _input_parts(name, narrow)
+        parts = _input_parts(name, grown, narrow)
         grown = _repeat_outputs(grown, target.shape[0], name)
         if grown.ndim > 1:
-            grown = _split_inputs(grown, target.shape[1], parts or (grown.shape[1],), name)
+            grown = _split_inputs(grown, target.shape[1], parts, name)
             if noise and target.shape != weights[name].shape:
                 grown = grown + noise * grown.std() * torch.randn(grown.shape, generator=generator)
         target.copy_(grown)
     return wide
 
 
-def _input_parts(name: str, network: ResidualCRDNet) -> tuple[int, ...] | None:
-    """Return the channels of each tensor that a layer's input is joined of; None is one tensor."""
+def _input_parts(name: str, values: Tensor, network: ResidualCRDNet) -> tuple[int, ...]:
+    """Return the channels of each tensor that the input of a layer is joined of."""
     streaks = network.streaks
     dilated = () if streaks is None else (streaks.reduce.out_channels,) * len(streaks.dilated)
     if name == "streaks.merge.weight":
         return dilated
     if name == "sensing.conv1.weight":
-        deepest = network.first.encoder[-1].conv1.out_channels
-        return (COLOURS_FOUND, int(deepest), *dilated)  # type: ignore[arg-type]
-    return None
+        deepest = values.shape[1] - COLOURS_FOUND - sum(dilated)
+        return (COLOURS_FOUND, deepest, *dilated)
+    return tuple(values.shape[1:2])
 
 
 def _repeat_outputs(values: Tensor, channels: int, name: str) -> Tensor:
