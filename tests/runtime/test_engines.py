@@ -16,10 +16,11 @@ import onnx
 import pytest
 from PIL import Image
 
+from crdnet.devices import DEVICES, ENGINES
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.gpu import TorchEngine
-from crdnet.runtime import Derainer, Session, engines, find_model, installed_devices, read_info, stored_models
-from crdnet.runtime.engines import DEVICE_VARIABLE, DEVICES
+from crdnet.runtime import Derainer, Session, find_model, installed_devices, read_info, stored_models
+from crdnet.runtime.engines import DEVICE_VARIABLE
 from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
 from tests.runtime.tiny import write_tiny_model
 
@@ -347,12 +348,10 @@ print(*[name for name in ("torch", "openvino", "onnxruntime") if name in sys.mod
 def pretend(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
     """Pretend that a device's packages are others than they are, and that `auto` is not said elsewhere."""
     monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
-    for each in engines._ENGINES:
+    for each in ENGINES:
         if each not in (name, "cpu"):
-            monkeypatch.setitem(
-                engines._ENGINES, each, engines._ENGINES[each]._replace(package="no_such_package")
-            )
-    monkeypatch.setitem(engines._ENGINES, name, engines._ENGINES[name]._replace(**changes))
+            monkeypatch.setitem(ENGINES, each, ENGINES[each]._replace(package="no_such_package"))
+    monkeypatch.setitem(ENGINES, name, ENGINES[name]._replace(**changes))
 
 
 def test_a_device_that_is_not_installed_names_its_extra(
