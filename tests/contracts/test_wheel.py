@@ -94,6 +94,35 @@ def test_every_model_file_in_the_wheel_is_in_the_manifest(wheel: Path) -> None:
     assert files == {entry["file"] for entry in manifest["models"].values()}
 
 
+def test_the_wheel_holds_every_recipe(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        held = {
+            name.split("/")[-1]: archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("crdnet/configs/")
+        }
+    assert held == {path.name: path.read_bytes() for path in (REPOSITORY / "configs").iterdir()}
+
+
+@pytest.mark.skipif(find_spec("pytorch_lightning") is None, reason="needs crdnet[train]")
+@pytest.mark.parametrize("recipe", ["paper-cpu", "configs/paper-cpu.yaml"])
+def test_the_training_line_of_the_readme_finds_its_recipe_in_the_wheel(
+    wheel: Path, tmp_path: Path, recipe: str
+) -> None:
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    (tmp_path / "empty").mkdir()
+    code = "import crdnet; print(crdnet.__file__); from crdnet.cli import main; main()"
+    arguments = ("train", "--config", recipe, "--data.root", "nowhere")
+    result = run(
+        *(sys.executable, "-c", code, *arguments),
+        cwd=tmp_path / "empty",
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+    )
+    assert Path(result.stdout.strip()).is_relative_to(tmp_path / "installed")
+    assert result.stderr == "Error: nowhere: there is no such folder; name the folder of a data set\n"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Path) -> None:

@@ -27,7 +27,16 @@ def test_importing_crdnet_loads_nothing_heavy() -> None:
     assert modules_loaded_by("import crdnet; dir(crdnet)") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["derain", "--help"], ["models", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        *([command, "--help"] for command in ("derain", "sense", "serve", "models", "bench")),
+        ["train", "--list"],
+    ],
+    ids=" ".join,
+)
 def test_the_command_line_loads_nothing_heavy_until_a_command_works(arguments: list[str]) -> None:
     code = f"""
 import contextlib, io

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from crdnet.data import find_pairs
 from crdnet.density import RainDensity, rain_strength
-from crdnet.errors import CheckpointError, DataError, RecipeError
+from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
 from crdnet.export import export_network, model_info, network_of_checkpoint
 from crdnet.nn import build_residual_crdnet
 from crdnet.rain import LayerBank
@@ -112,6 +112,30 @@ def test_a_run_stopped_after_an_epoch_and_resumed_ends_where_an_unbroken_one_end
     resumed, unbroken = ours.tiny.checkpoint("stopped"), ours.tiny.checkpoint("unbroken")
     for part in PARTS:
         assert_same(resumed[part], unbroken[part], part)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model.network.width=6"], r"model\.network\.width is 6 and was 4;"),
+        (["--model.optimizer.rule=muon"], r"model\.optimizer\.rule is muon and was adamw;"),
+        (["--model.sensing_alone=true"], r"model\.sensing_alone is True and was False;"),
+    ],
+)
+def test_a_run_resumed_as_another_training_is_refused_and_left_as_it_is(
+    ours: OurRun, options: list[str], message: str
+) -> None:
+    run = ours.train("a", "--trainer.max_epochs=1")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=f"cannot resume: {message}"):
+        ours.train("a", "--resume", *options)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_resumed_as_another_kind_is_refused(ours: OurRun) -> None:
+    ours.train("a", "--trainer.max_epochs=1")
+    with pytest.raises(TrainingError, match="cannot resume: kind is published and was residual;"):
+        train(ours.tiny.arguments("a", "--resume"))
 
 
 def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) -> None:
