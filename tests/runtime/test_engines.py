@@ -33,7 +33,8 @@ FASTER = [
     pytest.param("openvino", marks=NEEDS_OPENVINO),
     pytest.param("cuda", marks=NEEDS_A_GPU),
 ]
-HAS_BFLOAT16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else False
+CPU_FLAGS = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+HAS_BFLOAT16 = "avx512_bf16" in CPU_FLAGS and "ONEDNN_MAX_CPU_ISA" not in os.environ
 
 Colours = npt.NDArray[np.float32]
 
@@ -116,7 +117,9 @@ def test_what_leaves_the_range_of_float16_is_computed_in_float32(tmp_path: Path)
     engine = TorchEngine(model, 1, 1, device="cpu")
     derained = engine.begin()(rainy).derained
     assert np.abs(derained).max() > np.finfo(np.float16).max
-    np.testing.assert_allclose(derained, Session(model, "cpu", 1)(rainy).derained, rtol=1e-3, atol=1e-2)
+    truth = Session(model, "cpu", 1)(rainy).derained
+    # What cancels keeps the error of the sums that it came from.
+    np.testing.assert_allclose(derained, truth, rtol=1e-3, atol=1e-5 * np.abs(truth).max())
 
 
 @NEEDS_A_GPU
