@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import pytest
 
 from crdnet.runtime import stored_models
+from tests.waiting import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MANIFEST = "crdnet/weights/manifest.json"
@@ -30,7 +31,7 @@ NEEDS_A_MODEL = pytest.mark.skipif(not stored_models(), reason="crdnet has no sh
 
 
 def run(
-    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: int = 120
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         list(map(str, arguments)),
@@ -39,7 +40,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=HANG_SECONDS,
     )
 
 
@@ -124,7 +125,6 @@ def test_the_training_line_of_the_readme_finds_its_recipe_in_the_wheel(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     assert run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path).returncode == 0
@@ -132,7 +132,7 @@ def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Pat
     python, crdnet = binaries / "python", binaries / "crdnet"
     constraints = REPOSITORY / "constraints.txt"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--constraint", constraints)
-    must_run_or_have_no_network(run(*pip, wheel, cwd=tmp_path, timeout=500))
+    must_run_or_have_no_network(run(*pip, wheel, cwd=tmp_path))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
 
     where = run(python, "-c", "import crdnet; print(crdnet.__file__)", cwd=tmp_path, env=clean)

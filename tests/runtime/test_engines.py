@@ -23,6 +23,7 @@ from crdnet.runtime import Derainer, Session, find_model, installed_devices, rea
 from crdnet.runtime.engines import DEVICE_VARIABLE
 from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
 from tests.runtime.tiny import write_tiny_model
+from tests.waiting import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.jpg"))
@@ -170,7 +171,7 @@ print(derainer.session.engine)
         env={**os.environ, **(variables or {})},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -242,7 +243,7 @@ assert find_spec("openvino.tools.ovc")  # still there for those who ask for it
         env={**os.environ, **home},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -263,7 +264,7 @@ if child == 0:
     sys.exit(0 if np.array_equal(derainer(rainy), derained) else 5)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", code, tiny_model], timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", code, tiny_model], timeout=HANG_SECONDS, check=False)
     assert done.returncode == 0
 
 
@@ -340,7 +341,7 @@ print(*installed_devices())
 print(*[name for name in ("torch", "openvino", "onnxruntime") if name in sys.modules])
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS, check=True
     )
     devices, imported = done.stdout.split("\n")[:2]
     assert devices.split()[-1] == "cpu"

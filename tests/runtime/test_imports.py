@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_SECONDS
+
 HEAVY = ("torch", "numpy", "PIL", "onnxruntime", "rich")
 
 
@@ -13,7 +15,11 @@ def modules_loaded_by(code: str, *arguments: str | Path) -> set[str]:
     """Return which of HEAVY some code has loaded when it ends."""
     probe = f"{code}\nimport sys\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", probe, *arguments], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", probe, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     return set(done.stdout.split())
 

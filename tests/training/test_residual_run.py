@@ -27,8 +27,9 @@ from crdnet.training.residual import charbonnier, teacher_of
 from crdnet.training.sensing import sensing_loss, strength_map
 from tests.nn.test_residual import kilo_macs_per_pixel
 from tests.training.test_run import assert_same
+from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
-from tests.training.tiny import TinyRun
+from tests.waiting import HANG_SECONDS
 
 RECIPE: dict[str, Any] = {
     "kind": "residual",
@@ -140,8 +141,8 @@ def test_a_run_resumed_as_another_kind_is_refused(ours: OurRun) -> None:
 
 def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) -> None:
     ours.train("unbroken")
-    ours.tiny.kill_after_an_epoch("killed", ours.start("killed"))
-    assert ours.tiny.checkpoint("killed")["crdnet"]["epochs"] < 2
+    ours.tiny.wait_until_killed(ours.start("killed", KILLED))
+    assert ours.tiny.checkpoint("killed")["crdnet"]["epochs"] == 0
     ours.train("killed", "--resume")
     resumed, unbroken = ours.tiny.checkpoint("killed"), ours.tiny.checkpoint("unbroken")
     for part in PARTS:
@@ -149,16 +150,16 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # four starts of Python with torch, on a machine that may be busy
 def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_batch(ours: OurRun) -> None:
     # An epoch of one step, so that what is logged of an epoch is the loss of a step.
     steps = ("--data.epoch_length=8", "--trainer.max_epochs=6", "--data.validation=null")
     ours.train("one", *steps, "--data.batch_size=8")
     two = (*steps, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=4")
-    ours.tiny.kill_after_an_epoch("two", ours.start("two", *two))
+    ours.tiny.wait_until_killed(ours.start("two", *two, KILLED))
     begun = ours.tiny.checkpoint("two")["global_step"]
+    assert begun == 1
     resumed = ours.start("two", *two, "--resume")
-    _, log = resumed.communicate(timeout=600)
+    _, log = resumed.communicate(timeout=HANG_SECONDS)
     assert resumed.returncode == 0, log
     assert log.count("epoch 6/6") == 1, log
     assert "Warning" not in log
