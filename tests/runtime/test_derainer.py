@@ -41,7 +41,7 @@ def test_tiles_agree_with_the_whole(tiny_model: Path, height: int, width: int, s
     grey_levels = (rainy * 255).astype(np.uint8)
     apart = np.abs(whole(grey_levels).astype(int) - tiled(grey_levels))
     assert apart.max() <= 1
-    assert apart.mean() <= 1e-4
+    assert apart.mean() <= 255 * 1e-4  # what rounding makes of the difference above
 
 
 def test_tiles_with_too_small_a_margin_do_not(

@@ -75,8 +75,9 @@ def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
     parts = core.compile_model(with_rest(graphs[1]), "CPU", settings)
     rainy = np.random.default_rng(1).random((1, 3, 64, 48), np.float32)
     rest = rest_of(rainy)
-    # The head of the graph adds the correction to the first part, here without the rest.
-    assert np.allclose(whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=2e-6)
+    # The head of the graph adds the correction to the first part, here without the rest. Kernels of
+    # another processor add in another order; without the rest the error would be that of bfloat16, 4e-3.
+    assert np.allclose(whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=1e-5)
 
 
 @pytest.mark.parametrize("device", FASTER)

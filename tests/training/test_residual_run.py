@@ -170,10 +170,10 @@ def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_b
     for step, losses in together.items():
         # Means of two halves instead of one mean, in float32: errors of 1e-7 that AdamW, which divides gradients by
         # their own size, passes on to the steps that follow. Other batches would differ by tenths.
-        assert losses == pytest.approx(alone[step], rel=1e-4)
+        assert losses == pytest.approx(alone[step], rel=1e-3)
     for name, weight in ours.tiny.checkpoint("one")["current_model_state"].items():
         other = ours.tiny.checkpoint("two")["current_model_state"][name]
-        torch.testing.assert_close(other, weight, rtol=0, atol=1e-4)  # six steps of up to 3e-3
+        torch.testing.assert_close(other, weight, rtol=0, atol=1e-3)  # six steps of up to 3e-3
 
 
 def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(
