@@ -7,6 +7,7 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /venv
 COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md ./
+COPY configs configs
 COPY src src
 RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[serve]"
 

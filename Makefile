@@ -37,6 +37,7 @@ browser: $(VENV)/.dev
 	  { echo "the page's tests need Chromium; on Debian, as root: apt-get install chromium" >&2; exit 1; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py
 
+# Minutes of load: files with random damage, then a server under mixed requests.
 soak: $(VENV)/.dev
 	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
 	$(BIN)/python benchmarks/server.py soak --minutes 30

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes says more of the machine than of the code.
-settings.register_profile("crdnet", deadline=None)
+settings.register_profile("crdnet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crdnet")
 
 # The reference, whatever faster engine is installed: tests compare its numbers exactly. The engines' own tests name

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.identity_model import write_identity_model
+from tests.waiting import HANG_SECONDS
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -25,7 +26,7 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
 
 

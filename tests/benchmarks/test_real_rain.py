@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.examples.identity_model import write_identity_model
+from tests.waiting import HANG_SECONDS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_rain.py"
 GROUND, LIGHT = 90, 60
@@ -136,7 +137,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
 
 

@@ -116,7 +116,7 @@ def test_markdown_has_a_table(crdnet: Crdnet, quick: list[str]) -> None:
         (["--threads", "0"], 2, "--threads"),
         (["-m", "nonsense"], 2, "there is no model 'nonsense'"),
         (["-m", "nowhere.onnx"], 2, "there is no model file nowhere.onnx"),
-        (["-d", "abacus"], 2, "there is no device 'abacus'"),
+        (["-d", "abacus"], 2, "'abacus' is not one of 'auto'"),
         (["--json", "--markdown"], 2, "choose one"),
     ],
 )

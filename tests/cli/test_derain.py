@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from crdnet.runtime import Derainer
 from tests.cli.runner import Crdnet
 from tests.runtime.tiny import write_tiny_model
+from tests.waiting import HANG_SECONDS
 
 COMMAND = (sys.executable, "-m", "crdnet.cli", "derain")
 
@@ -417,7 +419,7 @@ def test_a_pipe_takes_a_picture_and_gives_one(model: Path) -> None:
         [*COMMAND, "-", "-m", model],
         input=Path("photos/a.png").read_bytes(),
         capture_output=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=True,
     )
     with Image.open(BytesIO(done.stdout)) as image:
@@ -432,7 +434,7 @@ def test_standard_input_may_go_to_a_file_and_must_not_be_empty(model: Path) -> N
             [*COMMAND, "-", "-o", "new.jpg", "-m", model],
             input=content,
             capture_output=True,
-            timeout=60,
+            timeout=HANG_SECONDS,
             check=False,
         )
 
@@ -451,31 +453,37 @@ def test_a_picture_is_not_thrown_at_a_terminal(model: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=terminal,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=HANG_SECONDS,
             check=False,
         )
     assert done.returncode == 2
     assert b"redirect standard output" in done.stderr
 
 
+def read_until_closed(terminal: int) -> bytes:
+    """Return everything that is written to a terminal until nobody holds it open any more."""
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as file, suppress(OSError):  # how Linux tells of the end
+        while more := file.read(4096):
+            shown += more
+    return shown
+
+
 def test_a_bar_is_drawn_for_a_terminal_and_leaves_standard_output_alone(model: Path) -> None:
     ours, terminal = pty.openpty()
-    with (
-        os.fdopen(ours, "rb", buffering=0) as ours_file,
-        os.fdopen(terminal, "wb", buffering=0) as terminal_file,
-    ):
-        done = subprocess.run(
-            [*COMMAND, "photos/a.png", "photos/b.JPG", "-m", model],
-            stdout=subprocess.PIPE,
-            stderr=terminal_file,
-            env=os.environ | {"TERM": "xterm"},
-            timeout=60,
-            check=True,
-        )
-        shown = ours_file.read(100_000)
+    with subprocess.Popen(
+        [*COMMAND, "photos/a.png", "photos/b.JPG", "-m", model],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env=os.environ | {"TERM": "xterm"},
+    ) as process:
+        os.close(terminal)
+        shown = read_until_closed(ours)
+        results, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0
     assert b"deraining" in shown
     assert b"2 done" in shown
-    assert sorted(done.stdout.decode().splitlines()) == [
+    assert sorted(results.decode().splitlines()) == [
         "photos/a.png -> photos/a_derained.png  (density: unknown)",
         "photos/b.JPG -> photos/b_derained.JPG  (density: unknown)",
     ]
@@ -483,7 +491,7 @@ def test_a_bar_is_drawn_for_a_terminal_and_leaves_standard_output_alone(model: P
 
 def test_an_interruption_finishes_what_is_in_work_and_begins_nothing_more(model: Path) -> None:
     one = picture("many/00.png", size=(250, 250))
-    for each in range(1, 30):
+    for each in range(1, 200):
         shutil.copy(one, f"many/{each:02}.png")
     for number in (signal.SIGINT, signal.SIGTERM):
         before = len(tree("clean"))
@@ -496,19 +504,19 @@ def test_an_interruption_finishes_what_is_in_work_and_begins_nothing_more(model:
             assert process.stdout is not None
             process.stdout.readline()  # the first is done, the next are in work
             process.send_signal(number)
-            results, errors = process.communicate(timeout=60)
+            results, errors = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 130
         assert errors.splitlines()[-1] == b"interrupted"
         assert b" left in " in errors
         assert b"failed" not in errors
-        assert 1 + results.count(b"->") == len(tree("clean")) - before < 15
+        assert 1 + results.count(b"->") == len(tree("clean")) - before
     assert all(name.endswith(".png") for name in tree("clean"))
     assert not list(Path("clean").rglob("*.part"))
 
 
 def test_a_second_interruption_ends_at_once_and_leaves_whole_files_only(model: Path) -> None:
     one = picture("many/0.jpg", size=(1200, 1200))
-    for each in range(1, 6):
+    for each in range(1, 40):
         shutil.copy(one, f"many/{each}.jpg")
     with subprocess.Popen(
         [*COMMAND, "many", "-o", "clean", "-m", model, "-j", "3"],
@@ -521,9 +529,9 @@ def test_a_second_interruption_ends_at_once_and_leaves_whole_files_only(model: P
         process.send_signal(signal.SIGINT)
         assert b"once more ends at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130
-    assert 1 <= len(tree("clean")) < 6
+    assert 1 <= len(tree("clean")) < 40
     assert not list(Path("clean").rglob("*.part"))
     for name in tree("clean"):
         Image.open(f"clean/{name}").load()

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.cli.runner import Crdnet
 from tests.cli.sensing_model import write_sensing_model
 from tests.runtime.tiny import write_tiny_model
+from tests.waiting import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +73,19 @@ def test_json_tells_numbers(crdnet: Crdnet, model: Path) -> None:
 def test_a_pipe_and_a_list_are_sensed(model: Path) -> None:
     command = [sys.executable, "-m", "crdnet.cli", "sense", "-m", str(model)]
     piped = subprocess.run(
-        [*command, "-"], input=Path("dry.jpg").read_bytes(), capture_output=True, timeout=60, check=True
+        [*command, "-"],
+        input=Path("dry.jpg").read_bytes(),
+        capture_output=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     assert piped.stdout.startswith(b"-: none, strength 0")
     listed = subprocess.run(
-        [*command, "--files-from", "-"], input=b"dry.jpg\n", capture_output=True, timeout=60, check=True
+        [*command, "--files-from", "-"],
+        input=b"dry.jpg\n",
+        capture_output=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     assert listed.stdout.startswith(b"dry.jpg: none")
 

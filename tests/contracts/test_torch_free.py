@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_SECONDS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONTRACT = "What users run never imports torch"
 ON_THE_TORCH_SIDE = ("crdnet.nn", "crdnet.training", "crdnet.export", "crdnet.gpu")
@@ -33,7 +35,7 @@ def lint_imports(folder: Path) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
 
 
@@ -41,7 +43,12 @@ def loaded_by(program: str, folder: Path) -> list[str]:
     """Return which packages of the torch side a program has imported at its end."""
     code = f"import sys\n{program}\n{_PROBE}"
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG_SECONDS,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()[-1].split()
@@ -101,7 +108,12 @@ from crdnet.cli import main
 main()
 """
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG_SECONDS,
     )
     assert result.returncode == 1
     assert "pip install 'crdnet[train]'" in result.stderr

@@ -18,7 +18,14 @@ from .scenery import scene
 SIDES = st.integers(1, 9)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+FIXTURES_AND_SLOWNESS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(
+    suppress_health_check=FIXTURES_AND_SLOWNESS,
+    max_examples=30,
+    deadline=None,
+)
 @given(picture=st.tuples(SIDES, SIDES).flatmap(lambda sides: arrays(np.uint8, (*sides, 3))))
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".ppm", ".PNG"])
 def test_what_is_stored_without_loss_is_read_as_it_was(
@@ -144,7 +151,11 @@ def test_a_truncated_picture_is_an_error(tmp_path: Path, suffix: str, share: flo
     _refused(tmp_path / f"cut.{suffix}", "cannot be read")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=FIXTURES_AND_SLOWNESS,
+    max_examples=60,
+    deadline=None,
+)
 @given(position=st.integers(0, 10_000), value=st.integers(0, 255))
 @pytest.mark.filterwarnings("ignore")
 def test_a_damaged_file_is_read_or_is_our_error(tmp_path: Path, position: int, value: int) -> None:

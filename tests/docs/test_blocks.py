@@ -11,6 +11,7 @@ import yaml
 
 from crdnet.runtime import stored_models
 from tests.docs.markdown import Block, MarkdownError, all_blocks, blocks_in
+from tests.waiting import HANG_SECONDS
 
 RUNNER = Path(__file__).with_name("run_python_block.py")
 CHECKED = ("python", "console", "yaml")
@@ -55,7 +56,7 @@ def _run(block: Block, arguments: list[str], folder: Path, stdin: str = "") -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     if result.returncode and "ships no models" in result.stderr and not stored_models():
         pytest.skip("crdnet has no shipped model yet, and this block needs one")

@@ -11,6 +11,7 @@ import pytest
 
 from crdnet.cli.main import cli
 from tests.docs.markdown import REPOSITORY, commands_in, documents
+from tests.waiting import HANG_SECONDS
 
 _FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w.-]*)")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -21,7 +22,9 @@ def flags_of(path: tuple[str, ...]) -> frozenset[str]:
     """Return the flags of a command, `("data", "check")` for instance, as its --help lists them."""
     if path == ("train",):  # its options are those of the recipe parser, which click does not know
         arguments = [sys.executable, "-m", "crdnet.cli", "train", "--help"]
-        listing = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120).stdout
+        listing = subprocess.run(
+            arguments, capture_output=True, text=True, check=True, timeout=HANG_SECONDS
+        ).stdout
         return frozenset(_FLAG.findall(listing)) | {"-h"}
     command: click.Command = cli
     context = click.Context(cli)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from crdnet.runtime import stored_models
 from tests.examples.identity_model import write_identity_model
+from tests.waiting import HANG_SECONDS
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 NAMES = ("light", "medium", "heavy")
@@ -24,7 +25,7 @@ def run_demo(folder: Path, *arguments: str, wrapper: str = "") -> "subprocess.Co
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
 
 

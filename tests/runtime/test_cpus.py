@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from crdnet.runtime.cpus import usable_cpus
+from tests.waiting import HANG_SECONDS
 
 
 @pytest.fixture
@@ -90,6 +91,10 @@ def test_a_real_group_of_half_a_core_is_one_thread(half_a_core: Path) -> None:
         "print(usable_cpus())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, half_a_core], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code, half_a_core],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANG_SECONDS,
     )
     assert done.stdout == "1\n"

@@ -20,6 +20,7 @@ from crdnet.density import luma
 from crdnet.errors import CRDNetError, DeviceError, ImageError, SizeError
 from crdnet.runtime import Derainer
 from tests.runtime.tiny import TINY, write_tiny_model
+from tests.waiting import HANG_SECONDS
 
 
 def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -40,7 +41,7 @@ def test_tiles_agree_with_the_whole(tiny_model: Path, height: int, width: int, s
     grey_levels = (rainy * 255).astype(np.uint8)
     apart = np.abs(whole(grey_levels).astype(int) - tiled(grey_levels))
     assert apart.max() <= 1
-    assert apart.mean() <= 1e-4
+    assert apart.mean() <= 255 * 1e-4  # what rounding makes of the difference above
 
 
 def test_tiles_with_too_small_a_margin_do_not(
@@ -242,7 +243,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_child_of_fork_derains_and_ends(tiny_model: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", _FORK, tiny_model], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", _FORK, tiny_model], timeout=HANG_SECONDS, check=False)
     assert done.returncode == 0
 
 
@@ -295,5 +296,5 @@ def test_nothing_is_reported_to_anybody(tiny_model: Path, tmp_path: Path) -> Non
     """onnxruntime's telemetry leaves an identifier in the home folder before it calls home."""
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": os.environ["PATH"]}
     subprocess.run(
-        [sys.executable, "-W", "error", "-c", _QUIET, tiny_model], env=home, timeout=60, check=True
+        [sys.executable, "-W", "error", "-c", _QUIET, tiny_model], env=home, timeout=HANG_SECONDS, check=True
     )

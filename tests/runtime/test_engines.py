@@ -16,12 +16,14 @@ import onnx
 import pytest
 from PIL import Image
 
+from crdnet.devices import DEVICES, ENGINES
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.gpu import TorchEngine
-from crdnet.runtime import Derainer, Session, engines, find_model, installed_devices, read_info, stored_models
-from crdnet.runtime.engines import DEVICE_VARIABLE, DEVICES
+from crdnet.runtime import Derainer, Session, find_model, installed_devices, read_info, stored_models
+from crdnet.runtime.engines import DEVICE_VARIABLE
 from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
 from tests.runtime.tiny import write_tiny_model
+from tests.waiting import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.jpg"))
@@ -32,7 +34,8 @@ FASTER = [
     pytest.param("openvino", marks=NEEDS_OPENVINO),
     pytest.param("cuda", marks=NEEDS_A_GPU),
 ]
-HAS_BFLOAT16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else False
+CPU_FLAGS = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+HAS_BFLOAT16 = "avx512_bf16" in CPU_FLAGS and "ONEDNN_MAX_CPU_ISA" not in os.environ
 
 Colours = npt.NDArray[np.float32]
 
@@ -72,8 +75,9 @@ def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
     parts = core.compile_model(with_rest(graphs[1]), "CPU", settings)
     rainy = np.random.default_rng(1).random((1, 3, 64, 48), np.float32)
     rest = rest_of(rainy)
-    # The head of the graph adds the correction to the first part, here without the rest.
-    assert np.allclose(whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=2e-6)
+    # The head of the graph adds the correction to the first part, here without the rest. Kernels of
+    # another processor add in another order; without the rest the error would be that of bfloat16, 4e-3.
+    assert np.allclose(whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=1e-5)
 
 
 @pytest.mark.parametrize("device", FASTER)
@@ -115,7 +119,9 @@ def test_what_leaves_the_range_of_float16_is_computed_in_float32(tmp_path: Path)
     engine = TorchEngine(model, 1, 1, device="cpu")
     derained = engine.begin()(rainy).derained
     assert np.abs(derained).max() > np.finfo(np.float16).max
-    np.testing.assert_allclose(derained, Session(model, "cpu", 1)(rainy).derained, rtol=1e-3, atol=1e-2)
+    truth = Session(model, "cpu", 1)(rainy).derained
+    # What cancels keeps the error of the sums that it came from.
+    np.testing.assert_allclose(derained, truth, rtol=1e-3, atol=1e-5 * np.abs(truth).max())
 
 
 @NEEDS_A_GPU
@@ -166,7 +172,7 @@ print(derainer.session.engine)
         env={**os.environ, **(variables or {})},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
@@ -238,7 +244,7 @@ assert find_spec("openvino.tools.ovc")  # still there for those who ask for it
         env={**os.environ, **home},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -259,7 +265,7 @@ if child == 0:
     sys.exit(0 if np.array_equal(derainer(rainy), derained) else 5)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", code, tiny_model], timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", code, tiny_model], timeout=HANG_SECONDS, check=False)
     assert done.returncode == 0
 
 
@@ -336,7 +342,7 @@ print(*installed_devices())
 print(*[name for name in ("torch", "openvino", "onnxruntime") if name in sys.modules])
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS, check=True
     )
     devices, imported = done.stdout.split("\n")[:2]
     assert devices.split()[-1] == "cpu"
@@ -347,12 +353,10 @@ print(*[name for name in ("torch", "openvino", "onnxruntime") if name in sys.mod
 def pretend(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
     """Pretend that a device's packages are others than they are, and that `auto` is not said elsewhere."""
     monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
-    for each in engines._ENGINES:
+    for each in ENGINES:
         if each not in (name, "cpu"):
-            monkeypatch.setitem(
-                engines._ENGINES, each, engines._ENGINES[each]._replace(package="no_such_package")
-            )
-    monkeypatch.setitem(engines._ENGINES, name, engines._ENGINES[name]._replace(**changes))
+            monkeypatch.setitem(ENGINES, each, ENGINES[each]._replace(package="no_such_package"))
+    monkeypatch.setitem(ENGINES, name, ENGINES[name]._replace(**changes))
 
 
 def test_a_device_that_is_not_installed_names_its_extra(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_SECONDS
+
 HEAVY = ("torch", "numpy", "PIL", "onnxruntime", "rich")
 
 
@@ -13,7 +15,11 @@ def modules_loaded_by(code: str, *arguments: str | Path) -> set[str]:
     """Return which of HEAVY some code has loaded when it ends."""
     probe = f"{code}\nimport sys\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", probe, *arguments], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", probe, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     return set(done.stdout.split())
 
@@ -27,7 +33,16 @@ def test_importing_crdnet_loads_nothing_heavy() -> None:
     assert modules_loaded_by("import crdnet; dir(crdnet)") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["derain", "--help"], ["models", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        *([command, "--help"] for command in ("derain", "sense", "serve", "models", "bench")),
+        ["train", "--list"],
+    ],
+    ids=" ".join,
+)
 def test_the_command_line_loads_nothing_heavy_until_a_command_works(arguments: list[str]) -> None:
     code = f"""
 import contextlib, io

@@ -21,7 +21,7 @@ def test_tiles_of_a_shipped_model_agree_with_the_whole(name: str, shape: tuple[i
     assert np.abs(np.subtract(whole.estimate(colours), tiled.estimate(colours))).max() <= 1e-4
     apart = np.abs(np.subtract(whole(rainy), tiled(rainy), dtype=int))
     assert apart.max() <= 1
-    assert apart.mean() <= 1e-4
+    assert apart.mean() <= 255 * 1e-4  # what rounding makes of the difference above
 
 
 @pytest.mark.skipif(not NAMES, reason="no models lie in src/crdnet/weights")

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from crdnet.server import Settings, create_app
 from tests.runtime.tiny import write_streak_model
 from tests.server.running import Running, running
+from tests.waiting import HANG_SECONDS
 
 BASE = "http://127.0.0.1:8000"
 
@@ -27,8 +28,8 @@ def client(model: Path) -> Iterator[TestClient]:
         max_bytes=2_000_000,
         max_pixels=1_000_000,
         budget_pixels=1_000_000,
-        codec_seconds=20.0,
-        body_seconds=20.0,
+        codec_seconds=HANG_SECONDS,
+        body_seconds=HANG_SECONDS,
     )
     with TestClient(create_app(settings), base_url=BASE) as client:
         yield client
@@ -36,8 +37,18 @@ def client(model: Path) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="package")
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server in a process of its own, with short deadlines."""
+    """A server in a process of its own, whose deadlines no test reaches."""
     log = tmp_path_factory.mktemp("log") / "server.log"
-    limits = ("--header-seconds", 1, "--body-seconds", 2, "--answer-seconds", 2, "--max-megabytes", 4)
-    with running("-m", model, "-m", "paper", "-d", "cpu", *limits, log=log) as server:
+    names = ("header", "body", "answer", "codec", "queue", "grace")
+    limits = [word for name in names for word in (f"--{name}-seconds", HANG_SECONDS)]
+    with running("-m", model, "-m", "paper", "-d", "cpu", "--max-megabytes", 4, *limits, log=log) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def impatient(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server in a process of its own, with short deadlines for its clients."""
+    log = tmp_path_factory.mktemp("log") / "impatient.log"
+    limits = ("--header-seconds", 1, "--body-seconds", 1, "--answer-seconds", 1)
+    with running("-m", model, "-d", "cpu", *limits, log=log) as server:
         yield server

@@ -8,13 +8,14 @@ import pytest
 
 from crdnet.server.desk import Desk, Lane, Memory
 from crdnet.server.problems import Kind, ProblemError
+from tests.waiting import HANG_SECONDS
 
 
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 20))
+    asyncio.run(asyncio.wait_for(test(), HANG_SECONDS))
 
 
-def desk(lanes: int = 1, budget: int = 100, queue: int = 2, seconds: float = 5.0) -> Desk:
+def desk(lanes: int = 1, budget: int = 100, queue: int = 2, seconds: float = HANG_SECONDS) -> Desk:
     return Desk([Lane({}) for _ in range(lanes)], budget, queue, seconds)
 
 

@@ -8,18 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
 import pytest
 
 from tests.server.pictures import encoded, scene
 from tests.server.running import Running
+from tests.waiting import HANG_SECONDS
 
 PAGE = Path(str(files("crdnet.server"))) / "page"
 TEXTS = sorted(path for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js"))
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SECONDS = 60_000
-"""Milliseconds that a browser may take for one thing, on a machine that has other things to do."""
+MILLISECONDS = 1000 * HANG_SECONDS
 
 
 class Elements(HTMLParser):
@@ -96,7 +95,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, server: Running) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
-    context.set_default_timeout(SECONDS)
+    context.set_default_timeout(MILLISECONDS)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -141,7 +140,7 @@ def test_a_dropped_photo_is_compared_and_downloaded_as_the_api_answers_it(
             page.click(".download")
         assert saved.value.suggested_filename == "street_derained.jpg"
         saved.value.save_as(tmp_path / "saved.jpg")
-        answer = httpx.post(f"{server.url}/v1/derain", params=wishes, content=RAINY).content
+        answer = server.post("/v1/derain", params=wishes, content=RAINY).content
         assert (tmp_path / "saved.jpg").read_bytes() == answer
 
 
@@ -176,7 +175,7 @@ def test_the_rain_that_was_taken_out_can_be_looked_at(page: Any) -> None:
 
 
 def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: Running) -> None:
-    headers = httpx.post(f"{server.url}/v1/derain", content=RAINY).headers
+    headers = server.post("/v1/derain", content=RAINY).headers
     drop(page, RAINY)
     page.wait_for_selector("article .done:not([hidden])")
     gauge = page.get_by_role("meter", name="How heavy the rain was")
@@ -248,7 +247,7 @@ def test_a_key_that_is_needed_can_be_given_on_the_page(browser: Any, model: Path
 
     with running("-m", model, log=tmp_path / "log", CRDNET_API_KEY="open-sesame") as server:
         page = browser.new_page()
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(MILLISECONDS)
         page.goto(server.url)
         drop(page, RAINY)
         page.wait_for_selector(".failure:not([hidden])")

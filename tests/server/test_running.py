@@ -4,9 +4,10 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 
 import httpx2 as httpx
@@ -17,11 +18,10 @@ from PIL import Image
 from tests.cli.runner import Crdnet
 from tests.server.pictures import RAINY, encoded, png_claiming
 from tests.server.running import Running, crdnet_serve, running
+from tests.waiting import HANG_SECONDS, wait_until
 
 SLOW = png_claiming(1000, 800, rows=800)
 """Of a few bytes; `paper` needs seconds for it."""
-TOLERANCE_SECONDS = 8.0
-"""How late a deadline may be on a machine that has other things to do."""
 
 
 def head(path: str, **headers: object) -> bytes:
@@ -43,13 +43,12 @@ def until_closed(connection: socket.socket) -> bytes:
     return received
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
+def send_until_cut_off(server: Running, pieces: Iterable[bytes], pause_seconds: float = 0.0) -> None:
+    """Send pieces without end until the server closes the connection."""
+    with server.connect() as connection, suppress(ConnectionError):
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause_seconds)
 
 
 @pytest.fixture
@@ -57,49 +56,41 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return Crdnet(monkeypatch, capsys)
 
 
-def test_a_head_that_trickles_is_cut_off(server: Running) -> None:
-    with server.connect() as connection:
-        began = time.monotonic()
-        try:
-            for letter in b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 1000:
-                connection.sendall(bytes([letter]))
-                time.sleep(0.05)
-            pytest.fail("it went on for ever")
-        except OSError:
-            assert time.monotonic() - began < 1 + TOLERANCE_SECONDS
+def test_a_head_that_trickles_is_cut_off(impatient: Running) -> None:
+    beginning = b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+    letters = (bytes([letter]) for letter in chain(beginning, repeat(ord("x"))))
+    send_until_cut_off(impatient, letters, pause_seconds=0.05)
 
 
-def test_a_body_that_trickles_is_told_that_it_is_too_slow(server: Running) -> None:
-    with server.connect() as connection:
-        connection.sendall(head("/v1/derain", Content_Length=1000) + b"x")
-        began = time.monotonic()
-        assert until_closed(connection).startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - began < 2 + 2 + TOLERANCE_SECONDS
+def test_a_body_that_trickles_is_told_that_it_is_too_slow(impatient: Running) -> None:
+    # The head may be too slow as well, on a machine that is busy: such a connection is cut off without an answer.
+    def answer() -> bytes:
+        with impatient.connect() as connection:
+            connection.sendall(head("/v1/derain", Content_Length=1000) + b"x")
+            return until_closed(connection)
+
+    wait_until(lambda: answer().startswith(b"HTTP/1.1 408 "))
 
 
 def test_ten_gigabytes_declared_and_ten_bytes_sent_are_refused_at_once(server: Running) -> None:
     with server.connect() as connection:
-        began = time.monotonic()
         connection.sendall(head("/v1/derain", Content_Length=10 * 2**30) + b"x" * 10)
         answer = connection.recv(65536)
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"application/problem+json" in answer
-        assert time.monotonic() - began < 1 + TOLERANCE_SECONDS
         until_closed(connection)  # and it does not wait for the rest
 
 
 def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(server: Running) -> None:
-    with server.connect() as connection:
-        connection.sendall(head("/v1/derain", Transfer_Encoding="chunked"))
-        chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-        began = time.monotonic()
-        with suppress(OSError):  # a reset or a broken pipe
-            while time.monotonic() - began < 60:
-                connection.sendall(chunk)
-        assert time.monotonic() - began < 2 + 2 + TOLERANCE_SECONDS
-    refused = [line for line in server.lines() if line.get("status") == 413]
-    assert refused
-    assert refused[-1]["milliseconds"] < 2000
+    before = refused(server)
+    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    send_until_cut_off(server, chain([head("/v1/derain", Transfer_Encoding="chunked")], repeat(chunk)))
+    wait_until(lambda: refused(server) > before)
+
+
+def refused(server: Running) -> int:
+    """Return how many uploads the server has called too large."""
+    return sum(line.get("status") == 413 for line in server.lines())
 
 
 def one_large_answer() -> bytes:
@@ -116,19 +107,18 @@ def many_answers() -> bytes:
 @pytest.mark.skipif(not hasattr(select, "poll"), reason="tells of a connection that was cut by poll")
 @pytest.mark.parametrize("request_bytes", [one_large_answer, many_answers], ids=lambda made: made.__name__)
 def test_a_client_that_does_not_fetch_its_answers_is_cut_off(
-    server: Running, request_bytes: Callable[[], bytes]
+    impatient: Running, request_bytes: Callable[[], bytes]
 ) -> None:
-    with server.connect() as connection:
+    with impatient.connect() as connection:
         connection.sendall(request_bytes())
         cut = select.poll()
         cut.register(connection, 0)  # for errors alone
-        assert cut.poll(1000 * (2 + 2 * TOLERANCE_SECONDS))
+        assert cut.poll(1000 * HANG_SECONDS)
 
 
 def test_connections_over_the_cap_are_told_so(server: Running) -> None:
     held = [server.connect() for _ in range(256)]
     try:
-        time.sleep(0.2)
         with server.connect() as one_more:
             answer = until_closed(one_more)
         assert answer.startswith(b"HTTP/1.1 503 ")
@@ -136,29 +126,22 @@ def test_connections_over_the_cap_are_told_so(server: Running) -> None:
     finally:
         for connection in held:
             connection.close()
-    assert wait_for(lambda: httpx.get(f"{server.url}/healthz").status_code == 200)
+    wait_until(lambda: server.get("/healthz").status_code == 200)
 
 
 def test_a_client_that_goes_away_has_its_picture_stopped(server: Running) -> None:
-    began = time.monotonic()
-    httpx.post(
-        f"{server.url}/v1/derain?model=paper&always=true", content=SLOW, timeout=120
-    ).raise_for_status()
-    whole = time.monotonic() - began
+    done = server.metric("crdnet_pixels_done")
     with server.connect() as connection:
         connection.sendall(head("/v1/derain?model=paper&always=true", Content_Length=len(SLOW)) + SLOW)
-        assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
-        time.sleep(0.3)
-    left = time.monotonic()
-    assert wait_for(lambda: server.metric("crdnet_pixels_in_work") == 0)
-    assert time.monotonic() - left < max(1.0, 0.8 * whole)
-    assert wait_for(lambda: server.lines()[-1].get("outcome") == "done")
-    assert any(line.get("outcome") == "client-gone" for line in server.lines())
-    assert httpx.post(f"{server.url}/v1/sense", content=RAINY).status_code == 200
+        wait_until(lambda: server.metric("crdnet_pixels_in_work") > 0)
+    wait_until(lambda: server.metric("crdnet_pixels_in_work") == 0)
+    wait_until(lambda: any(line.get("outcome") == "client-gone" for line in server.lines()))
+    assert server.metric("crdnet_pixels_done") == done
+    assert server.post("/v1/sense", content=RAINY).status_code == 200
 
 
 def test_two_hundred_connections_at_once_all_get_an_answer(server: Running) -> None:
-    assert wait_for(lambda: server.metric("crdnet_queue_length") == 0)
+    wait_until(lambda: server.metric("crdnet_queue_length") == 0)
     request = head("/v1/derain", Content_Length=len(RAINY), Connection="close") + RAINY
     connections = [server.connect() for _ in range(200)]
     for connection in connections:
@@ -170,20 +153,18 @@ def test_two_hundred_connections_at_once_all_get_an_answer(server: Running) -> N
     assert set(statuses) <= {b"200", b"503"}
     assert b"200" in statuses
     assert all(b"\nretry-after: " in answer.lower() for answer in answers if answer[9:12] == b"503")
-    began = time.monotonic()
-    assert httpx.post(f"{server.url}/v1/derain", content=RAINY).status_code == 200
-    assert time.monotonic() - began < TOLERANCE_SECONDS
+    assert server.post("/v1/derain", content=RAINY).status_code == 200
 
 
 def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> None:
     secret = "very-secret-name"
-    answer = httpx.post(
-        f"{server.url}/v1/derain?format={secret}",
+    answer = server.post(
+        f"/v1/derain?format={secret}",
         files={"file": (f"{secret}.png", RAINY)},
         headers={"x-more": secret},
     )
-    httpx.get(f"{server.url}/{secret}")
-    wait_for(lambda: len([line for line in server.lines() if line.get("route") == "none"]) > 0)
+    server.get(f"/{secret}")
+    wait_until(lambda: any(line.get("route") == "none" for line in server.lines()))
     assert secret not in server.log.read_text(encoding="utf-8")
     (line,) = (line for line in server.lines() if line.get("request_id") == answer.headers["x-request-id"])
     assert set(line) == {
@@ -194,32 +175,35 @@ def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> Non
 
 
 def test_sigterm_finishes_what_is_in_flight_and_ends_with_0(model: Path, tmp_path: Path) -> None:
-    with running("-m", "paper", "-d", "cpu", log=tmp_path / "log") as server, ThreadPoolExecutor(1) as client:
-        answer = client.submit(httpx.post, f"{server.url}/v1/derain?always=true", content=SLOW, timeout=120)
-        assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
+    limits = ("--grace-seconds", HANG_SECONDS, "--codec-seconds", HANG_SECONDS)
+    with (
+        running("-m", "paper", "-d", "cpu", *limits, log=tmp_path / "log") as server,
+        ThreadPoolExecutor(1) as client,
+    ):
+        answer = client.submit(server.post, "/v1/derain?always=true", content=SLOW)
+        wait_until(lambda: server.metric("crdnet_pixels_in_work") > 0)
         server.process.terminate()
         assert answer.result().status_code == 200
-        assert server.process.wait(60) == 0
+        assert server.process.wait(HANG_SECONDS) == 0
 
 
 def test_after_the_grace_period_it_ends_all_the_same(tmp_path: Path) -> None:
     with (
-        running("-m", "paper", "--grace-seconds", 1, log=tmp_path / "log") as server,
+        running("-m", "paper", "-d", "cpu", "--grace-seconds", 1, log=tmp_path / "log") as server,
         ThreadPoolExecutor(1) as client,
     ):
         huge = png_claiming(5000, 5000, rows=5000)
-        client.submit(httpx.post, f"{server.url}/v1/derain?always=true", content=huge, timeout=120)
-        assert wait_for(lambda: server.metric("crdnet_pixels_in_work") > 0)
-        began = time.monotonic()
+        answer = client.submit(server.post, "/v1/derain?always=true", content=huge)
+        wait_until(lambda: server.metric("crdnet_pixels_in_work") > 0)
         server.process.terminate()
-        server.process.wait(60)
-        assert time.monotonic() - began < 20
+        server.process.wait(HANG_SECONDS)
+        assert isinstance(answer.exception(), httpx.TransportError) or answer.result().is_error
 
 
 def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = crdnet_serve("-m", model, "--port", server.port, log=log)
-    assert process.wait(120) == 1
+    assert process.wait(HANG_SECONDS) == 1
     said = log.read_text(encoding="utf-8")
     assert said.startswith("Error: cannot listen on 127.0.0.1")
     assert said.count("\n") == 1, said

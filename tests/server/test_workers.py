@@ -11,6 +11,7 @@ import pytest
 from crdnet.images import CodecError, Fault, WorkerDiedError, worker
 from crdnet.server.workers import Workers
 from tests.server.pictures import JPEG, png_claiming
+from tests.waiting import HANG_SECONDS
 
 BOMB = png_claiming(8_000, 6_000, rows=6_000)
 """Of 140 kB, and a thousand times as much in memory."""
@@ -18,10 +19,10 @@ BOMB = png_claiming(8_000, 6_000, rows=6_000)
 
 def run(test: Callable[[Workers], Awaitable[None]], megabytes: int = 3000) -> None:
     async def whole() -> None:
-        async with Workers(1, megabytes, 60.0) as workers:
+        async with Workers(1, megabytes, HANG_SECONDS) as workers:
             await test(workers)
 
-    asyncio.run(asyncio.wait_for(whole(), 120))
+    asyncio.run(asyncio.wait_for(whole(), HANG_SECONDS))
 
 
 async def decodes(workers: Workers) -> bool:
@@ -54,7 +55,7 @@ def test_a_picture_that_takes_too_long_ends_its_process_and_another_takes_over()
         workers._seconds = 0.02
         with pytest.raises(WorkerDiedError):
             await workers.call("decode", [BOMB], max_pixels=10**9)
-        workers._seconds = 60.0
+        workers._seconds = HANG_SECONDS
         assert await decodes(workers)
         assert workers.replaced == 1
 

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.waiting import HANG_SECONDS
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -20,7 +22,7 @@ def run(script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=HANG_SECONDS,
     )
 
 

@@ -35,7 +35,7 @@ def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> N
         use_sample_covariance=False,
         full=True,
     )
-    ours = ssim(*(torch.tensor(picture)[None, None].float() for picture in (derained, clean)))
+    ours = ssim(*(torch.tensor(picture)[None, None] for picture in (derained, clean)))
     assert ours.item() == pytest.approx(similarity.mean(), abs=1e-6)
     assert similarity.mean() < 0.995
 

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from crdnet.data import find_pairs
 from crdnet.density import RainDensity, rain_strength
-from crdnet.errors import CheckpointError, DataError, RecipeError
+from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
 from crdnet.export import export_network, model_info, network_of_checkpoint
 from crdnet.nn import build_residual_crdnet
 from crdnet.rain import LayerBank
@@ -27,8 +27,9 @@ from crdnet.training.residual import charbonnier, teacher_of
 from crdnet.training.sensing import sensing_loss, strength_map
 from tests.nn.test_residual import kilo_macs_per_pixel
 from tests.training.test_run import assert_same
+from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
-from tests.training.tiny import TinyRun
+from tests.waiting import HANG_SECONDS
 
 RECIPE: dict[str, Any] = {
     "kind": "residual",
@@ -114,10 +115,34 @@ def test_a_run_stopped_after_an_epoch_and_resumed_ends_where_an_unbroken_one_end
         assert_same(resumed[part], unbroken[part], part)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model.network.width=6"], r"model\.network\.width is 6 and was 4;"),
+        (["--model.optimizer.rule=muon"], r"model\.optimizer\.rule is muon and was adamw;"),
+        (["--model.sensing_alone=true"], r"model\.sensing_alone is True and was False;"),
+    ],
+)
+def test_a_run_resumed_as_another_training_is_refused_and_left_as_it_is(
+    ours: OurRun, options: list[str], message: str
+) -> None:
+    run = ours.train("a", "--trainer.max_epochs=1")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=f"cannot resume: {message}"):
+        ours.train("a", "--resume", *options)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_resumed_as_another_kind_is_refused(ours: OurRun) -> None:
+    ours.train("a", "--trainer.max_epochs=1")
+    with pytest.raises(TrainingError, match="cannot resume: kind is published and was residual;"):
+        train(ours.tiny.arguments("a", "--resume"))
+
+
 def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) -> None:
     ours.train("unbroken")
-    ours.tiny.kill_after_an_epoch("killed", ours.start("killed"))
-    assert ours.tiny.checkpoint("killed")["crdnet"]["epochs"] < 2
+    ours.tiny.wait_until_killed(ours.start("killed", KILLED))
+    assert ours.tiny.checkpoint("killed")["crdnet"]["epochs"] == 0
     ours.train("killed", "--resume")
     resumed, unbroken = ours.tiny.checkpoint("killed"), ours.tiny.checkpoint("unbroken")
     for part in PARTS:
@@ -125,16 +150,16 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # four starts of Python with torch, on a machine that may be busy
 def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_batch(ours: OurRun) -> None:
     # An epoch of one step, so that what is logged of an epoch is the loss of a step.
     steps = ("--data.epoch_length=8", "--trainer.max_epochs=6", "--data.validation=null")
     ours.train("one", *steps, "--data.batch_size=8")
     two = (*steps, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=4")
-    ours.tiny.kill_after_an_epoch("two", ours.start("two", *two))
+    ours.tiny.wait_until_killed(ours.start("two", *two, KILLED))
     begun = ours.tiny.checkpoint("two")["global_step"]
+    assert begun == 1
     resumed = ours.start("two", *two, "--resume")
-    _, log = resumed.communicate(timeout=600)
+    _, log = resumed.communicate(timeout=HANG_SECONDS)
     assert resumed.returncode == 0, log
     assert log.count("epoch 6/6") == 1, log
     assert "Warning" not in log
@@ -145,10 +170,10 @@ def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_b
     for step, losses in together.items():
         # Means of two halves instead of one mean, in float32: errors of 1e-7 that AdamW, which divides gradients by
         # their own size, passes on to the steps that follow. Other batches would differ by tenths.
-        assert losses == pytest.approx(alone[step], rel=1e-4)
+        assert losses == pytest.approx(alone[step], rel=1e-3)
     for name, weight in ours.tiny.checkpoint("one")["current_model_state"].items():
         other = ours.tiny.checkpoint("two")["current_model_state"][name]
-        torch.testing.assert_close(other, weight, rtol=0, atol=1e-4)  # six steps of up to 3e-3
+        torch.testing.assert_close(other, weight, rtol=0, atol=1e-3)  # six steps of up to 3e-3
 
 
 def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(

@@ -1,6 +1,8 @@
 """Runs of a tiny network from beginning to end."""
 
+import logging
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from crdnet.errors import DataError, RecipeError, TrainingError
-from crdnet.training import train
-from tests.training.tiny import RECIPE, TinyRun
+from crdnet.training import CRDNetTraining, train
+from tests.training.tiny import KILLED, RECIPE, TinyRun
+from tests.waiting import HANG_SECONDS
 
 
 def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
@@ -32,17 +35,13 @@ def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
 
 
 def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(tiny: TinyRun) -> None:
-    unbroken = tiny.start("unbroken")
-    tiny.kill_after_an_epoch("killed", tiny.start("killed"))
-    assert unbroken.wait(120) == 0, unbroken.communicate()[1]
-    unbroken.communicate()
-
-    before = tiny.checkpoint("killed")
-    assert 1 <= before["crdnet"]["epochs"] + 1 < 5
+    train(tiny.arguments("unbroken"))
+    tiny.wait_until_killed(tiny.start("killed", KILLED))
+    assert tiny.checkpoint("killed")["crdnet"]["epochs"] == 0
     resumed = tiny.start("killed", "--resume")
-    _, log = resumed.communicate(timeout=120)
+    _, log = resumed.communicate(timeout=HANG_SECONDS)
     assert resumed.returncode == 0, log
-    assert f"epoch {before['crdnet']['epochs'] + 2}/4" in log or before["crdnet"]["epochs"] == 3
+    assert "epoch 2/4" in log
 
     ours, theirs = tiny.checkpoint("killed"), tiny.checkpoint("unbroken")
     for part in (
@@ -116,6 +115,88 @@ def test_nothing_is_resumed_where_nothing_is(tiny: TinyRun) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--model.network.refinement_width=6",
+            r"cannot resume: model\.network\.refinement_width is 6 and was 4; give the values",
+        ),
+        ("--model.classifier.hidden=[5]", r"cannot resume: model\.classifier\.hidden is \[5\] and was \[4\]"),
+    ],
+)
+def test_a_run_resumed_as_another_network_is_refused_and_left_as_it_is(
+    tiny: TinyRun, option: str, message: str
+) -> None:
+    run = train(tiny.arguments("a", "--trainer.max_epochs=1"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=message) as caught:
+        train(tiny.arguments("a", "--resume", option))
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_the_configuration_is_written_only_when_the_checkpoint_has_been_loaded(
+    tiny: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(tiny.arguments("a", "--trainer.max_epochs=1"))
+    before = (run / "config.yaml").read_bytes()
+
+    def fail(self: CRDNetTraining, checkpoint: dict[str, Any]) -> None:
+        raise RuntimeError("the checkpoint does not load")
+
+    monkeypatch.setattr(CRDNetTraining, "on_load_checkpoint", fail)
+    with pytest.raises(RuntimeError, match="does not load"):
+        train(tiny.arguments("a", "--resume"))
+    assert (run / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("logger=false", "--curves"),
+        ("logger=true", "--curves"),
+        ("fast_dev_run=true", "--trainer.max_epochs 1 --trainer.limit_train_batches 2"),
+        ("fast_dev_run=3", "--trainer.max_epochs 1 --trainer.limit_train_batches 2"),
+        ("default_root_dir=elsewhere", "--run"),
+    ],
+)
+def test_an_option_that_a_run_decides_is_refused_with_what_to_use_instead(
+    tiny: TinyRun, option: str, instead: str
+) -> None:
+    with pytest.raises(
+        RecipeError, match=f"--trainer.{option.partition('=')[0]} is not supported: "
+    ) as caught:
+        train(tiny.arguments("a", f"--trainer.{option}"))
+    assert instead in str(caught.value)
+    assert not (tiny.folder / "a").exists()
+
+
+def test_a_recipe_is_tried_on_two_batches(tiny: TinyRun) -> None:
+    train(tiny.arguments("a", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"))
+    assert tiny.checkpoint("a")["global_step"] == 2
+
+
+@pytest.mark.parametrize("profiler", ["simple", "advanced"])
+def test_the_profile_that_was_asked_for_is_printed(tiny: TinyRun, profiler: str) -> None:
+    printed = StringIO()
+    handler = logging.StreamHandler(printed)
+    logging.getLogger("pytorch_lightning").addHandler(handler)
+    try:
+        train(tiny.arguments("a", "--trainer.max_epochs=1", f"--trainer.profiler={profiler}"))
+    finally:
+        logging.getLogger("pytorch_lightning").removeHandler(handler)
+    assert "Profiler Report" in printed.getvalue()
+    assert "optimizer_step" in printed.getvalue()
+
+
+def test_an_option_wins_over_the_recipe_wherever_it_stands(tiny: TinyRun) -> None:
+    config, *others = tiny.arguments("a")
+    run = train(["--trainer.max_epochs=1", *others, config])
+    assert tiny.checkpoint("a")["epoch"] == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_epochs"] == 1
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"modle": {"channels_last": True}}, "modle"),
@@ -136,7 +217,9 @@ def test_a_recipe_that_is_not_understood_is_refused_in_one_line(
 
 
 def test_a_recipe_that_does_not_exist_is_refused(tiny: TinyRun) -> None:
-    with pytest.raises(RecipeError, match=r"nowhere\.yaml"):
+    with pytest.raises(
+        RecipeError, match=r"there is no recipe .*nowhere\.yaml'; give a YAML file or one of best, "
+    ):
         train([f"--config={tiny.folder / 'nowhere.yaml'}"])
 
 

@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from crdnet.errors import TrainingError
 from crdnet.training import train
 from crdnet.training.visdom_curves import CURVES, VisdomCurves
 from tests.training.tiny import TinyRun
+from tests.waiting import HANG_SECONDS, wait_until
 
 visdom = pytest.importorskip("visdom", reason="visdom is not installed (extra: visdom)")
 
@@ -31,6 +31,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[int]:
     port = free_port()
@@ -40,17 +48,11 @@ def server(tmp_path: Path) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_until(lambda: answers(port))
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(HANG_SECONDS)
 
 
 def windows(port: int, environment: str) -> dict[str, Any]:

@@ -4,14 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 import yaml
 
+from tests.waiting import HANG_SECONDS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPE: dict[str, Any] = {
     "seed_everything": 0,
     "ema_decay": 0.5,
@@ -40,6 +43,18 @@ RECIPE: dict[str, Any] = {
 }
 
 
+class KillInTheSecondEpoch(pl.Callback):
+    """Kill the process and its group, which is all of a run, between a step and the next checkpoint."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        if trainer.current_epoch == 1:
+            os.killpg(0, signal.SIGKILL)
+
+
+KILLED = "--trainer.callbacks+=tests.training.tiny.KillInTheSecondEpoch"
+"""Argument of a run that is killed in its second epoch."""
+
+
 @dataclass
 class TinyRun:
     """Where the pairs and the runs are, and how to start one."""
@@ -63,19 +78,18 @@ class TinyRun:
         """Start `crdnet train` as a process of its own, which leads a group of those that it starts."""
         command = [sys.executable, "-m", "crdnet.cli", "train", *self.arguments(name, *more, recipe=recipe)]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
-    def kill_after_an_epoch(self, name: str, process: "subprocess.Popen[str]") -> None:
-        """Kill a run and all that it started, as soon as it has left a checkpoint."""
-        last = self.folder / name / "last.ckpt"
-        deadline = time.monotonic() + 250
-        while not last.exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    def wait_until_killed(self, process: "subprocess.Popen[str]") -> None:
+        """Wait for the end of a run that was started with `KILLED`."""
+        _, log = process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == -signal.SIGKILL, log
 
     def checkpoint(self, name: str, which: str = "last") -> dict[str, Any]:
         """Return a checkpoint of a run."""

@@ -4,6 +4,7 @@ import click
 
 from crdnet.cli import options
 from crdnet.cli.progress import progress
+from crdnet.devices import DEVICES
 
 _HELP = """\
 Measure how fast each engine derains on this machine, and how near it comes to what the machine can do.
@@ -37,9 +38,9 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     "-d",
     "--device",
     "devices",
+    type=click.Choice(DEVICES),
     multiple=True,
-    metavar="DEVICE",
-    help="cpu, openvino, cuda or auto; may be given several times. All that are installed, if not given.",
+    help="May be given several times. All that are installed, if not given.",
 )
 @click.option(
     "--size",
@@ -79,12 +80,8 @@ def command(  # noqa: D103 - its help stands above
         raise click.UsageError("--json and --markdown are two forms of one table; choose one")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet import bench  # noqa: PLC0415
-    from crdnet.runtime import DEVICES, installed_devices, usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import installed_devices, usable_cpus  # noqa: PLC0415
 
-    for device in devices:
-        if device not in DEVICES:
-            rule = f"there is no device {device!r}; use one of {', '.join(DEVICES)}"
-            raise click.BadParameter(rule, param_hint="-d/--device")
     stored = [options.stored_model(model) for model in models]
     subjects = [bench.Subject(model, device) for model in stored for device in devices or installed_devices()]
     with progress(bench.steps_in(sizes, len(subjects), rounds), "steps", quiet=quiet) as on_step:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from crdnet.devices import DEVICES
+
 if TYPE_CHECKING:
     from crdnet.runtime import Derainer, StoredModel
 
@@ -20,7 +22,7 @@ model = click.option(
 device = click.option(
     "-d",
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
+    type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
     help="What runs the network; auto is the fastest that is installed and works.",

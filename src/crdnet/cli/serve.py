@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from crdnet.devices import DEVICES
+
 _HELP = """\
 Serve an HTTP API and a page to drop a photo on; offline, on this machine alone unless told otherwise.
 
@@ -45,7 +47,7 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     default=["default"],
     help="A model that clients may ask for; once for each, the first is what they get unasked.",
 )
-@_option("--device", "-d", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@_option("--device", "-d", type=click.Choice(DEVICES), default="auto")
 @_option(
     "--jobs",
     "-j",

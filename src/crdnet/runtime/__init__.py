@@ -3,9 +3,10 @@
 from crdnet.runtime import Derainer
 """
 
+from crdnet.devices import DEVICES, installed_devices
 from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.derainer import Derainer, DerainResult, derain, sense
-from crdnet.runtime.engines import DEVICES, Answer, installed_devices, read_info
+from crdnet.runtime.engines import Answer, read_info
 from crdnet.runtime.files import (
     SUFFIX,
     Derained,

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from crdnet import images
+from crdnet.devices import DEVICES
 from crdnet.errors import DeviceError, ImageError
 from crdnet.runtime.cpus import usable_cpus
-from crdnet.runtime.engines import DEVICES
 from crdnet.runtime.network import Bands, Network, Sensed
 from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels
 from crdnet.runtime.scales import REDUCTIONS

@@ -109,7 +109,7 @@ def derain_file(
         output: Where to write; None is `<name>_derained<suffix>` beside the source. Its folder is made if
             need be. A suffix other than the source's asks for that format.
         model: See `Derainer`, as for the next three.
-        device: "auto", "cpu" or "cuda".
+        device: One of `crdnet.runtime.DEVICES`.
         threads: Processors for one picture.
         tile: "auto", 0, or a side in pixels.
         strength: See `FileOptions`, as for the next four.

@@ -1,6 +1,7 @@
 """What every training of ours shares: a stop when the loss is no number, and scores on whole pictures."""
 
 from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -45,7 +46,36 @@ class DerainingTraining(pl.LightningModule):
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """Return what is needed to build the network again, in plain types, so that no class is ever unpickled."""
+        """Return what is needed to build the network and to resume the run, by the options' names.
+
+        The types are plain, so that no class is ever unpickled.
+        """
+
+    def check_resumes(self, checkpoint: Mapping[str, Any]) -> None:
+        """Check that this training can go on from a checkpoint.
+
+        Raises:
+            TrainingError: The checkpoint is of another network or optimizer; names each option
+                that differs.
+        """
+        ours, theirs = (
+            dict(_flat(each)) for each in (self.description(), checkpoint.get(CHECKPOINT_KEY, {}))
+        )
+        shared = (
+            ["kind"]
+            if ours["kind"] != theirs.get("kind", ours["kind"])
+            else sorted(ours.keys() & theirs.keys())
+        )
+        differ = [
+            f"{name if name == 'kind' else f'model.{name}'} is {ours[name]} and was {theirs[name]}"
+            for name in shared
+            if ours[name] != theirs[name]
+        ]
+        if differ:
+            raise TrainingError(
+                f"cannot resume: {', '.join(differ)}; give the values that the run began with, "
+                "or choose another --run"
+            )
 
     def in_layout(self, rainy: Tensor) -> Tensor:
         """Return a batch in the memory layout of the training."""
@@ -101,6 +131,15 @@ class DerainingTraining(pl.LightningModule):
             "steps": self.global_step,
             "epochs": self.current_epoch,
         }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of nested mappings under its names joined by dots."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _scores(derained: Tensor, clean: Tensor, grade: RainDensity | None, code: Tensor) -> dict[str, float]:

@@ -118,6 +118,7 @@ class CRDNetTraining(DerainingTraining):
     ) -> None:
         super().__init__(channels_last=channels_last)
         self.network_spec = network
+        self.classifier_spec = classifier
         self.optimizer_spec = optimizer
         self.model = classifier.join(network.build())
         if start_as_identity:
@@ -178,8 +179,12 @@ class CRDNetTraining(DerainingTraining):
         }
 
     def description(self) -> dict[str, Any]:
-        """Return the widths of the network."""
-        return {"kind": "published", "network": plain(asdict(self.network_spec))}
+        """Return the widths of the network and of its classifier."""
+        return {
+            "kind": "published",
+            "network": plain(asdict(self.network_spec)),
+            "classifier": plain(asdict(self.classifier_spec)),
+        }
 
 
 def plain(widths: Mapping[str, Any]) -> dict[str, Any]:

@@ -184,6 +184,7 @@ class ResidualTraining(DerainingTraining):
         self.network_spec = network
         self.optimizer_spec = optimizer
         self.sensing_weight = sensing_weight
+        self.sensing_alone = sensing_alone
         self.image_loss = _IMAGE_LOSSES[loss]
         self.frequency_weight = frequency_weight
         self.network = network.build()
@@ -282,5 +283,10 @@ class ResidualTraining(DerainingTraining):
         }
 
     def description(self) -> dict[str, Any]:
-        """Return the widths of the network."""
-        return {"kind": "residual", "network": plain(asdict(self.network_spec))}
+        """Return the widths of the network, and what the optimizer's state depends on."""
+        return {
+            "kind": "residual",
+            "network": plain(asdict(self.network_spec)),
+            "optimizer": {"rule": self.optimizer_spec.rule},
+            "sensing_alone": self.sensing_alone,
+        }

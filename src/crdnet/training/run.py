@@ -28,7 +28,9 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from crdnet.errors import RecipeError, TrainingError
+from crdnet.files import write_whole
 from crdnet.nn import read_checkpoint
+from crdnet.recipes import find_recipe
 from crdnet.training.base import MONITOR, DerainingTraining
 from crdnet.training.mixture import MixedData
 from crdnet.training.module import CRDNetTraining
@@ -51,6 +53,17 @@ network on what our own learns from, and our own."""
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
 
+_DECIDED = {
+    "logger": (None, "--curves chooses where curves are shown, tensorboard or visdom"),
+    "default_root_dir": (None, "--run names the folder of the run"),
+    "fast_dev_run": (
+        False,
+        "it would leave no checkpoint; "
+        "try a recipe with --trainer.max_epochs 1 --trainer.limit_train_batches 2",
+    ),
+}
+"""Options of Lightning's trainer that are refused: their only value, and what to use instead."""
+
 
 # What Lightning says that its user can do nothing about, or that this module has decided.
 _NOISE = (
@@ -61,6 +74,24 @@ _NOISE = (
     r".*smaller than the logging interval",
     r"Checkpoint directory .* exists and is not empty",
 )
+
+
+class RunConfig(pl.Callback):
+    """Write the configuration into the run's folder when training begins.
+
+    Not earlier: a run that cannot go on from its checkpoint keeps the configuration that it has.
+    """
+
+    def __init__(self, run: Path, config: str) -> None:
+        self._run = run
+        self._config = config
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the file; a resumed run has loaded its checkpoint by now."""
+        del trainer
+        write_whole(self._run / CONFIG, self._config.encode())
+        _log.info("%d parameters are trained; the run is in %s", _parameters(pl_module), self._run)
 
 
 class EpochLines(pl.Callback):
@@ -164,7 +195,10 @@ class _Parsing(LightningCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what would mix two runs, before anything heavy starts."""
+        """Refuse what would mix two runs or be ignored, before anything heavy starts."""
+        for option, (only, instead) in _DECIDED.items():
+            if self.config.trainer[option] != only:
+                raise RecipeError(f"--trainer.{option} is not supported: {instead}")
         run, resume = Path(self.config.run), self.config.resume
         last = run / LAST
         if resume and not last.is_file():
@@ -188,7 +222,11 @@ class _Parsing(LightningCLI):
         return super().instantiate_trainer(
             **kwargs,
             enable_progress_bar=sys.stderr.isatty(),
-            callbacks=[*callbacks, *(self.config_init.trainer.callbacks or [])],
+            callbacks=[
+                RunConfig(run, self.parser.dump(self.config, skip_validation=True)),
+                *callbacks,
+                *(self.config_init.trainer.callbacks or []),
+            ],
             logger=_curves(run, self.config.curves, self.config.visdom_port),
             default_root_dir=run,
             # Our sampler deals the epoch out; Lightning's would shuffle ours again, in every epoch alike.
@@ -200,7 +238,8 @@ def train(arguments: Sequence[str]) -> Path:
     """Train a network as a recipe says.
 
     Args:
-        arguments: As for `crdnet train`: `--config FILE` and options that override it, such as `--data.root`.
+        arguments: As for `crdnet train`: `--config NAME_OR_FILE` and options that override it,
+            such as `--data.root`.
 
     Returns:
         The run's folder.
@@ -216,26 +255,31 @@ def train(arguments: Sequence[str]) -> Path:
             warnings.filterwarnings("ignore", message=message)
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)  # its advice, and its advertisements
+        logging.getLogger("pytorch_lightning.profilers").setLevel(
+            logging.INFO
+        )  # the report that was asked for
+        kind, arguments = _recipes_first(arguments)
         cli = _Parsing(
-            *KINDS[_kind(arguments)],
+            *KINDS[kind],
             run=False,
-            args=list(arguments),
+            args=arguments,
             save_config_callback=None,
             seed_everything_default=0,
             trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
             parser_kwargs={
                 "exit_on_error": False,
-                "usage": "crdnet train --config FILE --data.root FOLDER [--KEY VALUE ...]",
+                "usage": "crdnet train --config NAME_OR_FILE --data.root FOLDER [--KEY VALUE ...]",
                 "description": DESCRIPTION,
             },
         )
+        run = Path(cli.config.run)
         if cli.config.resume:
-            cli.datamodule.first_epoch = read_checkpoint(Path(cli.config.run) / LAST)["epoch"] + 1
+            checkpoint = read_checkpoint(run / LAST)
+            cli.model.check_resumes(checkpoint)
+            cli.datamodule.first_epoch = checkpoint["epoch"] + 1
         if isinstance(cli.datamodule, MixedData):
             cli.datamodule.check_sides(cli.model.size_multiple)
         cli.datamodule.setup("fit")
-        run = Path(cli.config.run)
-        _begin(run, cli)
         try:
             cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=run / LAST if cli.config.resume else None)
         except SystemExit as error:  # Lightning's answer to Ctrl-C
@@ -243,39 +287,37 @@ def train(arguments: Sequence[str]) -> Path:
     return run
 
 
-@rank_zero_only
-def _begin(run: Path, cli: LightningCLI) -> None:
-    """Make a run's folder, with what was asked for in it."""
-    run.mkdir(parents=True, exist_ok=True)
-    cli.parser.save(cli.config, run / CONFIG, skip_check=True, overwrite=True, multifile=False)
-    _log.info("%d parameters are trained; the run is in %s", _parameters(cli.model), run)
+def _recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the kind that is asked for, and the arguments with the recipes' files in front.
 
-
-def _kind(arguments: Sequence[str]) -> str:
-    """Return the kind of network that options and recipes ask for, before the options that it decides are parsed."""
+    The kind decides which options there are, so it is read before they are parsed. An option wins
+    over a recipe wherever it stands.
+    """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--kind")
-    early.add_argument("--config", action="append", default=[])
+    early.add_argument("-c", "--config", action="append", default=[])
     try:
-        asked, _ = early.parse_known_args(list(arguments))
+        asked, others = early.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise RecipeError(f"the recipe is not understood: {error}") from error
+    recipes = [find_recipe(each) for each in asked.config]
     kind = asked.kind
-    for path in reversed(asked.config):
+    for path in reversed(recipes):
         # What is wrong with a recipe is said by the parser of the whole, which reads it again.
-        if kind is None and Path(path).is_file():
+        if kind is None:
             with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError, AttributeError):
-                kind = yaml.safe_load(Path(path).read_text(encoding="utf-8")).get("kind")
+                kind = yaml.safe_load(path.read_text(encoding="utf-8")).get("kind")
     kind = "published" if kind is None else kind
     if kind not in KINDS:
         raise RecipeError(f"the recipe is not understood: kind is one of {', '.join(KINDS)}, got {kind!r}")
-    return str(kind)
+    return kind, [*(f"--config={path}" for path in recipes), f"--kind={kind}", *others]
 
 
 DESCRIPTION = """
 Train a network from a recipe: CRDNet and its density classifier (with `kind: published-mixed` on mixed data), or with
-`kind: residual` our own. Begin a run with
-`crdnet train --config configs/paper-cpu.yaml --data.root pairs/train --data.validation pairs/val --run runs/a`
+`kind: residual` our own. `crdnet train --list` lists the recipes that come with crdnet; `--config`
+takes the name of one, or a file. Begin a run with
+`crdnet train --config paper-cpu --data.root pairs/train --data.validation pairs/val --run runs/a`
 and go on with it, after a crash or Ctrl-C, by the same line and `--resume`.
 Every key of a recipe is an option too, and an option wins over the recipe. `--kind residual --help` lists
 those of our own network.

@@ -1,6 +1,6 @@
-"""The engines that run model files, each under the name of its device.
+"""The engines that run model files, each under the name of its device (`crdnet.devices`).
 
-from crdnet.runtime.engines import installed_devices, open_engine
+from crdnet.runtime.engines import open_engine
 
 An engine's module is imported when it is opened, and nothing of it before: none of them costs those anything who use
 another. That of CUDA lies outside this package, since what runs here never imports torch.
@@ -8,27 +8,24 @@ another. That of CUDA lies outside this package, since what runs here never impo
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from typing import NamedTuple
 
+from crdnet.devices import DEVICES, ENGINES, installed_devices
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
 from crdnet.runtime.model import OPSET, ModelInfo, opset_of
 from crdnet.runtime.store import StoredModel
 
 __all__ = [
-    "DEVICES",
     "Answer",
     "Engine",
     "Floats",
     "Run",
     "checked_info",
     "first_line",
-    "installed_devices",
     "keep_for_ever",
     "open_engine",
     "read_info",
@@ -37,45 +34,8 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 
-class _Device(NamedTuple):
-    module: str
-    engine: str
-    """The class in the module."""
-    package: str
-    """What must be installed for it."""
-    extra: str
-    """Of crdnet, which brings the package; "" for the base."""
-    works: Callable[[], bool] = lambda: True
-    """Whether the machine has what it takes; cheap."""
-
-
-def _has_cuda() -> bool:
-    """Tell whether there is an NVIDIA GPU and a PyTorch built for it; asks neither, since that takes seconds."""
-    torch = find_spec("torch")
-    assert torch is not None
-    assert torch.origin is not None
-    libraries = Path(torch.origin).parent / "lib"
-    built = any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
-    windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
-    linux = Path("/dev")
-    return built and (windows.exists() or (linux / "dxg").exists() or any(linux.glob("nvidia[0-9]*")))
-
-
-_ENGINES = {
-    "cuda": _Device("crdnet.gpu", "TorchEngine", "torch", "torch", _has_cuda),
-    "openvino": _Device("crdnet.runtime.engines.openvino", "OpenVinoEngine", "openvino", "openvino"),
-    "cpu": _Device("crdnet.runtime.engines.onnxruntime", "OnnxRuntimeEngine", "onnxruntime", ""),
-}
-"""By device, the fastest first."""
-DEVICES = ("auto", *sorted(_ENGINES))
-"""What a device may be called; `auto` is the fastest that works here."""
 DEVICE_VARIABLE = "CRDNET_DEVICE"
 """Variable of the environment that says what `auto` is."""
-
-
-def installed_devices() -> tuple[str, ...]:
-    """Return the devices that are installed and that this machine has, the fastest first; imports none of them."""
-    return tuple(name for name, device in _ENGINES.items() if find_spec(device.package) and device.works())
 
 
 def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tuple[str, Engine]:
@@ -126,7 +86,7 @@ class _CannotOpenError(ModelError):
 
 
 def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
-    device = _ENGINES[name]
+    device = ENGINES[name]
     if not find_spec(device.package):
         raise DeviceError(
             f"device {name!r} needs {device.package}, which is not installed; run: "

@@ -1,0 +1,46 @@
+"""The recipes that come with crdnet: YAML files for `crdnet train`, found by name.
+
+They lie in `configs/` of the repository and in `crdnet/configs` of an installed wheel, which
+pyproject.toml fills.
+"""
+
+from pathlib import Path
+
+from crdnet.errors import RecipeError
+
+_INSTALLED = Path(__file__).resolve().parent / "configs"
+_IN_REPOSITORY = Path(__file__).resolve().parents[2] / "configs"
+RECIPES_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the files of the shipped recipes by name, sorted."""
+    return {path.stem: path for path in sorted(RECIPES_FOLDER.glob("*.yaml"))}
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """Return the file of a recipe.
+
+    Args:
+        recipe: Path of a YAML file, or else the name of a shipped recipe: `paper`, `paper.yaml` or
+            `configs/paper.yaml`.
+
+    Raises:
+        RecipeError: There is neither such a file nor such a recipe.
+    """
+    path, shipped = Path(recipe), shipped_recipes()
+    if path.is_file():
+        return path
+    can_be_shipped = str(path.parent) in (".", "configs") and path.suffix in ("", ".yaml")
+    if can_be_shipped and path.stem in shipped:
+        return shipped[path.stem]
+    raise RecipeError(
+        f"there is no recipe {str(recipe)!r}; give a YAML file or one of "
+        f"{', '.join(shipped)}, which come with crdnet"
+    )
+
+
+def summary_of(path: Path) -> str:
+    """Return the first line of a recipe, which says in a comment what it trains."""
+    with path.open(encoding="utf-8") as lines:
+        return lines.readline().lstrip("# ").rstrip()
