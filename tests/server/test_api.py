@@ -179,3 +179,11 @@ def test_after_a_large_picture_the_networks_memory_is_given_back(
     client.post("/v1/derain", content=encoded(scene(SIZE[0] + 1, SIZE[1], rain=60)))
     client.post("/v1/sense", content=encoded(scene(SIZE[0] + 1, SIZE[1], rain=60)))
     assert len(shrunk) == 2
+
+
+def test_a_heic_that_is_cropped_by_its_boxes_is_derained(client: TestClient) -> None:
+    pytest.importorskip("pi_heif", reason="the extra heic is not installed")
+    content = (Path(__file__).parents[1] / "images" / "odd.heic").read_bytes()
+    answer = client.post("/v1/derain", params={"format": "png", "always": "true"}, content=content)
+    assert answer.status_code == 200, answer.text
+    assert Image.open(BytesIO(answer.content)).size == (61, 47)

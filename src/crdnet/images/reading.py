@@ -48,7 +48,7 @@ _FEW_BITS = "grey of {} bits became grey of 8 bits"
 _TRANSPARENT = "the transparent colour became an alpha channel"
 _INKS = "CMYK inks became sRGB colours by {}"
 _LOSSLESS_TIFF = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
-_TIFF_UNREADABLE = {34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 52546: "JPEG XL"}
+_TIFF_UNREADABLE = {6: "old-style JPEG", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 52546: "JPEG XL"}
 """What libvips's wheel was built without."""
 _TIFF_REFUSED = {
     8: "Lab colours",
@@ -344,8 +344,10 @@ def _heic(content: bytes, _header: Header) -> Picture:
         import pi_heif  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
-    # libheif turns it upright, unasked.
-    upright = np.asarray(pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False))
+    # libheif turns it upright, unasked. The samples lie in memory that is freed with `image`, and a
+    # view of them does not keep it alive: copy while it does. Rows may be padded.
+    image = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
+    upright = np.array(image, copy=True)[:, : image.size[0]]
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
     around = _with_orientation(isobmff.surroundings(content), orientation)
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)

@@ -15,6 +15,9 @@ import numpy as np
 from crdnet.errors import ImageError
 from crdnet.images.picture import Pixels
 
+_MOST_LINES = 3
+"""Lines of libvips's messages that are passed on."""
+
 _loaded_in: int | None = None
 
 
@@ -55,8 +58,13 @@ def load(loader: str, content: Any, **options: Any) -> Any:
         ValueError: The content is damaged.
     """
     module = vips()
+    # Warnings of the file before stay in libvips's buffer and would end up in this one's error.
+    module.vips_lib.vips_error_clear()
+    # libvips only warns of tiles that are missing or damaged, and leaves them black. What libtiff
+    # warns of besides, such as unknown tags, does not count.
+    fail_on = "warning" if loader.startswith("tiff") else "error"
     try:
-        return getattr(module.Image, loader)(content, fail_on="error", **options)
+        return getattr(module.Image, loader)(content, fail_on=fail_on, **options)
     except module.Error as error:
         raise ValueError(one_line(error)) from error
 
@@ -131,5 +139,6 @@ def _tells_inks(profile: bytes) -> bool:
 
 
 def one_line(error: Exception) -> str:
-    """Return what libvips said, in one line."""
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    """Return the message of an error of libvips in one line; what it says of every tile is said once."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(list(dict.fromkeys(lines))[:_MOST_LINES])

@@ -205,9 +205,11 @@ class Work:
                 "decode", [content], max_pixels=self._settings.max_pixels
             )
         shape, dtype = tuple(said["shape"]), np.dtype(said["dtype"])
-        if prod(shape[:2]) != looked.width * looked.height or prod(shape) * dtype.itemsize != len(samples):
+        # A HEIC may be cropped by its boxes; more pixels than were admitted are refused.
+        admitted = prod(shape[:2]) <= looked.width * looked.height
+        if not admitted or prod(shape) * dtype.itemsize != len(samples):
             raise ProblemError(
-                Kind.BROKEN_PICTURE, "the picture has another size than its header says; save it anew"
+                Kind.BROKEN_PICTURE, "the image is larger than its header says; save it anew"
             )
         return _Decoded(np.frombuffer(samples, dtype).reshape(shape), sealed)
 
