@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from crdnet.server import Settings, create_app
 from tests.runtime.tiny import write_streak_model
 from tests.server.running import Running, running
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, wait_until
 
 BASE = "http://127.0.0.1:8000"
 
@@ -32,6 +32,8 @@ def client(model: Path) -> Iterator[TestClient]:
         body_seconds=HANG_SECONDS,
     )
     with TestClient(create_app(settings), base_url=BASE) as client:
+        # The pictures that warm the models up are counted too.
+        wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
 
 
