@@ -344,8 +344,9 @@ def _heic(content: bytes, _header: Header) -> Picture:
         import pi_heif  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
-    # libheif turns it upright, unasked.
-    upright = np.asarray(pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False))
+    opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
+    # libheif applies rotation and crop unasked. Copy: pi_heif frees the samples with `opened`.
+    upright = np.array(opened)
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
     around = _with_orientation(isobmff.surroundings(content), orientation)
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)

@@ -1,0 +1,69 @@
+"""HEIC images of the sizes that cameras write keep their own pixels."""
+
+import gc
+
+import numpy as np
+import pytest
+
+from crdnet import images
+from crdnet.images import Decoders
+from tests.images.making import gradient, heic, heic_cropped, heic_of_tiles
+
+pytest.importorskip("pi_heif", reason="the extra heic is not installed")
+CODING_LOSS = 12
+"""Grey levels of 255 that HEVC changes at most in the gradients."""
+
+
+def test_pixels_outlive_the_memory_of_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crdnet.images.worker._inside", True)  # decode in this process
+    first = images.decode(heic("gradient_61x37")).pixels.copy()
+    np.testing.assert_allclose(first, gradient(61, 37), atol=CODING_LOSS)
+    kept = []
+    for value in range(30):
+        kept.append(images.decode(heic("gradient_61x37")).pixels)
+        gc.collect()
+        poison = [np.full(first.nbytes + extra, value, np.uint8) for extra in range(-512, 512, 16)]
+        for pixels in kept:
+            np.testing.assert_array_equal(pixels, first)
+        del poison
+
+
+def test_large_pixels_stay_when_the_decoder_is_gone() -> None:
+    # The allocator gives large blocks back to the system, so that a view of them crashes.
+    with Decoders() as decoders:
+        for _ in range(5):
+            pixels = decoders.decode(heic("gradient_512x512")).pixels
+            np.testing.assert_allclose(pixels, gradient(512, 512), atol=CODING_LOSS)
+
+
+def test_odd_sizes_are_read() -> None:
+    pixels = images.decode(heic("gradient_61x37")).pixels
+    np.testing.assert_allclose(pixels, gradient(61, 37), atol=CODING_LOSS)
+
+
+def test_10_bits_become_16() -> None:
+    pixels = images.decode(heic("gradient_61x37_10_bits")).pixels
+    assert pixels.dtype == np.uint16
+    np.testing.assert_allclose(pixels, gradient(61, 37, 65535), atol=257 * CODING_LOSS)
+
+
+@pytest.mark.parametrize("crop", [(10, 8, 33, 21), (0, 0, 1, 1), (60, 36, 1, 1)])
+def test_a_clean_aperture_crops(crop: tuple[int, int, int, int]) -> None:
+    left, top, width, height = crop
+    pixels = images.decode(heic_cropped(left, top, width, height)).pixels
+    whole = images.decode(heic("gradient_61x37")).pixels
+    assert pixels.shape == (height, width, 3)
+    np.testing.assert_array_equal(pixels, whole[top : top + height, left : left + width])
+
+
+@pytest.mark.parametrize(("quarter_turns", "orientation"), [(0, 1), (3, 6)])
+def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation: int) -> None:
+    picture = images.decode(heic_of_tiles(4032, 3023, quarter_turns))
+    assert picture.orientation == orientation
+    stored = images.turned_back(picture.pixels, orientation)
+    assert stored.shape == (3023, 4032, 3)
+    inner = slice(8, 504)  # chroma is interpolated across the borders of tiles
+    for top in range(0, 3023 - 512, 512):
+        for left in range(0, 4032 - 512, 512):
+            tile = stored[top : top + 512, left : left + 512][inner, inner]
+            np.testing.assert_allclose(tile, gradient(512, 512)[inner, inner], atol=CODING_LOSS)
