@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,3 +184,88 @@ def picture_file(kind: str, channels: str, bits: int, orientation: int = 6) -> b
     if kind == "JPEG":
         options |= {"comment": b"remember", "dpi": (300, 150), "quality": 83}
     return saved(samples, kind, xmp=XMP, **options)
+
+
+def gradient(width: int, height: int, most: int = 255) -> np.ndarray:
+    """Pixels of `gradient_*.heic`: red grows to the right, green downwards.
+
+    The files were made with pillow-heif 1.8.1:
+    `from_bytes(mode, (width, height), pixels).save(path, quality=quality)`, with mode RGB and
+    quality 50 for 512 x 512, RGB and 80 for 61 x 37, RGB;16 (`most` is 65535) and 80 for 10 bits.
+    The encoder stores 61 x 37 as 64 x 64 with a clean aperture.
+    """
+    y, x = np.mgrid[:height, :width]
+    colours = x * most // (width - 1), y * most // (height - 1), np.full_like(x, most // 2)
+    return np.stack(colours, axis=2)
+
+
+def heic(name: str) -> bytes:
+    """A file that lies beside the tests."""
+    return (Path(__file__).parent / f"{name}.heic").read_bytes()
+
+
+def heic_cropped(left: int, top: int, width: int, height: int) -> bytes:
+    """`gradient_61x37.heic` with another clean aperture in its 64 x 64 coded samples."""
+    content = bytearray(heic("gradient_61x37"))
+    # Offsets are those of the centre from the centre of the image, in halves.
+    across, down = 2 * left + width - 64, 2 * top + height - 64
+    struct.pack_into(
+        ">IIIIiIiI", content, content.index(b"clap") + 4, width, 1, height, 1, across, 2, down, 2
+    )
+    return bytes(content)
+
+
+def heic_of_tiles(width: int, height: int, quarter_turns: int = 0) -> bytes:
+    """A HEIC as phones write it: a grid of tiles, each `gradient_512x512.heic`, cut and turned."""
+    tile = heic("gradient_512x512")
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        return struct.pack(">I", 8 + sum(map(len, parts))) + kind + b"".join(parts)
+
+    def payload(kind: bytes) -> bytes:
+        place = tile.index(kind)
+        return tile[place + 4 : place - 4 + int.from_bytes(tile[place - 4 : place], "big")]
+
+    columns, rows = -(-width // 512), -(-height // 512)
+    tiles = range(2, 2 + columns * rows)
+    coded = payload(b"mdat")
+    grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)
+    properties = (
+        box(b"hvcC", payload(b"hvcC")),
+        *(box(b"ispe", struct.pack(">III", 0, *size)) for size in ((512, 512), (width, height))),
+        box(b"irot", bytes([quarter_turns])),
+    )
+    kinds = [
+        box(b"infe", struct.pack(">IHH", 2 << 24, item, 0), kind, b"\0")
+        for item, kind in ((1, b"grid"), *((item, b"hvc1") for item in tiles))
+    ]
+    references = struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *tiles)
+    of_items = [
+        struct.pack(">HBBB", 1, 2, 3, 0x84),
+        *(struct.pack(">HBBB", item, 2, 0x81, 2) for item in tiles),
+    ]
+
+    def meta(begin: int) -> bytes:
+        places = [(1, begin, len(grid)), *((item, begin + len(grid), len(coded)) for item in tiles)]
+        return box(
+            b"meta",
+            bytes(4),
+            box(b"hdlr", bytes(8), b"pict", bytes(13)),
+            box(b"pitm", struct.pack(">IH", 0, 1)),
+            box(
+                b"iloc",
+                struct.pack(">IBBH", 0, 0x44, 0, len(places)),
+                *(struct.pack(">HHHII", item, 0, 1, place, size) for item, place, size in places),
+            ),
+            box(b"iinf", struct.pack(">IH", 0, len(kinds)), *kinds),
+            box(b"iref", bytes(4), box(b"dimg", references)),
+            box(
+                b"iprp",
+                box(b"ipco", *properties),
+                box(b"ipma", struct.pack(">II", 0, len(of_items)), *of_items),
+            ),
+        )
+
+    start = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    begin = len(start) + len(meta(0)) + 8
+    return start + meta(begin) + box(b"mdat", grid, coded)

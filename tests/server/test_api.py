@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 import crdnet
 import crdnet.server.work
 from crdnet.runtime import Session
+from tests.images.making import gradient, heic, heic_cropped
 from tests.server.pictures import DRY, JPEG, RAINY, SIZE, encoded, scene
 from tests.waiting import wait_until
 
@@ -181,9 +182,15 @@ def test_after_a_large_picture_the_networks_memory_is_given_back(
     assert len(shrunk) == 2
 
 
-def test_a_heic_that_is_cropped_by_its_boxes_is_derained(client: TestClient) -> None:
+def test_a_heic_of_an_odd_size_comes_back_with_its_own_pixels(client: TestClient) -> None:
     pytest.importorskip("pi_heif", reason="the extra heic is not installed")
-    content = (Path(__file__).parents[1] / "images" / "odd.heic").read_bytes()
-    answer = client.post("/v1/derain", params={"format": "png", "always": "true"}, content=content)
-    assert answer.status_code == 200, answer.text
-    assert Image.open(BytesIO(answer.content)).size == (61, 47)
+    odd, cropped = heic("gradient_61x37"), heic_cropped(10, 8, 33, 21)
+    for content, size in ((odd, (61, 37)), (cropped, (33, 21))):
+        answer = client.post("/v1/sense", content=content)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["width"], answer.json()["height"]) == size
+        answer = client.post("/v1/derain", params={"format": "png", "strength": 0}, content=content)
+        assert Image.open(BytesIO(answer.content)).size == size
+    answer = client.post("/v1/derain", params={"format": "png"}, content=odd)
+    pixels = np.asarray(Image.open(BytesIO(answer.content)))
+    np.testing.assert_allclose(pixels, gradient(61, 37), atol=12)

@@ -31,7 +31,7 @@ class Coding:
     """How the main picture is coded."""
 
     width: int
-    """As stored, of the largest picture in the file."""
+    """Coded samples of the largest image in the file, before a crop."""
     height: int
     bits: int = 8
     grey: bool = False

@@ -58,23 +58,21 @@ class BandReader:
         self._file = source.open("rb")
         try:
             with mmap(self._file.fileno(), 0, access=ACCESS_READ) as mapped:
-                self.like = picture_around(mapped, header)
-            module = vips.vips()
-            self._source = module.Source.new_from_descriptor(self._file.fileno())
-            self._image = vips.load(_LOADERS[header.format], self._source, access="sequential")
-        except BROKEN as error:
+                self.like = picture_around(mapped, header, self._name)
+            content = vips.vips().Source.new_from_descriptor(self._file.fileno())
+            loader = _LOADERS[header.format]
+            self._image = vips.VipsImage(loader, content, access="sequential")
+        except BaseException as error:
             self._file.close()
-            raise ImageError(f"{source} is damaged ({vips.one_line(error)}); save it anew") from error
-        except BaseException:
-            self._file.close()
+            if isinstance(error, BROKEN) and not isinstance(error, ImageError):
+                detail = vips.one_line(error)
+                raise ImageError(f"{source} is damaged ({detail}); save it anew") from error
             raise
-        self.height: int = self._image.height
-        self.width: int = self._image.width
-        self.dtype = np.dtype(np.uint16 if self._image.format == "ushort" else np.uint8)
+        self.height, self.width = self._image.height, self._image.width
+        self.dtype = self._image.dtype
         self.has_alpha: bool = self._image.bands in (2, 4)
         self.channels: int = self._image.bands - self.has_alpha
         self.orientation = self.like.orientation
-        self._region = module.Region.new(self._image)
         self._held = np.empty((0, self.width, self._image.bands), self.dtype)
         self._first = 0
 
@@ -104,19 +102,15 @@ class BandReader:
         parts = [self._held[start - self._first :]] if start < last else []
         try:
             if last < start:  # a sequential reader must still go past them
-                self._fetched(start - 1, start)
+                self._image.rows(start - 1, start)
             if begin < stop:
-                parts.append(self._fetched(begin, stop))
-        except vips.vips().Error as error:
+                parts.append(self._image.rows(begin, stop))
+        except ValueError as error:
             raise ImageError(
-                f"{self._name} is damaged and cannot be read to its end ({vips.one_line(error)}); save it anew"
+                f"{self._name} is damaged and cannot be read to its end ({error}); save it anew"
             ) from error
         self._held, self._first = np.concatenate(parts) if len(parts) > 1 else parts[0], start
         return alpha_apart(self._held[: stop - start])
-
-    def _fetched(self, start: int, stop: int) -> Pixels:
-        samples = np.frombuffer(self._region.fetch(0, start, self.width, stop - start), self.dtype)
-        return samples.reshape(stop - start, self.width, -1)
 
 
 class BandWriter:

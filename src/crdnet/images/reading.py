@@ -48,7 +48,13 @@ _FEW_BITS = "grey of {} bits became grey of 8 bits"
 _TRANSPARENT = "the transparent colour became an alpha channel"
 _INKS = "CMYK inks became sRGB colours by {}"
 _LOSSLESS_TIFF = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
-_TIFF_UNREADABLE = {6: "old-style JPEG", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 52546: "JPEG XL"}
+_TIFF_UNREADABLE = {
+    6: "old-style JPEG",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    52546: "JPEG XL",
+}
 """What libvips's wheel was built without."""
 _TIFF_REFUSED = {
     8: "Lab colours",
@@ -100,10 +106,7 @@ def decode(content: bytes, name: str = "the picture", *, max_pixels: int = MAX_P
     try:
         picture = _read(content, header)
     except _Refused as refused:
-        raise ImageError(
-            f"{name} has {refused}, which crdnet refuses rather than lose; convert it to one picture of 8 or 16 bits "
-            "first"
-        ) from None
+        raise _refusal(name, refused) from None
     except MemoryError as error:
         raise ImageError(
             f"{name} of {header.width} x {header.height} pixels does not fit into memory; cut it into parts"
@@ -161,6 +164,13 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
     )
 
 
+def _refusal(name: str, refused: _Refused) -> ImageError:
+    return ImageError(
+        f"{name} has {refused}, which crdnet refuses rather than lose; "
+        "convert it to one picture of 8 or 16 bits first"
+    )
+
+
 def _read(content: bytes, header: Header) -> Picture:
     if header.frames > 1:
         raise _Refused("several pages" if header.format == "TIFF" else "an animation's frames")
@@ -169,8 +179,13 @@ def _read(content: bytes, header: Header) -> Picture:
     return _READERS[header.format](content, header)
 
 
-def picture_around(content: mmap, header: Header) -> Picture:
+def picture_around(content: mmap, header: Header, name: str) -> Picture:
     """Return a TIFF, PNG or JPEG of 8 or 16 bits without its pixels.
+
+    Args:
+        content: The whole file.
+        header: What it says of itself.
+        name: What messages call it.
 
     Raises:
         ImageError: Its pixels are not colours or grey as they stand, so that it must be read whole.
@@ -189,9 +204,9 @@ def picture_around(content: mmap, header: Header) -> Picture:
             plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
             around = Picture(_NO_PIXELS, "PNG", None, orientation_of(image), {}, png.surroundings(content))
     except _Refused as refused:
-        raise ImageError(f"the picture has {refused}, which crdnet refuses rather than lose") from None
+        raise _refusal(name, refused) from None
     if not plain:
-        raise ImageError("the picture's pixels must be changed before they are colours; read it whole")
+        raise ImageError(f"{name} has pixels that must be converted to colours; read it whole")
     return around
 
 
@@ -228,7 +243,7 @@ def _png(content: bytes, header: Header) -> Picture:
     if header.bits == 16:
         # Pillow would give colours of 8 bits; it still tells what is around them.
         image = PngImageFile(BytesIO(content))
-        pixels, alpha = alpha_apart(vips.samples_of(vips.load("pngload_buffer", content)))
+        pixels, alpha = alpha_apart(vips.VipsImage("pngload_buffer", content).samples())
         changes: tuple[str, ...] = (_TRANSPARENT,) if "transparency" in image.info else ()
     else:
         image = _opened(PngImageFile, content)
@@ -254,7 +269,7 @@ def _tiff(content: bytes, header: Header) -> Picture:
     around = _around_tiff(content, header)
     tags = tiff.pages(content)[0]
     kind = tiff.number_of(tags, tiff.PHOTOMETRIC, 1)
-    stored = vips.samples_of(vips.load("tiffload_buffer", content))
+    stored = vips.VipsImage("tiffload_buffer", content).samples()
     changes: tuple[str, ...] = ()
     if kind == _INKED:
         stored, told = vips.rgb_of_inks(stored, tags[tiff.ICC].value if tiff.ICC in tags else b"")
@@ -318,7 +333,7 @@ def _avif(content: bytes, header: Header) -> Picture:
         raise _Refused("an animation's frames")
     if header.bits > 8:
         # libheif turns it upright, unasked.
-        upright = vips.samples_of(vips.load("heifload_buffer", content))
+        upright = vips.VipsImage("heifload_buffer", content).samples()
         pixels, alpha = alpha_apart(turned_back(upright, coding.orientation))
     else:
         image.load()
@@ -344,10 +359,9 @@ def _heic(content: bytes, _header: Header) -> Picture:
         import pi_heif  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
-    # libheif turns it upright, unasked. The samples lie in memory that is freed with `image`, and a
-    # view of them does not keep it alive: copy while it does. Rows may be padded.
-    image = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
-    upright = np.array(image, copy=True)[:, : image.size[0]]
+    opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
+    # libheif applies rotation and crop unasked. Copy: pi_heif frees the samples with `opened`.
+    upright = np.array(opened)
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
     around = _with_orientation(isobmff.surroundings(content), orientation)
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)

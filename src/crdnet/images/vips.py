@@ -5,9 +5,13 @@ those that libvips itself does not trust are blocked all the same. Its cache, wh
 changed since, is off.
 """
 
+import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,8 @@ _MOST_LINES = 3
 """Lines of libvips's messages that are passed on."""
 
 _loaded_in: int | None = None
+_listening_lock = Lock()
+"""libvips has one log and one error buffer per process, so one thread at a time listens to them."""
 
 
 @lru_cache(maxsize=1)
@@ -51,34 +57,100 @@ def vips() -> Any:
     return module
 
 
-def load(loader: str, content: Any, **options: Any) -> Any:
-    """Return the image that a loader of libvips makes of a file's content, its bytes or a `Source` of them.
+class _Messages(logging.Handler):
+    """The lines that libvips reports while a thread listens."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines = list[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning, which pyvips passes on as a log record."""
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def _listen() -> Iterator[list[str]]:
+    """Collect what libvips reports inside the context, and clear its error buffer before and after.
+
+    Raises:
+        ValueError: An operation of libvips failed inside the context.
+    """
+    module, messages = vips(), _Messages()
+    logger = logging.getLogger(module.__name__)
+    with _listening_lock:
+        module.vips_lib.vips_error_clear()
+        logger.addHandler(messages)
+        try:
+            yield messages.lines
+        except module.Error as error:
+            raise ValueError(one_line(error)) from error
+        finally:
+            logger.removeHandler(messages)
+            buffer = module.ffi.string(module.vips_lib.vips_error_buffer())
+            messages.lines += buffer.decode(errors="replace").splitlines()
+            module.vips_lib.vips_error_clear()
+
+
+class VipsImage:
+    """Image file opened by a loader of libvips. Its samples are decoded when they are asked for.
+
+    The TIFF loader replaces tiles that it cannot decode by black ones. It reports an error or a
+    warning, but does not fail. Such a report makes the image damaged, unless opening the header
+    gave the same report: an odd tag costs no pixels.
+
+    Args:
+        loader: The name of the loader.
+        content: The whole file, or a `Source` of it.
+        options: Options of the loader.
 
     Raises:
         ValueError: The content is damaged.
     """
-    module = vips()
-    # Warnings of the file before stay in libvips's buffer and would end up in this one's error.
-    module.vips_lib.vips_error_clear()
-    # libvips only warns of tiles that are missing or damaged, and leaves them black. What libtiff
-    # warns of besides, such as unknown tags, does not count.
-    fail_on = "warning" if loader.startswith("tiff") else "error"
-    try:
-        return getattr(module.Image, loader)(content, fail_on=fail_on, **options)
-    except module.Error as error:
-        raise ValueError(one_line(error)) from error
+
+    def __init__(self, loader: str, content: Any, **options: Any) -> None:
+        with _listen() as self._harmless:
+            self._image = getattr(vips().Image, loader)(content, fail_on="error", **options)
+        self._reports_damage = loader.startswith("tiffload")
+        self._region = vips().Region.new(self._image)
+        self.height: int = self._image.height
+        self.width: int = self._image.width
+        self.bands: int = self._image.bands
+        self.dtype = np.dtype(np.uint16 if self._image.format == "ushort" else np.uint8)
+
+    def samples(self) -> Pixels:
+        """Return all samples, (h, w, bands).
+
+        Raises:
+            ValueError: The content is damaged.
+        """
+        return self._decode(lambda: samples_of(self._image))
+
+    def rows(self, start: int, stop: int) -> Pixels:
+        """Return the samples of the rows from `start` to before `stop`, (rows, w, bands).
+
+        Raises:
+            ValueError: The content is damaged.
+        """
+
+        def fetch() -> Pixels:
+            fetched = self._region.fetch(0, start, self.width, stop - start)
+            return np.frombuffer(fetched, self.dtype).reshape(-1, self.width, self.bands)
+
+        return self._decode(fetch)
+
+    def _decode(self, decode: Callable[[], Pixels]) -> Pixels:
+        with _listen() as messages:
+            samples = decode()
+        damage = [line for line in messages if line not in self._harmless]
+        if self._reports_damage and damage:
+            raise ValueError(damage[0])
+        return samples
 
 
 def samples_of(image: Any) -> Pixels:
-    """Return an image's samples, (h, w, bands).
-
-    Raises:
-        ValueError: The content is damaged.
-    """
-    try:
-        samples: Pixels = image.numpy().reshape(image.height, image.width, image.bands)
-    except vips().Error as error:
-        raise ValueError(one_line(error)) from error
+    """Return the samples of an image of libvips, (h, w, bands)."""
+    samples: Pixels = image.numpy().reshape(image.height, image.width, image.bands)
     return samples
 
 
@@ -120,7 +192,8 @@ def rgb_of_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
         options["embedded"] = True
     else:
         options["input_profile"] = "cmyk"
-    return samples_of(image.icc_transform("srgb", **options)), told
+    with _listen():
+        return samples_of(image.icc_transform("srgb", **options)), told
 
 
 def _tells_inks(profile: bytes) -> bool:

@@ -25,7 +25,7 @@ import numpy as np
 
 from crdnet.errors import ImageError, NotAPictureError
 from crdnet.images.headers import read_header
-from crdnet.images.picture import MAX_PIXELS, Picture
+from crdnet.images.picture import MAX_PIXELS, Picture, turned_back
 from crdnet.images.reading import decode
 from crdnet.images.writing import encode, notes
 
@@ -269,7 +269,9 @@ def _decode(frames: Frames, task: Message) -> tuple[Message, Frames]:
     picture = decode(bytes(frames[0]), task.get("name", "the picture"), max_pixels=task["max_pixels"])
     pixels = np.ascontiguousarray(picture.pixels)
     sealed = pickle.dumps(replace(picture, pixels=np.empty(0, pixels.dtype)))
-    return {"shape": pixels.shape, "dtype": pixels.dtype.name}, (pixels.data.cast("B"), sealed)
+    height, width = turned_back(pixels, picture.orientation).shape[:2]
+    message = {"shape": pixels.shape, "dtype": pixels.dtype.name, "width": width, "height": height}
+    return message, (pixels.data.cast("B"), sealed)
 
 
 def _encode(frames: Frames, task: Message) -> tuple[Message, Frames]:

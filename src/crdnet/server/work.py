@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from time import perf_counter
@@ -88,6 +88,8 @@ class _Decoded:
     pixels: npt.NDArray[Any]
     sealed: bytes
     """What is around the pixels; only a worker opens it."""
+    stored: Looked
+    """The header with the size of the decoded pixels."""
 
 
 class Work:
@@ -168,7 +170,8 @@ class Work:
             notes: tuple[str, ...] = ()
             if not result.left_alone or target != looked.format:
                 content, notes = await self._encode(decoded, result.image, target, stages)
-        return Derained(content, target, looked, result.sensed, result.left_alone, notes, stages)
+        left_alone, stored = result.left_alone, decoded.stored
+        return Derained(content, target, stored, result.sensed, left_alone, notes, stages)
 
     async def sense(self, content: bytes, *, model: str) -> Sensed:
         """Tell how heavy the rain in a picture file is; arguments and errors are those of `derain`."""
@@ -178,7 +181,7 @@ class Work:
             decoded = await self._decode(content, looked, stages)
             derainer = lane.derainers[model]
             report = await self._run(derainer, partial(derainer.sense, decoded.pixels), looked, stages)
-        return Sensed(looked, report, stages)
+        return Sensed(decoded.stored, report, stages)
 
     async def _look(self, content: bytes, stages: Stages) -> Looked:
         with stages.stage("look"), _told():
@@ -205,13 +208,13 @@ class Work:
                 "decode", [content], max_pixels=self._settings.max_pixels
             )
         shape, dtype = tuple(said["shape"]), np.dtype(said["dtype"])
-        # A HEIC may be cropped by its boxes; more pixels than were admitted are refused.
-        admitted = prod(shape[:2]) <= looked.width * looked.height
-        if not admitted or prod(shape) * dtype.itemsize != len(samples):
+        announced = looked.width * looked.height  # more than is decoded where a HEIC is cropped
+        if prod(shape[:2]) > announced or prod(shape) * dtype.itemsize != len(samples):
             raise ProblemError(
-                Kind.BROKEN_PICTURE, "the image is larger than its header says; save it anew"
+                Kind.BROKEN_PICTURE, "the picture is larger than its header says; save it anew"
             )
-        return _Decoded(np.frombuffer(samples, dtype).reshape(shape), sealed)
+        stored = replace(looked, width=said["width"], height=said["height"])
+        return _Decoded(np.frombuffer(samples, dtype).reshape(shape), sealed, stored)
 
     async def _run(
         self, derainer: Derainer, run: Callable[[], Answer], looked: Looked, stages: Stages
