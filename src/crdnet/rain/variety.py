@@ -23,6 +23,8 @@ MOST_DROPS = 1200
 _WIDEST_PIXELS = 48.0
 _THICKEST_VEIL = 0.2
 """Thicker ones look like fog, and a network that takes fog out of dry images ruins them."""
+_DENSE = 0.08
+"""Mean opacity from which streaks are dense enough to tell that a veil is rain."""
 MOST_DEGREES = 75.0
 """Steepest slant of the streaks, from straight down."""
 
@@ -60,10 +62,14 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
     if lamps and rng.random() < 0.7:
         # Far drops before a lamp are one with its mist: what can be taken out is their grain.
         clean = compose_drops(clean, _smoothed(opacity), light)
-    veil = None
-    if veiled > 0.01:
-        share = np.uint16(OPAQUE * min(_THICKEST_VEIL, 1 - exp(-veiled)))
-        veil = np.full((height, width), share, np.uint16)
+    if veiled <= 0.01:
+        return compose_drops(clean, opacity, light), clean
+    share = np.uint16(OPAQUE * min(_THICKEST_VEIL, 1 - exp(-veiled)))
+    veil = np.full((height, width), share, np.uint16)
+    if opacity.mean() < _DENSE * OPAQUE:
+        # Before few streaks a veil cannot be told from fog, which is part of the scene.
+        clean = compose_drops(clean, np.zeros_like(opacity), light, veil)
+        return compose_drops(clean, opacity, light), clean
     return compose_drops(clean, opacity, light, veil), clean
 
 
