@@ -59,3 +59,32 @@ def test_a_document_is_an_image_of_the_same_shape_and_follows_from_its_seed(name
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
     assert np.array_equal(image, before)
+
+
+def test_rain_never_darkens_a_scene_by_day_and_leaves_some_crops_brighter() -> None:
+    """Light of a drop comes from a brighter part of the scene in seven of eight crops."""
+    brighter = 0
+    for seed in range(40):
+        rainy, clean = random_drops(crop(), np.random.default_rng(seed), physical=False)
+        brighter += rainy.mean() >= clean.mean() - 0.3
+    assert brighter >= 32
+
+
+def test_the_mist_under_lamps_stays_and_the_grain_of_the_drops_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clean crop has the mean light of the rainy one, without its streaks."""
+    from crdnet.rain import variety  # noqa: PLC0415
+
+    monkeypatch.setattr(variety, "_light", lambda *_, **__: np.full(3, 60_000, np.uint16))
+    kept = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        if rng.random() >= 0.3:  # by day
+            continue
+        rainy, clean = random_drops(crop(), np.random.default_rng(seed), physical=False)
+        grain = (rainy.astype(float) - clean).std()
+        if grain > 4:
+            kept.append(abs(rainy.mean() - clean.mean()) / grain)
+    assert len(kept) > 10
+    assert np.median(kept) < 0.5

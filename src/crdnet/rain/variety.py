@@ -61,7 +61,7 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
     opacity = draw_streaks(streaks, height, width)
     if lamps and rng.random() < 0.7:
         # Far drops before a lamp are one with its mist: what can be taken out is their grain.
-        clean = compose_drops(clean, _smoothed(opacity), light)
+        return compose_drops(clean, opacity, light), compose_drops(clean, _smoothed(opacity), light)
     if veiled <= 0.01:
         return compose_drops(clean, opacity, light), clean
     share = np.uint16(OPAQUE * min(_THICKEST_VEIL, 1 - exp(-veiled)))
