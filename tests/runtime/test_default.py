@@ -23,9 +23,18 @@ Picture = npt.NDArray[np.uint8]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 SEEDS = range(8)
-MISTAKEN = {"fence": 0.25, "wall": 0.1, "dots": 0.1}
+MISTAKEN = {"fence": 0.25, "wall": 0.1, "dots": 0.1} | {
+    "line_chart": 0.75,
+    "bar_chart": 0.25,
+    "line_drawing": 0.45,
+    "facade": 0.25,
+    "corrugated": 0.25,
+    "bright_sky": 0.1,
+    "spreadsheet": 0.1,
+}
 """The largest share that may be more than light rain: bars that stand as streaks do, as fine and as bright, are told by
-nothing else than that they do not end."""
+nothing else than that they do not end. Charts, drawings and facades are not yet in what the shipped weights learned from
+(`docs/models/default.md`)."""
 
 
 @pytest.fixture(scope="module")
