@@ -32,9 +32,11 @@ MISTAKEN = {"fence": 0.25, "wall": 0.1, "dots": 0.1} | {
     "bright_sky": 0.1,
     "spreadsheet": 0.1,
 }
-"""The largest share that may be more than light rain: bars that stand as streaks do, as fine and as bright, are told by
-nothing else than that they do not end. Charts, drawings and facades are not yet in what the shipped weights learned from
-(`docs/models/default.md`)."""
+"""Largest share of images that may be called more than light rain.
+
+Bars that stand as streaks do, as fine and as bright, differ from rain only in that they do not end. The
+shipped weights have not learned charts, drawings and facades yet (`docs/models/default.md`).
+"""
 
 
 @pytest.fixture(scope="module")
