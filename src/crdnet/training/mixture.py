@@ -100,7 +100,7 @@ class MixtureSpec:
         """Check the numbers."""
         shares = {name: getattr(self, name) for name in ("synthetic", "camera", "drops", "real")}
         # Decimal shares that sum to 1 may exceed it in binary by a rounding.
-        if min(shares.values()) < 0 or sum(shares.values()) > 1 + 1e-9:
+        if not (all(share >= 0 for share in shares.values()) and sum(shares.values()) <= 1 + 1e-9):
             got = ", ".join(f"{name} {share}" for name, share in shares.items())
             raise RecipeError(f"shares are at least 0 and sum to at most 1, got {got}")
         if not 0 < self.zoom[0] <= self.zoom[1] < inf:
