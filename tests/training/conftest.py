@@ -1,12 +1,27 @@
 """A data set of a few tiny pairs, and a recipe of a tiny network."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data._utils import signal_handling
 
 from tests.training.tiny import TinyRun
+
+
+@pytest.fixture(autouse=True)
+def _no_signal_handler_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take back torch's handler of SIGCHLD, which loading in other processes sets for good.
+
+    With it, tests of the engines that start a process crashed later (seen with torch 2.13).
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    yield
+    signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.fixture
