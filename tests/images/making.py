@@ -98,7 +98,7 @@ def png_of_bits(bits: int, colour: int) -> bytes:
     return content
 
 
-def tiff_of(samples: np.ndarray, **options: Any) -> bytes:
+def tiff_of(samples: np.ndarray | Iterator[bytes], **options: Any) -> bytes:
     """A TIFF by tifffile, which writes every kind of sample."""
     buffer = BytesIO()
     tifffile.imwrite(buffer, samples, **options)

@@ -1,7 +1,8 @@
 """A TIFF that lacks pixels is refused, and one that has odd tags alone is read."""
 
+import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from crdnet import images
 from crdnet.containers import tiff
 from crdnet.errors import ImageError
 from crdnet.images import BandReader, Decoders
-from tests.images.making import by_vips, tiff_of
+from tests.images.making import by_vips, opened, saved, tiff_of
 
 NOISE = np.random.default_rng(7)
 PIXELS = np.cumsum(NOISE.integers(0, 3, (128, 128, 3)), axis=1).astype(np.uint8)
@@ -71,6 +72,27 @@ def tagged(**layout: Any) -> bytes:
     return tiff_of(PIXELS, photometric="rgb", **options, **layout)
 
 
+LZW, JPEG = 5, 7
+
+
+def coded(parts: Iterable[bytes], compression: int, **layout: Any) -> bytes:
+    """A TIFF of strips or tiles that are coded already."""
+    options = {"dtype": np.uint8, "byteorder": "<", "metadata": None, "compression": "zlib"}
+    content = tiff_of(iter(parts), **options, **layout)
+    return with_tag(content, tiff.COMPRESSION, count=1, place=compression)
+
+
+def old_style_lzw(samples: np.ndarray) -> bytes:
+    """Samples as LZW codes in the bit order of early writers, all of 9 bits."""
+    content = samples.tobytes()
+    clear, end = 256, 257
+    codes = [end]
+    for start in range(0, len(content), 200):  # 9 bits suffice for so few codes
+        codes[-1:-1] = [clear, *content[start : start + 200]]
+    number = sum(code << 9 * place for place, code in enumerate(codes))
+    return number.to_bytes(-(-9 * len(codes) // 8), "little")
+
+
 def damaged_files() -> dict[str, bytes]:
     whole = {
         f"{compression} {'tiles' if layout else 'strips'}": by_vips(
@@ -98,6 +120,23 @@ HARMLESS = {
 }
 HARMLESS["a damaged profile"] = tiff_of(PIXELS, photometric="rgb", iccprofile=b"x" * 300)
 HARMLESS["an unknown tag"] = tagged()
+COLOURS: dict[str, Any] = {"shape": PIXELS.shape, "photometric": "rgb"}
+HARMLESS["old-style LZW strips"] = coded(
+    [old_style_lzw(PIXELS[top : top + 32]) for top in range(0, 128, 32)],
+    LZW,
+    rowsperstrip=32,
+    **COLOURS,
+)
+HARMLESS["old-style LZW tiles"] = coded(
+    [
+        old_style_lzw(PIXELS[top : top + 32, left : left + 32])
+        for top in range(0, 128, 32)
+        for left in range(0, 128, 32)
+    ],
+    LZW,
+    tile=(32, 32),
+    **COLOURS,
+)
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -117,6 +156,33 @@ def test_odd_tags_cost_no_pixels(tmp_path: Path, name: str, read: Reader) -> Non
     path = tmp_path / "it.tif"
     path.write_bytes(HARMLESS[name])
     np.testing.assert_array_equal(read(path), PIXELS)
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+def test_a_last_jpeg_strip_of_full_height_is_read(
+    tmp_path: Path, options: dict[str, Any], read: Reader
+) -> None:
+    grey = np.pad(PIXELS[..., 0], ((0, 32), (0, 0)), mode="edge")
+    strips = [saved(grey[:80], "JPEG", **options), saved(grey[80:], "JPEG", **options)]
+    path = tmp_path / "it.tif"
+    layout = {"shape": (128, 128), "rowsperstrip": 80, "photometric": "minisblack"}
+    path.write_bytes(coded(strips, JPEG, **layout))
+    wanted = np.concatenate([np.asarray(opened(strip)) for strip in strips])[:128]
+    np.testing.assert_allclose(read(path), wanted, atol=2)  # other inverse cosine transform
+
+
+@pytest.mark.parametrize("read", [read_whole, read_in_bands])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_silent_log_hides_no_damage(tmp_path: Path, name: str, read: Reader) -> None:
+    path = tmp_path / "it.tif"
+    path.write_bytes(DAMAGED[name])
+    logging.disable(logging.CRITICAL)
+    try:
+        with pytest.raises(ImageError, match="damaged"):
+            read(path)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("read", READERS)

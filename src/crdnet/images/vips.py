@@ -5,7 +5,6 @@ those that libvips itself does not trust are blocked all the same. Its cache, wh
 changed since, is off.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,14 @@ _MOST_LINES = 3
 _loaded_in: int | None = None
 _listening_lock = Lock()
 """libvips has one log and one error buffer per process, so one thread at a time listens to them."""
+_warnings = list[str]()
+"""What libvips warned of since a thread began to listen."""
+_HARMLESS = (
+    "Old-style LZW codes",
+    "JPEG strip size exceeds expected dimensions",  # a last strip with rows below the image
+    "encoded with progressive mode",
+)
+"""Warnings of libtiff about files of which it decodes every pixel."""
 
 
 @lru_cache(maxsize=1)
@@ -57,39 +64,46 @@ def vips() -> Any:
     return module
 
 
-class _Messages(logging.Handler):
-    """The lines that libvips reports while a thread listens."""
+@lru_cache(maxsize=1)
+def _warning_handler() -> Any:
+    """Return the handler that keeps warnings. It is never freed: any thread may be inside it."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines = list[str]()
+    def keep(_domain: Any, _level: int, message: Any, _data: Any) -> None:
+        _warnings.append(" ".join(_text_of(message).split()))
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a warning, which pyvips passes on as a log record."""
-        self.lines.append(record.getMessage())
+    return vips().ffi.callback("GLogFunc", keep)
+
+
+def _text_of(pointer: Any) -> str:
+    text: bytes = vips().ffi.string(pointer)
+    return text.decode(errors="replace")
 
 
 @contextmanager
 def _listen() -> Iterator[list[str]]:
     """Collect what libvips reports inside the context, and clear its error buffer before and after.
 
+    The list is filled when the context ends. Warnings are taken from GLib: pyvips logs them, and
+    a program may silence its logs.
+
     Raises:
         ValueError: An operation of libvips failed inside the context.
     """
-    module, messages = vips(), _Messages()
-    logger = logging.getLogger(module.__name__)
+    module, reports = vips(), list[str]()
+    glib, library = module.glib_lib, module.vips_lib
+    level, handler = module.GLogLevelFlags.LEVEL_WARNING, _warning_handler()
     with _listening_lock:
-        module.vips_lib.vips_error_clear()
-        logger.addHandler(messages)
+        _warnings.clear()
+        library.vips_error_clear()
+        number = glib.g_log_set_handler(b"VIPS", level, handler, module.ffi.NULL)
         try:
-            yield messages.lines
+            yield reports
+            reports += [*_warnings, *_text_of(library.vips_error_buffer()).splitlines()]
         except module.Error as error:
             raise ValueError(one_line(error)) from error
         finally:
-            logger.removeHandler(messages)
-            buffer = module.ffi.string(module.vips_lib.vips_error_buffer())
-            messages.lines += buffer.decode(errors="replace").splitlines()
-            module.vips_lib.vips_error_clear()
+            glib.g_log_remove_handler(b"VIPS", number)
+            library.vips_error_clear()
 
 
 class VipsImage:
@@ -97,7 +111,7 @@ class VipsImage:
 
     The TIFF loader replaces tiles that it cannot decode by black ones. It reports an error or a
     warning, but does not fail. Such a report makes the image damaged, unless opening the header
-    gave the same report: an odd tag costs no pixels.
+    gave the same report (an odd tag costs no pixels) or it is known to be harmless.
 
     Args:
         loader: The name of the loader.
@@ -109,7 +123,7 @@ class VipsImage:
     """
 
     def __init__(self, loader: str, content: Any, **options: Any) -> None:
-        with _listen() as self._harmless:
+        with _listen() as self._of_header:
             self._image = getattr(vips().Image, loader)(content, fail_on="error", **options)
         self._reports_damage = loader.startswith("tiffload")
         self._region = vips().Region.new(self._image)
@@ -140,9 +154,13 @@ class VipsImage:
         return self._decode(fetch)
 
     def _decode(self, decode: Callable[[], Pixels]) -> Pixels:
-        with _listen() as messages:
+        with _listen() as reports:
             samples = decode()
-        damage = [line for line in messages if line not in self._harmless]
+        damage = [
+            report
+            for report in reports
+            if report not in self._of_header and not any(text in report for text in _HARMLESS)
+        ]
         if self._reports_damage and damage:
             raise ValueError(damage[0])
         return samples
@@ -168,11 +186,8 @@ def save(saver: str, samples: Pixels, **options: Any) -> bytes:
     Raises:
         ValueError: The format cannot hold them.
     """
-    module = vips()
-    try:
+    with _listen():
         content: bytes = getattr(image_of(samples), saver)(keep="none", **options)
-    except module.Error as error:
-        raise ValueError(one_line(error)) from error
     return content
 
 
