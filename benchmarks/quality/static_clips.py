@@ -1,4 +1,4 @@
-"""How much real rain a model takes out of clips, and camera rain drawn on dry ones.
+"""Measure real rain left in clips, and the gain on camera rain drawn on dry clips.
 
     python benchmarks/quality/static_clips.py CLIP... [--dry CLIP]... [--model NAME] [--save FOLDER]
 

@@ -18,9 +18,9 @@ class Device(NamedTuple):
     engine: str
     """The class in the module."""
     package: str
-    """What must be installed for it."""
+    """Name of the Python package that must be installed."""
     extra: str
-    """Of crdnet, which brings the package; "" for the base."""
+    """Extra of crdnet that brings the package; "" for the base install."""
     works: Callable[[], bool] = lambda: True
     """Whether the machine has what it takes; cheap."""
 

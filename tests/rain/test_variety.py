@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from crdnet.rain import captured, random_drops, random_streaks
+from crdnet.rain import captured, draw_streaks, random_drops, random_streaks
 from crdnet.rain.documents import DOCUMENTS
-from crdnet.rain.variety import random_angle, random_camera
+from crdnet.rain.drops import to_linear
+from crdnet.rain.variety import mist_pair, random_angle, random_camera, veiled_pair
 
 
 def crop(seed: int = 0) -> np.ndarray:
@@ -70,21 +71,26 @@ def test_rain_never_darkens_a_scene_by_day_and_leaves_some_crops_brighter() -> N
     assert brighter >= 32
 
 
-def test_the_mist_under_lamps_stays_and_the_grain_of_the_drops_goes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The clean crop has the mean light of the rainy one, without its streaks."""
-    from crdnet.rain import variety  # noqa: PLC0415
+def test_the_mist_under_lamps_stays_and_the_grain_of_the_drops_goes() -> None:
+    scene, light = np.full((96, 96, 3), 40, np.uint8), np.full(3, 40_000, np.uint16)
+    streaks = random_streaks(96, 96, np.random.default_rng(0), lit=True)
+    opacity = draw_streaks(streaks, 96, 96)
+    rainy, clean = mist_pair(scene, opacity, light)
+    assert clean.mean() > scene.mean() + 3
+    # The two have the same light on the whole, and only the rainy crop has streaks.
+    linear = [float(to_linear(each).mean()) for each in (rainy, clean)]
+    assert linear[0] == pytest.approx(linear[1], rel=0.1)
+    grain = [np.abs(np.diff(each.astype(int), axis=1)).mean() for each in (rainy, clean)]
+    assert grain[1] < grain[0] / 5
 
-    monkeypatch.setattr(variety, "_light", lambda *_, **__: np.full(3, 60_000, np.uint16))
-    kept = []
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        if rng.random() >= 0.3:  # by day
-            continue
-        rainy, clean = random_drops(crop(), np.random.default_rng(seed), physical=False)
-        grain = (rainy.astype(float) - clean).std()
-        if grain > 4:
-            kept.append(abs(rainy.mean() - clean.mean()) / grain)
-    assert len(kept) > 10
-    assert np.median(kept) < 0.5
+
+def test_a_veil_stays_before_few_streaks_and_goes_before_many() -> None:
+    scene, light = np.full((64, 64, 3), 40, np.uint8), np.full(3, 50_000, np.uint16)
+    few, many = (np.full((64, 64), share, np.uint16) for share in (600, 20_000))
+    rainy, clean = veiled_pair(scene, few, light, 0.2)
+    assert clean.mean() > scene.mean() + 10
+    assert rainy.mean() > clean.mean()
+    rainy, clean = veiled_pair(scene, many, light, 0.2)
+    assert np.array_equal(clean, scene)
+    without, _ = veiled_pair(scene, many, light, 0.0)
+    assert rainy.mean() > without.mean()

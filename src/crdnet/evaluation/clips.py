@@ -41,7 +41,7 @@ _NEAR_STREAKS = 7
 
 @dataclass(frozen=True)
 class ClipScore:
-    """How much of a clip's rain is left, and what was done where it does not rain.
+    """Contrast left of a clip's rain, and the change where it does not rain.
 
     Attributes:
         name: Of the clip.

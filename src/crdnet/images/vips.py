@@ -25,7 +25,7 @@ _loaded_in: int | None = None
 _listening_lock = Lock()
 """libvips has one log and one error buffer per process, so one thread at a time listens to them."""
 _warnings = list[str]()
-"""What libvips warned of since a thread began to listen."""
+"""Warnings of libvips since a thread began to listen."""
 _HARMLESS = (
     "Old-style LZW codes",
     "JPEG strip size exceeds expected dimensions",  # a last strip with rows below the image

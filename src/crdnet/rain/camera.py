@@ -171,7 +171,7 @@ def camera_streaks(
         if total >= most:
             break
     parts.append(_splashes(rain, focal, height, width, rng))
-    return _joined(parts)
+    return Streaks.join(parts)
 
 
 def _streaks_of(
@@ -285,11 +285,6 @@ def _light_of_scene(clean: Picture) -> npt.NDArray[np.uint16]:
     lit = 16 * to_linear(glow).astype(np.int64)  # highlights are small and far above white
     light: npt.NDArray[np.uint16] = np.minimum(sky // 4 + lit, OPAQUE).astype(np.uint16)
     return light
-
-
-def _joined(parts: list[Streaks]) -> Streaks:
-    names = Streaks.__dataclass_fields__
-    return Streaks(**{name: np.concatenate([getattr(each, name) for each in parts]) for name in names})
 
 
 def _shares(rng: np.random.Generator, number: int) -> npt.NDArray[np.float64]:

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from crdnet.rain.chance import log_between
+
 Picture = npt.NDArray[np.uint8]
 
 
 def defocused(clean: Picture, rng: np.random.Generator) -> Picture:
     """Return a background out of focus: blurred by 1 to 6 pixels."""
-    radius = float(np.exp(rng.uniform(0, np.log(6))))
+    radius = log_between(1.0, 6.0, rng)
     blurred = Image.fromarray(clean).filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(blurred)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from crdnet.rain.chance import log_between
 from crdnet.rain.compose import check_picture
 
 Picture = npt.NDArray[np.uint8]
@@ -85,7 +86,7 @@ def bar_chart(picture: Picture, rng: np.random.Generator) -> Picture:
         _grid(sheet)
     level = rng.random() < 0.3
     length, across = (sheet.width, sheet.height) if level else (sheet.height, sheet.width)
-    pitch = _FINE * float(np.exp(rng.uniform(np.log(3), np.log(60))))
+    pitch = _FINE * log_between(3.0, 60.0, rng)
     thick = pitch * rng.uniform(0.1, 0.95)
     colours = [sheet.colour() for _ in range(int(rng.integers(1, 5)))]
     heights = np.abs(rng.normal(0.4, 0.3, int(across / pitch) + 1)) * length
@@ -124,7 +125,7 @@ def line_drawing(picture: Picture, rng: np.random.Generator) -> Picture:
     sheet = _Sheet(picture.shape, rng)
     for _ in range(int(rng.integers(2, 9))):
         x, y = rng.uniform(0, sheet.width), rng.uniform(0, sheet.height)
-        reach = _FINE * float(np.exp(rng.uniform(np.log(10), np.log(150))))
+        reach = _FINE * log_between(10.0, 150.0, rng)
         kind = rng.random()
         if kind < 0.5:
             _hatching(sheet, x, y, reach)
@@ -146,7 +147,7 @@ def facade(picture: Picture, rng: np.random.Generator) -> Picture:
     sheet = _Sheet(picture.shape, rng)
     wall = np.clip(rng.uniform(60, 240) + rng.normal(0, 15, 3), 0, 255).astype(int).tolist()
     sheet.pen.rectangle((0, 0, sheet.width, sheet.height), fill=tuple(wall))
-    storey = _FINE * float(np.exp(rng.uniform(np.log(12), np.log(90))))
+    storey = _FINE * log_between(12.0, 90.0, rng)
     bay = storey * rng.uniform(0.25, 1.6)
     glass, bars = sheet.colour(), int(rng.integers(0, 6))
     bar = tuple(int(min(255, max(0, each + rng.choice([-60, 60])))) for each in wall)
@@ -159,7 +160,7 @@ def facade(picture: Picture, rng: np.random.Generator) -> Picture:
                 at = x + wide * bay * (number + 0.5) / bars
                 sheet.pen.line((at, y, at, y + high * storey), fill=bar, width=sheet.thickness(1.2))
     if rng.random() < 0.5:
-        fin = _FINE * float(np.exp(rng.uniform(np.log(2.5), np.log(20))))
+        fin = _FINE * log_between(2.5, 20.0, rng)
         for x in np.arange(0, sheet.width, fin).tolist():
             sheet.pen.line(
                 (x, 0, x, sheet.height), fill=bar, width=max(1, round(fin * rng.uniform(0.1, 0.5)))
@@ -178,7 +179,7 @@ def corrugated(picture: Picture, rng: np.random.Generator) -> Picture:
     height, width = picture.shape[:2]
     rows, columns = np.mgrid[:height, :width]
     angle = rng.normal(0, 0.15) + (pi / 2 if rng.random() < 0.3 else 0.0)
-    pitch = float(np.exp(rng.uniform(np.log(3), np.log(30))))
+    pitch = log_between(3.0, 30.0, rng)
     place = (columns * cos(angle) + rows * sin(angle)) / pitch
     place += rng.uniform(0, 0.6) * np.sin(2 * pi * (rows * cos(angle) - columns * sin(angle)) / (20 * pitch))
     wave = np.sin(2 * pi * place)

@@ -9,7 +9,8 @@ The opacity of a frame is uint16 (h, w), 65535 is opaque. As in `crdnet.rain.lay
 same pixels on every machine: geometry is rounded to a grid, opacities add up in integers.
 """
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -71,10 +72,11 @@ class Streaks:
         """Return some of the streaks."""
         return Streaks(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
-    def scaled(self, factor: float) -> "Streaks":
-        """Return the streaks as they lie in a frame that is resized by a factor."""
-        names = ("row", "column", "length", "width", "blur")
-        return replace(self, **{name: getattr(self, name) * factor for name in names})
+    @classmethod
+    def join(cls, parts: Sequence["Streaks"]) -> "Streaks":
+        """Return the streaks of several populations together."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(each, name) for each in parts]) for name in names})
 
 
 def draw_streaks(streaks: Streaks, height: int, width: int) -> Opacity:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from crdnet.rain.chance import log_between
 from crdnet.rain.compose import check_picture
 from crdnet.rain.documents import DOCUMENTS
 
@@ -33,7 +34,7 @@ def fence(picture: Picture, rng: np.random.Generator) -> Picture:
     mask, pen = _sheet(height, width)
     first = _upright(rng) if rng.random() < 0.4 else rng.uniform(-90, 90)
     angles = [first] if rng.random() < 0.6 else [first, first + rng.uniform(40, 140)]
-    period = _between(4.0, 40.0, rng)
+    period = log_between(4.0, 40.0, rng)
     thickness = rng.uniform(min(1, 0.3 * period), 0.7 * period)
     for angle in angles:
         _bars(pen, height, width, angle, period, thickness)
@@ -45,7 +46,7 @@ def wall(picture: Picture, rng: np.random.Generator) -> Picture:
     check_picture(picture)
     height, width = picture.shape[:2]
     mask, pen = _sheet(height, width)
-    course = _FINE * _between(6.0, max(7.0, min(60.0, height / 2)), rng)
+    course = _FINE * log_between(6.0, max(7.0, min(60.0, height / 2)), rng)
     stone = course * rng.uniform(0.5, 3)
     joint = max(1, round(course * rng.uniform(0.05, 0.25)))
     shift = rng.uniform(0, stone)
@@ -63,7 +64,7 @@ def dots(picture: Picture, rng: np.random.Generator) -> Picture:
     check_picture(picture)
     height, width = picture.shape[:2]
     mask, pen = _sheet(height, width)
-    pitch = _FINE * _between(4.0, 16.0, rng)
+    pitch = _FINE * log_between(4.0, 16.0, rng)
     radius = pitch * rng.uniform(0.15, 0.45)
     angle = rng.uniform(0, pi / 2)
     reach = int((_FINE * (height + width)) / pitch) // 2 + 1
@@ -84,7 +85,7 @@ def blades(picture: Picture, rng: np.random.Generator) -> Picture:
     mask, pen = _sheet(height, width)
     brush = ImageDraw.Draw(sheet)
     hue = rng.uniform(0, 1, 3) ** rng.uniform(0.2, 1.5)
-    length, thickness = _FINE * _between(15.0, 120.0, rng), _FINE * _between(1.0, 6.0, rng)
+    length, thickness = _FINE * log_between(15.0, 120.0, rng), _FINE * log_between(1.0, 6.0, rng)
     spread = rng.uniform(5, 40)
     for _ in range(int(rng.integers(5, 150))):
         colour = tuple(
@@ -117,7 +118,7 @@ def hair(picture: Picture, rng: np.random.Generator) -> Picture:
     direction = radians(_upright(rng)) if rng.random() < 0.5 else rng.uniform(-pi, pi)
     bend = rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
     steps = np.linspace(-0.5, 0.5, 24)
-    for _ in range(int(_between(2.0, 60.0, rng))):
+    for _ in range(int(log_between(2.0, 60.0, rng))):
         angle = direction + rng.normal(0, 0.06)
         x0, y0 = rng.uniform(0, _FINE * width), rng.uniform(0, _FINE * height)
         headings = angle + (bend + rng.normal(0, 0.1)) * steps
@@ -133,7 +134,7 @@ def text(picture: Picture, rng: np.random.Generator) -> Picture:
     check_picture(picture)
     height, width = picture.shape[:2]
     mask, pen = _sheet(height, width)
-    size = round(_between(6.0, 40.0, rng)) * _FINE
+    size = round(log_between(6.0, 40.0, rng)) * _FINE
     font = ImageFont.load_default(size)
     for top in range(int(rng.integers(size)) - size, _FINE * height, round(size * rng.uniform(1.1, 2))):
         letters = "".join(rng.choice(_LETTERS, int(3 * _FINE * width / size) + 1))
@@ -181,11 +182,6 @@ LOOKALIKES: dict[str, Callable[[Picture, np.random.Generator], Picture]] = {
 def _sheet(height: int, width: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     mask = Image.new("L", (_FINE * width, _FINE * height))
     return mask, ImageDraw.Draw(mask)
-
-
-def _between(low: float, high: float, rng: np.random.Generator) -> float:
-    """Return a number between two, whose logarithm is evenly spread."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _upright(rng: np.random.Generator) -> float:

@@ -7,13 +7,14 @@ beaded, single or dense, over a veil, by day and under lamps.
 """
 
 from dataclasses import dataclass
-from math import exp, log10
+from math import exp
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from crdnet.rain.camera import CameraRain, camera_streaks, extinction_per_metre
+from crdnet.rain.chance import log_between
 from crdnet.rain.compose import Picture
 from crdnet.rain.drops import OPAQUE, Opacity, Streaks, compose_drops, draw_streaks, to_linear
 
@@ -21,6 +22,7 @@ Light = npt.NDArray[np.uint16]
 MOST_DROPS = 1200
 """Drops of a crop of physical rain, so that none takes long to draw."""
 _WIDEST_PIXELS = 48.0
+_THINNEST_DEPTH = 0.01
 _THICKEST_VEIL = 0.2
 """Thicker ones look like fog, and a network that takes fog out of dry images ruins them."""
 _DENSE = 0.08
@@ -46,31 +48,44 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
     light = _light(clean, rng, lamps=lamps)
     if lamps:
         # Mist around a lamp glows whether it rains or not.
-        glow = np.full((height, width), round(OPAQUE * rng.uniform(0, 0.3)), np.uint16)
-        clean = compose_drops(clean, glow, light)
+        clean = compose_drops(clean, _even(clean, rng.uniform(0, 0.3)), light)
     if physical:
         rain, frame_width = random_camera(rng)
         streaks = camera_streaks(rain, height, width, rng, frame_width=frame_width, most=MOST_DROPS)
         # A drop this far out of focus is seen by nobody, and costs most of the time.
         streaks = streaks.select(streaks.blur + streaks.width < _WIDEST_PIXELS)
-        veiled = extinction_per_metre(rain.millimetres_per_hour) * rain.scene_metres
-        veiled = veiled if rng.random() < 0.5 else 0.0
+        veil = extinction_per_metre(rain.millimetres_per_hour) * rain.scene_metres
+        veil = veil if rng.random() < 0.5 else 0.0
     else:
         streaks = random_streaks(height, width, rng, lit=lamps)
-        veiled = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
+        veil = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
     opacity = draw_streaks(streaks, height, width)
     if lamps and rng.random() < 0.7:
-        # Far drops before a lamp are one with its mist: what can be taken out is their grain.
-        return compose_drops(clean, opacity, light), compose_drops(clean, _smoothed(opacity), light)
-    if veiled <= 0.01:
-        return compose_drops(clean, opacity, light), clean
-    share = np.uint16(OPAQUE * min(_THICKEST_VEIL, 1 - exp(-veiled)))
-    veil = np.full((height, width), share, np.uint16)
-    if opacity.mean() < _DENSE * OPAQUE:
-        # Before few streaks a veil cannot be told from fog, which is part of the scene.
-        clean = compose_drops(clean, np.zeros_like(opacity), light, veil)
-        return compose_drops(clean, opacity, light), clean
-    return compose_drops(clean, opacity, light, veil), clean
+        return mist_pair(clean, opacity, light)
+    return veiled_pair(clean, opacity, light, veil)
+
+
+def mist_pair(scene: Picture, opacity: Opacity, light: Light) -> tuple[Picture, Picture]:
+    """Return the rainy and the clean crop of drops that are one with the mist around a lamp.
+
+    What can be taken out of many far drops is their grain; their mean light stays.
+    """
+    clean = compose_drops(scene, _smoothed(opacity), light)
+    return compose_drops(scene, opacity, light), clean
+
+
+def veiled_pair(scene: Picture, opacity: Opacity, light: Light, depth: float) -> tuple[Picture, Picture]:
+    """Return the rainy and the clean crop of drops before a veil of an optical depth.
+
+    Before few streaks a veil cannot be told from fog, which is part of the scene: it stays.
+    """
+    if depth <= _THINNEST_DEPTH:
+        return compose_drops(scene, opacity, light), scene
+    veil = _even(scene, min(_THICKEST_VEIL, 1 - exp(-depth)))
+    if opacity.mean() >= _DENSE * OPAQUE:
+        return compose_drops(scene, opacity, light, veil), scene
+    clean = compose_drops(scene, veil, light)
+    return compose_drops(clean, opacity, light), clean
 
 
 def random_camera(rng: np.random.Generator) -> tuple[CameraRain, int]:
@@ -82,19 +97,19 @@ def random_camera(rng: np.random.Generator) -> tuple[CameraRain, int]:
     slant = random_angle(rng)
     wind = float(np.clip(7.0 * np.tan(np.radians(slant)), -28, 28))
     rain = CameraRain(
-        millimetres_per_hour=_log_between(2.0, 120.0, rng),
-        exposure_seconds=_log_between(1 / 2000, 1 / 30, rng),
-        focal_millimetres=_log_between(18.0, 120.0, rng),
-        aperture_millimetres=_log_between(0.5, 20.0, rng),
-        focus_metres=_log_between(1.0, 60.0, rng),
+        millimetres_per_hour=log_between(2.0, 120.0, rng),
+        exposure_seconds=log_between(1 / 2000, 1 / 30, rng),
+        focal_millimetres=log_between(18.0, 120.0, rng),
+        aperture_millimetres=log_between(0.5, 20.0, rng),
+        focus_metres=log_between(1.0, 60.0, rng),
         wind_metres_per_second=wind,
         turbulence=float(rng.choice([0.5, 2.0, 6.0])),
-        scene_metres=_log_between(1.5, 100.0, rng),
-        visibility=_log_between(1.0, 6.0, rng),
+        scene_metres=log_between(1.5, 100.0, rng),
+        visibility=log_between(1.0, 6.0, rng),
         beads=float(rng.integers(2, 9)) if rng.random() < 0.15 else 0.0,
         splashes_per_megapixel=float(rng.integers(0, 400)) if rng.random() < 0.2 else 0.0,
     )
-    return rain, round(_log_between(400.0, 4000.0, rng))
+    return rain, round(log_between(400.0, 4000.0, rng))
 
 
 def random_angle(rng: np.random.Generator) -> float:
@@ -117,8 +132,7 @@ def random_streaks(height: int, width: int, rng: np.random.Generator, *, lit: bo
     kinds = [_population(_size(rng), height, width, angle, rng) for _ in range(int(rng.choice([1, 1, 2, 3])))]
     if lit and rng.random() < 0.7:
         kinds = [_population(_LIT, height, width, angle, rng)]
-    names = Streaks.__dataclass_fields__
-    return Streaks(**{name: np.concatenate([getattr(kind, name) for kind in kinds]) for name in names})
+    return Streaks.join(kinds)
 
 
 @dataclass(frozen=True)
@@ -149,16 +163,16 @@ def _size(rng: np.random.Generator) -> _Size:
 
 
 def _population(size: _Size, height: int, width: int, angle: float, rng: np.random.Generator) -> Streaks:
-    length, across = _log_between(*size.length, rng), _log_between(*size.width, rng)
+    length, across = log_between(*size.length, rng), log_between(*size.width, rng)
     area = (height + length) * (width + length) / 160**2
-    number = max(1, round(area * _log_between(0.02 * size.most, 1.0 * size.most, rng) / (1 + length / 160)))
+    number = max(1, round(area * log_between(0.02 * size.most, 1.0 * size.most, rng) / (1 + length / 160)))
     number = min(number, 4000)
     spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
     even = rng.random() < 0.5
-    blur = _log_between(0.3, 4.0, rng) if rng.random() < 0.5 else 0.0
+    blur = log_between(0.3, 4.0, rng) if rng.random() < 0.5 else 0.0
     if across > 3 and rng.random() < 0.75:
         blur = across * rng.uniform(0.3, 1.2)
-    opacity = _log_between(*size.opacity, rng) * np.exp(rng.normal(0, 0.4, number))
+    opacity = log_between(*size.opacity, rng) * np.exp(rng.normal(0, 0.4, number))
     return Streaks(
         row=rng.uniform(-length / 2, height + length / 2, number),
         column=rng.uniform(-length / 2, width + length / 2, number),
@@ -184,7 +198,7 @@ def _light(clean: Picture, rng: np.random.Generator, *, lamps: bool) -> Light:
     if rng.random() < 0.875:
         levels = to_linear(clean[::4, ::4]).mean(2)
         behind = float(np.percentile(levels, rng.uniform(50, 95))) / OPAQUE
-    base = (behind + (1 - behind) * _log_between(0.08, 1.0, rng)) * tint
+    base = (behind + (1 - behind) * log_between(0.08, 1.0, rng)) * tint
     if not lamps:
         return np.rint(OPAQUE * np.clip(base, 0, 1)).astype(np.uint16)
     rows, columns = np.ogrid[:height, :width]
@@ -192,10 +206,15 @@ def _light(clean: Picture, rng: np.random.Generator, *, lamps: bool) -> Light:
     for _ in range(int(rng.integers(1, 4))):
         colour = np.array([1.0, rng.uniform(0.45, 1), rng.uniform(0.1, 1)])
         y, x = rng.uniform(-0.3, 1.3) * height, rng.uniform(-0.3, 1.3) * width
-        reach = _log_between(0.12, 1.0, rng) * max(height, width)
+        reach = log_between(0.12, 1.0, rng) * max(height, width)
         falloff = 1 / (1 + ((rows - y) ** 2 + (columns - x) ** 2) / reach**2)
         field += rng.uniform(0.3, 1.2) * falloff[..., np.newaxis] * colour
     return np.rint(OPAQUE * np.clip(field, 0, 1)).astype(np.uint16)
+
+
+def _even(image: Picture, share: float) -> Opacity:
+    """Return an opacity that is the same everywhere."""
+    return np.full(image.shape[:2], int(OPAQUE * share), np.uint16)
 
 
 def _smoothed(opacity: Opacity) -> Opacity:
@@ -205,12 +224,7 @@ def _smoothed(opacity: Opacity) -> Opacity:
 
 
 def _darkened(clean: Picture, rng: np.random.Generator) -> Picture:
-    levels = (np.arange(256) / 255) ** rng.uniform(1, 1.5) * _log_between(0.1, 0.7, rng)
+    levels = (np.arange(256) / 255) ** rng.uniform(1, 1.5) * log_between(0.1, 0.7, rng)
     table = np.rint(255 * levels).astype(np.uint8)
     darkened: Picture = table[clean]
     return darkened
-
-
-def _log_between(low: float, high: float, rng: np.random.Generator) -> float:
-    """Return a number whose logarithm is evenly spread."""
-    return float(10 ** rng.uniform(log10(low), log10(high)))
