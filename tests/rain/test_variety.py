@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crdnet.rain import captured, draw_streaks, random_drops, random_streaks
+from crdnet.rain import captured, draw_streaks, graded, random_drops, random_streaks
 from crdnet.rain.documents import DOCUMENTS
 from crdnet.rain.drops import to_linear
 from crdnet.rain.variety import mist_pair, random_angle, random_camera, veiled_pair
@@ -48,6 +48,33 @@ def test_processing_is_the_same_for_both_images_of_a_pair() -> None:
     for seed in range(20):
         first, second = captured((clean, clean.copy()), np.random.default_rng(seed))
         assert np.array_equal(first, second)
+
+
+def test_grading_is_the_same_for_both_images_of_a_pair_and_colours_what_was_grey() -> None:
+    grey = np.repeat(crop()[..., :1], 3, 2)
+    casts = []
+    for seed in range(40):
+        first, second = graded((grey, grey.copy()), np.random.default_rng(seed))
+        assert first.shape == grey.shape
+        assert first.dtype == np.uint8
+        assert np.array_equal(first, second)
+        means = first.mean((0, 1))
+        casts.append((means.max() + 1) / (means.min() + 1))
+    assert min(casts) < 1.05
+    assert max(casts) > 2
+
+
+def test_drops_may_have_the_colour_of_the_scene() -> None:
+    """Without it, a network leaves streaks in an image with a cool or warm white balance."""
+    teal = np.full((48, 48, 3), (8, 60, 50), np.uint8)
+    redness = []
+    for seed in range(60):
+        rainy, clean = random_drops(teal, np.random.default_rng(seed), physical=False)
+        change = (to_linear(rainy).astype(float) - to_linear(clean)).sum((0, 1))
+        if change.min() > 0:
+            redness.append(change[0] / change[2])
+    assert np.percentile(redness, 10) < 0.6
+    assert np.percentile(redness, 90) > 0.9
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

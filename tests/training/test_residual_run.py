@@ -361,6 +361,28 @@ def test_both_pictures_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
         assert difference.max() < 42.5
 
 
+def test_every_kind_of_sample_is_graded_both_images_alike(photographs: Path, pairs: Path) -> None:
+    kinds: tuple[dict[str, Any], ...] = (
+        {"synthetic": 1.0},
+        {"real": 1.0},
+        {"drops": 1.0},
+        {"camera": 1.0},
+        {},
+    )
+    nothing = {"synthetic": 0.0, "real": 0.0, "lookalikes": 0.0, "jpeg": 0.0}
+    for shares in kinds:
+        plain, coloured = (
+            mixture(photographs, pairs, MixtureSpec(**nothing | shares, grading=share))
+            for share in (0.0, 1.0)
+        )
+        changed = sum(
+            not np.array_equal(plain[(0, index)].clean, coloured[(0, index)].clean) for index in range(8)
+        )
+        assert changed >= 7, shares
+        if not shares:
+            assert all(np.array_equal(*coloured[(0, index)][:2]) for index in range(8))
+
+
 def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: Path, pairs: Path) -> None:
     samples = mixture(photographs, pairs, MixtureSpec())
     for index in range(40):
@@ -378,6 +400,7 @@ def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: 
         ({"lookalikes": 1.1}, "lookalikes is a share in 0 to 1, got 1.1"),
         ({"lookalikes": nan}, "lookalikes is a share in 0 to 1, got nan"),
         ({"jpeg": 1.5}, "jpeg is a share in 0 to 1, got 1.5"),
+        ({"grading": 1.1}, "grading is a share in 0 to 1, got 1.1"),
         ({"borrowed": -0.1}, "borrowed is a share in 0 to 1, got -0.1"),
         ({"rotation": -1.0}, "rotation in 0 to 45 degrees, got 0.5, -1.0"),
         ({"rotation": 45.5}, "got 0.5, 45.5"),

@@ -6,7 +6,7 @@ pixels on every machine.
 
 from crdnet.rain.bank import BankedLayer, LayerBank
 from crdnet.rain.camera import CameraRain, camera_opacity, camera_streaks, camera_veil, light_of_drops
-from crdnet.rain.capture import captured, defocused
+from crdnet.rain.capture import captured, defocused, graded
 from crdnet.rain.compose import compose, compress, decompress, strength_of
 from crdnet.rain.dataset import PairFolder, PairPlace, rng_of
 from crdnet.rain.drops import Streaks, compose_drops, draw_streaks
@@ -53,6 +53,7 @@ __all__ = [
     "decompress",
     "defocused",
     "draw_streaks",
+    "graded",
     "light_of_drops",
     "rainy_pair",
     "random_camera",

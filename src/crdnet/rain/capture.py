@@ -1,4 +1,4 @@
-"""Processing that cameras and codecs add to an image, for training: blur, noise, sharpening.
+"""Processing that cameras and editors add to an image, for training: blur, noise, sharpening, colour.
 
 Both images of a pair get the same, so that a network learns to remove rain and nothing else.
 """
@@ -19,6 +19,30 @@ def defocused(clean: Picture, rng: np.random.Generator) -> Picture:
     radius = log_between(1.0, 6.0, rng)
     blurred = Image.fromarray(clean).filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(blurred)
+
+
+def graded(images: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:
+    """Return images (h, w, 3) of one size with another white balance, saturation and tone, all alike.
+
+    Rain is grey only under a white balance that fits: a cool or graded image has streaks of its own
+    colour, and a network that has seen grey rain alone leaves them.
+    """
+    gains = np.exp(rng.uniform(0.1, 0.6) * rng.normal(0, 1, 3))
+    gamma = np.exp(rng.uniform(0, 0.15) * rng.normal(0, 1, 3))
+    saturation = np.float32(rng.choice([0.0, 1.0]) if rng.random() < 0.3 else rng.uniform(0.3, 1.8))
+    levels = np.arange(256) / 255
+    gains /= max(1.0, float(gains.max()) * rng.uniform(0.6, 1.0))
+    curves = [
+        np.clip(gain * levels**power, 0, 1).astype(np.float32)
+        for gain, power in zip(gains, gamma, strict=True)
+    ]
+    processed = []
+    for image in images:
+        balanced = np.stack([curve[image[:, :, channel]] for channel, curve in enumerate(curves)], 2)
+        grey = balanced.mean(2, keepdims=True)
+        coloured = grey + saturation * (balanced - grey)
+        processed.append(np.rint(255 * np.clip(coloured, 0, 1)).astype(np.uint8))
+    return processed
 
 
 def captured(images: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:

@@ -145,7 +145,8 @@ def _add_streaks(
         along = (below / down[of])[:, np.newaxis] + beside * right[of][:, np.newaxis]
         cover = _edge((outer[of] / 2)[:, np.newaxis] - from_axis, rise[of][:, np.newaxis])
         cover *= _edge((outer_along[of] / 2)[:, np.newaxis] - np.abs(along), rise_along[of][:, np.newaxis])
-        cover *= _beaded(along / outer_along[of][:, np.newaxis], streaks.beads[of][:, np.newaxis])
+        if streaks.beads[group].any():
+            cover *= _beaded(along / outer_along[of][:, np.newaxis], streaks.beads[of][:, np.newaxis])
         levels = np.rint(cover * level[of][:, np.newaxis]).astype(np.int64)
         inside = (x >= 0) & (x < width) & (levels > 0)
         rows_of = np.broadcast_to(y[:, np.newaxis], x.shape)

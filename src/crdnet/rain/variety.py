@@ -41,10 +41,10 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
             drawn from wide distributions.
     """
     height, width = clean.shape[:2]
-    night = rng.random() < 0.3
+    night = rng.random() < 0.35
     if night:
         clean = _darkened(clean, rng)
-    lamps = night and rng.random() < 0.6
+    lamps = night and rng.random() < 0.7
     light = _light(clean, rng, lamps=lamps)
     if lamps:
         # Mist around a lamp glows whether it rains or not.
@@ -130,7 +130,7 @@ def random_streaks(height: int, width: int, rng: np.random.Generator, *, lit: bo
     """
     angle = random_angle(rng)
     kinds = [_population(_size(rng), height, width, angle, rng) for _ in range(int(rng.choice([1, 1, 2, 3])))]
-    if lit and rng.random() < 0.7:
+    if lit and rng.random() < 0.85:
         kinds = [_population(_LIT, height, width, angle, rng)]
     return Streaks.join(kinds)
 
@@ -154,7 +154,7 @@ _SIZES: tuple[tuple[float, _Size], ...] = (
     (0.10, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), 500)),  # dense and faint
     (0.12, _Size((30.0, 200.0), (1.5, 6.0), (0.04, 0.3), 120)),  # dense, wide and soft
 )
-_LIT = _Size((3.0, 20.0), (0.7, 1.8), (0.15, 0.9), 1200)
+_LIT = _Size((2.0, 20.0), (0.7, 1.8), (0.15, 0.9), 2500)
 
 
 def _size(rng: np.random.Generator) -> _Size:
@@ -193,7 +193,7 @@ def _light(clean: Picture, rng: np.random.Generator, *, lamps: bool) -> Light:
     it; one crop in eight is free of that rule, which lets streaks be dark before a bright sky.
     """
     height, width = clean.shape[:2]
-    tint = np.clip(1 + rng.normal(0, 0.06, 3), 0.7, 1.2)
+    tint = _tint(clean, rng)
     behind = 0.0
     if rng.random() < 0.875:
         levels = to_linear(clean[::4, ::4]).mean(2)
@@ -210,6 +210,24 @@ def _light(clean: Picture, rng: np.random.Generator, *, lamps: bool) -> Light:
         falloff = 1 / (1 + ((rows - y) ** 2 + (columns - x) ** 2) / reach**2)
         field += rng.uniform(0.3, 1.2) * falloff[..., np.newaxis] * colour
     return np.rint(OPAQUE * np.clip(field, 0, 1)).astype(np.uint16)
+
+
+def _tint(clean: Picture, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the colour of the drops, 1 in its brightest channel.
+
+    Near grey in half of the crops; else between grey and the colour of the scene, which also lights
+    the drops, or any pale colour.
+    """
+    kind = rng.random()
+    grey = np.exp(rng.normal(0, 0.06, 3))
+    if kind < 0.5:
+        tint = grey
+    elif kind < 0.85:
+        scene = to_linear(clean[::4, ::4]).mean((0, 1)) / OPAQUE + 0.02
+        tint = grey * scene ** rng.uniform(0.2, 1.0)
+    else:
+        tint = np.exp(rng.normal(0, 0.5, 3))
+    return np.asarray(tint / tint.max())
 
 
 def _even(image: Picture, share: float) -> Opacity:

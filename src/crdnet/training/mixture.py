@@ -28,6 +28,7 @@ from crdnet.rain import (
     compress,
     decompress,
     defocused,
+    graded,
     random_drops,
 )
 from crdnet.training.pairs import Batch, WholePairs, collate, to_batch, training_loader
@@ -79,6 +80,8 @@ class MixtureSpec:
         jpeg_quality: Lowest and highest quality.
         capture: Share of the camera, drops and dry samples that are blurred, noisy or sharpened, both
             images alike.
+        grading: Share of all samples whose colours are graded after the rain: another white balance,
+            saturation and tone, both images alike.
         defocus: Share of the camera and drops samples whose background is out of focus.
     """
 
@@ -95,6 +98,7 @@ class MixtureSpec:
     jpeg_quality: tuple[int, int] = (60, 98)
     capture: float = 0.0
     defocus: float = 0.0
+    grading: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -112,7 +116,7 @@ class MixtureSpec:
                 "exposure is at least 0 and finite, rotation in 0 to 45 degrees, got "
                 f"{self.exposure}, {self.rotation}"
             )
-        for name in ("jpeg", "lookalikes", "borrowed", "capture", "defocus"):
+        for name in ("jpeg", "lookalikes", "borrowed", "capture", "defocus", "grading"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RecipeError(f"{name} is a share in 0 to 1, got {getattr(self, name)}")
 
@@ -166,7 +170,7 @@ class Mixture(Dataset[Batch]):
         kind = self._kind(rng)
         if kind == "real":
             name, loaded = self._any_pair(rng)
-            rainy, clean = self._shown((loaded.rainy, loaded.clean), side, rng)
+            rainy, clean = self._graded(self._shown((loaded.rainy, loaded.clean), side, rng), rng)
         else:
             name, clean = self._background(rng)
             (clean,) = self._shown((clean,), side, rng)
@@ -195,17 +199,25 @@ class Mixture(Dataset[Batch]):
     def _made(self, kind: SampleKind, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
         """Return a crop with rain of a kind, and the crop without it."""
         if kind == "synthetic":
-            return self._rained_on(clean, rng)
+            return self._graded(self._rained_on(clean, rng), rng)
         rainy = clean
         if kind != "dry":
             if rng.random() < self.spec.defocus:
                 clean = defocused(clean, rng)
             rainy, clean = random_drops(clean, rng, physical=kind == "camera")
+        rainy, clean = self._graded((rainy, clean), rng)
         if rng.random() < self.spec.capture:
             rainy, clean = captured((rainy, clean), rng)
         quality = self._quality(rng)
         if quality is not None:
             rainy, clean = (decompress(compress(each, quality)) for each in (rainy, clean))
+        return rainy, clean
+
+    def _graded(self, images: Sequence[Picture], rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """Return the rainy and the clean crop, their colours changed in a share of the samples."""
+        if self.spec.grading and rng.random() < self.spec.grading:
+            images = graded(images, rng)
+        rainy, clean = images
         return rainy, clean
 
     def _any_pair(self, rng: np.random.Generator) -> tuple[str, LoadedPair]:
