@@ -25,6 +25,10 @@ _WIDEST_PIXELS = 48.0
 _THINNEST_DEPTH = 0.01
 _THICKEST_VEIL = 0.2
 """Thicker ones look like fog, and a network that takes fog out of dry images ruins them."""
+_COVERED = 0.5
+"""Share of the pixels from which streaks are a curtain."""
+_FAINT = 0.2
+"""Mean opacity up to which a curtain of streaks is one with its mist."""
 _DENSE = 0.08
 """Mean opacity from which streaks are dense enough to tell that a veil is rain."""
 MOST_DEGREES = 75.0
@@ -61,17 +65,30 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
         veil = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
     opacity = draw_streaks(streaks, height, width)
     if lamps and rng.random() < 0.7:
-        return mist_pair(clean, opacity, light)
+        return mist_pair(clean, opacity, smoothed(opacity), light)
+    if not physical and is_curtain(opacity) and rng.random() < 0.8:
+        return mist_pair(clean, opacity, _even(clean, float(opacity.mean()) / OPAQUE), light)
     return veiled_pair(clean, opacity, light, veil)
 
 
-def mist_pair(scene: Picture, opacity: Opacity, light: Light) -> tuple[Picture, Picture]:
-    """Return the rainy and the clean crop of drops that are one with the mist around a lamp.
+def is_curtain(opacity: Opacity) -> bool:
+    """Tell whether faint streaks cover most of an image, so that little of it is seen as it is."""
+    covered = (opacity > _THINNEST_DEPTH * OPAQUE).mean()
+    return bool(covered > _COVERED and opacity.mean() < _FAINT * OPAQUE)
+
+
+def mist_pair(scene: Picture, opacity: Opacity, mist: Opacity, light: Light) -> tuple[Picture, Picture]:
+    """Return the rainy and the clean crop of drops that are one with a mist.
 
     What can be taken out of many far drops is their grain; their mean light stays.
+
+    Args:
+        scene: Crop (h, w, 3) without rain.
+        opacity: Of the drops.
+        mist: Of their mean light, which stays.
+        light: Of drops and mist.
     """
-    clean = compose_drops(scene, _smoothed(opacity), light)
-    return compose_drops(scene, opacity, light), clean
+    return compose_drops(scene, opacity, light), compose_drops(scene, mist, light)
 
 
 def veiled_pair(scene: Picture, opacity: Opacity, light: Light, depth: float) -> tuple[Picture, Picture]:
@@ -113,8 +130,8 @@ def random_camera(rng: np.random.Generator) -> tuple[CameraRain, int]:
 
 
 def random_angle(rng: np.random.Generator) -> float:
-    """Return degrees from straight down: near the vertical in six cases of ten, else up to 75."""
-    if rng.random() < 0.6:
+    """Return degrees from straight down: near the vertical in half of the cases, else up to 75."""
+    if rng.random() < 0.5:
         return float(np.clip(rng.normal(0, 10), -MOST_DEGREES, MOST_DEGREES))
     return float(rng.uniform(-MOST_DEGREES, MOST_DEGREES))
 
@@ -142,19 +159,19 @@ class _Size:
     length: tuple[float, float]
     width: tuple[float, float]
     opacity: tuple[float, float]
-    most: int
+    number: tuple[float, float]
     """Streaks in a crop of 160 x 160 pixels."""
 
 
 _SIZES: tuple[tuple[float, _Size], ...] = (
-    (0.26, _Size((8.0, 60.0), (0.6, 2.5), (0.08, 0.8), 160)),  # the common kind
-    (0.14, _Size((3.0, 10.0), (0.7, 3.0), (0.15, 0.9), 250)),  # short drops
-    (0.12, _Size((60.0, 500.0), (0.5, 3.0), (0.05, 0.7), 40)),  # threads
-    (0.26, _Size((40.0, 500.0), (3.0, 20.0), (0.08, 0.6), 12)),  # near and wide
-    (0.10, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), 500)),  # dense and faint
-    (0.12, _Size((30.0, 200.0), (1.5, 6.0), (0.04, 0.3), 120)),  # dense, wide and soft
+    (0.24, _Size((8.0, 60.0), (0.6, 2.5), (0.08, 0.8), (3.0, 160.0))),  # the common kind
+    (0.14, _Size((3.0, 10.0), (0.7, 3.0), (0.15, 0.9), (5.0, 250.0))),  # short drops
+    (0.12, _Size((60.0, 500.0), (0.5, 3.0), (0.05, 0.7), (0.8, 40.0))),  # threads
+    (0.22, _Size((40.0, 500.0), (3.0, 20.0), (0.08, 0.6), (0.25, 12.0))),  # near and wide
+    (0.10, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), (60.0, 600.0))),  # dense and faint
+    (0.18, _Size((30.0, 300.0), (1.5, 9.0), (0.03, 0.3), (25.0, 250.0))),  # dense, wide and soft
 )
-_LIT = _Size((2.0, 20.0), (0.7, 1.8), (0.15, 0.9), 2500)
+_LIT = _Size((2.0, 20.0), (0.7, 1.8), (0.15, 0.9), (50.0, 2500.0))
 
 
 def _size(rng: np.random.Generator) -> _Size:
@@ -165,7 +182,7 @@ def _size(rng: np.random.Generator) -> _Size:
 def _population(size: _Size, height: int, width: int, angle: float, rng: np.random.Generator) -> Streaks:
     length, across = log_between(*size.length, rng), log_between(*size.width, rng)
     area = (height + length) * (width + length) / 160**2
-    number = max(1, round(area * log_between(0.02 * size.most, 1.0 * size.most, rng) / (1 + length / 160)))
+    number = max(1, round(area * log_between(*size.number, rng) / (1 + length / 160)))
     number = min(number, 4000)
     spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
     even = rng.random() < 0.5
@@ -235,7 +252,7 @@ def _even(image: Picture, share: float) -> Opacity:
     return np.full(image.shape[:2], int(OPAQUE * share), np.uint16)
 
 
-def _smoothed(opacity: Opacity) -> Opacity:
+def smoothed(opacity: Opacity) -> Opacity:
     """Return an opacity averaged over some 30 pixels."""
     coarse = Image.fromarray((opacity >> 8).astype(np.uint8)).filter(ImageFilter.GaussianBlur(12))
     return np.asarray(coarse).astype(np.uint16) * np.uint16(257)
