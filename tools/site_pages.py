@@ -29,7 +29,7 @@ PAGES = {
 }
 """Files of the repository and the pages that they become."""
 COPIES = "repository"
-"""Folder of the site for files that pages link to and that are no pages."""
+"""Folder of the site for other files that pages link to; mkdocs.yml leaves it out of the navigation."""
 
 _LINK = re.compile(r"(?P<before>\[[^\]]*\]\()(?P<target>[^()\s#]+)")
 _SCHEME = re.compile(r"^[a-z]+:")
@@ -63,6 +63,8 @@ def on_page_markdown(
     """Return the page's text with links as they are on the site."""
     uri = page.file.src_uri
     source = next((name for name, made in PAGES.items() if made == uri), f"docs/{uri}")
+    if uri.startswith(f"{COPIES}/"):
+        source = uri.removeprefix(f"{COPIES}/")
 
     def on_site(link: re.Match[str]) -> str:
         place = _in_repository(REPOSITORY / source, link["target"])
