@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools.site_pages import markdown_of
 
-from tests.docs.markdown import REPOSITORY
+from tests.docs.markdown import REPOSITORY, links_in
 from tests.waiting import HANG_SECONDS
 
 NOTEBOOK = REPOSITORY / "docs" / "tutorial.ipynb"
@@ -50,3 +51,9 @@ def test_the_tutorial_runs(clone: Path) -> None:
 def test_the_tutorial_is_stored_without_outputs() -> None:
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     assert [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+
+
+def test_every_link_of_the_tutorial_leads_somewhere() -> None:
+    targets = [target.partition("#")[0] for _, target in links_in(markdown_of(NOTEBOOK))]
+    assert len(targets) >= 5
+    assert [target for target in targets if not (NOTEBOOK.parent / target).exists()] == []
