@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from crdnet.data import find_pairs
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
-from crdnet.export import export_network, model_info, network_of_checkpoint
+from crdnet.export import describe_model, export_network, load_network
 from crdnet.nn import build_residual_crdnet
 from crdnet.rain import LayerBank
 from crdnet.training import MixtureSpec, ResidualSpec, ResidualTraining, train
@@ -186,8 +186,8 @@ def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(
     curves.Reload()
     scalars = set(curves.Tags()["scalars"])
     assert {"loss/image", "loss/classifier", "validation/psnr_y", "validation/density_accuracy"} <= scalars
-    network = network_of_checkpoint(run / "last.ckpt")
-    report = export_network(network, tmp_path / "ours.onnx", model_info(network, "ours"))
+    network = load_network(run / "last.ckpt")
+    report = export_network(network, tmp_path / "ours.onnx", describe_model(network, "ours"))
     assert 0 < report.largest_difference < 1e-4
     about = ours.tiny.checkpoint("a")["crdnet"]
     assert about["kind"] == "residual"
@@ -221,7 +221,7 @@ def test_steps_on_one_batch_make_both_losses_smaller(photographs: Path, pairs: P
 def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
     network = RECIPE["model"]["network"] | {"sensing": says, "dilations": [], "second_pass": False}
     run = ours.train("a", "--trainer.max_epochs=1", change={"model": {"network": network}})
-    network_of_checkpoint(run / "last.ckpt")
+    load_network(run / "last.ckpt")
     curves = EventAccumulator(str(run / "curves"))
     curves.Reload()
     assert ("validation/density_accuracy" in curves.Tags()["scalars"]) == (says is not None)
@@ -322,7 +322,7 @@ def test_the_published_network_learns_from_the_same_mixture(ours: OurRun) -> Non
     """Its weights in whole numbers, its SSIM too where the rest is computed in bfloat16."""
     recipe = TINY | {"kind": "published-mixed", "data": RECIPE["data"], "model": TINY["model"]}
     ours.train("mixed", "--trainer.precision=bf16-mixed", change=recipe)
-    network = network_of_checkpoint(ours.tiny.folder / "mixed" / "last.ckpt")
+    network = load_network(ours.tiny.folder / "mixed" / "last.ckpt")
     assert all(weight.dtype == torch.float32 for weight in network.parameters())
     curves = EventAccumulator(str(ours.tiny.folder / "mixed" / "curves"))
     curves.Reload()
@@ -504,7 +504,7 @@ def test_the_recipe_of_best_trains_and_default_learns_from_it(ours: OurRun) -> N
     short = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1}
     data = {**RECIPE["data"], "mixture": recipe["data"]["mixture"], "epoch_length": 4, "sides": [[0, 16]]}
     run = ours.train("best", change={**recipe, "trainer": recipe["trainer"] | short, "data": data})
-    assert network_of_checkpoint(run / "last.ckpt").tile_margin == 128
+    assert load_network(run / "last.ckpt").tile_margin == 128
     losses = ours.losses("best")
     assert list(losses) == [0, 1]
 
@@ -571,7 +571,7 @@ def test_the_density_head_alone_is_trained_on_a_network_that_stays_as_it_is(ours
     assert before.keys() == after.keys()
     for name, weight in before.items():
         assert torch.equal(weight, after[name]) != name.startswith("network.sensing."), name
-    assert network_of_checkpoint(alone / "last.ckpt").sensing is not None
+    assert load_network(alone / "last.ckpt").sensing is not None
     losses = ours.losses("alone")
     assert list(losses) == [2]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import floats, integers, lists
 from PIL import Image
 
-from crdnet.density import STRENGTH_THRESHOLDS, RainDensity, cumulative_probabilities, rain_strength
+from crdnet.density import STRENGTH_THRESHOLDS, RainDensity, compute_cumulative_probabilities, rain_strength
 from crdnet.rain import compress, decompress
 from crdnet.training.sensing import (
     codes_of,
@@ -81,7 +81,7 @@ def test_grades_codes_and_logits_are_those_of_the_torch_free_side(strengths: lis
     grades = [RainDensity.from_strength(strength) for strength in strengths]
     assert grades_of(values).tolist() == grades
     assert codes_of(grades_of(values)).tolist() == [list(grade.code) for grade in grades]
-    expected = [cumulative_probabilities(strength) for strength in strengths]
+    expected = [compute_cumulative_probabilities(strength) for strength in strengths]
     np.testing.assert_allclose(cumulative_logits(values).sigmoid().numpy(), expected, atol=1e-4)
 
 

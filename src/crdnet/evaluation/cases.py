@@ -17,10 +17,10 @@ import numpy.typing as npt
 from crdnet.data import Pair, list_pictures, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError
-from crdnet.metrics import Picture
+from crdnet.metrics import ScorableImage
 
 Thing = TypeVar("Thing")
-Derain = Callable[[npt.NDArray[np.float32]], Picture]
+Derain = Callable[[npt.NDArray[np.float32]], ScorableImage]
 """From RGB (h, w, 3), float32 in [0, 1], to an estimate of the clean picture, clipped or not."""
 
 
@@ -29,7 +29,7 @@ class LoadedCase:
     """The pictures of a case, RGB (h, w, 3) of one size."""
 
     clean: npt.NDArray[np.uint8]
-    derained: Picture
+    derained: ScorableImage
     rainy: npt.NDArray[np.uint8] | None = None
     """None where only results and ground truth are known."""
     density: RainDensity | None = None
@@ -55,7 +55,7 @@ class Failure:
 
 
 def model_cases(
-    pairs: Iterable[Pair], derain: Derain, save: Callable[[str, Picture], None] | None = None
+    pairs: Iterable[Pair], derain: Derain, save: Callable[[str, ScorableImage], None] | None = None
 ) -> list[Case]:
     """Return cases that run a derainer on the rainy pictures of pairs.
 
@@ -134,7 +134,7 @@ def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple
     return cases, failures
 
 
-def _derain_pair(pair: Pair, derain: Derain, save: Callable[[str, Picture], None] | None) -> LoadedCase:
+def _derain_pair(pair: Pair, derain: Derain, save: Callable[[str, ScorableImage], None] | None) -> LoadedCase:
     loaded = pair.load()
     derained = derain(loaded.rainy.astype(np.float32) / np.float32(255))
     if save is not None:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from crdnet.errors import OutputError
 from crdnet.files import write_whole
-from crdnet.metrics import Picture, to_8bit
+from crdnet.metrics import ScorableImage, round_to_8bit
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class PictureFolder:
             taken[path] = name
         return list(taken)
 
-    def save(self, name: str, picture: Picture) -> None:
+    def save(self, name: str, picture: ScorableImage) -> None:
         """Save a picture (h, w, 3), clipped and rounded to 8 bits."""
         from PIL import Image  # noqa: PLC0415 - who saves nothing need not wait for it
 
         file = BytesIO()
-        Image.fromarray(to_8bit(picture)).save(file, format="PNG")
+        Image.fromarray(round_to_8bit(picture)).save(file, format="PNG")
         write_whole(self.path(name), file.getvalue())
 
 

@@ -8,7 +8,7 @@ from crdnet.data import group_scenes
 from crdnet.density import RainDensity
 from crdnet.errors import CRDNetError
 from crdnet.evaluation.cases import Case, Failure
-from crdnet.metrics import Protocol, Scores, protocol_named, score
+from crdnet.metrics import Protocol, Scores, find_protocol, score
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def evaluate(
     Raises:
         ProtocolError: No protocol has one of the names.
     """
-    chosen = [protocol_named(name) for name in dict.fromkeys(protocols)]
+    chosen = [find_protocol(name) for name in dict.fromkeys(protocols)]
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="evaluate")
     try:
         running = [pool.submit(_score_case, case, chosen) for case in cases]

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from crdnet.errors import SizeError
-from crdnet.sizes import padded_size
+from crdnet.sizes import round_up_size
 
 
 def check_sides(rainy: Tensor, multiple: int) -> None:
@@ -14,7 +14,7 @@ def check_sides(rainy: Tensor, multiple: int) -> None:
     """
     height, width = rainy.shape[-2:]
     if height % multiple or width % multiple:
-        padded_height, padded_width = padded_size(height, width, multiple)
+        padded_height, padded_width = round_up_size(height, width, multiple)
         raise SizeError(
             f"CRDNet needs sides that are multiples of {multiple}, got {height} x {width}; "
             f"pad to {padded_height} x {padded_width} or call a Derainer, which pads for you"

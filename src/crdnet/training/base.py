@@ -13,7 +13,7 @@ from torch import Tensor
 from crdnet.density import RainDensity
 from crdnet.errors import TrainingError
 from crdnet.metrics import score
-from crdnet.sizes import padded_size
+from crdnet.sizes import round_up_size
 from crdnet.training.pairs import Batch
 
 CHECKPOINT_KEY = "crdnet"
@@ -104,7 +104,7 @@ class DerainingTraining(pl.LightningModule):
         and its density compared with its label.
         """
         height, width = batch.rainy.shape[-2:]
-        padded_height, padded_width = padded_size(height, width, self.size_multiple)
+        padded_height, padded_width = round_up_size(height, width, self.size_multiple)
         beyond = ((0, 0), (0, 0), (0, padded_height - height), (0, padded_width - width))
         # NumPy reflects as often as it takes; torch refuses to pad by more than the picture.
         padded = torch.from_numpy(np.pad(batch.rainy.cpu().numpy(), beyond, mode="reflect")).to(batch.rainy)

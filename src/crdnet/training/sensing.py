@@ -18,7 +18,7 @@ from torch.nn.functional import (
     smooth_l1_loss,
 )
 
-from crdnet.density import STRENGTH_THRESHOLDS, TEMPERATURE, RainDensity, mean_strength
+from crdnet.density import STRENGTH_THRESHOLDS, TEMPERATURE, RainDensity, average_intensity
 from crdnet.nn import Sensing, luma_channel
 
 
@@ -51,7 +51,7 @@ def codes_of(grades: Int[Tensor, " b"]) -> Float[Tensor, "b 3"]:
 
 
 def cumulative_logits(strengths: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
-    """Return the logits of `crdnet.density.cumulative_probabilities`, at least LIGHT first."""
+    """Return the logits of `crdnet.density.compute_cumulative_probabilities`, at least LIGHT first."""
     thresholds = torch.log1p(strengths.new_tensor(STRENGTH_THRESHOLDS))
     return (torch.log1p(strengths)[:, None] - thresholds) / TEMPERATURE
 
@@ -90,7 +90,7 @@ def sensed_grade(
         cell: Side of a cell, in pixels.
     """
     maps = density.float().cpu().numpy()
-    means = [mean_strength(each, height, width, cell) for each in maps]
+    means = [average_intensity(each, height, width, cell) for each in maps]
     if says == "code":
         return RainDensity.from_scores([max(0.0, mean) for mean in means])
     if says == "classes":
