@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from crdnet import RainDensity
 from crdnet.bench import Timing, interleaved
-from crdnet.data import Pair, find_pairs, with_scenes
+from crdnet.data import Pair, assign_scenes, find_pairs
 from crdnet.density import rain_strength
 from crdnet.errors import DataError, TrainingError
 from crdnet.files import write_whole
@@ -321,7 +321,7 @@ class Judged:
 
 def held_out(data: Path) -> list[Pair]:
     """Return the pairs that are scored; a dry picture is a pair with itself."""
-    real = with_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
+    real = assign_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
     synthetic = find_pairs(data / "val_synth", "density-folders")
     dry = {
         pair.clean_path: Pair(f"clean/{pair.clean_path.name}", pair.scene, pair.clean_path, pair.clean_path)

@@ -31,7 +31,7 @@ from PIL import Image
 
 import crdnet
 from crdnet import metrics
-from crdnet.data import Pair, find_pairs, with_scenes
+from crdnet.data import Pair, assign_scenes, find_pairs
 from crdnet.density import RainDensity, rain_strength
 from crdnet.rain import LOOKALIKES, StreakLibrary, rainy_pair
 
@@ -85,7 +85,7 @@ def psnr(picture: Picture, clean: Picture) -> float:
 def pairs(data: Path) -> Iterator[Scene]:
     for pair in find_pairs(data / "val_synth"):
         yield Scene.of(pair, pair.name.split("/")[0])
-    for pair in with_scenes(find_pairs(data / "rain800" / "val", "clean-rainy")):
+    for pair in assign_scenes(find_pairs(data / "rain800" / "val", "clean-rainy")):
         yield Scene.of(pair, "rain800")
 
 

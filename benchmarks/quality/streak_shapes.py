@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet import Derainer
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.density import luma
 from crdnet.metrics import score
 from crdnet.rain import Streaks, compose_drops, draw_streaks
@@ -41,7 +41,7 @@ NUMBERS = (2, 40)
 @click.option("--every", default=2, show_default=True, help="Take every Nth image.")
 def main(*, clean: Path, model: str, scale: str | None, every: int) -> None:
     derainer = Derainer(model)
-    scenes = [_middle(read_rgb(clean / path)) for path in list_pictures(clean).pictures[::every]]
+    scenes = [_middle(read_rgb(clean / path)) for path in list_images(clean).images[::every]]
     size = None if scale is None else float(scale)
     click.echo(f"{len(scenes)} images\n{'':28} {'rainy':>7} {'gain':>6} {'left':>6}")
     vertical = None

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from crdnet._version import __version__
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.density import RainDensity
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import CameraRain, PairFolder, PairPlace, StreakLibrary, rainy_pair, rng_of, scale_of
@@ -242,10 +242,10 @@ def _refuse_overlap(photos: Path, output: Path) -> None:
 
 def _plan(photos: Path, file_format: str, per_photo: int, *, recursive: bool) -> tuple[list[_Job], list[str]]:
     """Return the pairs to make, and what is wrong with photographs that share a place."""
-    listing = list_pictures(photos)
-    pictures = [picture for picture in listing.pictures if recursive or len(picture.parts) == 1]
+    listing = list_images(photos)
+    pictures = [picture for picture in listing.images if recursive or len(picture.parts) == 1]
     if not pictures:
-        hint = "; --recursive looks into the folders in it" if listing.pictures else ""
+        hint = "; --recursive looks into the folders in it" if listing.images else ""
         raise DataError(f"{photos}: no photographs in this folder{hint}")
     jobs: list[_Job] = []
     failures: list[str] = []

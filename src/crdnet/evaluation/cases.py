@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.data import Pair, list_pictures, read_rgb
+from crdnet.data import Pair, list_images, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError
 from crdnet.metrics import ScorableImage
@@ -170,7 +170,7 @@ def _check_size(
 
 
 def _pictures_by_key(folder: Path) -> tuple[dict[str, Path], list[Failure]]:
-    pictures = list_pictures(folder).pictures
+    pictures = list_images(folder).images
     if not pictures:
         raise DataError(f"{folder}: holds no pictures; name a folder with pictures to score")
     return _by_key((picture.as_posix(), folder / picture, folder / picture) for picture in pictures)

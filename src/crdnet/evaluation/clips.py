@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.density import luma
 from crdnet.errors import DataError, MissingExtraError
 from crdnet.evaluation.bootstrap import Estimate, ratio_of_sums
@@ -169,7 +169,7 @@ def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
         MissingExtraError: It is a video and PyAV is not installed.
     """
     if path.is_dir():
-        names = sorted(list_pictures(path).pictures)
+        names = sorted(list_images(path).images)
         return [read_rgb(path / name) for name in names[start : start + count]]
     if not path.is_file():
         raise DataError(f"{path}: there is no such clip")

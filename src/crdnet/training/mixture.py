@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from crdnet.data import LoadedPair, Pair, find_pairs, list_pictures, read_rgb
+from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
@@ -420,7 +420,7 @@ class MixedData(pl.LightningDataModule):
 
 
 def _photographs_of(root: Path) -> list[Path]:
-    photographs = [root / path for path in list_pictures(root).pictures]
+    photographs = [root / path for path in list_images(root).images]
     if not photographs:
         raise DataError(f"{root} holds no pictures; name a folder of photographs without rain")
     return photographs
