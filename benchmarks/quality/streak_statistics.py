@@ -47,12 +47,12 @@ def main(*, clips: tuple[Path, ...], rate: float, exposure: str, focal: float) -
 
 
 def _row(name: str, frames: Sequence[Frame]) -> str:
-    clip = StaticClip.of(name, frames)
+    clip = StaticClip.from_frames(name, frames)
     streaks = []
     for index in range(1, len(clip.frames) - 1):
-        residual = clip.residual(clip.frames[index])
+        residual = clip.compute_residual(clip.frames[index])
         regions: Any = measure
-        for region in regions.regionprops(regions.label(clip.streaks(index)), residual):
+        for region in regions.regionprops(regions.label(clip.find_streaks(index)), residual):
             if region.area >= SMALLEST:
                 axes = region.axis_major_length, max(region.axis_minor_length, 1.0)
                 streaks.append((*axes, region.intensity_mean))

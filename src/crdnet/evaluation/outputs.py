@@ -1,4 +1,4 @@
-"""Where the results of an evaluation go; nothing is replaced unasked."""
+"""Output files of an evaluation; existing files are never replaced by default."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from crdnet.metrics import ScorableImage, round_to_8bit
 
 
 @dataclass(frozen=True)
-class PictureFolder:
-    """A folder that takes derained pictures as PNG, under the names of the rainy ones."""
+class ImageFolder:
+    """Folder for derained images as PNG, with the names of the rainy images."""
 
     folder: Path
 
-    def path(self, name: str) -> Path:
-        """Return where the picture of a name belongs."""
+    def locate(self, name: str) -> Path:
+        """Return the path for the image of a pair."""
         return self.folder / PurePosixPath(name).with_suffix(".png")
 
-    def paths(self, names: Iterable[str]) -> list[Path]:
-        """Return where the pictures of some names belong.
+    def locate_all(self, names: Iterable[str]) -> list[Path]:
+        """Return the paths for the images of several pairs.
 
         Raises:
-            OutputError: Two of them would have to share a file.
+            OutputError: Two of them would share a file.
         """
         taken: dict[Path, str] = {}
         for name in names:
-            path = self.path(name)
+            path = self.locate(name)
             if path in taken:
                 raise OutputError(
                     f"{taken[path]} and {name} would both be saved as {path}; rename one of them"
@@ -36,13 +36,13 @@ class PictureFolder:
             taken[path] = name
         return list(taken)
 
-    def save(self, name: str, picture: ScorableImage) -> None:
-        """Save a picture (h, w, 3), clipped and rounded to 8 bits."""
-        from PIL import Image  # noqa: PLC0415 - who saves nothing need not wait for it
+    def save(self, name: str, image: ScorableImage) -> None:
+        """Save an image (h, w, 3), clipped and rounded to 8 bits."""
+        from PIL import Image  # noqa: PLC0415 - slow to import, and most runs save nothing
 
         file = BytesIO()
-        Image.fromarray(round_to_8bit(picture)).save(file, format="PNG")
-        write_whole(self.path(name), file.getvalue())
+        Image.fromarray(round_to_8bit(image)).save(file, format="PNG")
+        write_whole(self.locate(name), file.getvalue())
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
@@ -53,14 +53,21 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     """
     existing = [path for path in paths if path.exists()]
     if existing:
-        others = f" and {len(existing) - 1} more of the outputs exist" if len(existing) > 1 else " exists"
+        others = (
+            f" and {len(existing) - 1} more of the outputs exist"
+            if len(
+                existing,
+            )
+            > 1
+            else " exists"
+        )
         raise OutputError(f"{existing[0]}{others}; choose another place or pass --overwrite")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8.
+    """Write text in UTF-8.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     write_whole(path, text.encode())
