@@ -28,6 +28,7 @@ from crdnet.nn import (
     Sensing,
     build_crdnet,
     build_residual_crdnet,
+    count_kilo_macs,
     load_weights,
     save_weights,
 )
@@ -102,24 +103,6 @@ ROWS = {
     ),
 }
 OURS = "strength"
-
-
-def kilo_macs_per_pixel(network: Network) -> float:
-    """Return the multiplications of all convolutions on the way to a picture and its density, per pixel."""
-    macs = 0
-
-    def count(module: nn.Conv2d | nn.ConvTranspose2d, _: object, output: Tensor) -> None:
-        nonlocal macs
-        taps = module.kernel_size[0] * module.kernel_size[1]
-        macs += taps * module.in_channels * module.out_channels * output.shape[2] * output.shape[3]
-
-    convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
-    hooks = [each.register_forward_hook(count) for each in convolutions]
-    with torch.inference_mode():
-        estimated(network, torch.zeros(1, 3, SIDE, SIDE))
-    for hook in hooks:
-        hook.remove()
-    return macs / SIDE**2 / 1000
 
 
 def estimated(network: Network, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -294,7 +277,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
     document = {
         "row": name,
         "seed": seed,
-        "kilo_macs_per_pixel": kilo_macs_per_pixel(network),
+        "kilo_macs_per_pixel": sum(count_kilo_macs(network, SIDE).values()),
         "parameters": sum(each.numel() for each in network.parameters()),
         "scored": scored,
     }

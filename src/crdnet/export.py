@@ -223,7 +223,7 @@ class _FreeOfChecks(nn.Module):
                 rainy,
             )
             return derained
-        estimate = network.computed(rainy)
+        estimate = network.estimate_unchecked(rainy)
         if not _senses_strength(network):
             return estimate.derained
         assert estimate.density is not None

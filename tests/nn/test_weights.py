@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crdnet.errors import CheckpointError
-from crdnet.nn import build_crdnet, load_published, load_weights, our_name, save_weights
+from crdnet.nn import build_crdnet, load_published, load_weights, save_weights, translate_name
 from tests.parity.published import golden_stage, state_dict_rows, write_checkpoints
 
 DERAIN = ("stage1", "stage2", "refine")
@@ -19,7 +19,7 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_every_entry_of_the_published_checkpoints_has_a_name_of_its_own() -> None:
-    names = [our_name(stage, key) for stage, key, _ in state_dict_rows()]
+    names = [translate_name(stage, key) for stage, key, _ in state_dict_rows()]
     assert len(set(names)) == len(names) == 355
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crdnet.density import RainDensity
-from crdnet.nn import CRDNetWithClassifier, load_published_with_classifier, our_name
+from crdnet.nn import CRDNetWithClassifier, load_published_with_classifier, translate_name
 from crdnet.training.losses import Losses, MultiTaskLoss
 from tests.parity.published import (
     golden_figures,
@@ -67,7 +67,7 @@ def test_the_classifier_agrees_before_and_after_its_last_activation(
         streaks = network.network.streaks(rainy)
         assert_agree(estimate.scores, "eval512_scores", 1e-5)
         assert_agree(
-            network.classifier.scores_before_relu(streaks),
+            network.classifier.compute_raw_scores(streaks),
             "eval512_scores_before_relu",
             1e-5,
         )
@@ -109,7 +109,7 @@ def test_two_training_steps_agree(checkpoints: Path) -> None:
         # the published figures are off by 1e-2 there.
         rtol = 2e-2 if stage in ("stage1", "classfy") else 1e-4
         np.testing.assert_allclose(
-            gradients[our_name(stage, key)],
+            gradients[translate_name(stage, key)],
             norm,
             rtol=rtol,
             atol=1e-3,
@@ -117,7 +117,7 @@ def test_two_training_steps_agree(checkpoints: Path) -> None:
         )
     buffers = dict(network.named_buffers())
     means = [
-        buffers[our_name(*name.split(".", 1))].mean().item()
+        buffers[translate_name(*name.split(".", 1))].mean().item()
         for name in golden_names(
             "buffer",
         )

@@ -18,14 +18,13 @@ from crdnet.data import find_pairs
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
 from crdnet.export import describe_model, export_network, load_network
-from crdnet.nn import build_residual_crdnet
+from crdnet.nn import build_residual_crdnet, count_kilo_macs
 from crdnet.rain import LayerBank
 from crdnet.training import MixtureSpec, ResidualSpec, ResidualTraining, train
 from crdnet.training.mixture import Mixture, rotated_middle, side_before_rotation
 from crdnet.training.pairs import EpochSampler, collate
 from crdnet.training.residual import charbonnier, teacher_of
 from crdnet.training.sensing import sensing_loss, strength_map
-from tests.nn.test_residual import kilo_macs_per_pixel
 from tests.training.test_run import assert_same
 from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
@@ -496,7 +495,7 @@ def test_the_recipe_of_best_keeps_its_budget() -> None:
     network = build_residual_crdnet(**best_recipe()["model"]["network"])
     assert sum(each.numel() for each in network.parameters()) == 2_290_957
     assert network.tile_margin == 128
-    assert kilo_macs_per_pixel(network) == pytest.approx(55.72, abs=0.01)
+    assert sum(count_kilo_macs(network).values()) == pytest.approx(55.72, abs=0.01)
 
 
 def test_the_recipe_of_best_trains_and_default_learns_from_it(ours: OurRun) -> None:

@@ -1,4 +1,4 @@
-"""The sides of a batch that a network can take."""
+"""Check of the sides of a batch."""
 
 from torch import Tensor
 
@@ -7,10 +7,10 @@ from crdnet.sizes import round_up_size
 
 
 def check_sides(rainy: Tensor, multiple: int) -> None:
-    """Refuse a batch whose sides are not multiples of a number.
+    """Refuse a batch with sides that are not multiples of `multiple`.
 
     Raises:
-        SizeError: With the size to pad to.
+        SizeError: A side is no multiple; the message has the size to pad to.
     """
     height, width = rainy.shape[-2:]
     if height % multiple or width % multiple:
