@@ -35,7 +35,7 @@ from crdnet.nn import (
 from crdnet.sizes import pad_to_multiple
 from crdnet.training import BankSpec, MixedData, MixtureSpec
 from crdnet.training.residual import charbonnier
-from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
+from crdnet.training.sensing import grade_density_map, map_intensity, sensing_loss
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "default.yaml"
 STEPS = 3000
@@ -142,7 +142,7 @@ class Run:
             derained, density = estimated(self.network, rainy)
         loss = charbonnier(derained.float(), clean)
         if density is not None and self.row.sensing is not None:
-            truth = strength_map(rainy, clean, self.network.size_multiple)
+            truth = map_intensity(rainy, clean, self.network.size_multiple)
             loss = loss + SENSING_WEIGHT * sensing_loss(density, truth, self.row.sensing)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -324,7 +324,7 @@ def judge(network: Network, pair: Pair) -> Judged:
     grade = None
     if isinstance(network, ResidualCRDNet) and network.sensing is not None and density is not None:
         cell = network.size_multiple
-        grade = sensed_grade(density[0], network.sensing.says, height, width, cell).name
+        grade = grade_density_map(density[0], network.sensing.says, height, width, cell).name
     truth = RainDensity.from_strength(rain_strength(loaded.rainy, loaded.clean))
     dry = pair.rainy_path == pair.clean_path and pair.halves is None
     ours = derained[0, :, :height, :width].permute(1, 2, 0).numpy()

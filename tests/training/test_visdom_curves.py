@@ -43,7 +43,13 @@ def answers(port: int) -> bool:
 def server(tmp_path: Path) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVER.format(port=port, path=str(tmp_path / "environments"))],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            SERVER.format(port=port, path=str(tmp_path / "environments")),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -62,7 +68,7 @@ def windows(port: int, environment: str) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_run_draws_the_four_curves_of_the_original_and_a_picture(tiny: TinyRun, server: int) -> None:
+def test_a_run_draws_the_four_curves_of_the_original_and_a_image(tiny: TinyRun, server: int) -> None:
     train(tiny.arguments("live", "--curves=visdom", f"--visdom_port={server}"))
     shown = windows(server, "live")
     for title in CURVES.values():

@@ -76,7 +76,13 @@ class TinyRun:
 
     def start(self, name: str, *more: str, recipe: dict[str, Any] | None = None) -> "subprocess.Popen[str]":
         """Start `crdnet train` as a process of its own, which leads a group of those that it starts."""
-        command = [sys.executable, "-m", "crdnet.cli", "train", *self.arguments(name, *more, recipe=recipe)]
+        command = [
+            sys.executable,
+            "-m",
+            "crdnet.cli",
+            "train",
+            *self.arguments(name, *more, recipe=recipe),
+        ]
         return subprocess.Popen(
             command,
             cwd=REPOSITORY,
