@@ -33,7 +33,7 @@ import crdnet
 from crdnet import metrics
 from crdnet.data import Pair, assign_scenes, find_pairs
 from crdnet.density import RainDensity, rain_strength
-from crdnet.rain import LOOKALIKES, StreakLibrary, rainy_pair
+from crdnet.rain import LOOKALIKES, StreakLibrary, make_rainy_pair
 
 Picture = npt.NDArray[np.uint8]
 HIGHEST_PSNR = 80.0
@@ -185,7 +185,7 @@ def rained_on(dry: Sequence[Picture], library: StreakLibrary) -> Iterator[tuple[
     for number, picture in enumerate(dry):
         for grade in WET:
             rng = np.random.default_rng((number, grade))
-            pair = rainy_pair(picture, grade, rng, library=library if (number + grade) % 2 else None)
+            pair = make_rainy_pair(picture, grade, rng, library=library if (number + grade) % 2 else None)
             if pair.density != RainDensity.NONE:
                 yield pair.rainy, pair.strength
 

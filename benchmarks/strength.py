@@ -24,7 +24,7 @@ from crdnet.data import find_pairs
 from crdnet.density import STRENGTH_THRESHOLDS
 from crdnet.errors import CRDNetError
 from crdnet.nn import luma_channel
-from crdnet.rain import compress, decompress, strength_of
+from crdnet.rain import compress, decompress, measure_intensity
 from crdnet.training.sensing import map_intensity
 
 Picture = npt.NDArray[np.uint8]
@@ -40,7 +40,7 @@ def strengths(rainy: Picture, clean: Picture) -> list[float]:
     change = 255 * (luma_channel(ours) - luma_channel(theirs))
     mean = avg_pool2d(change, 3, stride=1, padding=1, count_include_pad=False)
     taught = map_intensity(ours, theirs, cell=1)
-    return [strength_of(rainy, clean), taught.mean().item(), mean.clamp(min=0).mean().item()]
+    return [measure_intensity(rainy, clean), taught.mean().item(), mean.clamp(min=0).mean().item()]
 
 
 def lossy(picture: Picture, quality: int) -> Picture:
@@ -91,7 +91,7 @@ def main(lossless: Path, jpeg: Path | None, layout: str) -> None:
 
 def compressed_here(folder: Path) -> None:
     pairs = list(pairs_of(folder, "auto"))
-    truths = [strength_of(*pair) for pair in pairs]
+    truths = [measure_intensity(*pair) for pair in pairs]
     heading(
         "JPEG",
         "Grades changed (at the thresholds 1, 10, 30); median error of S, in grey levels where S is below 1.",

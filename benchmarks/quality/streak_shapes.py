@@ -21,7 +21,7 @@ from crdnet.data import list_images, read_rgb
 from crdnet.density import luma
 from crdnet.metrics import score
 from crdnet.rain import Streaks, compose_drops, draw_streaks
-from crdnet.rain.drops import OPAQUE, to_linear
+from crdnet.rain.drops import OPAQUE, decode_srgb
 
 Image = npt.NDArray[np.uint8]
 SIDE = 304
@@ -120,7 +120,7 @@ def _rained_on(
         beads=np.zeros(number),
         taper=np.zeros(number),
     )
-    bright = 1.2 * np.percentile(to_linear(scene).mean(2), 95) + OPAQUE / 8
+    bright = 1.2 * np.percentile(decode_srgb(scene).mean(2), 95) + OPAQUE / 8
     light = np.full(3, min(bright, OPAQUE), np.uint16)
     return compose_drops(scene, draw_streaks(streaks, height, wide), light)
 

@@ -19,7 +19,7 @@ import numpy as np
 from skimage import measure
 
 from crdnet.evaluation import Frame, StaticClip, read_frames
-from crdnet.rain import CameraRain, rainy_pair
+from crdnet.rain import CameraRain, make_rainy_pair
 
 SMALLEST = 4
 FRAMES = 40
@@ -40,7 +40,8 @@ def main(*, clips: tuple[Path, ...], rate: float, exposure: str, focal: float) -
         frames = read_frames(path, start=3, count=FRAMES)
         median = np.median(np.stack(frames), axis=0).astype(np.uint8)
         drawn = [
-            rainy_pair(median, rain, np.random.default_rng(number)).rainy for number in range(len(frames))
+            make_rainy_pair(median, rain, np.random.default_rng(number)).rainy
+            for number in range(len(frames))
         ]
         for name, shown in (("real", frames), ("drawn", drawn)):
             click.echo(f"{path.name:24} {name:6} {_row(path.name, shown)}")

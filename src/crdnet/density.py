@@ -82,6 +82,10 @@ class RainDensity(IntEnum):
         return cls(sum(strength >= threshold for threshold in STRENGTH_THRESHOLDS))
 
 
+RAINY_GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
+"""Grades with visible rain, in ascending order."""
+
+
 def luma(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return BT.601 luma of colours (..., 3), in the range and dtype of the input."""
     return rgb @ np.asarray(LUMA_WEIGHTS, dtype=rgb.dtype)

@@ -175,12 +175,12 @@ def sides_of(megapixels: float) -> tuple[int, int]:
 
 def rainy_picture(height: int, width: int) -> npt.NDArray[np.uint8]:
     """Return a picture (h, w, 3) with medium rain such as networks know it at full size."""
-    from crdnet.rain import rainy_pair  # noqa: PLC0415 - the start of workers, which import us, is timed
+    from crdnet.rain import make_rainy_pair  # noqa: PLC0415 - the start of workers, which import us, is timed
 
     rng = np.random.default_rng(0)
     blots = rng.integers(0, 256, (_DRAWN_SIDE // 8, _DRAWN_SIDE // 8, 3), dtype=np.uint8)
     scene = Image.fromarray(blots).resize((_DRAWN_SIDE, _DRAWN_SIDE), Image.Resampling.BICUBIC)
-    drawn = rainy_pair(np.asarray(scene), RainDensity.MEDIUM, rng).rainy
+    drawn = make_rainy_pair(np.asarray(scene), RainDensity.MEDIUM, rng).rainy
     return cut_reflected_window(drawn, slice(0, height), slice(0, width))
 
 

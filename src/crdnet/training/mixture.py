@@ -18,30 +18,26 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_rgb
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RAINY_GRADES, RainDensity, rain_strength
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
     LOOKALIKES,
     LayerBank,
+    RgbImage,
     StreakLibrary,
-    captured,
+    add_random_drops,
     compress,
     decompress,
-    defocused,
-    graded,
-    random_drops,
+    defocus,
+    grade_colours,
+    simulate_capture,
 )
 from crdnet.training.batches import Batch, WholePairs, collate, make_batch, make_training_loader
-
-RgbImage = npt.NDArray[np.uint8]
-"""RGB (h, w, 3)."""
 
 SampleKind = Literal["synthetic", "real", "camera", "drops", "dry"]
 
 _ROTATED = 0.25
 """Share of the samples that are rotated."""
-
-WET = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,8 @@ class MixtureSpec:
     Attributes:
         synthetic: Share of samples with rain in the style of the data sets of the field.
         camera: Share of samples with rain like a camera records it (`crdnet.rain.CameraRain`).
-        drops: Share of samples with streaks from wide distributions (`crdnet.rain.random_drops`).
+        drops: Share of samples with streaks from wide distributions
+            (`crdnet.rain.add_random_drops`).
         real: Share of pairs of the data set; without a data set, this share is synthetic.
         lookalikes: Share of the dry samples that get a rain lookalike, such as a fence or hair. A
             tenth of this share of the rainy samples has one behind the rain.
@@ -78,7 +75,7 @@ class MixtureSpec:
         zoom: Smallest and largest factor of resizing.
         rotation: Largest angle of the quarter of the samples that are rotated, in degrees.
         exposure: Largest change of exposure, in stops up or down.
-        jpeg: Share of the synthetic and dry samples with JPEG compression, with equal tables for
+        jpeg: Share of all samples but real pairs with JPEG compression, equal tables for
             both images.
         jpeg_quality: Lowest and highest quality of JPEG.
         capture: Share of the camera, drops and dry samples that are blurred, noisy or sharpened.
@@ -215,11 +212,11 @@ class Mixture(Dataset[Batch]):
         rainy = clean
         if kind != "dry":
             if rng.random() < self.spec.defocus:
-                clean = defocused(clean, rng)
-            rainy, clean = random_drops(clean, rng, physical=kind == "camera")
+                clean = defocus(clean, rng)
+            rainy, clean = add_random_drops(clean, rng, physical=kind == "camera")
         rainy, clean = self._grade_colours((rainy, clean), rng)
         if rng.random() < self.spec.capture:
-            rainy, clean = captured((rainy, clean), rng)
+            rainy, clean = simulate_capture((rainy, clean), rng)
         quality = self._draw_quality(rng)
         if quality is not None:
             rainy, clean = (decompress(compress(each, quality)) for each in (rainy, clean))
@@ -230,7 +227,7 @@ class Mixture(Dataset[Batch]):
     ) -> tuple[RgbImage, RgbImage]:
         """Grade the colours of the rainy and the clean crop in a share of the samples."""
         if self.spec.grading and rng.random() < self.spec.grading:
-            images = graded(images, rng)
+            images = grade_colours(images, rng)
         rainy, clean = images
         return rainy, clean
 
@@ -249,8 +246,8 @@ class Mixture(Dataset[Batch]):
         return str(path), self._backgrounds[which] if self._backgrounds else read_rgb(path)
 
     def _add_rain(self, clean: RgbImage, rng: np.random.Generator) -> tuple[RgbImage, RgbImage]:
-        density = WET[int(rng.integers(len(WET)))]
-        pair = self.bank.rainy_pair(clean, density, rng, jpeg_quality=self._draw_quality(rng))
+        density = RAINY_GRADES[int(rng.integers(len(RAINY_GRADES)))]
+        pair = self.bank.make_pair(clean, density, rng, jpeg_quality=self._draw_quality(rng))
         return pair.rainy, pair.clean
 
     def _draw_quality(self, rng: np.random.Generator) -> int | None:
