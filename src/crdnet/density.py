@@ -63,6 +63,7 @@ class RainDensity(IntEnum):
             raise ValueError(
                 f"a rain density has three scores, got an array of shape {values.shape}",
             )
+        # On a tie min() keeps the first, lighter grade.
         return min(cls, key=lambda grade: float(((values - grade.code) ** 2).sum()))
 
     @classmethod
@@ -106,6 +107,7 @@ def rain_strength(rainy: npt.NDArray[np.uint8], clean: npt.NDArray[np.uint8]) ->
     """
     if rainy.shape != clean.shape:
         raise ValueError(f"a pair must have one size, got {rainy.shape} and {clean.shape}")
+    # Floats, since differences of uint8 would wrap around below zero.
     change = luma(rainy.astype(np.float32)) - luma(clean.astype(np.float32))
     return float(np.abs(change).mean())
 
@@ -128,6 +130,7 @@ def average_intensity(cells: npt.NDArray[np.floating], height: int, width: int, 
         raise ValueError(
             f"{rows} x {columns} cells of {cell} pixels do not cover {height} x {width}",
         )
+    # Cells at the bottom and right may reach beyond the image; only the pixels within count.
     down = np.clip(height - cell * np.arange(rows), 0, cell).astype(np.float64)
     across = np.clip(width - cell * np.arange(columns), 0, cell).astype(np.float64)
     return float(down @ cells.astype(np.float64) @ across / (height * width))
@@ -141,6 +144,7 @@ def average_strongest(cells: npt.NDArray[np.floating]) -> float:
     Args:
         cells: Intensities in grey levels of 255, of any shape.
     """
+    # At least one cell counts, so that the map of a small image has a strongest part too.
     values = np.sort(cells, axis=None)
     return float(values[-max(1, round(STRONGEST_SHARE * values.size)) :].mean(dtype=np.float64))
 
@@ -165,6 +169,7 @@ def compute_cumulative_probabilities(
         raise ValueError(
             f"the intensity of rain is a number of grey levels from 0 up, got {strength}",
         )
+    # exp() overflows beyond 709.
     light, medium, heavy = (
         1 / (1 + exp(min(700.0, (log1p(threshold) - log1p(strength)) / temperature)))
         for threshold in STRENGTH_THRESHOLDS
@@ -205,4 +210,5 @@ def compute_density_score(strength: float) -> float:
         raise ValueError(
             f"the intensity of rain is a number of grey levels from 0 up, got {strength}",
         )
+    # inf / inf would be NaN.
     return 1.0 if strength == inf else strength / (strength + SCORE_MIDDLE)

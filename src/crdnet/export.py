@@ -78,9 +78,11 @@ def export_network(network: Network, path: str | Path, info: ModelInfo) -> Expor
         OutputError: The file cannot be written.
     """
     path = Path(path)
+    # A copy, since the caller may go on training the network.
     network = copy.deepcopy(network).cpu().float().eval()
     content = _convert_to_onnx(simplify(network), info).SerializeToString()
     with tempfile.TemporaryDirectory() as folder:
+        # The check needs a file, and a failed check must leave `path` untouched.
         candidate = Path(folder) / "candidate.onnx"
         candidate.write_bytes(content)
         difference = measure_difference(network, candidate)
@@ -107,6 +109,7 @@ def load_network(path: str | Path) -> Network:
             "for the authors' files use --published ROOT --epoch N",
         )
     about = checkpoint["crdnet"]
+    # Checkpoints from before the residual network have no kind.
     kind = about.get("kind", "published")
     if kind not in BUILDERS:
         raise CheckpointError(
@@ -159,6 +162,7 @@ def simplify(network: AnyNetwork) -> AnyNetwork:
             block.conv1 = _convert_to_convolution(block.conv1)  # type: ignore[assignment]
             block.conv2 = _convert_to_convolution(block.conv2)  # type: ignore[assignment]
         if isinstance(block, DownBlock | UpBlock):
+            # After the conversion, since the norm is folded into the new convolution.
             block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm)
             block.norm = nn.Identity()  # type: ignore[assignment]
     return simple
@@ -188,6 +192,7 @@ def measure_difference(network: Network, path: Path) -> Difference:
         answer = session(rainy)
         image.append(np.abs(answer.derained - derained[0].permute(1, 2, 0).numpy()).max())
         if (answer.density is None) != (strength is None):
+            # A missing or additional density map must never pass.
             density.append(np.inf)
         elif answer.density is not None and strength is not None:
             density.append(
@@ -244,6 +249,7 @@ def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
         2: multiple * torch.export.Dim("rows", min=1),
         3: multiple * torch.export.Dim("columns", min=1),
     }
+    # torch.export treats a size of 1 as a constant, so the example has a batch of 2.
     example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)
     # The exporter warns and logs about its own internals, which users cannot change.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

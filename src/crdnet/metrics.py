@@ -155,7 +155,7 @@ def _check_images(derained: ScorableImage, clean: ScorableImage, protocol: Proto
             )
     if clean.dtype != np.uint8 and not 0 <= clean.min() <= clean.max() <= 1:
         raise ImageError(
-            f"the clean image's floats reach from {clean.min():g} to {clean.max():g}; scale them to [0, 1]",
+            f"the clean image has floats from {clean.min():g} to {clean.max():g}; scale them to [0, 1]",
         )
 
 
@@ -216,6 +216,7 @@ def _compute_plane_ssim(
     """Return the mean SSIM over all windows inside a plane (h, w), computed in bands of rows."""
     overlap = len(protocol.window) - 1
     windows_down, windows_across = clean.shape[0] - overlap, clean.shape[1] - overlap
+    # Bands keep the moments of a large image within the cache.
     band = max(1, _BAND_ELEMENTS // windows_across)
     total = 0.0
     for top in range(0, windows_down, band):
@@ -227,14 +228,17 @@ def _compute_plane_ssim(
 def _map_ssim(
     derained: npt.NDArray[np.float64], clean: npt.NDArray[np.float64], protocol: Protocol
 ) -> npt.NDArray[np.float64]:
+    # SSIM needs the two squares only as a sum, so four planes are filtered instead of five.
     moments = np.stack([derained, clean, derained**2 + clean**2, derained * clean])
     mean_derained, mean_clean, power, product = _average_windows(moments, protocol.window)
     means, squares = mean_derained * mean_clean, mean_derained**2 + mean_clean**2
     pixels = len(protocol.window) ** 2
+    # n / (n - 1) makes the covariance an unbiased estimate, as in scikit-image.
     scale = pixels / (pixels - 1) if protocol.sample_covariance else 1.0
     covariance, variances = scale * (product - means), scale * (power - squares)
     c1, c2 = (_K1 * protocol.peak) ** 2, (_K2 * protocol.peak) ** 2
     similarity: npt.NDArray[np.float64] = (2 * means + c1) * (2 * covariance + c2)
+    # In place, to save another array of this size.
     similarity /= (squares + c1) * (variances + c2)
     return similarity
 
@@ -243,6 +247,7 @@ def _average_windows(planes: Planes, window: tuple[float, ...]) -> Planes:
     """Return the weighted mean of every window inside the planes: the valid part of a filter."""
     overlap = len(window) - 1
     down, across = planes.shape[1] - overlap, planes.shape[2] - overlap
+    # The window is separable: 2 n products per pixel replace n * n.
     columns = window[0] * planes[:, :down]
     for offset, weight in enumerate(window[1:], start=1):
         columns += weight * planes[:, offset : offset + down]

@@ -14,6 +14,7 @@ Samples = TypeVar("Samples", bound=np.generic)
 
 def round_up_size(height: int, width: int, multiple: int) -> tuple[int, int]:
     """Return `height` and `width` rounded up to multiples of `multiple`, all in pixels."""
+    # -(-a // b) is the ceiling of a / b, exact in integers.
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
@@ -64,6 +65,7 @@ def cut_reflected_window(
 
 def _reflect_positions(positions: slice, size: int) -> npt.NDArray[np.intp]:
     """Return the source index of each position under reflection about both ends: 0 1 2 1 0 1 ..."""
+    # The first and last sample occur once per period; a single sample would give a period of 0.
     period = max(2 * (size - 1), 1)
     folded = np.arange(positions.start, positions.stop) % period
     return np.minimum(folded, period - folded) if size > 1 else np.zeros_like(folded)

@@ -66,7 +66,7 @@ def cut_tiles(
     """
     if height % multiple or width % multiple:
         raise ValueError(
-            f"an image is padded to multiples of {multiple} before it is cut, got {height} x {width}",
+            f"an image to cut is padded to multiples of {multiple}, got {height} x {width}",
         )
     if min(sides) < 0 or margin < 0:
         raise ValueError(
@@ -99,6 +99,7 @@ def choose_tile_sides(
         return 0, 0
     margin = _round_up(margin, multiple)
     across = _list_windows(width, margin, multiple)
+    # A window lower than four margins would consist mostly of margin, so the limit ends there.
     highest = max(ROW_PIXELS // width, 4 * margin)
     shown: dict[tuple[int, int], int] = {}
     for rows, (high, side) in enumerate(_list_windows(height, margin, multiple)):
@@ -107,6 +108,7 @@ def choose_tile_sides(
         most = reduction * WINDOW_PIXELS // high
         columns = next((count for count, (wide, _) in enumerate(across) if wide <= most), None)
         if columns is not None:
+            # Each cut shows two margins twice, so this is the area of all windows.
             total = (height + 2 * margin * rows) * (width + 2 * margin * columns)
             shown[side, across[columns][1]] = total
     return min(shown, key=shown.__getitem__, default=(multiple, multiple))
@@ -128,6 +130,7 @@ def _cut_cores(length: int, side: int, margin: int) -> Iterator[slice]:
     start = 0
     while start < length:
         stop = start + side + (margin if start == 0 else 0)
+        # The window reaches the border anyway, so the rest joins this core.
         if stop + margin >= length:
             stop = length
         yield slice(start, stop)

@@ -124,6 +124,7 @@ def recognise_layout(listing: Listing) -> str | None:
         parse_stem_prefix(image.stem) for image in listing.images if len(image.parts) == 1
     }:
         return "rain-norain"
+    # Only after the layouts of a single set, whose folders could look like sets of their own.
     if any(recognise_layout(listing.list_below(folder)) for folder in listing.folders):
         return "tree"
     if words & (CLEAN_FOLDERS | RAINY_FOLDERS):
@@ -140,6 +141,7 @@ def _recognise_naming(listing: Listing) -> str:
     clean = {build_plain_key(image.stem) for image in listing.list_below(clean_folder).images}
     by_name = sum(build_plain_key(stem) in clean for stem in rainy)
     by_number = sum(build_numbered_key(stem) in clean for stem in rainy)
+    # On a tie the stricter rule wins: numbers match more by accident.
     if by_name >= by_number:
         return "folders"
     # N_1, N_2, N_3 may be densities or variants of N. Only the names of the folders identify the

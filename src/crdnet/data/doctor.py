@@ -104,7 +104,9 @@ def check(root: Path | str, layout: str = "auto", *, progress: Progress = iter) 
         other_files=listing.other_files,
         problems=list(found.problems),
     )
+    # Only measurements are kept, since the images of a whole set do not fit into memory.
     examined: list[_Examined] = []
+    # The same sample as in the detection of the order of halves.
     asked = set(sample_evenly(found.pairs))
     for pair in progress(found.pairs):
         try:

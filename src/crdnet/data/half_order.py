@@ -57,6 +57,7 @@ def vote_rainy(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> i
     change = after - before
     local_change = _extract_detail(change)
     detail = np.abs(_extract_detail(after)).mean() - np.abs(_extract_detail(before)).mean()
+    # The third moment measures the skew: a few much brighter pixels dominate it.
     signs = np.sign([change.mean(), (local_change**3).mean(), detail])
     return int(np.sign(signs.sum()))
 
@@ -65,6 +66,7 @@ def measure_likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]
     """Return the correlation of the coarse luma of two images, 1 if equal."""
     before, after = _compute_coarse_luma(first), _compute_coarse_luma(second)
     spread = before.std() * after.std()
+    # A flat image has no correlation.
     if spread == 0:
         return 1.0 if np.array_equal(before, after) else 0.0
     return float(((before - before.mean()) * (after - after.mean())).mean() / spread)
@@ -121,6 +123,7 @@ def sample_evenly(items: Sequence[Item]) -> list[Item]:
 
 
 def _crop_middle(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    # A crop bounds the time for large images and has enough pixels to vote.
     top, left = (max(0, side - _LOOK_PIXELS) // 2 for side in image.shape[:2])
     return image[top : top + _LOOK_PIXELS, left : left + _LOOK_PIXELS].astype(np.float64)
 
@@ -129,6 +132,7 @@ def _extract_detail(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]
     """Return a plane (h, w) minus its local mean, cropped to where the box of the mean fits."""
     height, width = plane.shape
     box = min(_BOX_PIXELS, height, width)
+    # A summed-area table makes the cost independent of the size of the box.
     sums = np.pad(plane.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     mean: npt.NDArray[np.floating] = (
         sums[box:, box:] - sums[:-box, box:] - sums[box:, :-box] + sums[:-box, :-box]

@@ -113,6 +113,7 @@ def _refuse_several_frames(path: Path, image: Image.Image) -> None:
 
 def _convert_to_rgb(path: Path, image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode in _ALPHA_MODES or (image.mode in _PLAIN_MODES and image.has_transparency_data):
+        # Palettes store transparency as one index or as a table; RGBA resolves both.
         image = image.convert("RGBA")
         if image.getextrema()[3] != (255, 255):
             raise _make_unreadable_error(
@@ -121,6 +122,7 @@ def _convert_to_rgb(path: Path, image: Image.Image) -> npt.NDArray[np.uint8]:
             )
         return np.array(image, dtype=np.uint8)[..., :3].copy()
     if image.mode.startswith("I;16"):
+        # Pillow converts I;16 to RGB by clipping, which would turn most pixels white.
         high_byte = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(high_byte[..., np.newaxis], 3, axis=2)
     if image.mode not in _PLAIN_MODES:

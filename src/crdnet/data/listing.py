@@ -81,6 +81,7 @@ def list_images(root: Path) -> Listing:
 
 
 def _is_worth_entering(folder: Path, name: str) -> bool:
+    # These folders hold metadata of file managers, with names like those of images.
     if name.startswith(".") or name == "__MACOSX":
         return False
     child = folder / name

@@ -48,8 +48,10 @@ def build_plain_key(stem: str) -> str:
     The key ignores case, leading zeros, words for rain and its absence at either end, and the `x2`
     of Rain200.
     """
+    # macOS stores names decomposed, so equal names may differ in bytes.
     text = unicodedata.normalize("NFC", stem).casefold()
     text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)
+    # Rain200 appends x2 to the numbers of its rainy images.
     text = re.sub(r"(?<=[0-9])x2$", "", text)
     text = re.sub(r"(?<=.)[-_ ](?:rain|norain|rainy|clean|clear|gt|input|target)$", "", text)
     return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", text)

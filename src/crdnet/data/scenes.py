@@ -73,6 +73,7 @@ def group_scenes(pairs: Sequence[Pair]) -> dict[str, str]:
         )
     read: dict[tuple[Path, object], Fingerprint] = {}
     for pair in pairs:
+        # Several pairs may share one clean image, which is read once.
         image = (pair.clean_path, pair.halves)
         if image not in read:
             read[image] = Fingerprint.from_image(pair.load_clean())
@@ -105,6 +106,7 @@ def _number_groups(fingerprints: Sequence[Fingerprint]) -> list[int]:
 
     def find_root(index: int) -> int:
         while parents[index] != index:
+            # Path halving keeps the trees flat, so that long chains of images stay fast.
             parents[index] = parents[parents[index]]
             index = parents[index]
         return index

@@ -95,9 +95,11 @@ def _resample_means(
     block = max(1, _BLOCK_ELEMENTS // scenes)
     means = []
     for begin in range(0, resamples, block):
+        # Counts of a multinomial are draws with replacement; a matrix product then sums all draws.
         times_drawn = rng.multinomial(scenes, chances, size=min(block, resamples - begin)).astype(
             np.float64,
         )
+        # A draw may miss every image with a rare quantity, and 0 / 0 becomes NaN.
         with np.errstate(invalid="ignore"):
             means.append((times_drawn @ sums) / (times_drawn @ counts))
     return np.concatenate(means)
@@ -111,6 +113,7 @@ def _estimate(
     if not counts.any():
         return None
     mean = float(sums.sum() / counts.sum())
+    # Resampling one scene always gives the same mean, which looks certain but is not.
     if np.count_nonzero(counts) < 2:
         return Estimate(mean, None, None)
     tail = (1 - _COVERAGE) / 2

@@ -116,6 +116,7 @@ class StaticClip:
     def find_dry_pixels(self, index: int) -> npt.NDArray[np.bool_]:
         """Return the mask (h, w) of still pixels near the median and away from streaks."""
         bright = np.abs(self.compute_residual(self.frames[index])) > ABSENT_LEVELS
+        # Pixels beside a streak may contain its blurred edge, whose removal is not an error.
         grown = Image.fromarray(bright).convert("L").filter(ImageFilter.MaxFilter(_NEAR_STREAKS))
         dry: npt.NDArray[np.bool_] = self.still & (np.asarray(grown) == 0)
         return dry
@@ -203,6 +204,7 @@ def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
                     break
                 if number >= start:
                     frames.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
+    # PyAV raises IndexError for a file without a video stream.
     except (av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: cannot be read as a video: {error}") from error
     return frames

@@ -89,6 +89,7 @@ def format_markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
 def format_csv(evaluation: Evaluation) -> str:
     """Format the scores as CSV, one line per image and protocol; an infinite PSNR is `inf`."""
     text = io.StringIO()
+    # The csv module would end lines with CR LF.
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
         ["name", "scene", "rain", "protocol", "psnr_rainy", "ssim_rainy", "psnr", "ssim"],

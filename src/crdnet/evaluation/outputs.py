@@ -41,6 +41,7 @@ class ImageFolder:
         from PIL import Image  # noqa: PLC0415 - slow to import, and most runs save nothing
 
         file = BytesIO()
+        # PNG, since lossy formats would change the scores.
         Image.fromarray(round_to_8bit(image)).save(file, format="PNG")
         write_whole(self.locate(name), file.getvalue())
 

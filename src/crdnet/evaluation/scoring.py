@@ -54,7 +54,9 @@ def evaluate(
     Raises:
         ProtocolError: No protocol has one of the names.
     """
+    # dict.fromkeys drops repeated names and keeps the order.
     chosen = [find_protocol(name) for name in dict.fromkeys(protocols)]
+    # Threads suffice, since decoders, engines and NumPy release the GIL.
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="evaluate")
     try:
         running = [pool.submit(_score_case, case, chosen) for case in cases]

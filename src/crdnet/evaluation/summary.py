@@ -98,6 +98,7 @@ def _list_quantities(image: ImageScores, protocol: str) -> list[float]:
     derained = image.derained[protocol]
     rainy = image.rainy[protocol] if image.rainy is not None else None
     psnr = [rainy.psnr if rainy else np.nan, derained.psnr]
+    # Both values are dropped, so that the gain compares the same images.
     if np.isinf(psnr).any():
         psnr = [np.nan, np.nan]
     ssim = [rainy.ssim if rainy else np.nan, derained.ssim]

@@ -90,6 +90,7 @@ class CRDNetWithClassifier(nn.Module):
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Estimate:
         """Estimate the rain-free image and the scores of its density (see `CRDNet.forward`)."""
         check_sides(rainy, self.network.size_multiple)
+        # Computed once, for the refinement and for the classifier.
         streaks = self.network.streaks(rainy)
         derained = self.network.refinement(streaks, self.network.background(rainy), rainy)
         return Estimate(derained, self.classifier(streaks))

@@ -43,6 +43,7 @@ class DensityClassifier(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
+        # The norm follows the ReLU, as in the published code.
         for before, width in pairwise((channels, *widths)):
             layers += [
                 nn.Conv2d(before, width, 3, padding=1),
@@ -77,6 +78,7 @@ class DensityClassifier(nn.Module):
                 f"{self.exact_side}, got {height} x {width}; use pooling 'global' "
                 "for images and crops of other sizes",
             )
+        # The published classifier sees only positive streaks.
         features = self.pool(self.features(relu(streaks))).flatten(1)
         *hidden, last = self.linears
         for linear in hidden:

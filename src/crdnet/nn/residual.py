@@ -257,6 +257,7 @@ class ResidualCRDNet(nn.Module):
     @property
     def size_multiple(self) -> int:
         """Number that divides both sides of an image; also the side of a density cell in pixels."""
+        # Stem and entry halve once each, and so does every further scale of a pass.
         halvings: int = len(self.first.encoder) + 1
         return 2**halvings
 
@@ -267,6 +268,7 @@ class ResidualCRDNet(nn.Module):
         The margin holds for tiles that begin and end on the grid of `size_multiple`.
         """
         half = sum(layer.kernel_size[0] // 2 for layer in self.head if isinstance(layer, nn.Conv2d))
+        # The head needs the finest scale of the last pass; coarser scales only feed finer ones.
         reaches = [_halve(half), *[0] * (len(self.first.encoder) - 1)]
         for each in (self.second, self.first):
             if each is not None:
@@ -334,11 +336,13 @@ def build_residual_crdnet(
     """
     streaks = DilatedStreaks(width, streak_width, dilations) if dilations else None
     last = nn.Conv2d(width, COLOURS_FOUND, 3, padding=1)
+    # A zero correction is a better start than noise: the output equals the input.
     nn.init.zeros_(last.weight)
     assert last.bias is not None
     nn.init.zeros_(last.bias)
     sensed_channels = COLOURS_FOUND + scale_widths[-1] + (streaks.channels if streaks else 0)
     return ResidualCRDNet(
+        # 6x6 with stride 2 and padding 2 halves even sides exactly.
         stem=nn.Conv2d(3, width, 6, stride=2, padding=2),
         streaks=streaks,
         entry=nn.Conv2d(width, scale_widths[0], 2, stride=2),

@@ -45,6 +45,7 @@ def widen(
         grown = _repeat_outputs(grown, target.shape[0], name)
         if grown.ndim > 1:
             grown = _split_inputs(grown, target.shape[1], parts, name)
+            # Kernels that keep their shape stay exact, since they have no copies to separate.
             if noise and target.shape != weights[name].shape:
                 grown = grown + noise * grown.std() * torch.randn(grown.shape, generator=generator)
         target.copy_(grown)
@@ -65,6 +66,7 @@ def _list_input_parts(name: str, values: Tensor, network: ResidualCRDNet) -> tup
 
 def _repeat_outputs(values: Tensor, channels: int, name: str) -> Tensor:
     copies = _count_copies(values.shape[0], channels, name)
+    # Whole blocks are repeated, so that concatenated inputs can be split by part.
     return values.repeat(copies, *[1] * (values.ndim - 1))
 
 

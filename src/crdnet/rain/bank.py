@@ -130,6 +130,7 @@ class LayerBank:
         if density is RainDensity.NONE:
             return finish_pair(clean, np.zeros((height, width), np.uint8), RainSpec(), jpeg_quality)
         spec, streaks = self._crop(density, height, width, rng)
+        # Integers, since the comparison must give the same result on every machine.
         if rng.integers(256) < 256 * _SECOND_LAYER_SHARE:
             second, more = self._crop(density, height, width, rng)
             spec, streaks = (
@@ -150,6 +151,7 @@ class LayerBank:
             )
         layers = self.layers[density]
         chosen = layers[int(rng.integers(len(layers)))]
+        # Crops and mirroring make many different layers from one.
         top = int(rng.integers(self.side - height + 1))
         left = int(rng.integers(self.side - width + 1))
         streaks = chosen.streaks[top : top + height, left : left + width]

@@ -163,6 +163,7 @@ def sample_camera_streaks(
     )
     parts: list[Streaks] = []
     total = 0
+    # Shell by shell, since near drops need a wide margin around the frame and far ones do not.
     for near, far in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         beyond = focal * (fastest * rain.exposure_seconds + largest / 1000) / near / 2
         blurred = _compute_defocus(rain, focal, np.array(near))
@@ -172,7 +173,9 @@ def sample_camera_streaks(
         # The bound keeps the argument of Poisson in range; `most` cuts off the rest below.
         number = int(rng.poisson(min(density * volume, 4.0 * MOST_DROPS)))
         number = min(number, most - total)
+        # Uniform in volume, which grows with the cube of the distance.
         distance = np.cbrt(near**3 + (far**3 - near**3) * draw_shares(rng, number))
+        # The sizes of Marshall and Palmer are exponentially distributed.
         diameter = SMALLEST_DROP_MILLIMETRES - np.log(1 - draw_shares(rng, number)) / slope
         diameter = np.minimum(diameter, LARGEST_DROP_MILLIMETRES)
         drawn = focal * diameter / 1000 / distance >= FAINTEST_WIDTH_PIXELS
@@ -204,6 +207,7 @@ def _project_drops(
     # The difference of two uniform shares has a triangular density on [-1, 1].
     leaves = draw_shares(rng, number) - draw_shares(rng, number)
     angle = np.degrees(np.arctan2(rain.wind_metres_per_second, fall)) + rain.turbulence * leaves
+    # A drop covers a pixel on its path for the time of falling its own length.
     opacity = np.minimum(1.0, size / (speed * rain.exposure_seconds))
     return Streaks(
         row=draw_shares(rng, number) * (height + 2 * margin) - margin,
@@ -267,6 +271,7 @@ def compute_camera_veil(rain: CameraRain, height: int, width: int) -> Opacity:
     rows = (np.arange(height) + 0.5) / height
     distance = np.minimum(rain.scene_metres, 1.5 / np.maximum(rows - 0.5, 1e-6))
     share = 1 - np.exp(-compute_extinction_per_metre(rain.millimetres_per_hour) * distance)
+    # Rounded, since exp() differs in its last bits between machines.
     column = np.rint(OPAQUE * np.rint(4096 * share) / 4096).astype(np.uint16)
     return np.broadcast_to(column[:, np.newaxis], (height, width))
 

@@ -78,6 +78,7 @@ def measure_intensity(rainy: RgbImage, clean: RgbImage) -> float:
     """Measure the intensity S of a pair in exact integers, otherwise like `rain_strength`."""
     change = rainy.astype(np.int32) - clean
     red, green, blue = _LUMA_THOUSANDTHS
+    # Thousandths of the weights are integers, so that the sum is exact.
     of_luma = red * change[..., 0] + green * change[..., 1] + blue * change[..., 2]
     total = int(np.abs(of_luma).sum(dtype=np.int64))
     return total / (1000 * int(of_luma.size))

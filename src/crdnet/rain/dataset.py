@@ -40,6 +40,7 @@ def make_rng(seed: int, source: str, variant: int) -> np.random.Generator:
         source: Path of the clean image below its folder, with `/`.
         variant: Number of the pair of this image, from 1.
     """
+    # crc32 is the same in every process, unlike hash().
     return np.random.default_rng([seed, crc32(source.encode("utf-8", "surrogateescape")), variant])
 
 

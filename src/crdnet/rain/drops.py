@@ -89,6 +89,7 @@ def draw_streaks(streaks: Streaks, height: int, width: int) -> Opacity:
     angle = np.radians(streaks.angle_degrees)
     down, right = round_to_16_bits(np.cos(angle)), round_to_16_bits(np.sin(angle))
     total = np.zeros((height, width), np.int64)
+    # Each row of a steep streak is a short run of pixels; a flat streak would need long runs.
     steep = np.abs(right) <= np.abs(down)
     _add_streaks(
         total,
@@ -142,6 +143,7 @@ def _add_streaks(
     inside = (last >= first) & (column + sway >= 0) & (column - sway <= width - 1)
     seen = inside & (level >= _FAINTEST)
 
+    # Groups of similar run length waste little memory in their common rectangle.
     order = np.argsort(run, kind="stable")
     order = order[seen[order]]
     cost = np.cumsum((last - first + 1)[order] * run[order])

@@ -59,6 +59,7 @@ class StreakLibrary:
             raise DataError(
                 f"{folder}: there is no such folder; name one that holds streaks on black",
             )
+        # Sorted, since the order of files differs between file systems.
         paths = sorted(path for path in folder.iterdir() if _is_image(path))
         if not paths:
             raise DataError(f"{folder}: holds no images; name a folder that holds streaks on black")
@@ -189,6 +190,7 @@ def _add_lines(
     half_run = (across + edge) / 2 / down
     run = (2 * np.ceil(half_run) + 1).astype(np.int64)
 
+    # Groups of similar run length waste little memory in their common rectangle.
     order = np.argsort(run, kind="stable")
     order = order[last[order] >= first[order]]
     cost = np.cumsum((last - first + 1)[order] * run[order])
@@ -241,6 +243,7 @@ def draw_noise(
     blurred = _sum_box(_sum_box(noise.astype(np.int64), first_box), second_box)
 
     weights = np.convolve(np.ones(first_box), np.ones(second_box))
+    # 127.5 and 73.9 are mean and standard deviation of integers from 0 to 255.
     middle = 127.5 * float(weights.sum())
     deviation = 73.9 * float(np.sqrt((weights * weights).sum()))
     black = middle + (1.9 - 2.4 * streaks.level) * deviation

@@ -107,6 +107,7 @@ def sample_spec(
     haze = None
     if dice.decide(haze_chance):
         haze = Haze(beta=dice.draw_between(0.05, most_haze), airlight=dice.draw_between(0.6, 0.95))
+        # Haze changes luma too, so streaks get a smaller share of the target.
         target *= 0.75
     # Data sets have the two ends: Rain100 adds, DID-MDN and Rain800 screen.
     blend = (0.0, 1.0, dice.draw_between(0.0, 1.0), 1.0)[int(rng.integers(4))]
@@ -258,6 +259,7 @@ def _make_lines(
     variation: float,
 ) -> LineStreaks:
     """Make as many streaks as reach the target if bright places absorb a third of their light."""
+    # Variation reduces length, width and light by half of it on average.
     shorter = 1 - variation / 2
     light_of_one = length * width * brightness * (0.5 + sharpness / 2) * shorter * shorter * shorter
     per_megapixel = 1e6 * target / (255 * 0.67 * light_of_one)

@@ -140,6 +140,7 @@ def sample_camera(rng: np.random.Generator) -> tuple[CameraRain, int]:
     teaches nothing.
     """
     slant = sample_angle(rng)
+    # Drops of common sizes fall at some 7 m/s; the clip stays within the limits of CameraRain.
     wind = float(np.clip(7.0 * np.tan(np.radians(slant)), -28, 28))
     rain = CameraRain(
         millimetres_per_hour=draw_log_uniform(2.0, 120.0, rng),
@@ -222,10 +223,12 @@ def _sample_population(
     length, across = draw_log_uniform(*size.length, rng), draw_log_uniform(*size.width, rng)
     area = (height + length) * (width + length) / 160**2
     number = max(1, round(area * draw_log_uniform(*size.number, rng) / (1 + length / 160)))
+    # Bounds the time of drawing for large crops.
     number = min(number, 4000)
     spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
     even = rng.random() < 0.5
     blur = draw_log_uniform(0.3, 4.0, rng) if rng.random() < 0.5 else 0.0
+    # Wide streaks are near drops, which are mostly out of focus.
     if across > 3 and rng.random() < 0.75:
         blur = across * rng.uniform(0.3, 1.2)
     opacity = draw_log_uniform(*size.opacity, rng) * np.exp(rng.normal(0, 0.4, number))

@@ -198,6 +198,7 @@ def fit_gain(
     """Fit the gain of a layer to a target intensity, from 0 to 4 in steps of 1/256."""
     if density is RainDensity.NONE:
         return 0.0
+    # A sample of the pixels is enough for a first search; the whole image is checked after it.
     step = max(1, isqrt(layer.size // _PIXELS_FOR_TRIALS))
     gain = _search_gain(clean[::step, ::step], layer[::step, ::step], spec, target)
     if step > 1:

@@ -92,6 +92,7 @@ class DerainingTraining(pl.LightningModule):
         Raises:
             TrainingError: The loss is not a finite number.
         """
+        # A NaN would spread to all weights in one step, and to the checkpoint after it.
         if not isfinite(total.item()):
             raise TrainingError(
                 f"the loss became {total.item()} at step {self.global_step}, "

@@ -90,6 +90,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.length // self.processes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        # A generator per epoch, not one for the run: a resumed run gets the same order.
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
         ours = order[self.process :: self.processes][: len(self)]
         return ((self.epoch, int(index)) for index in ours)
@@ -117,9 +118,9 @@ def collate(samples: Sequence[Batch]) -> Batch:
     """
     sizes = {tuple(sample.rainy.shape[1:]): sample.names[0] for sample in samples}
     if len(sizes) > 1:
-        found = ", ".join(f"{name} {height} x {width}" for (height, width), name in sizes.items())
+        got = ", ".join(f"{name} {height} x {width}" for (height, width), name in sizes.items())
         raise DataError(
-            f"a batch holds images of one size, got {found}; set data.crop.side or data.batch_size 1",
+            f"a batch holds images of one size, got {got}; set data.crop.side or data.batch_size 1",
         )
     rainy, clean, codes = (
         torch.stack(parts) for parts in zip(*(sample[:3] for sample in samples), strict=True)
@@ -210,6 +211,8 @@ def make_training_loader(
         samples,
         batch_size=batch_size,
         sampler=sampler,
+        # A small last batch has noisy batch statistics, but a tiny data set must keep its only
+        # batch.
         drop_last=len(sampler) > batch_size,
         num_workers=workers,
         persistent_workers=workers > 0,

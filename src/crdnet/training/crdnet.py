@@ -73,7 +73,7 @@ class OptimizerSpec:
         if not (all(rate > 0 for rate in rates) and self.warmup_steps >= 0):
             raise RecipeError(
                 "learning rates are above 0 and warmup_steps at least 0, "
-                f"got {self.learning_rate}, {self.classifier_learning_rate} and {self.warmup_steps}",
+                f"got {rates[0]}, {rates[1]} and {self.warmup_steps}",
             )
 
     def compute_factor(self, step: int, epoch: int, total_steps: int | float) -> float:
@@ -90,6 +90,7 @@ def compute_warm_cosine(step: int, warmup_steps: int, total_steps: int | float) 
     """Return a factor that rises to 1 over the first steps, then falls to 0 along half a cosine."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
+    # max() avoids a division by zero for runs that end with the warm-up.
     progress = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
     return 0.5 * (1 + cos(pi * min(1.0, progress)))
 

@@ -194,6 +194,7 @@ class Mixture(Dataset[Batch]):
             "camera": self.spec.camera,
             "drops": self.spec.drops,
         }
+        # Without pairs the shares of camera, drops and dry samples stay the same.
         if not self.pairs:
             shares["synthetic"] += shares.pop("real")
         drawn = rng.random()
@@ -252,6 +253,7 @@ class Mixture(Dataset[Batch]):
 
     def _draw_quality(self, rng: np.random.Generator) -> int | None:
         low, high = self.spec.jpeg_quality
+        # Drawn even if unused, so that the share does not change later random numbers.
         quality = int(rng.integers(low, high + 1))
         return quality if rng.random() < self.spec.jpeg else None
 
@@ -263,6 +265,7 @@ class Mixture(Dataset[Batch]):
     ) -> list[RgbImage]:
         """Crop, resize, rotate, mirror and expose images of one size, all alike."""
         height, width = images[0].shape[:2]
+        # Uniform in the logarithm, so that halving is as likely as doubling.
         low, high = (log(factor) for factor in self.spec.zoom)
         zoom = exp(rng.uniform(low, high))
         angle = (
@@ -277,6 +280,7 @@ class Mixture(Dataset[Batch]):
         seen = min(max(1, round(drawn / zoom)), height, width)
         top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))
         mirror = slice(None, None, -1 if rng.random() < 0.5 else 1)
+        # Stops are powers of two.
         curve = _make_exposure_table(2.0 ** rng.uniform(-self.spec.exposure, self.spec.exposure))
         return [
             curve[
@@ -307,6 +311,7 @@ def compute_side_before_rotation(side: int, angle: float) -> int:
         side: Side of the square to cover, in pixels.
         angle: Rotation in degrees, at most 45.
     """
+    # No corner of the rotated square may lie outside.
     return ceil(side * (cos(radians(angle)) + sin(radians(abs(angle)))))
 
 

@@ -287,6 +287,7 @@ class ResidualTraining(DerainingTraining):
         """Return the optimizer and its schedule."""
         spec = self.optimizer_spec
         trained = [each for each in self.network.parameters() if each.requires_grad]
+        # Biases are a group of their own, since only kernels decay.
         kernels = [each for each in trained if each.ndim > 1]
         biases = [each for each in trained if each.ndim <= 1]
         optimizer: torch.optim.Optimizer
@@ -305,12 +306,12 @@ class ResidualTraining(DerainingTraining):
             optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate)
         total_steps = self.trainer.estimated_stepping_batches
 
-        def factor(step: int) -> float:
+        def compute_factor(step: int) -> float:
             return compute_warm_cosine(step, spec.warmup_steps, total_steps)
 
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, compute_factor), "interval": "step"},
         }
 
     def describe(self) -> dict[str, Any]:
