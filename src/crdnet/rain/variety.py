@@ -7,7 +7,7 @@ beaded, single or dense, over a veil, by day and under lamps.
 """
 
 from dataclasses import dataclass
-from math import exp
+from math import ceil, exp, hypot
 
 import numpy as np
 import numpy.typing as npt
@@ -63,12 +63,37 @@ def random_drops(clean: Picture, rng: np.random.Generator, *, physical: bool) ->
     else:
         streaks = random_streaks(height, width, rng, lit=lamps)
         veil = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
-    opacity = draw_streaks(streaks, height, width)
+    if not physical and rng.random() < 0.2:
+        opacity = random_curtain(height, width, rng)
+    else:
+        opacity = draw_streaks(streaks, height, width)
     if lamps and rng.random() < 0.7:
         return mist_pair(clean, opacity, smoothed(opacity), light)
     if not physical and is_curtain(opacity) and rng.random() < 0.8:
         return mist_pair(clean, opacity, _even(clean, float(opacity.mean()) / OPAQUE), light)
     return veiled_pair(clean, opacity, light, veil)
+
+
+def random_curtain(height: int, width: int, rng: np.random.Generator) -> Opacity:
+    """Return the opacity (h, w) of dense rain out of focus, where no single streak is seen.
+
+    Clips of heavy rain show it before a near subject: soft bands, 1 to 10 pixels wide and many times
+    as long, of uneven brightness. It is noise, smooth along one direction.
+    """
+    side = ceil(hypot(height, width))
+    across, along = log_between(1.0, 8.0, rng), log_between(12.0, 120.0, rng)
+    field = np.zeros((side, side), np.float32)
+    for octave in (1.0, 2.0, 4.0)[: int(rng.integers(1, 4))]:
+        cells = (max(2, round(side * octave / along)), max(2, round(side * octave / across)))
+        noise = Image.fromarray(rng.normal(0, 1 / octave, cells).astype(np.float32))
+        field += np.asarray(noise.resize((side, side), Image.Resampling.BICUBIC))
+    turned = Image.fromarray(field).rotate(random_angle(rng), Image.Resampling.BILINEAR)
+    top, left = (side - height) // 2, (side - width) // 2
+    field = np.asarray(turned)[top : top + height, left : left + width]
+    risen = np.maximum(field / (field.std() + 1e-6) + rng.uniform(-1.5, 1.5), 0)
+    share = np.minimum(log_between(0.02, 0.15, rng) * risen, 1)
+    opacity: Opacity = np.rint(OPAQUE * share).astype(np.uint16)
+    return opacity
 
 
 def is_curtain(opacity: Opacity) -> bool:
