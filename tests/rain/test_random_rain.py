@@ -18,6 +18,7 @@ from crdnet.rain.random_rain import (
     make_veiled_pair,
     sample_angle,
     sample_camera,
+    sample_curtain,
     smooth,
 )
 
@@ -122,6 +123,18 @@ def test_the_mist_under_lamps_stays_and_the_grain_of_the_drops_goes() -> None:
     assert linear[0] == pytest.approx(linear[1], rel=0.1)
     grain = [np.abs(np.diff(each.astype(int), axis=1)).mean() for each in (rainy, clean)]
     assert grain[1] < grain[0] / 5
+
+
+def test_a_curtain_is_longer_than_wide_and_follows_from_its_seed() -> None:
+    longer = 0
+    for seed in range(30):
+        first, second = (sample_curtain(96, 80, np.random.default_rng(seed)) for _ in range(2))
+        assert first.shape == (96, 80)
+        assert np.array_equal(first, second)
+        levels = first.astype(float)
+        slopes = [np.abs(np.diff(levels, axis=axis)).mean() + 1e-9 for axis in (0, 1)]
+        longer += max(slopes) > 1.5 * min(slopes)
+    assert longer >= 20
 
 
 def test_streaks_that_cover_everything_are_a_curtain() -> None:

@@ -8,7 +8,7 @@ under lamps.
 """
 
 from dataclasses import dataclass
-from math import exp
+from math import ceil, exp, hypot
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,10 @@ def add_random_drops(
     else:
         streaks = sample_streaks(height, width, rng, lit=lamps)
         veil = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
-    opacity = draw_streaks(streaks, height, width)
+    if not physical and rng.random() < 0.2:
+        opacity = sample_curtain(height, width, rng)
+    else:
+        opacity = draw_streaks(streaks, height, width)
     if lamps and rng.random() < 0.7:
         return make_mist_pair(clean, opacity, smooth(opacity), light)
     if not physical and is_curtain(opacity) and rng.random() < 0.8:
@@ -87,6 +90,35 @@ def add_random_drops(
             light,
         )
     return make_veiled_pair(clean, opacity, light, veil)
+
+
+def sample_curtain(height: int, width: int, rng: np.random.Generator) -> Opacity:
+    """Sample the opacity (h, w) of dense rain out of focus without visible single streaks.
+
+    Clips of heavy rain show it in front of a near subject: soft bands, 1 to 10 pixels wide, many
+    times as long, and of uneven brightness. The opacity is noise that is smooth along one
+    direction.
+
+    Args:
+        height: Height in pixels.
+        width: Width in pixels.
+        rng: Generator; the same state gives the same opacity.
+    """
+    # The diagonal, so that rotation leaves no corner empty.
+    side = ceil(hypot(height, width))
+    across, along = draw_log_uniform(1.0, 8.0, rng), draw_log_uniform(12.0, 120.0, rng)
+    field = np.zeros((side, side), np.float32)
+    for octave in (1.0, 2.0, 4.0)[: int(rng.integers(1, 4))]:
+        cells = (max(2, round(side * octave / along)), max(2, round(side * octave / across)))
+        noise = Image.fromarray(rng.normal(0, 1 / octave, cells).astype(np.float32))
+        field += np.asarray(noise.resize((side, side), Image.Resampling.BICUBIC))
+    turned = Image.fromarray(field).rotate(sample_angle(rng), Image.Resampling.BILINEAR)
+    top, left = (side - height) // 2, (side - width) // 2
+    field = np.asarray(turned)[top : top + height, left : left + width]
+    risen = np.maximum(field / (field.std() + 1e-6) + rng.uniform(-1.5, 1.5), 0)
+    share = np.minimum(draw_log_uniform(0.02, 0.15, rng) * risen, 1)
+    opacity: Opacity = np.rint(OPAQUE * share).astype(np.uint16)
+    return opacity
 
 
 def is_curtain(opacity: Opacity) -> bool:
