@@ -1,6 +1,6 @@
 """Scores of derained images under named protocols.
 
-    cases = model_cases(find_pairs(root), derainer.estimate)
+    cases = make_model_cases(find_pairs(root), derainer.estimate)
     evaluation = evaluate(cases, ["restormer-y"])
     rows = summarise(evaluation, np.random.default_rng(0))
 
