@@ -120,13 +120,7 @@ def load_network(path: str | Path) -> Network:
     prefix = "model.network." if kind == "published" else "network."
     state = checkpoint["state_dict"]
     network.load_state_dict(
-        {
-            name.removeprefix(prefix): value
-            for name, value in state.items()
-            if name.startswith(
-                prefix,
-            )
-        },
+        {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     )
     return network.eval()
 
@@ -188,15 +182,15 @@ def measure_difference(network: Network, path: Path) -> Difference:
         )
         with torch.inference_mode():
             truth = _FreeOfChecks(network)(torch.from_numpy(rainy.transpose(2, 0, 1).copy())[None])
-        derained, strength = truth if isinstance(truth, tuple) else (truth, None)
+        derained, intensity = truth if isinstance(truth, tuple) else (truth, None)
         answer = session(rainy)
         image.append(np.abs(answer.derained - derained[0].permute(1, 2, 0).numpy()).max())
-        if (answer.density is None) != (strength is None):
+        if (answer.density is None) != (intensity is None):
             # A missing or additional density map must never pass.
             density.append(np.inf)
-        elif answer.density is not None and strength is not None:
+        elif answer.density is not None and intensity is not None:
             density.append(
-                np.abs(np.log1p(answer.density) - np.log1p(strength[0, 0].numpy())).max(),
+                np.abs(np.log1p(answer.density) - np.log1p(intensity[0, 0].numpy())).max(),
             )
     # Unlike max(), np.max propagates a NaN.
     return Difference(float(np.max(image)), float(np.max(density, initial=0.0)))

@@ -155,7 +155,7 @@ def _check_images(derained: ScorableImage, clean: ScorableImage, protocol: Proto
             )
     if clean.dtype != np.uint8 and not 0 <= clean.min() <= clean.max() <= 1:
         raise ImageError(
-            f"the clean image has floats from {clean.min():g} to {clean.max():g}; scale them to [0, 1]",
+            f"clean floats span {clean.min():g} to {clean.max():g}; scale them to [0, 1]",
         )
 
 

@@ -129,7 +129,7 @@ class _Examined:
     pair: Pair
     size: tuple[int, int]
     density: RainDensity
-    strength: float
+    intensity: float
     fingerprint: Fingerprint
     vote: int
 
@@ -151,7 +151,7 @@ def _count_pairs(report: DataReport, examined: Sequence[_Examined]) -> None:
     report.labelled = sum(one.pair.density is not None for one in examined)
     report.sizes = dict(Counter(one.size for one in examined).most_common())
     for grade in RainDensity:
-        strengths = [one.strength for one in examined if one.density is grade]
+        strengths = [one.intensity for one in examined if one.density is grade]
         if strengths:
             report.densities[grade] = len(strengths)
             report.strengths[grade] = median(strengths)

@@ -5,6 +5,7 @@ is then in a pair, in a problem, or among those left aside.
 """
 
 import re
+from collections.abc import Container
 from pathlib import PurePosixPath
 
 from crdnet.data.labels import parse_folder_density, parse_stem_density
@@ -119,37 +120,14 @@ def find_in_density_folders(listing: Listing) -> Found:
     """Match folders named after densities with a clean one: `light/a.png` with `clean/a.png`."""
     clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
     found = Found()
-    rainy_folders = [
-        folder
-        for folder in listing.folders
-        if parse_folder_density(
-            folder,
-        )
-        is not None
-    ]
+    rainy_folders = {folder for folder in listing.folders if parse_folder_density(folder)}
     if not rainy_folders:
         raise DataError(
-            f"{listing.root}: has no folder named light, medium or heavy, which density-folders needs",
+            f"{listing.root}: has no folder named light, medium or heavy, as density-folders needs",
         )
     chosen = {clean_folder, *rainy_folders}
-    rainy = [
-        image
-        for image in listing.images
-        if image.parts[0] in rainy_folders
-        and len(
-            image.parts,
-        )
-        > 1
-    ]
-    clean = [
-        image
-        for image in listing.images
-        if image.parts[0] == clean_folder
-        and len(
-            image.parts,
-        )
-        > 1
-    ]
+    rainy = _list_inside(listing, rainy_folders)
+    clean = _list_inside(listing, {clean_folder})
     found += match_pairs(
         listing,
         rainy,
@@ -198,24 +176,8 @@ def find_folder(listing: Listing, words: frozenset[str], role: str) -> str:
 def _match_folders(listing: Listing, rainy_key: Key, label: Label) -> Found:
     rainy_folder = find_folder(listing, RAINY_FOLDERS, "rainy")
     clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
-    rainy = [
-        image
-        for image in listing.images
-        if len(
-            image.parts,
-        )
-        > 1
-        and image.parts[0] == rainy_folder
-    ]
-    clean = [
-        image
-        for image in listing.images
-        if len(
-            image.parts,
-        )
-        > 1
-        and image.parts[0] == clean_folder
-    ]
+    rainy = _list_inside(listing, {rainy_folder})
+    clean = _list_inside(listing, {clean_folder})
     found = match_pairs(
         listing,
         rainy,
@@ -233,6 +195,10 @@ def _build_folder_key(image: PurePosixPath, key: Key) -> str:
     # Rain200 keeps its rainy images one folder deeper than its clean ones (rain/X2/norain-1x2.png).
     between = [part for part in image.parts[1:-1] if part.casefold() != "x2"]
     return "/".join([*between, key(image.stem)])
+
+
+def _list_inside(listing: Listing, folders: Container[str]) -> list[PurePosixPath]:
+    return [image for image in listing.images if len(image.parts) > 1 and image.parts[0] in folders]
 
 
 def _list_outside(listing: Listing, chosen: set[str]) -> list[str]:

@@ -107,9 +107,7 @@ def _split_numbers(text: str) -> list[tuple[int, str]]:
     pieces = re.split(r"([0-9]+)", text.casefold())
     return [
         (
-            int(
-                piece,
-            ),
+            int(piece),
             "",
         )
         if piece[:1] in "0123456789" and piece

@@ -67,13 +67,10 @@ class Pair:
         Raises:
             DataError: An image cannot be read, or the two differ in size.
         """
-        rainy, clean = (
-            self._load_separate()
-            if self.halves is None
-            else self._load_halves(
-                self.halves,
-            )
-        )
+        if self.halves is None:
+            rainy, clean = self._load_separate()
+        else:
+            rainy, clean = self._load_halves(self.halves)
         density = self.density
         if density is None:
             density = RainDensity.from_strength(rain_strength(rainy, clean))
@@ -81,13 +78,9 @@ class Pair:
 
     def load_clean(self) -> npt.NDArray[np.uint8]:
         """Read the clean image (h, w, 3) alone."""
-        return (
-            read_rgb(self.clean_path)
-            if self.halves is None
-            else self._load_halves(
-                self.halves,
-            )[1]
-        )
+        if self.halves is None:
+            return read_rgb(self.clean_path)
+        return self._load_halves(self.halves)[1]
 
     def _load_separate(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         rainy, clean = read_rgb(self.rainy_path), read_rgb(self.clean_path)

@@ -89,14 +89,11 @@ def match_pairs(
         candidates = partners.get(key, [])
         # Equal names win over names with equal keys: the rainy 01.png must not take the clean 1.png
         # from the rainy 1.png.
+        own_key = build_plain_key(image.stem)
         candidates = [clean for clean in candidates if clean.stem == image.stem] or [
             clean
             for clean in candidates
-            if (key, clean.stem) not in exact
-            or build_plain_key(clean.stem)
-            != build_plain_key(
-                image.stem,
-            )
+            if (key, clean.stem) not in exact or build_plain_key(clean.stem) != own_key
         ]
         if len(candidates) == 1:
             found.pairs.append(_make_pair(listing, image, candidates[0], label))

@@ -96,9 +96,8 @@ def _resample_means(
     means = []
     for begin in range(0, resamples, block):
         # Counts of a multinomial are draws with replacement; a matrix product then sums all draws.
-        times_drawn = rng.multinomial(scenes, chances, size=min(block, resamples - begin)).astype(
-            np.float64,
-        )
+        draws = min(block, resamples - begin)
+        times_drawn = rng.multinomial(scenes, chances, size=draws).astype(np.float64)
         # A draw may miss every image with a rare quantity, and 0 / 0 becomes NaN.
         with np.errstate(invalid="ignore"):
             means.append((times_drawn @ sums) / (times_drawn @ counts))

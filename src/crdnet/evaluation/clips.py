@@ -99,12 +99,8 @@ class StaticClip:
 
     def find_streaks(self, index: int) -> npt.NDArray[np.bool_]:
         """Return the mask (h, w) of streaks in a frame other than the first and the last."""
-        before, here, after = (
-            self.compute_residual(
-                self.frames[index + step],
-            )
-            for step in (-1, 0, 1)
-        )
+        frames = self.frames[index - 1 : index + 2]
+        before, here, after = (self.compute_residual(frame) for frame in frames)
         absent = (before < ABSENT_LEVELS) & (after < ABSENT_LEVELS)
         streaks: npt.NDArray[np.bool_] = self.still & absent & (here > STREAK_LEVELS)
         return streaks

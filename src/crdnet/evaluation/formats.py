@@ -73,13 +73,8 @@ def format_markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
         about: Facts about the evaluation, in order of appearance.
     """
     headings, cells = build_table(rows)
-    facts = [
-        f"- {key}: `{value}`"
-        for key, value in _add_version(
-            about,
-        ).items()
-        if value is not None
-    ]
+    known = {key: value for key, value in _add_version(about).items() if value is not None}
+    facts = [f"- {key}: `{value}`" for key, value in known.items()]
     lines = [headings, ["---"] * len(headings), *cells]
     body = ["| " + " | ".join(line) + " |" for line in lines]
     note = "Means over images; in brackets the 95% interval of the mean, by resampling scenes."
@@ -146,13 +141,8 @@ def _format_cell(quantity: Quantity, estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
     # The z prints a zero gain as +0.00 instead of -0.00.
-    number = ("+" if quantity in _GAINS else "") + (
-        "z.2f"
-        if quantity.startswith(
-            "psnr",
-        )
-        else "z.4f"
-    )
+    number = "z.2f" if quantity.startswith("psnr") else "z.4f"
+    number = f"+{number}" if quantity in _GAINS else number
     text = f"{estimate.mean:{number}}"
     if quantity in _WITH_INTERVAL and estimate.low is not None and estimate.high is not None:
         text += f" [{estimate.low:{number}}, {estimate.high:{number}}]"

@@ -54,14 +54,8 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     """
     existing = [path for path in paths if path.exists()]
     if existing:
-        others = (
-            f" and {len(existing) - 1} more of the outputs exist"
-            if len(
-                existing,
-            )
-            > 1
-            else " exists"
-        )
+        more = len(existing) - 1
+        others = f" and {more} more of the outputs exist" if more else " exists"
         raise OutputError(f"{existing[0]}{others}; choose another place or pass --overwrite")
 
 

@@ -108,25 +108,17 @@ class Pass(nn.Module):
 
     def __init__(self, widths: Sequence[int], *, encodes_every_scale: bool) -> None:
         super().__init__()
-        self.downs = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 2, stride=2)
-            for fine, coarse in pairwise(
-                widths,
-            )
-        )
-        # A 3x3 kernel at the smallest scale would add 16 pixels to the margin of tiles.
+        block = ResidualBlock if encodes_every_scale else nn.Identity
+        steps = list(pairwise(widths))
+        self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.encoder = nn.ModuleList(
             [
-                ResidualBlock(
-                    width,
-                )
-                if encodes_every_scale
-                else nn.Identity()
-                for width in widths[:-1]
-            ]
-            + [ResidualBlock(widths[-1], second_kernel=1)],
+                *(block(width) for width in widths[:-1]),
+                # A 3x3 kernel here would add 16 pixels to the margin of tiles.
+                ResidualBlock(widths[-1], second_kernel=1),
+            ],
         )
-        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
+        self.ups = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
         self.decoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
 
     def forward(self, features: Tensor, seen: Sequence[Tensor] = ()) -> list[Tensor]:

@@ -148,15 +148,9 @@ def _find_stage(root: Path, stage: str, epoch: int) -> Path:
     for path in candidates:
         if path.is_file():
             return path
+    found = [path for file in candidates for path in file.parent.glob("*.pth")]
     epochs = sorted(
-        {
-            int(path.stem)
-            for file in candidates
-            for path in file.parent.glob(
-                "*.pth",
-            )
-            if path.stem.isdigit()
-        },
+        {int(path.stem) for path in found if path.stem.isdigit()},
     )
     known = ", ".join(map(str, epochs))
     there = f"epochs that are there: {known}" if known else "no other epoch is there"
@@ -183,10 +177,7 @@ def read_checkpoint(path: str | Path) -> Any:
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     checkpoint = read_checkpoint(path)
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(
-        state,
-        dict,
-    ) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or any(not isinstance(each, Tensor) for each in state.values()):
         raise CheckpointError(
             f'{path} is not of the form {{"epoch": int, "state_dict": {{name: tensor}}}}',
         )

@@ -179,9 +179,8 @@ def sample_camera_streaks(
         diameter = SMALLEST_DROP_MILLIMETRES - np.log(1 - draw_shares(rng, number)) / slope
         diameter = np.minimum(diameter, LARGEST_DROP_MILLIMETRES)
         drawn = focal * diameter / 1000 / distance >= FAINTEST_WIDTH_PIXELS
-        part = _project_drops(rain, focal, distance, diameter, margin, height, width, rng).select(
-            drawn,
-        )
+        part = _project_drops(rain, focal, distance, diameter, margin, height, width, rng)
+        part = part.select(drawn)
         parts.append(part)
         total += len(part)
         if total >= most:

@@ -60,9 +60,8 @@ def compose_with_room(
     if haze is not None:
         arriving = _compute_transmission(haze.beta * gain, len(clean))
         light *= arriving
-        light += (np.uint16(256) - arriving) * np.uint16(round(255 * haze.airlight)) + np.uint16(
-            128,
-        )
+        airlight = np.uint16(round(255 * haze.airlight))
+        light += (np.uint16(256) - arriving) * airlight + np.uint16(128)
         light >>= np.uint16(8)
     return light.astype(np.uint8)
 

@@ -22,7 +22,6 @@ from crdnet.rain.random_numbers import round_to_16_bits
 
 Opacity = npt.NDArray[np.uint16]
 """Share of the exposure for which drops cover a pixel (h, w), in 65535ths."""
-Linear = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.float64]
 
 OPAQUE = 65535

@@ -202,9 +202,8 @@ def _add_lines(
         y = np.arange(len(line)) - np.repeat(np.cumsum(rows) - rows, rows) + first[line]
         below = y - row[line]
         axis = column[line] + below * right[line] / down[line]
-        x = np.ceil(axis - half_run[line]).astype(np.int64)[:, np.newaxis] + np.arange(
-            run[lines].max(),
-        )
+        x = np.ceil(axis - half_run[line]).astype(np.int64)[:, np.newaxis]
+        x = x + np.arange(run[lines].max())
         beside = x - axis[:, np.newaxis]
 
         def take_lines(values: Numbers, line: npt.NDArray[np.int64] = line) -> Numbers:

@@ -70,14 +70,10 @@ def draw_dots(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     angle = rng.uniform(0, pi / 2)
     reach = int((_FINE * (height + width)) / pitch) // 2 + 1
     steps = np.arange(-reach, reach + 1) * pitch
-    xs = (steps[:, None] * cos(angle) - steps * sin(angle)).ravel() + _FINE * width / 2
-    ys = (steps[:, None] * sin(angle) + steps * cos(angle)).ravel() + _FINE * height / 2
-    seen = (abs(xs - _FINE * width / 2) < _FINE * width) & (
-        abs(
-            ys - _FINE * height / 2,
-        )
-        < _FINE * height
-    )
+    middle_x, middle_y = _FINE * width / 2, _FINE * height / 2
+    xs = (steps[:, None] * cos(angle) - steps * sin(angle)).ravel() + middle_x
+    ys = (steps[:, None] * sin(angle) + steps * cos(angle)).ravel() + middle_y
+    seen = (abs(xs - middle_x) < _FINE * width) & (abs(ys - middle_y) < _FINE * height)
     for x, y in zip(xs[seen].tolist(), ys[seen].tolist(), strict=True):
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
     return _paint(image, _keep_part(mask, rng), rng, opacity=rng.uniform(0.4, 1))
@@ -97,13 +93,8 @@ def draw_blades(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     )
     spread = rng.uniform(5, 40)
     for _ in range(int(rng.integers(5, 150))):
-        colour = tuple(
-            np.clip(255 * hue * rng.uniform(0.3, 1.2) + rng.normal(0, 8, 3), 0, 255)
-            .astype(
-                int,
-            )
-            .tolist(),
-        )
+        level = 255 * hue * rng.uniform(0.3, 1.2) + rng.normal(0, 8, 3)
+        colour = tuple(np.clip(level, 0, 255).astype(int).tolist())
         x, y = rng.uniform(0, _FINE * width), rng.uniform(0, 1.5 * _FINE * height)
         lean, bend = radians(rng.normal(0, spread)), radians(rng.normal(0, 20))
         reach, base = length * rng.uniform(0.5, 1.5), thickness * rng.uniform(0.5, 1.5) / 2
@@ -164,9 +155,7 @@ def draw_text(image: RgbImage, rng: np.random.Generator) -> RgbImage:
         return _paint(image, mask, rng, opacity=1.0)
     paper, ink = (
         255 - int(rng.integers(60)),
-        int(
-            rng.integers(90),
-        ),
+        int(rng.integers(90)),
     )[:: 1 if rng.random() < 0.7 else -1]
     covered = np.asarray(mask.reduce(_FINE), np.float32)[:, :, None] / np.float32(255)
     return _mix(np.full_like(image, paper), np.full(3, ink, np.float32), covered)
@@ -187,10 +176,8 @@ def draw_point_lights(image: RgbImage, rng: np.random.Generator) -> RgbImage:
         lamp = np.clip(radius + 0.5 - distance, 0, 1)
         glow = rng.uniform(0.1, 0.6) * np.exp(-distance / (2 * radius + 1))
         colour = 255 - rng.uniform(0, 140) * np.array([0, rng.uniform(0, 1), 1], np.float32)
-        seen += np.maximum(
-            lamp,
-            glow,
-        )[:, :, None] * (colour if rng.random() < 0.7 else colour[::-1])
+        colour = colour if rng.random() < 0.7 else colour[::-1]
+        seen += np.maximum(lamp, glow)[:, :, None] * colour
     lit: RgbImage = np.clip(np.rint(night), 0, 255).astype(np.uint8)
     return lit
 
@@ -276,7 +263,6 @@ def _mix(
     covered: npt.NDArray[np.float32],
 ) -> RgbImage:
     """Blend an image with colours by a share (h, w, 1) in [0, 1]."""
-    mixed: RgbImage = np.rint(image.astype(np.float32) * (1 - covered) + colours * covered).astype(
-        np.uint8,
-    )
-    return mixed
+    mixed = image.astype(np.float32) * (1 - covered) + colours * covered
+    blended: RgbImage = np.rint(mixed).astype(np.uint8)
+    return blended

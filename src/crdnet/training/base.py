@@ -120,9 +120,8 @@ class DerainingTraining(pl.LightningModule):
         padded_height, padded_width = round_up_size(height, width, self.size_multiple)
         beyond = ((0, 0), (0, 0), (0, padded_height - height), (0, padded_width - width))
         # NumPy reflects repeatedly; torch refuses to pad by more than the image.
-        padded = torch.from_numpy(np.pad(batch.rainy.cpu().numpy(), beyond, mode="reflect")).to(
-            batch.rainy,
-        )
+        reflected = np.pad(batch.rainy.cpu().numpy(), beyond, mode="reflect")
+        padded = torch.from_numpy(reflected).to(batch.rainy)
         derained, grades = self.estimate(padded, height, width)
         derained = derained[..., :height, :width]
         for one, clean, grade, code in zip(derained, batch.clean, grades, batch.codes, strict=True):

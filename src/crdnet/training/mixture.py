@@ -268,14 +268,9 @@ class Mixture(Dataset[Batch]):
         # Uniform in the logarithm, so that halving is as likely as doubling.
         low, high = (log(factor) for factor in self.spec.zoom)
         zoom = exp(rng.uniform(low, high))
-        angle = (
-            rng.uniform(
-                -self.spec.rotation,
-                self.spec.rotation,
-            )
-            if rng.random() < _ROTATED
-            else 0.0
-        )
+        angle = 0.0
+        if rng.random() < _ROTATED:
+            angle = rng.uniform(-self.spec.rotation, self.spec.rotation)
         drawn = compute_side_before_rotation(side, angle)
         seen = min(max(1, round(drawn / zoom)), height, width)
         top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))

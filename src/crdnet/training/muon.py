@@ -67,13 +67,9 @@ class KernelMuon(torch.optim.Optimizer):
             # Viewed again in every step, since moving a network or swapping weights replaces the
             # data.
             matrix.data = view_as_matrix(kernel, kernel)
-            matrix.grad = (
-                None
-                if kernel.grad is None
-                else view_as_matrix(kernel.grad, kernel).to(
-                    matrix,
-                )
-            )
+            matrix.grad = None
+            if kernel.grad is not None:
+                matrix.grad = view_as_matrix(kernel.grad, kernel).to(matrix)
         for rule, group in zip(self._rules, self.param_groups, strict=True):
             rule.param_groups[0]["lr"] = group["lr"]
             rule.step()

@@ -43,9 +43,9 @@ def map_intensity(
     )
 
 
-def grade_intensities(strengths: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
+def grade_intensities(intensities: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
     """Return the grade of each intensity, like `RainDensity.from_strength`."""
-    return (strengths[:, None] >= strengths.new_tensor(STRENGTH_THRESHOLDS)).sum(1)
+    return (intensities[:, None] >= intensities.new_tensor(STRENGTH_THRESHOLDS)).sum(1)
 
 
 def encode_grades(grades: Int[Tensor, " b"]) -> Float[Tensor, "b 3"]:
@@ -54,10 +54,10 @@ def encode_grades(grades: Int[Tensor, " b"]) -> Float[Tensor, "b 3"]:
     return table[grades]
 
 
-def compute_cumulative_logits(strengths: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
+def compute_cumulative_logits(intensities: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
     """Return the logits of `compute_cumulative_probabilities`, LIGHT first."""
-    thresholds = torch.log1p(strengths.new_tensor(STRENGTH_THRESHOLDS))
-    return (torch.log1p(strengths)[:, None] - thresholds) / TEMPERATURE
+    thresholds = torch.log1p(intensities.new_tensor(STRENGTH_THRESHOLDS))
+    return (torch.log1p(intensities)[:, None] - thresholds) / TEMPERATURE
 
 
 def sensing_loss(
