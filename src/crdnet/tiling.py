@@ -101,6 +101,7 @@ def choose_tile_sides(
     across = _list_windows(width, margin, multiple)
     # A window lower than four margins would consist mostly of margin, so the limit ends there.
     highest = max(ROW_PIXELS // width, 4 * margin)
+    # All numbers of rows are tried, since the best one depends on both sides.
     shown: dict[tuple[int, int], int] = {}
     for rows, (high, side) in enumerate(_list_windows(height, margin, multiple)):
         if high > highest:

@@ -115,6 +115,7 @@ def _refuse_several_splits(listing: Listing) -> None:
 
 def recognise_layout(listing: Listing) -> str | None:
     """Return the layout that folders and names indicate; None for images side by side."""
+    # Folders first, since names of files are ambiguous.
     words = {normalise_folder(folder) for folder in listing.folders}
     if words & CLEAN_FOLDERS and words & RAINY_FOLDERS:
         return _recognise_naming(listing)

@@ -27,5 +27,6 @@ def parse_stem_density(stem: str) -> RainDensity | None:
     1 is light, 2 medium, 3 heavy. The digit must stand apart (`17_3`, not `173`), since many sets
     just number their images.
     """
+    # Other digits, such as variants up to 14, are no grade.
     match = _DIGIT.fullmatch(stem)
     return RainDensity(int(match[1])) if match else None

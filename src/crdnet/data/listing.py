@@ -63,6 +63,7 @@ def list_images(root: Path) -> Listing:
     images: list[PurePosixPath] = []
     other_files = 0
     for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse_unlistable):
+        # In place: os.walk descends into the folders that remain in its list.
         subfolders[:] = sorted(
             name
             for name in subfolders

@@ -107,6 +107,7 @@ def read_halves(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8
         )
         raise LoadError(DataProblem(path, ProblemKind.SIZE_MISMATCH, reason))
     middle = both.shape[1] // 2
+    # Copies, since a view would keep both halves in memory.
     return both[:, :middle].copy(), both[:, middle:].copy()
 
 

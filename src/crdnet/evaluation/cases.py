@@ -90,6 +90,7 @@ def make_saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Ca
     cases, used = [], set()
     for key, pair in pairs_by_key.items():
         name = PurePosixPath(key).name
+        # A bare name is only used if it is unique in the data set.
         saved_key = name if key not in derained_by_key and flat[name] == 1 else key
         if saved_key in derained_by_key:
             cases.append(Case(pair, partial(_load_saved_pair, pair, derained_by_key[saved_key])))

@@ -94,6 +94,7 @@ class StaticClip:
                 f"{name}: a median needs at least 5 frames that differ, got {len(kept)}",
             )
         lumas, frames = lumas[kept], [frames[index] for index in kept]
+        # Quartiles instead of the range, since rain itself is a rare outlier.
         low, middle, high = np.percentile(lumas, [25, 50, 75], axis=0).astype(np.float32)
         return cls(name, frames, middle, (high - low) / 2 <= STILL_LEVELS)
 
@@ -144,6 +145,7 @@ def score_clip(
         derained = derain(rainy)
         streaks, dry = clip.find_streaks(index), clip.find_dry_pixels(index)
         pixels += int(streaks.sum())
+        # Sums and not means per frame, so that frames with more rain weigh more.
         before.append(float(clip.compute_residual(rainy)[streaks].sum(dtype=np.float64)))
         after.append(float(clip.compute_residual(derained)[streaks].sum(dtype=np.float64)))
         if dry.any():

@@ -30,6 +30,7 @@ def build_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the headings and cells of a table for people, without empty columns."""
     known = {quantity for row in rows for quantity in row.estimates}
     quantities = [quantity for quantity in Quantity if quantity in known]
+    # A column of zeros would only distract.
     identical = any(row.identical for row in rows)
     headings = ["protocol", "rain", "pictures", "scenes", *(["identical"] if identical else [])]
     cells = [

@@ -98,5 +98,6 @@ def _score_case(case: Case, protocols: Sequence[Protocol]) -> ImageScores | Fail
             else {p.name: score(loaded.rainy, loaded.clean, p) for p in protocols},
         )
     except (CRDNetError, OSError) as error:
+        # Many messages already name the file.
         name, message = case.pair.name, str(error)
         return Failure(name, message if name in message else f"{name}: {message}")

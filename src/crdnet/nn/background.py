@@ -52,6 +52,7 @@ def _decode(decoder: nn.ModuleList, features: Tensor, skips: Sequence[Tensor]) -
     """Return features at full size; the skips (finest first) are added on the way up."""
     deepest, *finer = decoder
     features = deepest(features)
+    # The deepest decoder block has no skip of its own.
     for up, skip in zip(finer, reversed(skips), strict=True):
         features = up(features + skip)
     return features
@@ -110,6 +111,7 @@ class WNet(nn.Module):
         """
         residue = RESIDUE_SHARE * residue_channel(rainy) + (1 - RESIDUE_SHARE) * luma_channel(rainy)
         skips = _encode(self.first_encoder, torch.cat([rainy, residue], 1))
+        # The deepest features start the way up; only the finer ones are skips.
         first = _decode(self.first_decoder, skips[-1], skips[:-1])
         second = _encode(self.second_encoder, first, skips)
         return _decode(self.second_decoder, second[-1], skips[:-1])

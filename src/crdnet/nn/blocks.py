@@ -63,6 +63,7 @@ class UpBlock(nn.Module):
 
     def measure_reach(self, pixels: int) -> int:
         """Return the reach of the input for a reach of the output; see `DownBlock`."""
+        # Upsampling halves a distance, rounded up, and two 3x3 convolutions add a pixel each.
         return (pixels + 1) // 2 + 2
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d 2*h 2*w"]:

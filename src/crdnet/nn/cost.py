@@ -30,6 +30,7 @@ def count_kilo_macs(network: nn.Module, side: int = 64) -> dict[str, float]:
         macs = taps * module.in_channels * module.out_channels * output.shape[2] * output.shape[3]
         counts[part] += macs / side**2 / 1000
 
+    # Hooks see the sizes of every layer without a model of the network.
     hooks = []
     for name, module in network.named_modules():
         if isinstance(module, Convolution):

@@ -52,9 +52,11 @@ class RefinementHead(nn.Module):
         """
         with torch.no_grad():
             for conv in (self.fuse1.conv1, self.fuse1.conv2, self.fuse2.conv1, self.fuse2.conv2):
+                # Small, not zero: gradients through zero weights would vanish.
                 conv.weight.mul_(0.1)
                 assert conv.bias is not None
                 conv.bias.zero_()
+            # The rainy image is last in the input of the fusion.
             dirac_(self.fuse1.conv1.weight[:3, -3:])
             for conv in (self.fuse1.conv2, self.fuse2.conv1, self.fuse2.conv2):
                 dirac_(conv.weight[:3, :3])

@@ -53,6 +53,7 @@ class StreakExtractor(nn.Module):
         reaches = []
         for encoder in self.encoders:
             reach = pixels
+            # From output to input, since each block widens the reach of the next one.
             for block in reversed([*encoder.children(), *self.decoder]):
                 assert isinstance(block, DownBlock | UpBlock)
                 reach = block.measure_reach(reach)

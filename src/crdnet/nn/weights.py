@@ -133,6 +133,7 @@ def _load_stages(network: nn.Module, root: Path, epoch: int, stages: tuple[str, 
         path = _find_stage(root, stage, epoch)
         theirs = _read_state_dict(path)
         found = {translate_name(stage, key): value for key, value in theirs.items()}
+        # A file holds one stage, so only entries of this stage may be missing.
         prefixes = tuple(_PREFIXES[stage].values())
         _check_entries(
             found,

@@ -51,6 +51,7 @@ class LayerBank:
         if any(not self.layers.get(grade) for grade in RAINY_GRADES):
             raise RecipeError("a bank needs layers for light, medium and heavy rain")
         shapes = {each.streaks.shape for layers in self.layers.values() for each in layers}
+        # Crops are drawn without looking at the layer, so all must have one size.
         if len(shapes) > 1 or len(set(next(iter(shapes)))) > 1:
             raise RecipeError(f"the layers of a bank are squares of one side, got {sorted(shapes)}")
 
@@ -86,6 +87,7 @@ class LayerBank:
         for grade in RAINY_GRADES:
             drawn = []
             for number in range(per_density):
+                # In turn and not at random, so that each scale has the same number of layers.
                 scale = scales[number % len(scales)]
                 target = sample_target(grade, rng)
                 spec = sample_spec(

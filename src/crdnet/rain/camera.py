@@ -155,7 +155,9 @@ def sample_camera_streaks(
     focal = rain.focal_millimetres / FRAME_MILLIMETRES * (frame_width or width)
     slope = compute_size_slope(rain.millimetres_per_hour)
     density = count_drops_per_cubic_metre(rain.millimetres_per_hour)
+    # exp(-8) of the drops are larger, so the margin does not have to allow for them.
     largest = min(LARGEST_DROP_MILLIMETRES, SMALLEST_DROP_MILLIMETRES + 8 / slope)
+    # Beyond this distance even the largest drop is too thin to draw.
     farthest = min(rain.scene_metres, focal * largest / 1000 / FAINTEST_WIDTH_PIXELS)
     edges = np.geomspace(NEAREST_METRES, max(farthest, 1.01 * NEAREST_METRES), _SHELLS + 1)
     fastest = float(
@@ -169,6 +171,7 @@ def sample_camera_streaks(
         blurred = _compute_defocus(rain, focal, np.array(near))
         margin = min(float(beyond + blurred), 20_000.0)
         area = (height + 2 * margin) * (width + 2 * margin)
+        # Part of the viewing cone between two distances.
         volume = area * (far**3 - near**3) / 3 / focal**2
         # The bound keeps the argument of Poisson in range; `most` cuts off the rest below.
         number = int(rng.poisson(min(density * volume, 4.0 * MOST_DROPS)))
@@ -185,6 +188,7 @@ def sample_camera_streaks(
         total += len(part)
         if total >= most:
             break
+    # After the drops, so that splashes do not change the drops of a seed.
     parts.append(_sample_splashes(rain, focal, height, width, rng))
     return Streaks.join(parts)
 
@@ -293,11 +297,13 @@ def _estimate_scene_light(clean: RgbImage) -> npt.NDArray[np.uint16]:
     """
     height, width = clean.shape[:2]
     linear = decode_srgb(clean)
+    # The sky is above; lamps and bright ground below would mislead.
     upper = linear[: max(1, height // 3)].reshape(-1, 3)
     brightness = upper.astype(np.int64).sum(1)
     brightest = upper[brightness >= np.sort(brightness)[-max(1, len(brightness) // 10)]]
     sky = brightest.astype(np.int64).sum(0) // len(brightest)
     is_night = int(np.median(linear)) < OPAQUE // 50
+    # A floor, since drops stay visible in front of a dark scene.
     sky = np.maximum(sky, OPAQUE // (50 if is_night else 5))
     if not is_night:
         return np.broadcast_to(sky.astype(np.uint16), clean.shape)

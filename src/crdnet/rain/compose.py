@@ -50,11 +50,13 @@ def compose_with_room(
     clean: RgbImage, room: npt.NDArray[np.uint16], streaks: Layer, haze: Haze | None, gain: float
 ) -> RgbImage:
     """Compose like `compose`, with a given room, to try several gains on one image."""
+    # Within 16 bits: 255 * 255 fits.
     light = room * streaks[..., np.newaxis]
     # This rounds x / 255 within 16 bits.
     light += np.uint16(128)
     light += light >> np.uint16(8)
     light >>= np.uint16(8)
+    # Wraps nowhere, since both terms are at most 255.
     light += clean
     np.minimum(light, np.uint16(255), out=light)
     if haze is not None:

@@ -121,6 +121,7 @@ class PairFolder:
             if as_jpeg and pair.jpeg_files
             else (_encode_png(pair.rainy), _encode_png(pair.clean))
         )
+        # Variants share one target, which is written once.
         if place.clean not in self._targets:
             write_whole(self.root / place.clean, clean)
             self._targets.add(place.clean)
@@ -136,6 +137,7 @@ class PairFolder:
             "sha256": sha256(pair.rainy.tobytes()).hexdigest(),
             "spec": pair.spec.as_dict(),
         }
+        # Each save writes all records, so saving after every pair would cost quadratic time.
         if monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
             self.save()
 
@@ -176,6 +178,7 @@ class PairFolder:
             raise OutputError(
                 f"{path}: is not the manifest of a data set of crdnet synth; {hint}",
             ) from error
+        # Through JSON, since tuples become lists there.
         wanted = json.loads(json.dumps(self.options))
         if manifest != wanted and not overwrite:
             names = sorted(manifest.keys() | wanted.keys())

@@ -83,6 +83,7 @@ def draw_line_chart(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     steps = int(rng.integers(8, 200))
     xs = np.linspace(-0.05, 1.05, steps) * sheet.width
     for _ in range(int(rng.integers(1, 7))):
+        # A random walk looks like measured data.
         walk = np.cumsum(rng.normal(0, 1, steps)) + rng.normal(0, rng.uniform(0, 4), steps)
         spread = max(float(np.ptp(walk)), 1e-6)
         ys = sheet.height * (
@@ -131,6 +132,7 @@ def draw_spreadsheet(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     colour: Colour = (rule[0], rule[1], rule[2]) if rng.random() < 0.6 else sheet.ink
     thickness = sheet.pick_thickness(1.5)
     size = max(6, round(row * rng.uniform(0.35, 0.7)))
+    # A random start shows cut cells at the border, as in crops of tables.
     for y in np.arange(rng.uniform(-row, 0), sheet.height, row).tolist():
         if rng.random() < 0.15:
             sheet.pen.rectangle((0, y, sheet.width, y + row), fill=sheet.pick_colour())
@@ -195,6 +197,7 @@ def draw_facade(image: RgbImage, rng: np.random.Generator) -> RgbImage:
                 (x, 0, x, sheet.height), fill=bar, width=max(1, round(fin * rng.uniform(0.1, 0.5)))
             )
     drawn = sheet.render().astype(np.float32)
+    # A gradient from side to side, as from the sun.
     slope = 1 + rng.uniform(-0.3, 0.3) * np.linspace(-1, 1, drawn.shape[1])
     lit: RgbImage = np.clip(
         drawn * slope[:, np.newaxis] + rng.normal(0, 2, drawn.shape),

@@ -87,6 +87,7 @@ def draw_streaks(streaks: Streaks, height: int, width: int) -> Opacity:
     streaks = _round_to_grid(streaks)
     angle = np.radians(streaks.angle_degrees)
     down, right = round_to_16_bits(np.cos(angle)), round_to_16_bits(np.sin(angle))
+    # Wide integers, since many streaks may overlap before the sum is clipped.
     total = np.zeros((height, width), np.int64)
     # Each row of a steep streak is a short run of pixels; a flat streak would need long runs.
     steep = np.abs(right) <= np.abs(down)
@@ -124,8 +125,10 @@ def _add_streaks(
     Across and along, a streak is a box. Defocus and the size of the pixel blur it to a trapezoid.
     """
     height, width = total.shape
+    # A streak has no direction, so all of them may run downwards.
     right, down = right * np.sign(down), np.abs(down)
     pixel = down + np.abs(right)  # width of a pixel, seen across the streak
+    # Independent blurs add in squares.
     spread = np.sqrt(streaks.blur * streaks.blur + pixel * pixel)
     outer, rise, peak = _convolve_boxes(streaks.width, spread)
     outer_along, rise_along, peak_along = _convolve_boxes(streaks.length, spread)
@@ -194,6 +197,7 @@ def _round_to_grid(streaks: Streaks) -> Streaks:
     """Round all numbers, since logarithms and powers differ in their last bits between machines."""
     finite = {field.name: np.nan_to_num(getattr(streaks, field.name)) for field in fields(streaks)}
     on_grid = {name: np.rint(values * _GRID) / _GRID for name, values in finite.items()}
+    # A finer grid, since widths are often far below a pixel, and never zero, by which is divided.
     on_grid["width"] = np.maximum(np.rint(finite["width"] * 4096) / 4096, 1 / 4096)
     on_grid["opacity"] = np.rint(finite["opacity"] * OPAQUE) / OPAQUE
     on_grid["length"] = np.minimum(on_grid["length"], _LONGEST_PIXELS)
@@ -249,6 +253,7 @@ def _make_srgb_table() -> npt.NDArray[np.uint16]:
 
 
 _TO_LINEAR = _make_srgb_table()
+# A table of all 65536 levels is faster than powers, and the same on every machine.
 _FROM_LINEAR: npt.NDArray[np.uint8] = np.searchsorted(
     (_TO_LINEAR[:-1].astype(np.int64) + _TO_LINEAR[1:] + 1) // 2,
     np.arange(OPAQUE + 1),

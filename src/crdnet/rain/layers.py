@@ -140,11 +140,14 @@ def draw_lines(
     """Draw antialiased lines, including those that begin or end outside the image."""
     margin = streaks.length * scale / 2
     area = (height + 2 * margin) * (width + 2 * margin)
+    # A random share decides about the fraction of a streak, so that small layers are not always
+    # dry.
     number = int(streaks.per_megapixel * area / (1e6 * scale * scale) + draw_shares(rng, 1)[0])
     row = draw_shares(rng, number) * (height + 2 * margin) - margin
     column = draw_shares(rng, number) * (width + 2 * margin) - margin
     length = streaks.length * scale * (1 - streaks.variation * draw_shares(rng, number))
     across = streaks.width * scale * (1 - streaks.variation * draw_shares(rng, number))
+    # Variation only reduces, so that `length`, `width` and `brightness` are upper bounds.
     light = 255 * streaks.brightness * (1 - streaks.variation * draw_shares(rng, number))
     # The difference of two uniform shares has a triangular density on [-1, 1].
     leaves = draw_shares(rng, number) - draw_shares(rng, number)
@@ -181,7 +184,9 @@ def _add_lines(
 ) -> None:
     """Add lines at most 45 degrees from the columns, each row as a short run of pixels."""
     height, width = total.shape
+    # A line has no direction, so all of them may run downwards.
     right, down = right * np.sign(down), np.abs(down)
+    # At least one pixel, for antialiasing.
     edge = 1 + (1 - sharpness) * across
     fade = 1 + (1 - sharpness) * length / 2
     reach = length / 2 * down + (across + edge) / 2 * np.abs(right) + 1
@@ -233,12 +238,14 @@ def draw_noise(
     shift -= shift.min(initial=0.0)
     first_box = max(1, int(streaks.length) // 2)
     second_box = max(1, int(streaks.length) - first_box)
+    # Larger than the layer by the boxes and the shear, so that no border is repeated.
     noise = rng.integers(
         0,
         256,
         (rows + first_box + second_box - 2, columns + int(np.ceil(shift.max(initial=0.0))) + 1),
         dtype=np.uint8,
     )
+    # Two boxes make a triangle, without the hard ends of a single box.
     blurred = _sum_box(_sum_box(noise.astype(np.int64), first_box), second_box)
 
     weights = np.convolve(np.ones(first_box), np.ones(second_box))
@@ -249,6 +256,7 @@ def draw_noise(
     passed = np.clip((blurred - black) / (2.5 * deviation), 0.0, 1.0)
     levels = np.rint(255 * streaks.brightness * passed).astype(np.int64)
 
+    # The shift is interpolated in 256ths of a pixel, or rows would jump.
     whole = np.floor(shift).astype(np.int64)
     part = np.rint(256 * (shift - whole)).astype(np.int64)[:, np.newaxis]
     left = whole[:, np.newaxis] + np.arange(columns)
@@ -270,6 +278,7 @@ def draw_photoreal(
     rows, columns = int(np.ceil(height / scale)), int(np.ceil(width / scale))
     total = np.zeros((rows, columns), np.int64)
     number = len(library.images)
+    # One decision for all images of the mix, since rain falls one way.
     first, mirrored = int(rng.integers(number)), int(rng.integers(2))
     for chain in range(streaks.chains):
         # Neighbours by name often have one kind and direction, so half of the mixes use neighbours.
@@ -282,7 +291,9 @@ def draw_photoreal(
         zoom = draw_between(rng, 1.0, streaks.zoom)
         down, right = int(rng.integers(image.shape[0])), int(rng.integers(image.shape[1]))
         cosine, sine = float(round_to_16_bits(np.cos(turn))), float(round_to_16_bits(np.sin(turn)))
+        # The inverse mapping, from layer to source, so every pixel of the layer gets a value.
         matrix = np.array([[cosine, sine], [shear * cosine - sine, shear * sine + cosine]]) / zoom
+        # Every image of the mix contributes at least 96/256, else it would not be visible.
         share = int(rng.integers(96, 257))
         total += share * _warp(image, matrix, (down, right), rows, columns)
     total = np.minimum((total * round(256 * streaks.brightness)) >> 16, 255)

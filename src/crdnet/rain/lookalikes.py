@@ -120,6 +120,7 @@ def draw_hair(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     mask, pen = _make_mask(height, width)
     reach = _FINE * (height + width)
     direction = radians(_draw_upright_angle(rng)) if rng.random() < 0.5 else rng.uniform(-pi, pi)
+    # One bend for the strand, with little variation: hairs of a strand run together.
     bend = rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
     steps = np.linspace(-0.5, 0.5, 24)
     for _ in range(int(draw_log_uniform(2.0, 60.0, rng))):
@@ -168,6 +169,7 @@ def draw_point_lights(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     night = image.astype(np.float32) * rng.uniform(0.08, 0.4)
     for _ in range(int(rng.integers(1, 2 + height * width // 1500))):
         y, x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.4, 4)
+        # Only the part of the image that the glow reaches is touched, for speed.
         reach = radius + _GLOWS * (2 * radius + 1)
         top, left = (max(0, int(at - reach)) for at in (y, x))
         seen = night[top : int(y + reach) + 1, left : int(x + reach) + 1]

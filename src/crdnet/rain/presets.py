@@ -31,6 +31,7 @@ class Dice:
 
     def draw_low(self, low: float, high: float) -> float:
         """Draw a number from `low` to `high`, small numbers more often."""
+        # The square of a uniform number prefers small values.
         share = self.draw_between(0.0, 1.0)
         return low + (high - low) * share * share
 
@@ -40,6 +41,7 @@ class Dice:
 
     def draw_angle(self, degrees: float = 32.0) -> float:
         """Draw an angle up to `degrees` from the vertical, small angles more often."""
+        # The sum of two uniform numbers has a triangular density.
         return self.draw_between(-degrees / 2, degrees / 2) + self.draw_between(
             -degrees / 2,
             degrees / 2,

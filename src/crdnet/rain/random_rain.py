@@ -112,6 +112,7 @@ def sample_curtain(height: int, width: int, rng: np.random.Generator) -> Opacity
         cells = (max(2, round(side * octave / along)), max(2, round(side * octave / across)))
         noise = Image.fromarray(rng.normal(0, 1 / octave, cells).astype(np.float32))
         field += np.asarray(noise.resize((side, side), Image.Resampling.BICUBIC))
+    # Noise is cheapest along the axes, so it is rotated afterwards.
     turned = Image.fromarray(field).rotate(sample_angle(rng), Image.Resampling.BILINEAR)
     top, left = (side - height) // 2, (side - width) // 2
     field = np.asarray(turned)[top : top + height, left : left + width]
@@ -257,6 +258,7 @@ def _sample_population(
     number = max(1, round(area * draw_log_uniform(*size.number, rng) / (1 + length / 160)))
     # Bounds the time of drawing for large crops.
     number = min(number, 4000)
+    # Calm rain is nearly parallel; gusts scatter it.
     spread = float(rng.choice([0.3, 1.0, 2.5, 6.0]))
     even = rng.random() < 0.5
     blur = draw_log_uniform(0.3, 4.0, rng) if rng.random() < 0.5 else 0.0
@@ -289,6 +291,7 @@ def _sample_light(clean: RgbImage, rng: np.random.Generator, *, lamps: bool) -> 
     if rng.random() < 0.875:
         levels = decode_srgb(clean[::4, ::4]).mean(2)
         behind = float(np.percentile(levels, rng.uniform(50, 95))) / OPAQUE
+    # Between the background and white, so that drops are brighter than what they cover.
     base = (behind + (1 - behind) * draw_log_uniform(0.08, 1.0, rng)) * tint
     if not lamps:
         return np.rint(OPAQUE * np.clip(base, 0, 1)).astype(np.uint16)
@@ -333,6 +336,7 @@ def smooth(opacity: Opacity) -> Opacity:
 
 
 def _darken(clean: RgbImage, rng: np.random.Generator) -> RgbImage:
+    # The power deepens shadows, as underexposed images have them.
     levels = (np.arange(256) / 255) ** rng.uniform(1, 1.5) * draw_log_uniform(0.1, 0.7, rng)
     table = np.rint(255 * levels).astype(np.uint8)
     darkened: RgbImage = table[clean]

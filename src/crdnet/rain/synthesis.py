@@ -180,6 +180,7 @@ def draw_to_target(
         layer = add_light(layer, render(replace(spec, layers=once), height, width, rng, library))
         spec = replace(spec, layers=once * drawings)
         gain = fit_gain(clean, layer, spec, density, target)
+        # More streaks look better than a larger gain, which hardens antialiased edges.
         if gain <= _MOST_GAIN_OF_A_DRAWING:
             break
     if gain >= MAX_GAIN and any(isinstance(streaks, PhotorealStreaks) for streaks in once):
@@ -226,6 +227,7 @@ def _search_gain(clean: RgbImage, layer: Layer, spec: RainSpec, target: float) -
             clean,
         )
 
+    # Integers in 256ths: the search ends at the same gain on every machine.
     low, at_low = 0, 0.0
     high, at_high = int(256 * MAX_GAIN), float("inf")
     gain = 256
@@ -243,5 +245,6 @@ def _search_gain(clean: RgbImage, layer: Layer, spec: RainSpec, target: float) -
             guess = min(high, int(gain * target / reached) + 1 if reached > 0 else high)
         else:
             guess = low + int((high - low) * (target - at_low) / (at_high - at_low))
+        # Strictly within the bracket, so that every trial narrows it.
         gain = min(max(guess, low + 1), high - (at_high != float("inf")))
     return gain / 256

@@ -66,6 +66,7 @@ class DerainingTraining(pl.LightningModule):
         ours, theirs = (
             dict(_flatten(each)) for each in (self.describe(), checkpoint.get(CHECKPOINT_KEY, {}))
         )
+        # Options of other kinds have other names, so only the kind is compared then.
         shared = (
             ["kind"]
             if ours["kind"] != theirs.get("kind", ours["kind"])
@@ -117,6 +118,7 @@ class DerainingTraining(pl.LightningModule):
         `restormer-y`. Its predicted density is compared with the label.
         """
         height, width = batch.rainy.shape[-2:]
+        # Validation must see what the runtime sees.
         padded_height, padded_width = round_up_size(height, width, self.size_multiple)
         beyond = ((0, 0), (0, 0), (0, padded_height - height), (0, padded_width - width))
         # NumPy reflects repeatedly; torch refuses to pad by more than the image.

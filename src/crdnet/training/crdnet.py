@@ -80,6 +80,7 @@ class OptimizerSpec:
         """Return the factor of the learning rates at a step of a run."""
         if self.schedule == "decay":
             first, second = self.decay_epochs
+            # The factors multiply: 1/15 after the second epoch.
             return (1 / 3 if epoch >= first else 1.0) * (1 / 5 if epoch >= second else 1.0)
         if self.schedule == "cosine":
             return compute_warm_cosine(step, self.warmup_steps, total_steps)

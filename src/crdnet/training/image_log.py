@@ -38,6 +38,7 @@ class ImageLog(pl.Callback):
         del pl_module
         if batch_idx >= self.count or dataloader_idx or trainer.sanity_checking:
             return
+        # NumPy has neither bfloat16 nor tensors on a GPU.
         strip = torch.cat([batch.rainy[0], outputs["derained"][0], batch.clean[0]], 2).float().cpu()
         image = (strip.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         name = f"rainy-derained-clean/{batch.names[0]}"

@@ -41,6 +41,7 @@ def ssim(derained: Float[Tensor, "b c h w"], clean: Float[Tensor, "b c h w"]) ->
     """
     # Variances are small differences of large means: in bfloat16 they would be noise.
     with torch.autocast(clean.device.type, enabled=False):
+        # A mixed-precision network returns half precision.
         derained = derained.to(clean.dtype)
         batch, channels = clean.shape[:2]
         window = make_gaussian_window().to(clean)

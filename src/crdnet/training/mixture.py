@@ -373,6 +373,7 @@ class MixedData(pl.LightningDataModule):
                 "batch_size is at least 1, workers at least 0 and epoch_length at least "
                 f"batch_size, got {batch_size}, {workers} and {epoch_length}",
             )
+        # The side of an epoch is that of the last entry before it, so entries must be in order.
         epochs = [epoch for epoch, _ in sides]
         if not sides or epochs[0] != 0 or epochs != sorted(set(epochs)):
             raise RecipeError(f"sides begin at epoch 0 and their epochs rise, got {list(sides)}")
@@ -413,6 +414,7 @@ class MixedData(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """List and load the data and draw the bank, so that missing data stops the run early."""
+        # Lightning calls setup again when training starts.
         if self._samples is not None:
             return
         if self.validation is not None:

@@ -221,6 +221,7 @@ class ResidualTraining(DerainingTraining):
         self.teacher_weight = teacher_weight
         # In a tuple, where torch finds no modules: a teacher is not trained, averaged or saved.
         self._teachers = () if teacher is None else (load_teacher(teacher),)
+        # A teacher on another layout would convert every batch again.
         for each in self._teachers:
             each.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         if any(self.size_multiple % each.size_multiple for each in self._teachers):
@@ -262,6 +263,7 @@ class ResidualTraining(DerainingTraining):
             losses["classifier"] = sensing_loss(estimate.density, truth, says)
             total = total + self.sensing_weight * losses["classifier"]
         for teacher in self._teachers:
+            # The teacher is fixed, so its activations need no memory for gradients.
             with torch.no_grad():
                 taught = teacher.to(batch.rainy.device)(self.convert_layout(batch.rainy))
             losses["teacher"] = charbonnier(estimate.derained, taught)

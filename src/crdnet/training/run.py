@@ -228,6 +228,7 @@ class _Parsing(LightningCLI):
         for option, (only, instead) in _DECIDED.items():
             if self.config.trainer[option] != only:
                 raise RecipeError(f"--trainer.{option} is not supported: {instead}")
+        # Cheap checks first: reading a data set or drawing a bank takes long.
         run, resume = Path(self.config.run), self.config.resume
         last = run / LAST
         if resume and not last.is_file():
@@ -308,8 +309,10 @@ def train(arguments: Sequence[str]) -> Path:
             checkpoint = read_checkpoint(run / LAST)
             cli.model.check_resumable(checkpoint)
             cli.datamodule.first_epoch = checkpoint["epoch"] + 1
+        # Only here are network and data known together.
         if isinstance(cli.datamodule, MixedData):
             cli.datamodule.check_sides(cli.model.size_multiple)
+        # Before the trainer, so that missing data stops the run early.
         cli.datamodule.setup("fit")
         try:
             cli.trainer.fit(
@@ -328,6 +331,7 @@ def _put_recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
     The kind determines the options, so it is read before they are parsed. An option overrides a
     recipe in any position.
     """
+    # Without abbreviations, since `--con` could mean an option of the main parser.
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--kind")
     early.add_argument("-c", "--config", action="append", default=[])

@@ -81,6 +81,7 @@ class VisdomCurves(Logger):
         at = np.array([metrics.get("epoch", step if step is not None else 0)])
         for metric, title in CURVES.items():
             if metric in metrics:
+                # The title names the window, so that a resumed run continues its curves.
                 self._visdom.line(
                     Y=np.array([metrics[metric]]),
                     X=at,
