@@ -207,7 +207,7 @@ def test_identical_images_have_an_infinite_psnr_and_an_ssim_of_one(protocol: str
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=20)
 @given(height=st.integers(11, 50), width=st.integers(11, 50))
-def test_scores_are_symmetric_and_do_not_depend_on_which_way_a_image_lies(
+def test_scores_are_symmetric_and_do_not_depend_on_which_way_an_image_lies(
     protocol: str, height: int, width: int
 ) -> None:
     clean, derained = (saved(image) for image in images(height, width))
@@ -229,7 +229,7 @@ def test_an_unknown_protocol_is_answered_with_the_four() -> None:
     ("protocol", "side"),
     [("crdnet", 7), ("toolbox-rgb", 11), ("prenet-y", 11), ("restormer-y", 11)],
 )
-def test_a_image_smaller_than_the_window_is_a_size_error(protocol: str, side: int) -> None:
+def test_an_image_smaller_than_the_window_is_a_size_error(protocol: str, side: int) -> None:
     score(grey(1, side), grey(0, side), protocol)
     with pytest.raises(SizeError, match=f"{side} x {side} pixels, got an image of {side - 1} x 40"):
         score(

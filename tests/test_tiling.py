@@ -132,6 +132,6 @@ def test_a_margin_beyond_the_bound_still_gives_tiles() -> None:
     assert choose_tile_sides(6400, 6400, 3000, 32) == (32, 32)
 
 
-def test_a_image_that_was_not_padded_is_refused() -> None:
+def test_an_image_that_was_not_padded_is_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 32"):
         next(cut_tiles(33, 64, (0, 0), 0, 32))

@@ -39,7 +39,13 @@ def test_every_problem_is_named(healthy: Path) -> None:
     save(scene(1), healthy / "light" / "1.png")
     report = check(healthy)
     assert not report.healthy
-    assert {(problem.path.relative_to(healthy).as_posix(), problem.kind) for problem in report.problems} == {
+    assert {
+        (
+            problem.path.relative_to(healthy).as_posix(),
+            problem.kind,
+        )
+        for problem in report.problems
+    } == {
         ("light/3.png", ProblemKind.MISSING_PARTNER),
         ("heavy/1.png", ProblemKind.UNREADABLE),
         ("heavy/2.png", ProblemKind.SIZE_MISMATCH),
@@ -55,7 +61,9 @@ def test_halves_the_wrong_way_round_are_suspected(tmp_path: Path, layout: str) -
     for seed in range(5):
         save_side_by_side(scene(seed), rain(scene(seed)), tmp_path / f"{seed}.png")
     problems = check(tmp_path, layout).problems
-    assert [problem.kind for problem in problems] == [ProblemKind.WRONG_ORDER] * (layout == "rainy-clean")
+    assert [problem.kind for problem in problems] == [
+        ProblemKind.WRONG_ORDER,
+    ] * (layout == "rainy-clean")
 
 
 def test_folders_the_wrong_way_round_are_suspected(tmp_path: Path) -> None:

@@ -88,10 +88,26 @@ def test_sixteen_bits_of_colour_keep_their_high_byte(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body))
+            + kind
+            + body
+            + struct.pack(
+                ">I",
+                zlib.crc32(kind + body),
+            )
+        )
 
     data = zlib.compress(b"\0" + pixels)
-    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    file = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", data)
+        + chunk(
+            b"IEND",
+            b"",
+        )
+    )
     (tmp_path / "a.png").write_bytes(file)
     assert read_rgb(tmp_path / "a.png").tolist() == [[[0x01, 0x80, 0xFF], [0x00, 0x12, 0x01]]]
 
@@ -114,8 +130,15 @@ def test_a_palette_with_a_transparent_colour_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "a.png", "transparent")
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "jpg"), ("F", "tiff"), ("I", "tiff"), ("LAB", "tiff")])
-def test_colours_without_a_plain_meaning_in_rgb_are_refused(tmp_path: Path, mode: str, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", "jpg"), ("F", "tiff"), ("I", "tiff"), ("LAB", "tiff")],
+)
+def test_colours_without_a_plain_meaning_in_rgb_are_refused(
+    tmp_path: Path,
+    mode: str,
+    suffix: str,
+) -> None:
     Image.new(mode, (4, 4)).save(tmp_path / f"a.{suffix}")
     _refused(tmp_path / f"a.{suffix}", f"mode {mode}")
 
@@ -130,12 +153,15 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     _refused(tmp_path / "none.png", "no such file")
 
 
-def test_a_folder_in_place_of_a_image_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_an_image_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     _refused(tmp_path / "a.png", "cannot be read")
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"],
+)
 def test_what_is_no_image_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     _refused(tmp_path / "a.png", "cannot be read")

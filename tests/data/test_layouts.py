@@ -58,7 +58,10 @@ def test_densities_of_data_1_are_the_last_digits_of_its_names(touch: Touch) -> N
     assert [density for *_, density in told(root, "rainy-clean")] == [HEAVY, LIGHT, MEDIUM]
 
 
-@pytest.mark.parametrize("names", [["1_3.jpg", "2_4.jpg"], ["1_1.jpg", "2.jpg"], ["1.jpg", "2.jpg", "3.jpg"]])
+@pytest.mark.parametrize(
+    "names",
+    [["1_3.jpg", "2_4.jpg"], ["1_1.jpg", "2.jpg"], ["1.jpg", "2.jpg", "3.jpg"]],
+)
 def test_digits_are_densities_only_where_every_name_has_one(touch: Touch, names: list[str]) -> None:
     assert {density for *_, density in told(touch(*names), "rainy-clean")} == {NONE}
 
@@ -183,7 +186,8 @@ def test_a_tree_is_the_union_of_its_sets(touch: Touch) -> None:
         ("Rain100L/rain-1.png", "Rain100L/norain-1.png", NONE),
     ]
     assert told(root / "train") == expected
-    assert told(root) == [(f"train/{rainy}", f"train/{clean}", density) for rainy, clean, density in expected]
+    below = [(f"train/{rainy}", f"train/{clean}", density) for rainy, clean, density in expected]
+    assert told(root) == below
 
 
 @pytest.mark.parametrize("deeper", ["", "Rain13K/", "a/b/"])
@@ -275,7 +279,11 @@ def test_a_name_that_merely_means_the_same_has_no_claim_beside_the_very_name(tou
         (["1.png", "2.png"], "no layout is recognised"),
     ],
 )
-def test_a_folder_without_a_layout_is_an_error(touch: Touch, names: list[str], message: str) -> None:
+def test_a_folder_without_a_layout_is_an_error(
+    touch: Touch,
+    names: list[str],
+    message: str,
+) -> None:
     root = touch(*names)
     with pytest.raises(DataError, match=message) as caught:
         find_pairs(root)
@@ -357,7 +365,10 @@ def test_numbers_are_counted_not_spelled(numbers: list[int]) -> None:
     st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), unique=True),
     st.randoms(),
 )
-def test_the_order_of_any_names_does_not_depend_on_how_they_come(names: list[str], random: Random) -> None:
+def test_the_order_of_any_names_does_not_depend_on_how_they_come(
+    names: list[str],
+    random: Random,
+) -> None:
     paths = list({PurePosixPath(name) for name in names})
     shuffled = random.sample(paths, len(paths))
     assert sort_naturally(shuffled) == sort_naturally(paths)
@@ -382,7 +393,10 @@ def test_the_order_of_any_names_does_not_depend_on_how_they_come(names: list[str
         ),
     ],
 )
-def test_a_folder_is_a_density_where_it_says_nothing_else(name: str, grade: RainDensity | None) -> None:
+def test_a_folder_is_a_density_where_it_says_nothing_else(
+    name: str,
+    grade: RainDensity | None,
+) -> None:
     assert parse_folder_density(name) is grade
 
 

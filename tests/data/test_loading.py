@@ -53,7 +53,10 @@ def test_a_density_that_a_name_tells_wins_over_the_measured_one(tmp_path: Path) 
 def test_images_of_different_sizes_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(scene(1, 48, 64), tmp_path / "input" / "1.png")
     save(scene(1, 48, 62), tmp_path / "target" / "1.png")
-    with pytest.raises(LoadError, match=r"input/1\.png: is 64 x 48 but .*target/1\.png is 62 x 48") as caught:
+    with pytest.raises(
+        LoadError,
+        match=r"input/1\.png: is 64 x 48 but .*target/1\.png is 62 x 48",
+    ) as caught:
         find_pairs(tmp_path)[0].load()
     assert caught.value.problem.kind is ProblemKind.SIZE_MISMATCH
 
@@ -82,7 +85,10 @@ def test_the_rainy_half_is_seen(tmp_path: Path, order: HalfOrder, count: int) ->
 
 def test_halves_that_disagree_must_be_named(tmp_path: Path) -> None:
     _side_by_side(tmp_path, HalfOrder.RAINY_CLEAN, 6, swapped=3)
-    with pytest.raises(DataError, match=r"3 look rainy on the left, 3 on the right.*--layout rainy-clean"):
+    with pytest.raises(
+        DataError,
+        match=r"3 look rainy on the left, 3 on the right.*--layout rainy-clean",
+    ):
         find_pairs(tmp_path)
 
 

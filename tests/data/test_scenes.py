@@ -82,7 +82,10 @@ def test_flat_images_are_told_apart_by_their_level() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seeds=st.lists(st.integers(0, 5), max_size=8), random=st.randoms())
-def test_scenes_are_the_same_in_whatever_order_the_pairs_come(seeds: list[int], random: Random) -> None:
+def test_scenes_are_the_same_in_whatever_order_the_pairs_come(
+    seeds: list[int],
+    random: Random,
+) -> None:
     pairs = _pairs(len(seeds))
     prints = [Fingerprint.from_image(scene(seed, 20, 24)) for seed in seeds]
     scenes = name_scenes(pairs, prints)

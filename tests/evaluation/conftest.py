@@ -19,7 +19,11 @@ def scene(number: int) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint(105 + 37 * waves), dtype=np.uint8)
 
 
-def rain_on(clean: npt.NDArray[np.uint8], grey_levels: int, every: int = 3) -> npt.NDArray[np.uint8]:
+def rain_on(
+    clean: npt.NDArray[np.uint8],
+    grey_levels: int,
+    every: int = 3,
+) -> npt.NDArray[np.uint8]:
     """Brighten every so many columns."""
     rainy = clean.copy()
     rainy[:, ::every] += np.uint8(grey_levels)

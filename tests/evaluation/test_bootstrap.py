@@ -30,7 +30,10 @@ def test_the_mean_is_over_images_not_over_scenes() -> None:
 
 @settings(max_examples=20)
 @given(values=st.lists(st.floats(-50, 50), min_size=2, max_size=20), repeats=st.integers(2, 6))
-def test_more_images_of_the_same_scenes_do_not_narrow_the_interval(values: list[float], repeats: int) -> None:
+def test_more_images_of_the_same_scenes_do_not_narrow_the_interval(
+    values: list[float],
+    repeats: int,
+) -> None:
     scenes = [str(number) for number in range(len(values))]
     once = estimates([[value] for value in values], scenes, resamples=200)
     often = estimates(
@@ -43,7 +46,9 @@ def test_more_images_of_the_same_scenes_do_not_narrow_the_interval(values: list[
 
 def test_the_interval_of_independent_images_is_that_of_the_central_limit() -> None:
     values = np.random.default_rng(1).normal(30, 3, (400, 1))
-    low, high = interval(estimates(values, [str(number) for number in range(400)], resamples=10_000)[0])
+    low, high = interval(
+        estimates(values, [str(number) for number in range(400)], resamples=10_000)[0],
+    )
     half = 1.96 * values.std() / 20
     assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
@@ -59,7 +64,9 @@ def test_the_interval_covers_the_truth_as_often_as_it_says_though_scenes_repeat(
         scenes = np.repeat(np.arange(40), 5).astype(str).tolist()
         low, high = interval(estimates(values, scenes, resamples=400)[0])
         hits_by_scene += low <= 0 <= high
-        low, high = interval(estimates(values, [str(number) for number in range(200)], resamples=400)[0])
+        low, high = interval(
+            estimates(values, [str(number) for number in range(200)], resamples=400)[0],
+        )
         hits_by_image += low <= 0 <= high
     assert 0.89 <= hits_by_scene / trials <= 0.99
     assert hits_by_image / trials < 0.8  # what resampling images would have promised as 95%

@@ -95,7 +95,10 @@ def test_a_folder_that_is_missing_or_empty_is_a_data_error(
         make_saved_cases(results, tmp_path / "empty")
 
 
-def test_saved_images_score_as_they_did_when_they_were_made(pairs: list[Pair], tmp_path: Path) -> None:
+def test_saved_images_score_as_they_did_when_they_were_made(
+    pairs: list[Pair],
+    tmp_path: Path,
+) -> None:
     folder = ImageFolder(tmp_path / "saved")
     protocols = ["toolbox-rgb", "prenet-y", "restormer-y"]
     made = evaluate(
@@ -106,7 +109,10 @@ def test_saved_images_score_as_they_did_when_they_were_made(pairs: list[Pair], t
     assert evaluate(cases, protocols) == made
 
 
-def test_results_need_not_repeat_the_folders_of_the_data_set(pairs: list[Pair], tmp_path: Path) -> None:
+def test_results_need_not_repeat_the_folders_of_the_data_set(
+    pairs: list[Pair],
+    tmp_path: Path,
+) -> None:
     light = [pair for pair in pairs if pair.name.startswith("light")]
     for number in range(3):
         save(scene(number), tmp_path / "flat" / f"{number}.png")

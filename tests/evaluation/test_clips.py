@@ -83,7 +83,11 @@ def test_frames_that_repeat_the_one_before_are_dropped(frames: list[Frame]) -> N
     repeated = [frame for frame in frames for _ in range(2)]
     clip = StaticClip.from_frames("clip", repeated)
     assert len(clip.frames) == FRAMES
-    once = score_clip(StaticClip.from_frames("clip", frames), lambda frame: frame, np.random.default_rng(0))
+    once = score_clip(
+        StaticClip.from_frames("clip", frames),
+        lambda frame: frame,
+        np.random.default_rng(0),
+    )
     twice = score_clip(clip, lambda frame: frame, np.random.default_rng(0))
     assert twice.streak_pixels == once.streak_pixels
 
@@ -93,7 +97,11 @@ def test_a_clip_without_rain_or_frames_is_refused(background: Frame, frames: lis
         StaticClip.from_frames("clip", frames[:3])
     noisy = [background + np.uint8(number % 3) for number in range(9)]
     with pytest.raises(DataError, match="no streak"):
-        score_clip(StaticClip.from_frames("clip", noisy), lambda frame: frame, np.random.default_rng(0))
+        score_clip(
+            StaticClip.from_frames("clip", noisy),
+            lambda frame: frame,
+            np.random.default_rng(0),
+        )
 
 
 def test_videos_and_folders_of_images_are_read(frames: list[Frame], tmp_path: Path) -> None:

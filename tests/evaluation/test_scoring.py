@@ -44,7 +44,14 @@ def test_what_leaves_the_range_reaches_the_protocol_that_does_not_clip(pairs: li
     assert derained.max() > 1
     for protocol in ("crdnet", "toolbox-rgb"):
         assert evaluation.images[0].derained[protocol] == score(derained, loaded.clean, protocol)
-    assert score(np.clip(derained, 0, 1), loaded.clean, "crdnet") != evaluation.images[0].derained["crdnet"]
+    assert (
+        score(
+            np.clip(derained, 0, 1),
+            loaded.clean,
+            "crdnet",
+        )
+        != evaluation.images[0].derained["crdnet"]
+    )
 
 
 def test_the_density_and_the_scene_of_a_pair_stay_with_its_scores(pairs: list[Pair]) -> None:
@@ -68,10 +75,12 @@ def test_a_bad_pair_is_named_and_the_others_are_scored(pairs: list[Pair], root: 
 
 def test_a_derainer_that_changes_the_size_fails_by_the_name_of_the_image(pairs: list[Pair]) -> None:
     evaluation = evaluate(make_model_cases(pairs[:1], lambda rainy: rainy[:-1]))
-    assert evaluation.failures[0].message.startswith("heavy/0.png: the derained image has shape (39, 48, 3)")
+    assert evaluation.failures[0].message.startswith(
+        "heavy/0.png: the derained image has shape (39, 48, 3)",
+    )
 
 
-def test_a_image_smaller_than_the_window_fails_and_the_others_do_not(tmp_path: Path) -> None:
+def test_an_image_smaller_than_the_window_fails_and_the_others_do_not(tmp_path: Path) -> None:
     pairs = []
     for name, side in (("small", 10), ("large", 11)):
         clean = save(scene(0)[:side, :side], tmp_path / "clean" / f"{name}.png")
@@ -98,7 +107,10 @@ def test_an_unknown_protocol_is_refused_before_any_work(pairs: list[Pair]) -> No
         evaluate(make_model_cases(pairs, never), ["psnr"])
 
 
-def test_every_case_is_reported_done_in_the_thread_of_the_caller(pairs: list[Pair], root: Path) -> None:
+def test_every_case_is_reported_done_in_the_thread_of_the_caller(
+    pairs: list[Pair],
+    root: Path,
+) -> None:
     (root / "light" / "1.png").unlink()
     threads = []
     evaluate(

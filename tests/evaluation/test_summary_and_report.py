@@ -95,7 +95,10 @@ def test_what_is_not_known_has_no_column() -> None:
 
 
 def test_text_is_aligned_and_markdown_is_a_table() -> None:
-    rows = rows_of(image("a", 20.0, 10.0, RainDensity.NONE), image("b", 9.5, 10.0, RainDensity.NONE))
+    rows = rows_of(
+        image("a", 20.0, 10.0, RainDensity.NONE),
+        image("b", 9.5, 10.0, RainDensity.NONE),
+    )
     lines = format_text(rows).splitlines()
     assert len(lines) == 3
     assert len({line.index("+") if "+" in line else line.index("-0.") for line in lines[1:]}) == 1
@@ -112,7 +115,10 @@ def everything(*images: ImageScores) -> Evaluation:
 
 
 def test_json_holds_everything_and_is_valid_though_psnr_is_infinite() -> None:
-    evaluation = everything(image("ä.png", math.inf, 30.0, RainDensity.LIGHT), image("b", 20.0, None))
+    evaluation = everything(
+        image("ä.png", math.inf, 30.0, RainDensity.LIGHT),
+        image("b", 20.0, None),
+    )
     rows = summarise(evaluation, np.random.default_rng(0), resamples=100)
 
     def refuse(constant: str) -> Any:
@@ -130,7 +136,9 @@ def test_json_holds_everything_and_is_valid_though_psnr_is_infinite() -> None:
 
 
 def test_csv_has_a_line_for_every_image() -> None:
-    text = format_csv(everything(image("a,1.png", math.inf, 30.0, RainDensity.LIGHT), image("b", 20.0, None)))
+    text = format_csv(
+        everything(image("a,1.png", math.inf, 30.0, RainDensity.LIGHT), image("b", 20.0, None)),
+    )
     lines = list(csv.DictReader(io.StringIO(text)))
     assert [line["name"] for line in lines] == ["a,1.png", "b"]
     assert float(lines[0]["psnr"]) == math.inf

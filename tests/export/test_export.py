@@ -109,7 +109,7 @@ def test_the_file_says_nothing_of_the_machine_it_was_made_on(report: ExportRepor
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9), (7, 61), (33, 2)])
-def test_a_image_of_any_size_agrees_with_torch(
+def test_an_image_of_any_size_agrees_with_torch(
     network: CRDNet, report: ExportReport, size: tuple[int, int]
 ) -> None:
     rainy = np.random.default_rng(1).random((*size, 3), dtype=np.float32)

@@ -67,7 +67,11 @@ def test_every_width_is_an_argument() -> None:
 
 def test_parts_of_other_widths_can_be_put_together_by_hand() -> None:
     streaks, background = StreakExtractor((2,), (1,)), WNet((2, 4), channels=5)
-    network = CRDNet(streaks, background, RefinementHead(streaks.channels, background.channels, width=6))
+    network = CRDNet(
+        streaks,
+        background,
+        RefinementHead(streaks.channels, background.channels, width=6),
+    )
     assert network(torch.rand(1, 3, 8, 4)).shape == (1, 3, 8, 4)
 
 

@@ -91,7 +91,7 @@ def test_a_tile_with_its_margin_decides_image_and_density_alone_and_needs_all_of
         assert not torch.equal(network(within)[..., tile], whole.derained[..., tile])
 
 
-def test_a_image_does_not_depend_on_its_company() -> None:
+def test_an_image_does_not_depend_on_its_company() -> None:
     network = awake().train()
     first, second = torch.rand(2, 1, 3, 32, 32, dtype=torch.float64)
     alone, together = network.sense(first), network.sense(torch.cat([first, second]))

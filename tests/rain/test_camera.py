@@ -1,4 +1,4 @@
-"""Rain as a camera records it, held against the formulas of its sources and their published values."""
+"""Camera rain against the formulas of its sources and their published values."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -34,12 +34,19 @@ def test_drops_fall_as_fast_as_measured(diameter: float, measured: float) -> Non
 
 
 def test_the_water_of_the_drops_is_the_rain_rate() -> None:
-    """Integrate volume times velocity over all sizes; Marshall and Palmer's fit gives R back roughly."""
+    """Integrate volume times velocity over all sizes; the fit returns the rate roughly."""
     diameter = np.linspace(0.01, 8, 4000)
     for rate in (5.0, 25.0, 60.0):
         number = 8000 * np.exp(-compute_size_slope(rate) * diameter)  # per m3 and mm
         volume = np.pi / 6 * diameter**3  # mm3
-        fallen = number * volume * np.maximum(compute_terminal_velocity(diameter), 0)  # mm3 / m2 / s / mm
+        fallen = (
+            number
+            * volume
+            * np.maximum(
+                compute_terminal_velocity(diameter),
+                0,
+            )
+        )  # mm3 / m2 / s / mm
         millimetres_per_hour = np.trapezoid(fallen, diameter) * 3600 / 1e6
         assert millimetres_per_hour == pytest.approx(rate, rel=0.25)
 

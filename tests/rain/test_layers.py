@@ -41,14 +41,24 @@ def library() -> StreakLibrary:
     return StreakLibrary(("a", "b", "c"), tuple(images))
 
 
-def single_line(angle: float, length: float = 60.0, width: float = 2.0, scale: float = 1.0) -> Layer:
+def single_line(
+    angle: float,
+    length: float = 60.0,
+    width: float = 2.0,
+    scale: float = 1.0,
+) -> Layer:
     """Return a layer that holds one whole streak, found among seeds."""
     side = int(400 * scale)
     per_megapixel = 1e6 / (400 + length) ** 2
     spec = RainSpec((LineStreaks(per_megapixel, length, width, angle, **ONE_ALIKE),), scale=scale)
     for seed in range(60):
         layer = render(spec, side, side, rng(seed))
-        if layer.any() and not np.concatenate([layer[0], layer[-1], layer[:, 0], layer[:, -1]]).any():
+        if (
+            layer.any()
+            and not np.concatenate(
+                [layer[0], layer[-1], layer[:, 0], layer[:, -1]],
+            ).any()
+        ):
             return layer
     raise AssertionError("no seed puts the streak inside")
 
@@ -118,7 +128,10 @@ def test_sharp_streaks_have_harder_edges_than_soft_ones() -> None:
 
 @pytest.mark.parametrize("brightness", [0.25, 0.5, 1.0])
 @pytest.mark.parametrize("kind", [LineStreaks, NoiseStreaks])
-def test_brightness_bounds_the_light(kind: type[LineStreaks] | type[NoiseStreaks], brightness: float) -> None:
+def test_brightness_bounds_the_light(
+    kind: type[LineStreaks] | type[NoiseStreaks],
+    brightness: float,
+) -> None:
     streaks = (
         NoiseStreaks(0.5, 30.0, brightness=brightness)
         if kind is NoiseStreaks
@@ -133,14 +146,25 @@ def test_brightness_bounds_the_light(kind: type[LineStreaks] | type[NoiseStreaks
 @settings(max_examples=15, deadline=None)
 def test_more_noise_is_more_light(level: float) -> None:
     low, high = (
-        render(RainSpec((NoiseStreaks(each, 20.0),)), 80, 100, rng(2)) for each in (level, level + 0.1)
+        render(
+            RainSpec((NoiseStreaks(each, 20.0),)),
+            80,
+            100,
+            rng(2),
+        )
+        for each in (level, level + 0.1)
     )
     assert high.sum(dtype=int) >= low.sum(dtype=int)
 
 
 @pytest.mark.parametrize("angle", [-40.0, 0.0, 25.0])
 def test_noise_is_blurred_in_its_direction(angle: float) -> None:
-    layer = render(RainSpec((NoiseStreaks(0.6, 40.0, angle_degrees=angle),)), 300, 300, rng()).astype(float)
+    layer = render(
+        RainSpec((NoiseStreaks(0.6, 40.0, angle_degrees=angle),)),
+        300,
+        300,
+        rng(),
+    ).astype(float)
     layer -= layer.mean()
     shifted = {
         column: float((layer[10:, 20 + column : 280 + column] * layer[:-10, 20:280]).mean())
@@ -178,7 +202,10 @@ def test_photoreal_streaks_repeat_beyond_their_image_and_keep_their_light() -> N
     assert np.array_equal(layer[:60, :80], layer[60:120, 80:160])
     share = layer.max() / 200
     assert 0.37 <= share <= 1.0
-    assert layer.mean() / share == pytest.approx(np.mean([each.mean() for each in sources.images]), rel=0.5)
+    assert layer.mean() / share == pytest.approx(
+        np.mean([each.mean() for each in sources.images]),
+        rel=0.5,
+    )
 
 
 def test_a_library_reads_a_folder_in_the_order_of_names(tmp_path: Path) -> None:
@@ -225,7 +252,7 @@ def test_gain_multiplies_and_is_clipped(level: int, gain: float) -> None:
 
 
 def test_rain_of_a_seed_is_the_rain_that_it_was_when_this_was_written() -> None:
-    """Golden sums of 64 x 96 layers; the same on every machine, so a change here is a change of all data."""
+    """Golden sums of 64 x 96 layers, the same on every machine; a change here changes all data."""
     lines = LineStreaks(4000.0, 30.0, 1.6, 15.0, 5.0)
     flat = LineStreaks(500.0, 50.0, 5.0, -70.0, 20.0, 0.1)
     golden = {

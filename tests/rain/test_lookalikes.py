@@ -14,7 +14,12 @@ NAMES = sorted(LOOKALIKES)
 
 
 def noise(height: int, width: int) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(height * 10_000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return np.random.default_rng(height * 10_000 + width).integers(
+        0,
+        256,
+        (height, width, 3),
+        dtype=np.uint8,
+    )
 
 
 def test_there_are_those_that_fool_derainers() -> None:

@@ -32,7 +32,9 @@ def test_rain_of_a_seed_is_always_the_same_and_changes_the_crop(physical: bool) 
     first, second = (add_random_drops(crop(), np.random.default_rng(5), physical=physical) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     changed = [
-        not np.array_equal(*add_random_drops(crop(), np.random.default_rng(seed), physical=physical))
+        not np.array_equal(
+            *add_random_drops(crop(), np.random.default_rng(seed), physical=physical),
+        )
         for seed in range(20)
     ]
     assert sum(changed) >= 18
@@ -95,7 +97,13 @@ def test_drops_may_have_the_colour_of_the_scene() -> None:
 def test_a_document_is_an_image_of_the_same_shape_and_follows_from_its_seed(name: str) -> None:
     image = crop()
     before = image.copy()
-    first, second, other = (DOCUMENTS[name](image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, second, other = (
+        DOCUMENTS[name](
+            image,
+            np.random.default_rng(seed),
+        )
+        for seed in (1, 1, 2)
+    )
     assert first.shape == image.shape
     assert first.dtype == np.uint8
     assert np.array_equal(first, second)

@@ -64,8 +64,17 @@ def test_rain_without_haze_only_adds_light(seed: int, blend: float, gain: float)
 
 @given(density=sampled_from(FALLING), seed=integers(0, 10_000), photoreal=booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_pair_has_the_density_that_was_asked_for(density: RainDensity, seed: int, photoreal: bool) -> None:
-    pair = make_rainy_pair(scene(seed), density, rng(seed), library=library() if photoreal else None)
+def test_a_pair_has_the_density_that_was_asked_for(
+    density: RainDensity,
+    seed: int,
+    photoreal: bool,
+) -> None:
+    pair = make_rainy_pair(
+        scene(seed),
+        density,
+        rng(seed),
+        library=library() if photoreal else None,
+    )
     assert pair.density is density
     assert RainDensity.from_strength(pair.strength) is density
     # Ours counts in integers, the other in 32-bit floats.
@@ -104,7 +113,15 @@ def test_no_rain_leaves_the_image_alone(quality: int | None) -> None:
 def test_a_white_wall_says_that_no_rain_is_seen_on_it() -> None:
     white = np.full((60, 60, 3), 255, np.uint8)
     dry = [make_rainy_pair(white, RainDensity.HEAVY, rng(seed)) for seed in range(12)]
-    for pair in (pair for pair in dry if isinstance(pair.spec, RainSpec) and pair.spec.haze is None):
+    for pair in (
+        pair
+        for pair in dry
+        if isinstance(
+            pair.spec,
+            RainSpec,
+        )
+        and pair.spec.haze is None
+    ):
         assert pair.density is RainDensity.NONE
         assert np.array_equal(pair.rainy, white)
 
@@ -145,7 +162,14 @@ def test_what_is_no_rgb_image_is_refused(shape: tuple[int, ...]) -> None:
 
 def test_a_spec_is_rendered_as_it_stands() -> None:
     spec = RainSpec((LineStreaks(2000.0, 20.0, 2.0),), gain=0.5)
-    half, full = (make_rainy_pair(scene(1), each, rng(5)) for each in (spec, replace(spec, gain=1.0)))
+    half, full = (
+        make_rainy_pair(
+            scene(1),
+            each,
+            rng(5),
+        )
+        for each in (spec, replace(spec, gain=1.0))
+    )
     assert half.spec is spec
     assert half.streaks.max() == pytest.approx(full.streaks.max() / 2, abs=1)
 
@@ -163,10 +187,24 @@ def test_every_grade_has_every_kind_of_rain() -> None:
         kinds = {type(layer).__name__ for spec in specs for layer in spec.layers}
         assert kinds == {"LineStreaks", "NoiseStreaks", "PhotorealStreaks"}
         angles = [
-            layer.angle_degrees for spec in specs for layer in spec.layers if isinstance(layer, LineStreaks)
+            layer.angle_degrees
+            for spec in specs
+            for layer in spec.layers
+            if isinstance(
+                layer,
+                LineStreaks,
+            )
         ]
         assert min(angles) < -20 < 20 < max(angles)
-        widths = [layer.width for spec in specs for layer in spec.layers if isinstance(layer, LineStreaks)]
+        widths = [
+            layer.width
+            for spec in specs
+            for layer in spec.layers
+            if isinstance(
+                layer,
+                LineStreaks,
+            )
+        ]
         assert min(widths) < 0.8 < 5 < max(widths)
         assert {spec.blend for spec in specs} > {0.0, 1.0}
 
@@ -200,7 +238,15 @@ def test_a_bank_leaves_dry_crops_dry(bank: LayerBank) -> None:
 def test_a_bank_travels_to_workers(bank: LayerBank) -> None:
     there: LayerBank = pickle.loads(pickle.dumps(bank))
     clean = scene(4, 64, 64)
-    one, other = (each.make_pair(clean, RainDensity.HEAVY, rng(3), jpeg_quality=90) for each in (bank, there))
+    one, other = (
+        each.make_pair(
+            clean,
+            RainDensity.HEAVY,
+            rng(3),
+            jpeg_quality=90,
+        )
+        for each in (bank, there)
+    )
     assert np.array_equal(one.rainy, other.rainy)
 
 
@@ -217,7 +263,7 @@ def test_a_bank_lacks_no_grade(bank: LayerBank) -> None:
 
 
 def test_pairs_of_a_seed_are_the_pairs_that_they_were_when_this_was_written() -> None:
-    """Golden sums; the same on every machine, so a change here is a change of all data made with `crdnet synth`."""
+    """Golden sums, the same on every machine; a change here changes all data of `crdnet synth`."""
     image = np.random.default_rng(0).integers(0, 200, (48, 64, 3), dtype=np.uint8)
     sums = {
         density.name: sha256(

@@ -1,4 +1,4 @@
-"""What the benchmarks of training print: run small. How fast or how good anything is, is no test."""
+"""Output of the training benchmarks on small inputs; speed and quality are not tested."""
 
 import os
 import subprocess

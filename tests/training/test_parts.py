@@ -42,7 +42,7 @@ def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> N
 
 
 def test_ssim_does_not_lose_itself_in_bfloat16() -> None:
-    """Variances of a bright, nearly even image vanish in eight bits, and their difference may turn negative."""
+    """Variances of a bright, nearly even image vanish in eight bits; differences may be negative."""
     clean = 0.9 + 0.02 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     derained = clean + 0.005
     with torch.autocast("cpu", torch.bfloat16):
@@ -120,7 +120,17 @@ def test_the_decay_that_the_authors_meant_divides_by_three_and_then_by_five() ->
 
 
 def test_the_published_schedule_never_changes() -> None:
-    assert {OptimizerSpec().compute_factor(step, epoch, 10) for step in (0, 9) for epoch in (0, 999)} == {1.0}
+    assert {
+        OptimizerSpec().compute_factor(
+            step,
+            epoch,
+            10,
+        )
+        for step in (0, 9)
+        for epoch in (0, 999)
+    } == {
+        1.0,
+    }
 
 
 def test_the_cosine_rises_then_falls_to_zero() -> None:
@@ -164,7 +174,14 @@ def test_another_epoch_takes_other_crops_and_the_same_epoch_the_same(pairs: Path
 
 def test_images_kept_in_memory_are_those_on_disk(pairs: Path) -> None:
     found = find_pairs(pairs)
-    kept, read = (TrainingPairs(found, CropSpec(side=8, in_memory=keep), seed=0) for keep in (True, False))
+    kept, read = (
+        TrainingPairs(
+            found,
+            CropSpec(side=8, in_memory=keep),
+            seed=0,
+        )
+        for keep in (True, False)
+    )
     for index in range(len(found)):
         assert torch.equal(kept[(0, index)].rainy, read[(0, index)].rainy)
 

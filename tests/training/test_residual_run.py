@@ -89,7 +89,14 @@ class OurRun:
         curves = EventAccumulator(str(self.tiny.folder / name / "curves"))
         curves.Reload()
         image, density = curves.Scalars("loss/image"), curves.Scalars("loss/classifier")
-        return {one.step: (one.value, other.value) for one, other in zip(image, density, strict=True)}
+        return {
+            one.step: (one.value, other.value)
+            for one, other in zip(
+                image,
+                density,
+                strict=True,
+            )
+        }
 
 
 @pytest.mark.parametrize(("workers", "rule"), [(0, "adamw"), (2, "muon")])
@@ -263,7 +270,10 @@ def test_an_option_wins_over_the_recipe_for_the_kind_too(tiny: TinyRun) -> None:
 
 def test_a_folder_without_backgrounds_is_named(ours: OurRun, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no images; name a folder of images without rain"):
+    with pytest.raises(
+        DataError,
+        match="empty holds no images; name a folder of images without rain",
+    ):
         ours.train("a", f"--data.root={tmp_path / 'empty'}")
 
 
@@ -284,7 +294,13 @@ def test_processes_deal_an_epoch_out_without_repeating_anything(
         assert sorted(ours) == sorted(theirs)
 
 
-def mixture(backgrounds: Path, pairs: Path | None, spec: MixtureSpec, *, in_memory: bool = False) -> Mixture:
+def mixture(
+    backgrounds: Path,
+    pairs: Path | None,
+    spec: MixtureSpec,
+    *,
+    in_memory: bool = False,
+) -> Mixture:
     bank = LayerBank.draw(np.random.default_rng(0), per_density=2, side=48)
     found = [] if pairs is None else find_pairs(pairs)
     paths = sorted(backgrounds.rglob("*.png"))
@@ -361,7 +377,11 @@ def test_both_images_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
     for folder, image in (("input", clean + np.uint8(40)), ("target", clean)):
         (tmp_path / "flat" / folder).mkdir(parents=True)
         Image.fromarray(image).save(tmp_path / "flat" / folder / "1.png")
-    mixed = mixture(backgrounds, tmp_path / "flat", MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0))
+    mixed = mixture(
+        backgrounds,
+        tmp_path / "flat",
+        MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0),
+    )
     for index in range(20):
         sample = mixed[(0, index)]
         difference = 255 * (sample.rainy - sample.clean)
@@ -391,12 +411,24 @@ def test_every_kind_of_sample_is_graded_both_images_alike(backgrounds: Path, pai
             assert all(np.array_equal(*coloured[(0, index)][:2]) for index in range(8))
 
 
-def test_the_label_is_the_grade_of_the_crop_and_not_of_the_image(backgrounds: Path, pairs: Path) -> None:
+def test_the_label_is_the_grade_of_the_crop_and_not_of_the_image(
+    backgrounds: Path,
+    pairs: Path,
+) -> None:
     samples = mixture(backgrounds, pairs, MixtureSpec())
     for index in range(40):
         sample = samples[(0, index)]
         rainy, clean = (
-            (255 * each).round().byte().permute(1, 2, 0).numpy() for each in (sample.rainy, sample.clean)
+            (255 * each)
+            .round()
+            .byte()
+            .permute(
+                1,
+                2,
+                0,
+            )
+            .numpy()
+            for each in (sample.rainy, sample.clean)
         )
         assert tuple(sample.codes.tolist()) == RainDensity.from_strength(rain_strength(rainy, clean)).code
 
@@ -445,8 +477,16 @@ def test_both_images_of_a_pair_are_rotated_alike(backgrounds: Path, tmp_path: Pa
         (tmp_path / "dry" / folder).mkdir(parents=True)
         image = np.random.default_rng(5).integers(0, 256, (60, 70, 3), dtype=np.uint8)
         Image.fromarray(image).save(tmp_path / "dry" / folder / "1.png")
-    mixed = mixture(backgrounds, tmp_path / "dry", MixtureSpec(synthetic=0.0, real=1.0, rotation=45.0))
-    upright = mixture(backgrounds, tmp_path / "dry", MixtureSpec(synthetic=0.0, real=1.0, rotation=0.0))
+    mixed = mixture(
+        backgrounds,
+        tmp_path / "dry",
+        MixtureSpec(synthetic=0.0, real=1.0, rotation=45.0),
+    )
+    upright = mixture(
+        backgrounds,
+        tmp_path / "dry",
+        MixtureSpec(synthetic=0.0, real=1.0, rotation=0.0),
+    )
     samples = [mixed[(0, index)] for index in range(60)]
     assert all(torch.equal(each.rainy, each.clean) for each in samples)
     turned = [not torch.equal(each.clean, upright[(0, index)].clean) for index, each in enumerate(samples)]
@@ -528,11 +568,19 @@ def test_the_recipe_of_best_trains_and_default_learns_from_it(ours: OurRun) -> N
     alone, pupil = ours.tiny.checkpoint("alone"), ours.tiny.checkpoint("pupil")
     assert alone["state_dict"].keys() == pupil["state_dict"].keys()
     assert any(
-        not torch.equal(weight, pupil["state_dict"][name]) for name, weight in alone["state_dict"].items()
+        not torch.equal(
+            weight,
+            pupil["state_dict"][name],
+        )
+        for name, weight in alone["state_dict"].items()
     )
 
 
-def test_a_pupil_comes_nearer_to_its_teacher(pairs: Path, backgrounds: Path, tmp_path: Path) -> None:
+def test_a_pupil_comes_nearer_to_its_teacher(
+    pairs: Path,
+    backgrounds: Path,
+    tmp_path: Path,
+) -> None:
     torch.manual_seed(0)
     spec = ResidualSpec(width=8, scale_widths=(8, 8, 8), streak_width=4)
     wise = ResidualTraining(spec)
@@ -557,17 +605,32 @@ def test_a_pupil_comes_nearer_to_its_teacher(pairs: Path, backgrounds: Path, tmp
         seen.append(losses["teacher"].item())
     assert seen[-1] < 0.6 * seen[0]
     teacher = load_teacher(tmp_path / "wise.ckpt")
-    assert all(torch.equal(weight, state[f"network.{name}"]) for name, weight in teacher.state_dict().items())
+    assert all(
+        torch.equal(
+            weight,
+            state[f"network.{name}"],
+        )
+        for name, weight in teacher.state_dict().items()
+    )
 
 
 def test_what_cannot_teach_is_named(tiny: TinyRun, tmp_path: Path) -> None:
-    torch.save({"crdnet": {"kind": "published", "network": {}}, "state_dict": {}}, tmp_path / "theirs.ckpt")
-    with pytest.raises(CheckpointError, match=r"theirs\.ckpt cannot be learned from: it is no checkpoint"):
+    torch.save(
+        {"crdnet": {"kind": "published", "network": {}}, "state_dict": {}},
+        tmp_path / "theirs.ckpt",
+    )
+    with pytest.raises(
+        CheckpointError,
+        match=r"theirs\.ckpt cannot be learned from: it is no checkpoint",
+    ):
         ResidualTraining(teacher=tmp_path / "theirs.ckpt")
     spec = ResidualSpec(width=4, scale_widths=(4, 4, 4, 4), streak_width=2)
     deep = ResidualTraining(spec)
     torch.save({"crdnet": deep.describe(), "state_dict": deep.state_dict()}, tmp_path / "deep.ckpt")
-    with pytest.raises(RecipeError, match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32"):
+    with pytest.raises(
+        RecipeError,
+        match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32",
+    ):
         ResidualTraining(teacher=tmp_path / "deep.ckpt")
 
 
@@ -595,7 +658,10 @@ def test_training_starts_from_a_network_that_can_grow_into_its_own_and_a_head_mu
     tmp_path: Path,
 ) -> None:
     small = ResidualTraining(ResidualSpec(width=5, scale_widths=(4, 4, 4), streak_width=2))
-    torch.save({"crdnet": small.describe(), "state_dict": small.state_dict()}, tmp_path / "small.ckpt")
+    torch.save(
+        {"crdnet": small.describe(), "state_dict": small.state_dict()},
+        tmp_path / "small.ckpt",
+    )
     with pytest.raises(
         CheckpointError, match=r"small\.ckpt does not fit the recipe's network: .* whole multiples"
     ):

@@ -58,7 +58,12 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(tiny: TinyRun)
 
 def test_a_run_leaves_its_configuration_its_checkpoints_and_its_curves(tiny: TinyRun) -> None:
     run = train(tiny.arguments("a"))
-    assert {"config.yaml", "last.ckpt", "best.ckpt", "curves"} <= {path.name for path in run.iterdir()}
+    assert {
+        "config.yaml",
+        "last.ckpt",
+        "best.ckpt",
+        "curves",
+    } <= {path.name for path in run.iterdir()}
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["optimizer"]["learning_rate"] == 0.01
     assert config["data"]["crop"]["side"] == 16
@@ -232,7 +237,7 @@ def test_a_data_folder_that_does_not_exist_is_named(tiny: TinyRun) -> None:
     assert not (tiny.folder / "a").exists()
 
 
-def test_a_image_too_small_for_the_crop_is_named(tiny: TinyRun) -> None:
+def test_an_image_too_small_for_the_crop_is_named(tiny: TinyRun) -> None:
     with pytest.raises(DataError, match=r"\d.* is 40 x 48, too small for crops of 64"):
         train(tiny.arguments("a", "--data.crop.side=64"))
 
@@ -256,7 +261,11 @@ def test_loading_in_other_processes_gives_the_same_run(tiny: TinyRun) -> None:
     assert_same(tiny.checkpoint("a")["state_dict"], tiny.checkpoint("b")["state_dict"])
 
 
-@pytest.mark.parametrize("recipe", sorted(Path("configs").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "recipe",
+    sorted(Path("configs").glob("*.yaml")),
+    ids=lambda path: path.stem,
+)
 def test_the_recipes_that_ship_are_understood(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         train(
@@ -285,7 +294,10 @@ def test_the_paper_recipe_states_the_published_settings() -> None:
     )
 
 
-def test_validation_images_smaller_than_their_padding_are_scored(tiny: TinyRun, tmp_path: Path) -> None:
+def test_validation_images_smaller_than_their_padding_are_scored(
+    tiny: TinyRun,
+    tmp_path: Path,
+) -> None:
     small = np.random.default_rng(0).integers(0, 256, (11, 13, 3), dtype=np.uint8)
     for folder in ("input", "target"):
         (tmp_path / "small" / folder).mkdir(parents=True)

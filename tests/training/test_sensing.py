@@ -14,6 +14,7 @@ from crdnet.density import (
     compute_cumulative_probabilities,
     rain_strength,
 )
+from crdnet.nn import Sensing
 from crdnet.rain import compress, decompress
 from crdnet.training.sensing import (
     compute_cumulative_logits,
@@ -72,9 +73,11 @@ def test_what_jpeg_does_to_a_pair_counts_little(seed: int, quality: int) -> None
     # JPEG blurs the two images differently; a mean over 3x3 pixels takes at least half of that
     # noise out.
     rng = np.random.default_rng(seed)
-    clean = np.clip(smooth(seed, 64, 64).astype(int) + rng.integers(-20, 21, (64, 64, 1)), 0, 255).astype(
-        np.uint8
-    )
+    clean = np.clip(
+        smooth(seed, 64, 64).astype(int) + rng.integers(-20, 21, (64, 64, 1)),
+        0,
+        255,
+    ).astype(np.uint8)
     rainy = clean + (rng.random((64, 64, 1)) < 0.03).astype(np.uint8) * np.uint8(30)
     lossy = [decompress(compress(each, quality)) for each in (rainy, clean)]
     truth = rain_strength(rainy, clean)
@@ -89,7 +92,11 @@ def test_grades_codes_and_logits_are_those_of_the_torch_free_side(strengths: lis
     assert grade_intensities(values).tolist() == grades
     assert encode_grades(grade_intensities(values)).tolist() == [list(grade.code) for grade in grades]
     expected = [compute_cumulative_probabilities(strength) for strength in strengths]
-    np.testing.assert_allclose(compute_cumulative_logits(values).sigmoid().numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        compute_cumulative_logits(values).sigmoid().numpy(),
+        expected,
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("threshold", STRENGTH_THRESHOLDS)
@@ -106,11 +113,9 @@ def perfect(strength: float, says: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("says", ["strength", "code", "classes"])
-def test_each_loss_is_small_for_the_truth_and_larger_the_further_the_strength_is_off(
-    says: str,
-) -> None:
+def test_each_loss_is_small_for_the_truth_and_larger_the_further_it_is_off(says: Sensing) -> None:
     truth = torch.full((1, 1, 2, 2), 3.0)
-    right, near, far = (float(sensing_loss(perfect(said, says), truth, says)) for said in (3.0, 20.0, 60.0))  # type: ignore[arg-type]
+    right, near, far = (float(sensing_loss(perfect(said, says), truth, says)) for said in (3.0, 20.0, 60.0))
     assert right < 0.02
     assert right < near <= far + 1e-6
     if says != "classes":
