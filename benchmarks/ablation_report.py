@@ -18,7 +18,7 @@ from ablation_runs import AT_EQUAL_STEPS, AT_EQUAL_TIME, ROWS, result_path
 from crdnet import RainDensity
 from crdnet.errors import DataError
 from crdnet.evaluation import Estimate
-from crdnet.evaluation.bootstrap import scene_means
+from crdnet.evaluation.bootstrap import estimate_scene_means
 
 STUDENT = {2: 12.71, 3: 4.30}
 """Student's t for 95 %, two-sided, by the number of seeds."""
@@ -137,7 +137,7 @@ class Results:
         scenes = self.scenes()
         pictures = list(by_seed[0])
         numbers = np.array([[values[key] for key in pictures] for values in by_seed])
-        (estimate,) = scene_means(
+        (estimate,) = estimate_scene_means(
             numbers.mean(0)[:, None], [scenes[key] for key in pictures], np.random.default_rng(0)
         )
         assert estimate is not None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from crdnet import RainDensity
 from crdnet.bench import Timing, interleaved
-from crdnet.data import Pair, find_pairs, with_scenes
+from crdnet.data import Pair, assign_scenes, find_pairs
 from crdnet.density import rain_strength
 from crdnet.errors import DataError, TrainingError
 from crdnet.files import write_whole
@@ -28,13 +28,14 @@ from crdnet.nn import (
     Sensing,
     build_crdnet,
     build_residual_crdnet,
+    count_kilo_macs,
     load_weights,
     save_weights,
 )
 from crdnet.sizes import pad_to_multiple
 from crdnet.training import BankSpec, MixedData, MixtureSpec
 from crdnet.training.residual import charbonnier
-from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
+from crdnet.training.sensing import grade_density_map, map_intensity, sensing_loss
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "default.yaml"
 STEPS = 3000
@@ -104,24 +105,6 @@ ROWS = {
 OURS = "strength"
 
 
-def kilo_macs_per_pixel(network: Network) -> float:
-    """Return the multiplications of all convolutions on the way to a picture and its density, per pixel."""
-    macs = 0
-
-    def count(module: nn.Conv2d | nn.ConvTranspose2d, _: object, output: Tensor) -> None:
-        nonlocal macs
-        taps = module.kernel_size[0] * module.kernel_size[1]
-        macs += taps * module.in_channels * module.out_channels * output.shape[2] * output.shape[3]
-
-    convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
-    hooks = [each.register_forward_hook(count) for each in convolutions]
-    with torch.inference_mode():
-        estimated(network, torch.zeros(1, 3, SIDE, SIDE))
-    for hook in hooks:
-        hook.remove()
-    return macs / SIDE**2 / 1000
-
-
 def estimated(network: Network, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return the derained pictures, and what a density head says if there is one."""
     if isinstance(network, ResidualCRDNet):
@@ -159,7 +142,7 @@ class Run:
             derained, density = estimated(self.network, rainy)
         loss = charbonnier(derained.float(), clean)
         if density is not None and self.row.sensing is not None:
-            truth = strength_map(rainy, clean, self.network.size_multiple)
+            truth = map_intensity(rainy, clean, self.network.size_multiple)
             loss = loss + SENSING_WEIGHT * sensing_loss(density, truth, self.row.sensing)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -294,7 +277,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
     document = {
         "row": name,
         "seed": seed,
-        "kilo_macs_per_pixel": kilo_macs_per_pixel(network),
+        "kilo_macs_per_pixel": sum(count_kilo_macs(network, SIDE).values()),
         "parameters": sum(each.numel() for each in network.parameters()),
         "scored": scored,
     }
@@ -321,7 +304,7 @@ class Judged:
 
 def held_out(data: Path) -> list[Pair]:
     """Return the pairs that are scored; a dry picture is a pair with itself."""
-    real = with_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
+    real = assign_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
     synthetic = find_pairs(data / "val_synth", "density-folders")
     dry = {
         pair.clean_path: Pair(f"clean/{pair.clean_path.name}", pair.scene, pair.clean_path, pair.clean_path)
@@ -341,7 +324,7 @@ def judge(network: Network, pair: Pair) -> Judged:
     grade = None
     if isinstance(network, ResidualCRDNet) and network.sensing is not None and density is not None:
         cell = network.size_multiple
-        grade = sensed_grade(density[0], network.sensing.says, height, width, cell).name
+        grade = grade_density_map(density[0], network.sensing.says, height, width, cell).name
     truth = RainDensity.from_strength(rain_strength(loaded.rainy, loaded.clean))
     dry = pair.rainy_path == pair.clean_path and pair.halves is None
     ours = derained[0, :, :height, :width].permute(1, 2, 0).numpy()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.runtime.pixels import as_colours
 from crdnet.runtime.scales import detail, reduced
 
@@ -33,7 +33,7 @@ def main() -> None:
     print(f"| pictures | enlarged | {' | '.join(f'{each} %' for each in PERCENTILES)} |")
     print("|---|---|---|---|---|---|---|")
     for folder in parser.parse_args().folders:
-        paths = list_pictures(folder).pictures
+        paths = list_images(folder).images
         pictures = [Image.fromarray(read_rgb(folder / path)) for path in paths[:: -(-len(paths) // PICTURES)]]
         for times in (1, 1.5, 2, 4):
             ratios = [

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from crdnet.data import Pair, find_pairs
 from crdnet.density import RainDensity
 from crdnet.metrics import psnr
-from crdnet.rain import LayerBank, StreakLibrary, rainy_pair, strength_of
+from crdnet.rain import LayerBank, StreakLibrary, make_rainy_pair, measure_intensity
 
 Picture = npt.NDArray[np.uint8]
 WET = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
@@ -38,7 +38,7 @@ class Rained(NamedTuple):
 def measured(rainy: Picture, clean: Picture) -> Rained:
     change = np.abs(rainy.astype(np.int16) - clean).mean(2)
     changed = float((change > CHANGED_LEVELS).mean())
-    return Rained(strength_of(rainy, clean), changed, psnr(rainy, clean, "restormer-y"))
+    return Rained(measure_intensity(rainy, clean), changed, psnr(rainy, clean, "restormer-y"))
 
 
 def row(pictures: Iterable[Rained]) -> str:
@@ -57,7 +57,7 @@ def drawn(
     for scene, clean in enumerate(scenes):
         for turn in range(3):
             rng = np.random.default_rng((scene, turn, grade))
-            pair = rainy_pair(clean, grade, rng, library=library if turn == 2 else None)
+            pair = make_rainy_pair(clean, grade, rng, library=library if turn == 2 else None)
             pictures.append(measured(pair.rainy, pair.clean))
             hits += RainDensity.from_strength(pictures[-1].strength) is grade
     return pictures, hits
@@ -70,8 +70,8 @@ def crops_of(scenes: list[Picture], grade: RainDensity, bank: LayerBank) -> int:
     for number in range(CROPS):
         clean = scenes[number % len(scenes)]
         top, left = (int(rng.integers(side - CROP + 1)) for side in clean.shape[:2])
-        pair = bank.rainy_pair(np.ascontiguousarray(clean[top : top + CROP, left : left + CROP]), grade, rng)
-        hits += RainDensity.from_strength(strength_of(pair.rainy, pair.clean)) is grade
+        pair = bank.make_pair(np.ascontiguousarray(clean[top : top + CROP, left : left + CROP]), grade, rng)
+        hits += RainDensity.from_strength(measure_intensity(pair.rainy, pair.clean)) is grade
     return hits
 
 

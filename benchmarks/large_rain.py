@@ -15,7 +15,7 @@ from PIL import Image
 
 from crdnet import Derainer
 from crdnet.metrics import psnr
-from crdnet.rain import LineStreaks, RainSpec, rainy_pair
+from crdnet.rain import LineStreaks, RainSpec, make_rainy_pair
 
 Picture = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="where to put the pictures before and after")
     arguments = parser.parse_args()
     clean = landscape(np.random.default_rng(SEED))
-    pair = rainy_pair(clean, RAIN, np.random.default_rng(SEED))
+    pair = make_rainy_pair(clean, RAIN, np.random.default_rng(SEED))
     derainer = Derainer(arguments.model)
     result = derainer.run(pair.rainy)
     colours: npt.NDArray[np.float32] = np.divide(pair.rainy, 255, dtype=np.float32)

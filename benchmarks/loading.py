@@ -76,7 +76,7 @@ def stepping(recipe: dict[str, Any], batch: Batch) -> Callable[[], int]:
     optimizer = torch.optim.AdamW(training.parameters())
 
     def step() -> int:
-        total: Tensor = training.losses(batch)[1]
+        total: Tensor = training.compute_losses(batch)[1]
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -31,9 +31,9 @@ from PIL import Image
 
 import crdnet
 from crdnet import metrics
-from crdnet.data import Pair, find_pairs, with_scenes
+from crdnet.data import Pair, assign_scenes, find_pairs
 from crdnet.density import RainDensity, rain_strength
-from crdnet.rain import LOOKALIKES, StreakLibrary, rainy_pair
+from crdnet.rain import LOOKALIKES, StreakLibrary, make_rainy_pair
 
 Picture = npt.NDArray[np.uint8]
 HIGHEST_PSNR = 80.0
@@ -85,7 +85,7 @@ def psnr(picture: Picture, clean: Picture) -> float:
 def pairs(data: Path) -> Iterator[Scene]:
     for pair in find_pairs(data / "val_synth"):
         yield Scene.of(pair, pair.name.split("/")[0])
-    for pair in with_scenes(find_pairs(data / "rain800" / "val", "clean-rainy")):
+    for pair in assign_scenes(find_pairs(data / "rain800" / "val", "clean-rainy")):
         yield Scene.of(pair, "rain800")
 
 
@@ -185,7 +185,7 @@ def rained_on(dry: Sequence[Picture], library: StreakLibrary) -> Iterator[tuple[
     for number, picture in enumerate(dry):
         for grade in WET:
             rng = np.random.default_rng((number, grade))
-            pair = rainy_pair(picture, grade, rng, library=library if (number + grade) % 2 else None)
+            pair = make_rainy_pair(picture, grade, rng, library=library if (number + grade) % 2 else None)
             if pair.density != RainDensity.NONE:
                 yield pair.rainy, pair.strength
 

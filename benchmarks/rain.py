@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.density import RainDensity
-from crdnet.rain import LayerBank, RainSpec, StreakLibrary, compose, rainy_pair, scale_of
+from crdnet.rain import LayerBank, RainSpec, StreakLibrary, choose_rain_scale, compose, make_rainy_pair
 
 GRADES = tuple(RainDensity)
 ROUNDS = 5
@@ -45,21 +45,21 @@ def main() -> None:
 
     patch = scene(128, 128)
     rng = np.random.default_rng(0)
-    pair = bank.rainy_pair(patch, RainDensity.MEDIUM, rng)
+    pair = bank.make_pair(patch, RainDensity.MEDIUM, rng)
     spec = pair.spec
     assert isinstance(spec, RainSpec)
     each = seconds(lambda _: compose(patch, pair.streaks, spec), 300)
     print(f"128 x 128 patches, composition alone:             {1 / each:6.0f} a second")
-    each = seconds(lambda number: bank.rainy_pair(patch, GRADES[number % 4], rng), 300)
+    each = seconds(lambda number: bank.make_pair(patch, GRADES[number % 4], rng), 300)
     print(f"128 x 128 patches, strength searched and measured: {1 / each:6.0f} a second")
-    each = seconds(lambda number: bank.rainy_pair(patch, GRADES[number % 4], rng, jpeg_quality=85), 100)
+    each = seconds(lambda number: bank.make_pair(patch, GRADES[number % 4], rng, jpeg_quality=85), 100)
     print(f"the same, both pictures through JPEG:              {1 / each:6.0f} a second")
     for height, width, times in ((333, 500, 8), (3000, 4000, 2)):
         clean = scene(height, width)
-        scale = scale_of(height, width)
+        scale = choose_rain_scale(height, width)
 
         def whole(number: int, clean: npt.NDArray[np.uint8] = clean, scale: float = scale) -> object:
-            return rainy_pair(clean, GRADES[1 + number % 3], rng, scale=scale, library=library)
+            return make_rainy_pair(clean, GRADES[1 + number % 3], rng, scale=scale, library=library)
 
         each = seconds(whole, times)
         print(f"{width} x {height} picture, rain drawn anew (scale {scale:g}): {each:.2f} s")

@@ -4,7 +4,7 @@
 
 Contract: the truth is the mean absolute change of luma of lossless pairs. They are compressed here, rainy and clean
 picture with the same quality, and graded again by three measures of the change: its absolute value, the absolute
-value of its mean over 3x3 pixels (`crdnet.training.sensing.strength_map`, what the density head is taught), and the
+value of its mean over 3x3 pixels (`crdnet.training.sensing.map_intensity`, what the density head is taught), and the
 positive part of that mean. Dry pictures are compressed twice in one file, side by side, as Rain800 keeps its pairs:
 there the blocks of the two halves lie differently, and all that is measured is JPEG's own. Pairs of `--jpeg` were
 compressed by others, and nobody knows their truth: counted is where the grade leaves that of the absolute value.
@@ -24,8 +24,8 @@ from crdnet.data import find_pairs
 from crdnet.density import STRENGTH_THRESHOLDS
 from crdnet.errors import CRDNetError
 from crdnet.nn import luma_channel
-from crdnet.rain import compress, decompress, strength_of
-from crdnet.training.sensing import strength_map
+from crdnet.rain import compress, decompress, measure_intensity
+from crdnet.training.sensing import map_intensity
 
 Picture = npt.NDArray[np.uint8]
 QUALITIES = (90, 75, 60)
@@ -39,8 +39,8 @@ def strengths(rainy: Picture, clean: Picture) -> list[float]:
     )
     change = 255 * (luma_channel(ours) - luma_channel(theirs))
     mean = avg_pool2d(change, 3, stride=1, padding=1, count_include_pad=False)
-    taught = strength_map(ours, theirs, cell=1)
-    return [strength_of(rainy, clean), taught.mean().item(), mean.clamp(min=0).mean().item()]
+    taught = map_intensity(ours, theirs, cell=1)
+    return [measure_intensity(rainy, clean), taught.mean().item(), mean.clamp(min=0).mean().item()]
 
 
 def lossy(picture: Picture, quality: int) -> Picture:
@@ -91,7 +91,7 @@ def main(lossless: Path, jpeg: Path | None, layout: str) -> None:
 
 def compressed_here(folder: Path) -> None:
     pairs = list(pairs_of(folder, "auto"))
-    truths = [strength_of(*pair) for pair in pairs]
+    truths = [measure_intensity(*pair) for pair in pairs]
     heading(
         "JPEG",
         "Grades changed (at the thresholds 1, 10, 30); median error of S, in grey levels where S is below 1.",

@@ -8,10 +8,10 @@ from hypothesis.strategies import floats, integers
 from crdnet.density import (
     STRENGTH_THRESHOLDS,
     RainDensity,
-    cumulative_probabilities,
-    density_score,
-    grade_probabilities,
-    mean_strength,
+    average_intensity,
+    compute_cumulative_probabilities,
+    compute_density_score,
+    compute_grade_probabilities,
 )
 
 STRENGTHS = floats(0, 255)
@@ -19,24 +19,30 @@ STRENGTHS = floats(0, 255)
 
 @given(strength=STRENGTHS)
 def test_heavier_is_never_likelier_than_lighter(strength: float) -> None:
-    light, medium, heavy = cumulative_probabilities(strength)
+    light, medium, heavy = compute_cumulative_probabilities(strength)
     assert 1 >= light >= medium >= heavy >= 0
 
 
 @given(one=STRENGTHS, other=STRENGTHS)
 def test_more_rain_never_lowers_a_probability_or_the_score(one: float, other: float) -> None:
     less, more = sorted((one, other))
-    pairs = zip(cumulative_probabilities(less), cumulative_probabilities(more), strict=True)
+    pairs = zip(
+        compute_cumulative_probabilities(less),
+        compute_cumulative_probabilities(more),
+        strict=True,
+    )
     assert all(below <= above for below, above in pairs)
-    assert 0 <= density_score(less) <= density_score(more) < 1
+    assert 0 <= compute_density_score(less) <= compute_density_score(more) < 1
 
 
 @given(strength=STRENGTHS)
-def test_the_grades_share_one_certainty_and_the_grade_is_where_it_passes_one_half(strength: float) -> None:
-    probabilities = grade_probabilities(strength)
+def test_the_grades_share_one_certainty_and_the_grade_is_where_it_passes_one_half(
+    strength: float,
+) -> None:
+    probabilities = compute_grade_probabilities(strength)
     assert sum(probabilities.values()) == pytest.approx(1)
     assert min(probabilities.values()) >= 0
-    passed = sum(each > 0.5 for each in cumulative_probabilities(strength))
+    passed = sum(each > 0.5 for each in compute_cumulative_probabilities(strength))
     if not any(abs(strength - threshold) < 1e-9 for threshold in STRENGTH_THRESHOLDS):
         assert RainDensity.from_strength(strength) == passed
 
@@ -44,37 +50,41 @@ def test_the_grades_share_one_certainty_and_the_grade_is_where_it_passes_one_hal
 @pytest.mark.parametrize("threshold", STRENGTH_THRESHOLDS)
 def test_at_a_threshold_its_grade_is_as_likely_as_not(threshold: float) -> None:
     position = STRENGTH_THRESHOLDS.index(threshold)
-    assert cumulative_probabilities(threshold)[position] == pytest.approx(0.5)
+    assert compute_cumulative_probabilities(threshold)[position] == pytest.approx(0.5)
 
 
-def test_a_dry_picture_is_surely_dry_and_a_cold_temperature_overflows_nothing() -> None:
-    assert grade_probabilities(0.0)[RainDensity.NONE] > 0.98
-    assert cumulative_probabilities(0.0, 1e-9) == pytest.approx((0.0, 0.0, 0.0))
-    assert cumulative_probabilities(255.0, 1e-9) == (1.0, 1.0, 1.0)
+def test_a_dry_image_is_surely_dry_and_a_cold_temperature_overflows_nothing() -> None:
+    assert compute_grade_probabilities(0.0)[RainDensity.NONE] > 0.98
+    assert compute_cumulative_probabilities(0.0, 1e-9) == pytest.approx((0.0, 0.0, 0.0))
+    assert compute_cumulative_probabilities(255.0, 1e-9) == (1.0, 1.0, 1.0)
 
 
 def test_scores_that_are_easy_to_remember() -> None:
-    assert [density_score(strength) for strength in (0.0, 10.0, 30.0)] == [0, 0.5, 0.75]
-    assert density_score(float("inf")) == 1
+    assert [compute_density_score(strength) for strength in (0.0, 10.0, 30.0)] == [0, 0.5, 0.75]
+    assert compute_density_score(float("inf")) == 1
 
 
 @pytest.mark.parametrize("strength", [-1.0, float("nan")])
 def test_a_strength_that_is_none_is_refused(strength: float) -> None:
-    for function in (density_score, cumulative_probabilities, grade_probabilities):
+    for function in (
+        compute_density_score,
+        compute_cumulative_probabilities,
+        compute_grade_probabilities,
+    ):
         with pytest.raises(ValueError, match="grey levels from 0 up"):
             function(strength)
 
 
 @given(height=integers(1, 70), width=integers(1, 70), cell=integers(1, 20))
-def test_the_mean_of_a_map_is_the_mean_over_the_pixels_of_the_picture(
+def test_the_mean_of_a_map_is_the_mean_over_the_pixels_of_the_image(
     height: int, width: int, cell: int
 ) -> None:
     rows, columns = -(-height // cell), -(-width // cell)
     cells = np.random.default_rng(0).random((rows + 1, columns + 1)) * 60
     pixels = cells.repeat(cell, 0).repeat(cell, 1)[:height, :width]
-    assert mean_strength(cells, height, width, cell) == pytest.approx(pixels.mean())
+    assert average_intensity(cells, height, width, cell) == pytest.approx(pixels.mean())
 
 
-def test_a_map_that_does_not_cover_the_picture_is_refused() -> None:
+def test_a_map_that_does_not_cover_the_image_is_refused() -> None:
     with pytest.raises(ValueError, match="2 x 2 cells of 16 pixels do not cover 33 x 20"):
-        mean_strength(np.ones((2, 2)), 33, 20, 16)
+        average_intensity(np.ones((2, 2)), 33, 20, 16)

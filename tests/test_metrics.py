@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from skimage import metrics as skimage_metrics
 
 from crdnet.errors import CRDNetError, ImageError, SizeError
-from crdnet.metrics import PROTOCOLS, psnr, score, to_8bit
+from crdnet.metrics import PROTOCOLS, psnr, round_to_8bit, score
 
 peak_signal_noise_ratio: Callable[..., float] = skimage_metrics.peak_signal_noise_ratio
 structural_similarity: Callable[..., float] = skimage_metrics.structural_similarity
@@ -23,8 +23,8 @@ REFERENCE = json.loads((Path(__file__).parent / "golden" / "octave" / "reference
 Integers = npt.NDArray[np.int64]
 
 
-def pictures(height: int, width: int) -> tuple[Integers, Integers]:
-    """The pictures of golden/octave/reference.m: clean in 0..255, and with errors that may leave it."""
+def images(height: int, width: int) -> tuple[Integers, Integers]:
+    """The images of golden/octave/reference.m: clean in 0..255, with errors that may leave it."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     stripes = np.abs((3 * x + 2 * y + 40 * c) % 256 - 128)
     texture = (x * y + 17 * c) % 64
@@ -34,8 +34,8 @@ def pictures(height: int, width: int) -> tuple[Integers, Integers]:
     return clean, clean + noise % 61 - 30 + streak
 
 
-def saved(picture: Integers) -> npt.NDArray[np.uint8]:
-    return np.clip(picture, 0, 255).astype(np.uint8)
+def saved(image: Integers) -> npt.NDArray[np.uint8]:
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def grey(value: int, side: int = 16) -> npt.NDArray[np.uint8]:
@@ -43,9 +43,13 @@ def grey(value: int, side: int = 16) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("case", REFERENCE["cases"], ids=lambda case: f"{case['height']}x{case['width']}")
+@pytest.mark.parametrize(
+    "case",
+    REFERENCE["cases"],
+    ids=lambda case: f"{case['height']}x{case['width']}",
+)
 def test_scores_are_those_of_octave(case: dict[str, Any], protocol: str) -> None:
-    clean, derained = pictures(case["height"], case["width"])
+    clean, derained = images(case["height"], case["width"])
     assert (clean.sum(), derained.sum()) == (case["sum_clean"], case["sum_derained"])
     if protocol == "crdnet":
         scores = score(derained / 255, clean / 255, protocol)
@@ -56,7 +60,7 @@ def test_scores_are_those_of_octave(case: dict[str, Any], protocol: str) -> None
     assert scores.ssim == pytest.approx(case["scores"][protocol]["ssim"], abs=1e-9)
 
 
-def test_the_pictures_of_octave_tell_every_protocol_from_every_other() -> None:
+def test_the_images_of_octave_tell_every_protocol_from_every_other() -> None:
     for case in REFERENCE["cases"]:
         if min(case["height"], case["width"]) >= 385:
             for quantity, least in (("psnr", 1e-3), ("ssim", 1e-4)):
@@ -77,7 +81,10 @@ def test_protocol_crdnet_is_scikit_image_on_unclipped_floats(
     clean = rng.random((height, width, 3))
     derained = clean + rng.normal(0, spread, clean.shape) + 1e-3
     scores = score(derained, clean, "crdnet")
-    assert scores.psnr == pytest.approx(peak_signal_noise_ratio(clean, derained, data_range=1), abs=1e-9)
+    assert scores.psnr == pytest.approx(
+        peak_signal_noise_ratio(clean, derained, data_range=1),
+        abs=1e-9,
+    )
     expected = structural_similarity(clean, derained, data_range=1, channel_axis=2)
     assert scores.ssim == pytest.approx(expected, abs=1e-9)
 
@@ -107,7 +114,10 @@ def test_protocol_toolbox_rgb_is_scikit_image_with_a_gaussian_window(
 @given(value=st.integers(0, 250), error=st.integers(1, 5))
 def test_a_constant_error_gives_the_psnr_of_its_definition(value: int, error: int) -> None:
     expected = 20 * math.log10(255 / error)
-    assert score(grey(value + error), grey(value), "toolbox-rgb").psnr == pytest.approx(expected, abs=1e-9)
+    assert score(grey(value + error), grey(value), "toolbox-rgb").psnr == pytest.approx(
+        expected,
+        abs=1e-9,
+    )
     assert score(grey(value + error), grey(value), "crdnet").psnr == pytest.approx(
         expected, abs=1e-4
     )  # float32
@@ -122,7 +132,10 @@ def test_a_grey_error_scores_higher_on_the_narrow_range_of_y(value: int, error: 
 
 def test_y_of_8_bits_rounds_and_y_of_doubles_does_not() -> None:
     # One grey level is 219 / 255 = 0.86 of Y; rounded to 8 bits, 100 -> 101 is Y 102 -> 103.
-    assert score(grey(101), grey(100), "restormer-y").psnr == pytest.approx(20 * math.log10(255), abs=1e-9)
+    assert score(grey(101), grey(100), "restormer-y").psnr == pytest.approx(
+        20 * math.log10(255),
+        abs=1e-9,
+    )
     assert score(grey(101), grey(100), "prenet-y").psnr == pytest.approx(
         20 * math.log10(255**2 / 219), abs=1e-9
     )
@@ -131,12 +144,18 @@ def test_y_of_8_bits_rounds_and_y_of_doubles_does_not() -> None:
 @pytest.mark.parametrize(
     ("colour", "y"),
     # 81.481, 144.553 and 40.966 before they are rounded.
-    [((255, 0, 0), 81), ((0, 255, 0), 145), ((0, 0, 255), 41), ((255, 255, 255), 235), ((0, 0, 0), 16)],
+    [
+        ((255, 0, 0), 81),
+        ((0, 255, 0), 145),
+        ((0, 0, 255), 41),
+        ((255, 255, 255), 235),
+        ((0, 0, 0), 16),
+    ],
 )
 def test_y_of_8_bits_knows_the_primaries(colour: tuple[int, int, int], y: int) -> None:
-    picture = np.broadcast_to(np.array(colour, np.uint8), (16, 16, 3))
+    image = np.broadcast_to(np.array(colour, np.uint8), (16, 16, 3))
     black_is_16 = 20 * math.log10(255 / (y - 16)) if y > 16 else math.inf
-    assert score(picture, grey(0), "restormer-y").psnr == pytest.approx(black_is_16, abs=1e-9)
+    assert score(image, grey(0), "restormer-y").psnr == pytest.approx(black_is_16, abs=1e-9)
 
 
 def test_ties_of_y_round_away_from_zero() -> None:
@@ -145,14 +164,14 @@ def test_ties_of_y_round_away_from_zero() -> None:
     ties = np.argwhere((weights[0] * r + weights[1] * g + weights[2] * b) % 255000 == 127500)
     assert len(ties) > 10
     for colour in ties:
-        picture = np.broadcast_to(colour.astype(np.uint8), (16, 16, 3))
-        above_black = 10 ** (-score(picture, grey(0), "restormer-y").psnr / 20) * 255
+        image = np.broadcast_to(colour.astype(np.uint8), (16, 16, 3))
+        above_black = 10 ** (-score(image, grey(0), "restormer-y").psnr / 20) * 255
         assert above_black == pytest.approx(weights @ colour / 255000 + 0.5, abs=1e-6)
 
 
 def test_downsampling_begins_at_384_pixels_of_the_shorter_side() -> None:
     def gap(height: int, width: int) -> float:
-        clean, derained = (saved(picture) for picture in pictures(height, width))
+        clean, derained = (saved(image) for image in images(height, width))
         return score(derained, clean, "prenet-y").ssim - score(derained, clean, "restormer-y").ssim
 
     assert abs(gap(383, 500)) < 1e-3
@@ -161,7 +180,7 @@ def test_downsampling_begins_at_384_pixels_of_the_shorter_side() -> None:
 
 
 def test_only_protocol_crdnet_sees_values_outside_the_range() -> None:
-    clean, derained = (picture / 255 for picture in pictures(64, 64))
+    clean, derained = (image / 255 for image in images(64, 64))
     assert derained.min() < 0 or derained.max() > 1
     for name in PROTOCOLS:
         same = score(derained, clean, name) == score(np.clip(derained, 0, 1), clean, name)
@@ -172,12 +191,12 @@ def test_only_protocol_crdnet_sees_values_outside_the_range() -> None:
 def test_floats_become_the_8_bits_they_came_from(value: int) -> None:
     exact = np.full((1, 1, 3), value, np.float32) / np.float32(255)
     for nudge in (-0.4, 0.0, 0.4):
-        assert (to_8bit(exact + np.float32(nudge / 255)) == value).all()
+        assert (round_to_8bit(exact + np.float32(nudge / 255)) == value).all()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_identical_pictures_have_an_infinite_psnr_and_an_ssim_of_one(protocol: str) -> None:
-    clean = saved(pictures(64, 70)[0])
+def test_identical_images_have_an_infinite_psnr_and_an_ssim_of_one(protocol: str) -> None:
+    clean = saved(images(64, 70)[0])
     as_network_sees_it = clean.astype(np.float32) / np.float32(255)
     for derained in (clean, as_network_sees_it):
         scores = score(derained, clean, protocol)
@@ -188,14 +207,17 @@ def test_identical_pictures_have_an_infinite_psnr_and_an_ssim_of_one(protocol: s
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=20)
 @given(height=st.integers(11, 50), width=st.integers(11, 50))
-def test_scores_are_symmetric_and_do_not_depend_on_which_way_a_picture_lies(
+def test_scores_are_symmetric_and_do_not_depend_on_which_way_an_image_lies(
     protocol: str, height: int, width: int
 ) -> None:
-    clean, derained = (saved(picture) for picture in pictures(height, width))
+    clean, derained = (saved(image) for image in images(height, width))
     scores = score(derained, clean, protocol)
     assert psnr(derained, clean, protocol) == scores.psnr
     assert score(clean, derained, protocol) == pytest.approx(scores, abs=1e-9)
-    assert score(derained.swapaxes(0, 1), clean.swapaxes(0, 1), protocol) == pytest.approx(scores, abs=1e-9)
+    assert score(derained.swapaxes(0, 1), clean.swapaxes(0, 1), protocol) == pytest.approx(
+        scores,
+        abs=1e-9,
+    )
 
 
 def test_an_unknown_protocol_is_answered_with_the_four() -> None:
@@ -204,15 +226,20 @@ def test_an_unknown_protocol_is_answered_with_the_four() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "side"), [("crdnet", 7), ("toolbox-rgb", 11), ("prenet-y", 11), ("restormer-y", 11)]
+    ("protocol", "side"),
+    [("crdnet", 7), ("toolbox-rgb", 11), ("prenet-y", 11), ("restormer-y", 11)],
 )
-def test_a_picture_smaller_than_the_window_is_a_size_error(protocol: str, side: int) -> None:
+def test_an_image_smaller_than_the_window_is_a_size_error(protocol: str, side: int) -> None:
     score(grey(1, side), grey(0, side), protocol)
-    with pytest.raises(SizeError, match=f"{side} x {side} pixels, got a picture of {side - 1} x 40"):
-        score(np.zeros((side - 1, 40, 3), np.uint8), np.zeros((side - 1, 40, 3), np.uint8), protocol)
+    with pytest.raises(SizeError, match=f"{side} x {side} pixels, got an image of {side - 1} x 40"):
+        score(
+            np.zeros((side - 1, 40, 3), np.uint8),
+            np.zeros((side - 1, 40, 3), np.uint8),
+            protocol,
+        )
 
 
-def test_pictures_of_two_sizes_are_a_size_error() -> None:
+def test_images_of_two_sizes_are_a_size_error() -> None:
     with pytest.raises(SizeError, match=r"\(16, 16, 3\).*\(17, 17, 3\)"):
         score(grey(0), grey(0, 17), "crdnet")
 
@@ -229,7 +256,7 @@ def test_what_is_not_rgb_is_a_size_error(shape: tuple[int, ...]) -> None:
         (np.full((16, 16, 3), np.nan), grey(0), "not finite"),
         (np.full((16, 16, 3), np.inf), grey(0), "not finite"),
         (grey(0), np.full((16, 16, 3), 255.0), r"255 to 255; scale them to \[0, 1\]"),
-        (grey(0).astype(np.uint16), grey(0), "derained picture is uint16"),
+        (grey(0).astype(np.uint16), grey(0), "derained image is uint16"),
     ],
 )
 def test_what_holds_no_colours_is_an_image_error(derained: Any, clean: Any, message: str) -> None:
@@ -239,7 +266,7 @@ def test_what_holds_no_colours_is_an_image_error(derained: Any, clean: Any, mess
 
 
 def test_arguments_are_left_as_they_were() -> None:
-    clean, derained = pictures(390, 400)
+    clean, derained = images(390, 400)
     before = derained / 255, clean / 255
     for name in PROTOCOLS:
         arguments = before[0].copy(), before[1].copy()
@@ -247,9 +274,10 @@ def test_arguments_are_left_as_they_were() -> None:
         assert all((a == b).all() for a, b in zip(arguments, before, strict=True))
 
 
-def test_a_hundred_pictures_take_seconds() -> None:
-    # A hundred pairs are meant to take less than 10 s; five of them here, with room for a busy machine.
-    clean, derained = (saved(picture) for picture in pictures(500, 500))
+def test_a_hundred_images_take_seconds() -> None:
+    # A hundred pairs are meant to take less than 10 s; five of them here, with room for a busy
+    # machine.
+    clean, derained = (saved(image) for image in images(500, 500))
     begin = time.process_time()
     for _ in range(5):
         score(derained, clean, "restormer-y")

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from crdnet.sizes import pad_to_multiple, padded_size, reflected_window
+from crdnet.sizes import cut_reflected_window, pad_to_multiple, round_up_size
 
 
 def numbered(height: int, width: int) -> np.ndarray:
@@ -13,7 +13,7 @@ def numbered(height: int, width: int) -> np.ndarray:
 def test_cropping_undoes_padding(height: int, width: int, multiple: int) -> None:
     image = numbered(height, width)
     padded = pad_to_multiple(image, multiple)
-    assert padded.shape[:2] == padded_size(height, width, multiple)
+    assert padded.shape[:2] == round_up_size(height, width, multiple)
     assert padded.shape[0] % multiple == padded.shape[1] % multiple == 0
     assert max(padded.shape[0] - height, padded.shape[1] - width) < multiple
     np.testing.assert_array_equal(padded[:height, :width], image)
@@ -24,7 +24,11 @@ def test_padding_is_the_reflection_that_numpy_makes(height: int, width: int, mul
     image = numbered(height, width)
     after = [
         (0, padded - side)
-        for padded, side in zip(padded_size(height, width, multiple), (height, width), strict=True)
+        for padded, side in zip(
+            round_up_size(height, width, multiple),
+            (height, width),
+            strict=True,
+        )
     ]
     np.testing.assert_array_equal(
         pad_to_multiple(image, multiple), np.pad(image, [*after, (0, 0)], mode="reflect")
@@ -32,13 +36,18 @@ def test_padding_is_the_reflection_that_numpy_makes(height: int, width: int, mul
 
 
 @given(top=integers(0, 30), left=integers(0, 30), rows=integers(1, 20), columns=integers(1, 20))
-def test_a_window_is_cut_from_the_endless_reflection(top: int, left: int, rows: int, columns: int) -> None:
+def test_a_window_is_cut_from_the_endless_reflection(
+    top: int,
+    left: int,
+    rows: int,
+    columns: int,
+) -> None:
     image = numbered(13, 9)
     whole = np.pad(image, [(0, 60), (0, 60), (0, 0)], mode="reflect")
-    window = reflected_window(image, slice(top, top + rows), slice(left, left + columns))
+    window = cut_reflected_window(image, slice(top, top + rows), slice(left, left + columns))
     np.testing.assert_array_equal(window, whole[top : top + rows, left : left + columns])
 
 
-def test_a_window_within_a_grey_picture_costs_no_copy() -> None:
+def test_a_window_within_a_grey_image_costs_no_copy() -> None:
     image = np.zeros((10, 10), np.uint8)
-    assert np.shares_memory(reflected_window(image, slice(2, 5), slice(0, 10)), image)
+    assert np.shares_memory(cut_reflected_window(image, slice(2, 5), slice(0, 10)), image)

@@ -1,8 +1,8 @@
 """MkDocs hook: pages of the site that are not Markdown files under docs/.
 
-README.md becomes the home page, the other Markdown files of the root get a page each, and the notebook
-becomes the tutorial. Links keep working both in the repository and on the site: one to a file outside
-docs/ leads to its page, or to a copy of the file under `repository/`.
+README.md becomes the home page, the other Markdown files of the root get a page each, and the
+notebook becomes the tutorial. Links work both in the repository and on the site: one to a file
+outside docs/ leads to its page, or to a copy of the file under `repository/`.
 """
 
 import json
@@ -29,7 +29,7 @@ PAGES = {
 }
 """Files of the repository and the pages that they become."""
 COPIES = "repository"
-"""Folder of the site for other files that pages link to; mkdocs.yml leaves it out of the navigation."""
+"""Folder of the site for other files that pages link to, not in the navigation of mkdocs.yml."""
 
 _LINK = re.compile(r"(?P<before>\[[^\]]*\]\()(?P<target>[^()\s#]+)")
 _SCHEME = re.compile(r"^[a-z]+:")
@@ -37,18 +37,19 @@ _SCHEME = re.compile(r"^[a-z]+:")
 
 def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages from outside docs/ and the files that any page links to."""
-    from mkdocs.structure.files import File  # noqa: PLC0415 - the tests import this module without MkDocs
+    # The tests import this module where there is no MkDocs.
+    from mkdocs.structure.files import File  # noqa: PLC0415
 
     sources = [REPOSITORY / name for name in PAGES]
     sources += [Path(config.docs_dir) / file.src_uri for file in files.documentation_pages()]
     for name, page in PAGES.items():
         files.append(File.generated(config, page, content=markdown_of(REPOSITORY / name)))
-    copied: set[str] = set()
+    known = set(PAGES)
     for source in sources:
         for target in _targets(markdown_of(source)):
             place = _in_repository(source, target)
-            if place and not place.startswith("docs/") and place not in PAGES and place not in copied:
-                copied.add(place)
+            if place and not place.startswith("docs/") and place not in known:
+                known.add(place)
                 path = REPOSITORY / place
                 files.append(File.generated(config, f"{COPIES}/{place}", abs_src_path=str(path)))
     return files
@@ -97,7 +98,7 @@ def _targets(markdown: str) -> Iterator[str]:
 
 
 def _in_repository(source: Path, target: str) -> str | None:
-    """Return the path, below the repository, of the file that a link leads to; None if there is none."""
+    """Return the repository path of the file that a link leads to; None if there is none."""
     if _SCHEME.match(target):
         return None
     path = Path(os.path.normpath(source.parent / target))

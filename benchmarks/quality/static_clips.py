@@ -18,7 +18,7 @@ from crdnet import Derainer
 from crdnet.cli.clips import evaluate_clips
 from crdnet.evaluation import Frame, read_frames
 from crdnet.metrics import score
-from crdnet.rain import CameraRain, rainy_pair
+from crdnet.rain import CameraRain, make_rainy_pair
 
 RATES = (5.0, 25.0, 60.0)
 """Millimetres per hour: moderate, heavy and violent rain."""
@@ -66,7 +66,7 @@ def _psnr(derainer: Derainer, path: Path, rain: CameraRain) -> tuple[float, floa
     """Return the mean PSNR of a dry clip's frames in rain, before and after deraining."""
     scores = []
     for number, clean in enumerate(read_frames(path, count=FRAMES * STEP)[::STEP]):
-        rainy = rainy_pair(clean, rain, np.random.default_rng(number)).rainy
+        rainy = make_rainy_pair(clean, rain, np.random.default_rng(number)).rainy
         derained = derainer.run(rainy, always=False).image
         truth, before, after = (each / np.float32(255) for each in (clean, rainy, derained))
         scores.append([score(each, truth, "restormer-y").psnr for each in (before, after)])

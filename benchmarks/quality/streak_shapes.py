@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet import Derainer
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.density import luma
 from crdnet.metrics import score
 from crdnet.rain import Streaks, compose_drops, draw_streaks
-from crdnet.rain.drops import OPAQUE, to_linear
+from crdnet.rain.drops import OPAQUE, decode_srgb
 
 Image = npt.NDArray[np.uint8]
 SIDE = 304
@@ -41,7 +41,7 @@ NUMBERS = (2, 40)
 @click.option("--every", default=2, show_default=True, help="Take every Nth image.")
 def main(*, clean: Path, model: str, scale: str | None, every: int) -> None:
     derainer = Derainer(model)
-    scenes = [_middle(read_rgb(clean / path)) for path in list_pictures(clean).pictures[::every]]
+    scenes = [_middle(read_rgb(clean / path)) for path in list_images(clean).images[::every]]
     size = None if scale is None else float(scale)
     click.echo(f"{len(scenes)} images\n{'':28} {'rainy':>7} {'gain':>6} {'left':>6}")
     vertical = None
@@ -120,7 +120,7 @@ def _rained_on(
         beads=np.zeros(number),
         taper=np.zeros(number),
     )
-    bright = 1.2 * np.percentile(to_linear(scene).mean(2), 95) + OPAQUE / 8
+    bright = 1.2 * np.percentile(decode_srgb(scene).mean(2), 95) + OPAQUE / 8
     light = np.full(3, min(bright, OPAQUE), np.uint16)
     return compose_drops(scene, draw_streaks(streaks, height, wide), light)
 

@@ -19,7 +19,7 @@ import numpy as np
 from skimage import measure
 
 from crdnet.evaluation import Frame, StaticClip, read_frames
-from crdnet.rain import CameraRain, rainy_pair
+from crdnet.rain import CameraRain, make_rainy_pair
 
 SMALLEST = 4
 FRAMES = 40
@@ -40,19 +40,20 @@ def main(*, clips: tuple[Path, ...], rate: float, exposure: str, focal: float) -
         frames = read_frames(path, start=3, count=FRAMES)
         median = np.median(np.stack(frames), axis=0).astype(np.uint8)
         drawn = [
-            rainy_pair(median, rain, np.random.default_rng(number)).rainy for number in range(len(frames))
+            make_rainy_pair(median, rain, np.random.default_rng(number)).rainy
+            for number in range(len(frames))
         ]
         for name, shown in (("real", frames), ("drawn", drawn)):
             click.echo(f"{path.name:24} {name:6} {_row(path.name, shown)}")
 
 
 def _row(name: str, frames: Sequence[Frame]) -> str:
-    clip = StaticClip.of(name, frames)
+    clip = StaticClip.from_frames(name, frames)
     streaks = []
     for index in range(1, len(clip.frames) - 1):
-        residual = clip.residual(clip.frames[index])
+        residual = clip.compute_residual(clip.frames[index])
         regions: Any = measure
-        for region in regions.regionprops(regions.label(clip.streaks(index)), residual):
+        for region in regions.regionprops(regions.label(clip.find_streaks(index)), residual):
             if region.area >= SMALLEST:
                 axes = region.axis_major_length, max(region.axis_minor_length, 1.0)
                 streaks.append((*axes, region.intensity_mean))

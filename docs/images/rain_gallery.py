@@ -12,7 +12,7 @@ import skimage.data
 from PIL import Image
 
 from crdnet.density import RainDensity
-from crdnet.rain import Haze, LineStreaks, NoiseStreaks, RainSpec, rainy_pair
+from crdnet.rain import Haze, LineStreaks, NoiseStreaks, RainSpec, make_rainy_pair
 
 Picture = npt.NDArray[np.uint8]
 FOLDER = Path(__file__).parent
@@ -66,13 +66,13 @@ def main() -> None:
     """Write rain_densities.jpg and rain_kinds.jpg."""
     clean = photographs()
     by_density = [
-        rainy_pair(photograph, density, np.random.default_rng([4, density, number])).rainy
+        make_rainy_pair(photograph, density, np.random.default_rng([4, density, number])).rainy
         for density in RainDensity
         for number, photograph in enumerate(clean)
     ]
     grid(by_density, 4).save(FOLDER / "rain_densities.jpg", quality=QUALITY, optimize=True)
     by_kind = [
-        rainy_pair(clean[0] if number % 2 else clean[3], spec, np.random.default_rng(number)).rainy
+        make_rainy_pair(clean[0] if number % 2 else clean[3], spec, np.random.default_rng(number)).rainy
         for number, spec in enumerate(KINDS.values())
     ]
     grid(by_kind, 4).save(FOLDER / "rain_kinds.jpg", quality=QUALITY, optimize=True)

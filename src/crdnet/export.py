@@ -1,6 +1,6 @@
-"""From trained weights to a model file, with proof that nothing was lost on the way.
+"""Export of trained networks to model files, with a check that both compute the same.
 
-The only place that sees both the torch network and the runtime.
+This is the only module that imports both the torch networks and the runtime.
 """
 
 import copy
@@ -19,7 +19,15 @@ from crdnet.errors import CheckpointError, MissingExtraError, ModelError
 from crdnet.files import write_whole
 from crdnet.nn import CRDNet, ResidualCRDNet, build_crdnet, build_residual_crdnet, read_checkpoint
 from crdnet.nn.blocks import DownBlock, UpBlock
-from crdnet.runtime import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo, Session, find_model
+from crdnet.runtime import (
+    DENSITY_NAME,
+    INPUT_NAME,
+    OPSET,
+    OUTPUT_NAME,
+    ModelInfo,
+    Session,
+    find_model,
+)
 from crdnet.sizes import pad_to_multiple
 
 try:
@@ -32,88 +40,98 @@ except ModuleNotFoundError as error:
 
 Network = CRDNet | ResidualCRDNet
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
-BUILDERS: dict[str, Callable[..., Network]] = {"published": build_crdnet, "residual": build_residual_crdnet}
-"""What builds the network of a checkpoint, by the kind that the checkpoint says it is."""
+BUILDERS: dict[str, Callable[..., Network]] = {
+    "published": build_crdnet,
+    "residual": build_residual_crdnet,
+}
+"""Builder of a network by the `kind` in its checkpoint."""
 PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
-"""Heights and widths, odd ones among them, on which the file must agree with torch."""
+"""Heights and widths, some of them odd, at which the file is compared with torch."""
 PARITY_TOLERANCE = 1e-4
-"""Largest difference allowed: in colours of [0, 1], where it is a fortieth of a grey level of 255, and in log(1 + S) of
-every cell's strength S, where it is a hundredth of a per cent.
+"""Largest allowed difference, in colours of [0, 1] and in log(1 + S) of the intensity S per cell.
 
-Float32 sums in another order differ by about 1e-6.
+That is a fortieth of a grey level of 255 and a hundredth of a per cent. Float32 sums in another
+order differ by about 1e-6.
 """
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written and how well it agrees."""
+    """Size of a written model file and its difference from torch."""
 
     path: Path
     bytes: int
     largest_difference: float
-    """Between torch and the file, over all of `PARITY_SIZES`; see `PARITY_TOLERANCE`."""
+    """Largest difference between torch and the file over `PARITY_SIZES`; see `PARITY_TOLERANCE`."""
 
 
 def export_network(network: Network, path: str | Path, info: ModelInfo) -> ExportReport:
-    """Write a network as a model file, but only if the file computes what the network does.
+    """Write a network as a model file, if the file computes the same as the network.
 
     Args:
-        network: With trained weights.
-        path: The file; what is there already is replaced.
-        info: What the file says of itself.
+        network: Network with trained weights.
+        path: Model file; an existing file is replaced.
+        info: Metadata of the file.
 
     Raises:
-        ModelError: The file would not agree with the network; nothing is left at `path`.
+        ModelError: File and network differ; `path` is left unchanged.
         OutputError: The file cannot be written.
     """
     path = Path(path)
+    # A copy, since the caller may go on training the network.
     network = copy.deepcopy(network).cpu().float().eval()
-    content = _to_onnx(simplified(network), info).SerializeToString()
+    content = _convert_to_onnx(simplify(network), info).SerializeToString()
     with tempfile.TemporaryDirectory() as folder:
+        # The check needs a file, and a failed check must leave `path` untouched.
         candidate = Path(folder) / "candidate.onnx"
         candidate.write_bytes(content)
-        difference = largest_difference(network, candidate)
+        difference = measure_difference(network, candidate)
     for output, found in difference._asdict().items():
         if not found <= PARITY_TOLERANCE:
             raise ModelError(
-                f"the model file differs from the network by {found:.2g} in its {output}, more than "
-                f"{PARITY_TOLERANCE:g}; it was not written"
+                f"the model file differs from the network by {found:.2g} in its {output}, "
+                f"more than {PARITY_TOLERANCE:g}; it was not written",
             )
     write_whole(path, content)
     return ExportReport(path, len(content), max(difference))
 
 
-def network_of_checkpoint(path: str | Path) -> Network:
-    """Return the network of a checkpoint of `crdnet train`, with the averaged weights if the run kept an average.
+def load_network(path: str | Path) -> Network:
+    """Load the network of a checkpoint of `crdnet train`, with averaged weights if there are any.
 
     Raises:
-        CheckpointError: The file is unreadable, or is not a checkpoint of ours.
+        CheckpointError: The file is unreadable, or not a checkpoint of `crdnet train`.
     """
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("crdnet"), Mapping):
         raise CheckpointError(
-            f"{path} is not a checkpoint of `crdnet train`; for the authors' files use --published ROOT --epoch N"
+            f"{path} is not a checkpoint of `crdnet train`; "
+            "for the authors' files use --published ROOT --epoch N",
         )
     about = checkpoint["crdnet"]
+    # Checkpoints from before the residual network have no kind.
     kind = about.get("kind", "published")
     if kind not in BUILDERS:
         raise CheckpointError(
-            f"{path} holds a network of kind {kind!r}, and this version knows {', '.join(BUILDERS)}; use the "
-            "version that trained it"
+            f"{path} holds a network of kind {kind!r}, and this version knows "
+            f"{', '.join(BUILDERS)}; use the version that trained it",
         )
     network = BUILDERS[kind](**about["network"])
     prefix = "model.network." if kind == "published" else "network."
     state = checkpoint["state_dict"]
     network.load_state_dict(
-        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     )
     return network.eval()
 
 
-def model_info(
-    network: Network, name: str, training_data: str = "not stated", scores: Mapping[str, float] | None = None
+def describe_model(
+    network: Network,
+    name: str,
+    training_data: str = "not stated",
+    scores: Mapping[str, float] | None = None,
 ) -> ModelInfo:
-    """Return the metadata of a network's model file."""
+    """Return the metadata for the model file of a network."""
     return ModelInfo(
         name=name,
         size_multiple=network.size_multiple,
@@ -124,53 +142,61 @@ def model_info(
     )
 
 
-def simplified(network: AnyNetwork) -> AnyNetwork:
+def simplify(network: AnyNetwork) -> AnyNetwork:
     """Return a network that computes the same with fewer operations.
 
-    Every batch norm is folded into the convolution before it, and every transposed convolution of stride 1
-    becomes the convolution that it is: inference engines fuse and vectorise the latter only.
+    Every batch norm is folded into the convolution before it. Every transposed convolution of
+    stride 1 becomes an equivalent convolution, since inference engines fuse and vectorise only
+    those.
     """
     simple = copy.deepcopy(network)
     simple.eval()
     for block in simple.modules():
         if isinstance(block, UpBlock):
-            block.conv1 = _as_convolution(block.conv1)  # type: ignore[assignment]
-            block.conv2 = _as_convolution(block.conv2)  # type: ignore[assignment]
+            block.conv1 = _convert_to_convolution(block.conv1)  # type: ignore[assignment]
+            block.conv2 = _convert_to_convolution(block.conv2)  # type: ignore[assignment]
         if isinstance(block, DownBlock | UpBlock):
+            # After the conversion, since the norm is folded into the new convolution.
             block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm)
             block.norm = nn.Identity()  # type: ignore[assignment]
     return simple
 
 
 class Difference(NamedTuple):
-    """How far a model file is from the network, at the worst pixel; see `PARITY_TOLERANCE`."""
+    """Largest differences between a model file and its network; see `PARITY_TOLERANCE`."""
 
-    picture: float
+    image: float
     density: float
-    """0 of a network that exports none."""
+    """0 if the network exports no density map."""
 
 
-def largest_difference(network: Network, path: Path) -> Difference:
-    """Return how far a model file is from a network over `PARITY_SIZES`, on seeded noise."""
+def measure_difference(network: Network, path: Path) -> Difference:
+    """Compare a model file with a network on seeded noise of all `PARITY_SIZES`."""
     session = Session(find_model(path), "cpu", threads=1)
     rng = np.random.default_rng(0)
-    picture, density = [], []
+    image, density = [], []
     for height, width in PARITY_SIZES:
-        rainy = pad_to_multiple(rng.random((height, width, 3), dtype=np.float32), network.size_multiple)
+        rainy = pad_to_multiple(
+            rng.random((height, width, 3), dtype=np.float32),
+            network.size_multiple,
+        )
         with torch.inference_mode():
             truth = _FreeOfChecks(network)(torch.from_numpy(rainy.transpose(2, 0, 1).copy())[None])
-        derained, strength = truth if isinstance(truth, tuple) else (truth, None)
+        derained, intensity = truth if isinstance(truth, tuple) else (truth, None)
         answer = session(rainy)
-        picture.append(np.abs(answer.derained - derained[0].permute(1, 2, 0).numpy()).max())
-        if (answer.density is None) != (strength is None):
+        image.append(np.abs(answer.derained - derained[0].permute(1, 2, 0).numpy()).max())
+        if (answer.density is None) != (intensity is None):
+            # A missing or additional density map must never pass.
             density.append(np.inf)
-        elif answer.density is not None and strength is not None:
-            density.append(np.abs(np.log1p(answer.density) - np.log1p(strength[0, 0].numpy())).max())
-    # Unlike max(), np.max hands a NaN on.
-    return Difference(float(np.max(picture)), float(np.max(density, initial=0.0)))
+        elif answer.density is not None and intensity is not None:
+            density.append(
+                np.abs(np.log1p(answer.density) - np.log1p(intensity[0, 0].numpy())).max(),
+            )
+    # Unlike max(), np.max propagates a NaN.
+    return Difference(float(np.max(image)), float(np.max(density, initial=0.0)))
 
 
-def _as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
+def _convert_to_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
     convolution = nn.Conv2d(transposed.in_channels, transposed.out_channels, 3, padding=1)
     with torch.no_grad():
         convolution.weight.copy_(transposed.weight.transpose(0, 1).flip(2, 3))
@@ -181,7 +207,7 @@ def _as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
 
 
 class _FreeOfChecks(nn.Module):
-    """The network's forward without the check of its sides, which would fix them in the traced graph."""
+    """Network without its check of sides, which would fix them in the traced graph."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -190,9 +216,13 @@ class _FreeOfChecks(nn.Module):
     def forward(self, rainy: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         network = self.network
         if isinstance(network, CRDNet):
-            derained: Tensor = network.refinement(network.streaks(rainy), network.background(rainy), rainy)
+            derained: Tensor = network.refinement(
+                network.streaks(rainy),
+                network.background(rainy),
+                rainy,
+            )
             return derained
-        estimate = network.computed(rainy)
+        estimate = network.estimate_unchecked(rainy)
         if not _senses_strength(network):
             return estimate.derained
         assert estimate.density is not None
@@ -200,21 +230,22 @@ class _FreeOfChecks(nn.Module):
 
 
 def _senses_strength(network: Network) -> bool:
-    """Tell whether a network has a map of the strength to export; scores of the comparisons are left behind."""
+    """Return whether a network has an intensity map to export; density scores are not exported."""
     if isinstance(network, CRDNet) or network.sensing is None:
         return False
     return network.sensing.says == "strength"
 
 
-def _to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
+def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
     multiple = network.size_multiple
     shapes = {
         0: torch.export.Dim("batch"),
         2: multiple * torch.export.Dim("rows", min=1),
         3: multiple * torch.export.Dim("columns", min=1),
     }
+    # torch.export treats a size of 1 as a constant, so the example has a batch of 2.
     example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)
-    # The exporter warns and logs about its own internals.
+    # The exporter warns and logs about its own internals, which users cannot change.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -234,7 +265,7 @@ def _to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, info.to_metadata())
     for node in model.graph.node:
-        # The exporter notes the stack of every operation, with the paths of the machine it ran on.
+        # The exporter stores the stack of every operation, with paths of this machine.
         del node.metadata_props[:]
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]

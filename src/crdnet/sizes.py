@@ -1,7 +1,7 @@
-"""Padding to the sizes that a network can take, and back.
+"""Padding of images to sizes that a network accepts.
 
-A network takes sides that are multiples of some number. A picture is continued at its bottom and right by
-reflection, the network runs, and the result is cropped to the picture's own size.
+A network accepts sides that are multiples of a number. An image is padded at its bottom and right
+by reflection, the network runs, and the result is cropped to the size of the image.
 """
 
 from typing import TypeVar
@@ -12,43 +12,60 @@ import numpy.typing as npt
 Samples = TypeVar("Samples", bound=np.generic)
 
 
-def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
-    """Return the smallest sides from `height` and `width` up that are multiples of `multiple`."""
+def round_up_size(height: int, width: int, multiple: int) -> tuple[int, int]:
+    """Return `height` and `width` rounded up to multiples of `multiple`, all in pixels."""
+    # -(-a // b) is the ceiling of a / b, exact in integers.
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
 def pad_to_multiple(image: npt.NDArray[Samples], multiple: int) -> npt.NDArray[Samples]:
-    """Pad a picture (h, w, c) at its bottom and right by reflection; undone by cropping to its old size.
+    """Pad an image (h, w, c) at its bottom and right by reflection.
 
-    A picture smaller than its padding is reflected as often as it takes, so that 1 x 1 works.
+    Cropping to the old size undoes it. An image smaller than its padding is reflected repeatedly,
+    so even 1 x 1 works.
     """
     height, width = image.shape[:2]
-    padded_height, padded_width = padded_size(height, width, multiple)
-    return reflected_window(image, slice(0, padded_height), slice(0, padded_width))
+    padded_height, padded_width = round_up_size(height, width, multiple)
+    return cut_reflected_window(image, slice(0, padded_height), slice(0, padded_width))
 
 
-def reflected_window(image: npt.NDArray[Samples], rows: slice, columns: slice) -> npt.NDArray[Samples]:
-    """Cut a window from the endless picture that reflection makes of `image` (h, w, ...).
+def cut_reflected_window(
+    image: npt.NDArray[Samples],
+    rows: slice,
+    columns: slice,
+) -> npt.NDArray[Samples]:
+    """Cut a window from `image` (h, w, ...), continued without end by reflection.
 
-    It costs the memory of the window only, so that a huge picture never has to be padded as a whole.
+    Only the window takes memory, so a huge image never has to be padded as a whole.
 
     Args:
         image: At least one pixel high and wide.
-        rows: Start and stop, from 0 up; they may lie beyond the last row.
-        columns: The same for the columns.
+        rows: Start and stop, at least 0; they may lie beyond the last row.
+        columns: Start and stop of the columns, likewise.
 
     Returns:
-        A view where the window lies within the picture, otherwise a copy.
+        A view if the window lies within the image, otherwise a copy.
     """
     height, width = image.shape[:2]
     if rows.stop <= height and columns.stop <= width:
         return image[rows, columns]
-    across = image[:, columns] if columns.stop <= width else image[:, _reflected(columns, width)]
-    return across[rows] if rows.stop <= height else across[_reflected(rows, height)]
+    across = (
+        image[:, columns]
+        if columns.stop <= width
+        else image[
+            :,
+            _reflect_positions(
+                columns,
+                width,
+            ),
+        ]
+    )
+    return across[rows] if rows.stop <= height else across[_reflect_positions(rows, height)]
 
 
-def _reflected(positions: slice, size: int) -> npt.NDArray[np.intp]:
-    """Return where reflection about the first and the last sample finds each position: 0 1 2 1 0 1 ..."""
+def _reflect_positions(positions: slice, size: int) -> npt.NDArray[np.intp]:
+    """Return the source index of each position under reflection about both ends: 0 1 2 1 0 1 ..."""
+    # The first and last sample occur once per period; a single sample would give a period of 0.
     period = max(2 * (size - 1), 1)
     folded = np.arange(positions.start, positions.stop) % period
     return np.minimum(folded, period - folded) if size > 1 else np.zeros_like(folded)

@@ -1,133 +1,150 @@
-"""Cutting a picture into tiles whose answers make the answer of the whole.
+"""Cutting an image into tiles whose results together equal the result for the whole image.
 
-A network looks only so far. A tile that is given `margin` pixels of its surroundings, and starts where the
-network's pooling grid starts, computes in its core exactly what it would compute in the whole picture. Where
-the surroundings end at the picture's (padded) border the window ends there too, so that the network's own
-zero padding meets the same border.
+The receptive field of a network is finite. A tile gets `margin` pixels around its core and starts
+on the pooling grid of the network, so its core gets exactly the values of the whole image. A window
+ends at the border of the padded image, so that the zero padding of the network lies in the same
+place.
 
-Everything here is arithmetic on sizes; no pixel is touched.
+This module computes with sizes only and touches no pixels.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 WHOLE_PIXELS = 8_000_000
-"""Up to this many pixels `auto` takes a padded picture whole."""
+"""Largest padded image that `auto` does not cut, in pixels."""
 WINDOW_PIXELS = 2_000_000
-"""Larger pictures are shown in windows of at most this many: twelve megapixels in eight, within 700 MB."""
+"""Largest window of a larger image, in pixels: 12 megapixels take eight windows and 700 MB."""
 
 ROW_PIXELS = 32_000_000
-"""Windows of wide pictures are lower than they are wide, so that a row of windows has at most this many pixels of the
-picture, which lie in memory together when it is done in bands."""
+"""Largest row of windows, in pixels of the image.
+
+An image that is processed in bands holds one such row in memory, so wide images get low windows.
+"""
 
 
 class Tile(NamedTuple):
-    """One piece of work, in pixels of the padded picture."""
+    """Core and window of one network call, in pixels of the padded image."""
 
     core_rows: slice
     core_columns: slice
-    """What the tile answers for; the cores of a picture meet without overlap."""
+    """Part of the result that the tile computes; cores cover the image without overlap."""
     window_rows: slice
     window_columns: slice
-    """What the network is shown: the core and its margin."""
+    """Input of the network: the core and its margin."""
 
     @property
     def core_in_window(self) -> tuple[slice, slice]:
-        """Where the core lies in the window."""
+        """Rows and columns of the core within the window."""
         return (
-            _shifted(self.core_rows, -self.window_rows.start),
-            _shifted(self.core_columns, -self.window_columns.start),
+            _shift(self.core_rows, -self.window_rows.start),
+            _shift(self.core_columns, -self.window_columns.start),
         )
 
 
-def tiles(height: int, width: int, sides: tuple[int, int], margin: int, multiple: int) -> Iterator[Tile]:
-    """Cut a padded picture into tiles, row by row.
+def cut_tiles(
+    height: int,
+    width: int,
+    sides: tuple[int, int],
+    margin: int,
+    multiple: int,
+) -> Iterator[Tile]:
+    """Cut a padded image into tiles, row by row.
 
-    Cores at the border, which need no margin there, are larger instead, so that windows are of one size but for the
-    last of a row and the last row: engines prepare for a size, and keep memory for each.
+    Cores at the border need no margin there and are larger instead. All windows then have one size,
+    except in the last row and column: engines prepare, and keep memory, for each size.
 
     Args:
-        height: Pixels; a multiple of `multiple`.
-        width: The same.
-        sides: Height and width of a core; rounded up to the multiple. 0 is all that the picture has.
-        margin: Pixels shown around a core; rounded up to the multiple.
-        multiple: What the network needs the sides of a window, and the place where it starts, to be multiples
-            of.
+        height: Height in pixels; a multiple of `multiple`.
+        width: Width in pixels; a multiple of `multiple`.
+        sides: Height and width of a core, rounded up to the multiple; 0 takes the whole side.
+        margin: Pixels around a core, rounded up to the multiple.
+        multiple: Grid of the network: the start and the sides of a window are multiples of it.
+
+    Raises:
+        ValueError: The image is not padded, or a number is negative.
     """
     if height % multiple or width % multiple:
         raise ValueError(
-            f"a picture is padded to multiples of {multiple} before it is cut, got {height} x {width}"
+            f"an image to cut is padded to multiples of {multiple}, got {height} x {width}",
         )
     if min(sides) < 0 or margin < 0:
-        raise ValueError(f"a tile's sides and margin are pixels from 0 up, got {sides} and {margin}")
-    high, wide, margin = (_rounded_up(pixels, multiple) for pixels in (*sides, margin))
-    for rows in _pieces(height, high or height, margin):
-        for columns in _pieces(width, wide or width, margin):
-            yield Tile(rows, columns, _widened(rows, margin, height), _widened(columns, margin, width))
+        raise ValueError(
+            f"a tile's sides and margin are pixels from 0 up, got {sides} and {margin}",
+        )
+    high, wide, margin = (_round_up(pixels, multiple) for pixels in (*sides, margin))
+    for rows in _cut_cores(height, high or height, margin):
+        for columns in _cut_cores(width, wide or width, margin):
+            yield Tile(rows, columns, _widen(rows, margin, height), _widen(columns, margin, width))
 
 
-def automatic_sides(
+def choose_tile_sides(
     height: int, width: int, margin: int, multiple: int, *, reduction: int = 1
 ) -> tuple[int, int]:
-    """Return the sides that keep every window within `WINDOW_PIXELS`, or 0, 0 where the picture is taken whole.
+    """Choose the sides of a core, or 0, 0 to take the image whole.
 
-    Of all such sides, and within `ROW_PIXELS`, they are those whose windows are the fewest pixels together. A margin so
-    large that no tile would fit gives the smallest tile there is.
+    Windows stay within `WINDOW_PIXELS` and rows of windows within `ROW_PIXELS`. Among these sides,
+    the ones with the fewest window pixels in total win. If the margin is too large for any tile,
+    the smallest possible tile is returned.
 
     Args:
-        height: Pixels; a multiple of `multiple`.
-        width: The same.
-        margin: Pixels shown around a core; rounded up to the multiple.
-        multiple: What the sides of a window are multiples of.
-        reduction: How many times smaller the network sees the window. It costs the network less by the square and
-            everything else as much, so windows grow by the number itself.
+        height: Height in pixels; a multiple of `multiple`.
+        width: Width in pixels; a multiple of `multiple`.
+        margin: Pixels around a core, rounded up to the multiple.
+        multiple: Grid of the network: the sides of a window are multiples of it.
+        reduction: Factor by which the network sees the window smaller. The network costs less by
+            its square and everything else the same, so windows grow by the factor itself.
     """
     if height * width <= reduction * WHOLE_PIXELS:
         return 0, 0
-    margin = _rounded_up(margin, multiple)
-    across = _windows(width, margin, multiple)
+    margin = _round_up(margin, multiple)
+    across = _list_windows(width, margin, multiple)
+    # A window lower than four margins would consist mostly of margin, so the limit ends there.
     highest = max(ROW_PIXELS // width, 4 * margin)
+    # All numbers of rows are tried, since the best one depends on both sides.
     shown: dict[tuple[int, int], int] = {}
-    for rows, (high, side) in enumerate(_windows(height, margin, multiple)):
+    for rows, (high, side) in enumerate(_list_windows(height, margin, multiple)):
         if high > highest:
             continue
         most = reduction * WINDOW_PIXELS // high
         columns = next((count for count, (wide, _) in enumerate(across) if wide <= most), None)
         if columns is not None:
+            # Each cut shows two margins twice, so this is the area of all windows.
             total = (height + 2 * margin * rows) * (width + 2 * margin * columns)
             shown[side, across[columns][1]] = total
     return min(shown, key=shown.__getitem__, default=(multiple, multiple))
 
 
-def _windows(length: int, margin: int, multiple: int) -> list[tuple[int, int]]:
-    """Return the lengths of window and core where a length is shown in one window, in two, and so on."""
+def _list_windows(length: int, margin: int, multiple: int) -> list[tuple[int, int]]:
+    """List the lengths of window and core for one window, two windows, and so on."""
     found = [(length, length)]
     for count in range(2, length // multiple + 1):
-        window = _rounded_up(-(-(length + 2 * margin * (count - 1)) // count), multiple)
+        window = _round_up(-(-(length + 2 * margin * (count - 1)) // count), multiple)
         if window - 2 * margin < multiple:
             break
         found.append((window, window - 2 * margin))
     return found
 
 
-def _pieces(length: int, side: int, margin: int) -> Iterator[slice]:
-    """Yield cores; those at the border reach so much further as they need no margin."""
+def _cut_cores(length: int, side: int, margin: int) -> Iterator[slice]:
+    """Yield cores; those at the border are longer by the margin that they do not need."""
     start = 0
     while start < length:
         stop = start + side + (margin if start == 0 else 0)
+        # The window reaches the border anyway, so the rest joins this core.
         if stop + margin >= length:
             stop = length
         yield slice(start, stop)
         start = stop
 
 
-def _widened(core: slice, margin: int, length: int) -> slice:
+def _widen(core: slice, margin: int, length: int) -> slice:
     return slice(max(core.start - margin, 0), min(core.stop + margin, length))
 
 
-def _shifted(span: slice, by: int) -> slice:
+def _shift(span: slice, by: int) -> slice:
     return slice(span.start + by, span.stop + by)
 
 
-def _rounded_up(pixels: int, multiple: int) -> int:
+def _round_up(pixels: int, multiple: int) -> int:
     return -(-pixels // multiple) * multiple

@@ -10,7 +10,7 @@ Touch = Callable[..., Path]
 
 @pytest.fixture
 def touch(tmp_path: Path) -> Touch:
-    """Make empty files by their names below the test's folder, for what is decided by names alone."""
+    """Make empty files by their names below the folder of the test, for decisions by name."""
 
     def make(*names: str) -> Path:
         for name in names:

@@ -13,7 +13,7 @@ from .scenery import rain, save, save_side_by_side, scene
 
 @pytest.fixture
 def healthy(tmp_path: Path) -> Path:
-    """Two scenes, light and heavy, and a file that is no picture."""
+    """Two scenes, light and heavy, and a file that is no image."""
     for seed in (1, 2):
         save(scene(seed), tmp_path / "clean" / f"{seed}.png")
         save(rain(scene(seed), 0.1), tmp_path / "light" / f"{seed}.png")
@@ -39,7 +39,13 @@ def test_every_problem_is_named(healthy: Path) -> None:
     save(scene(1), healthy / "light" / "1.png")
     report = check(healthy)
     assert not report.healthy
-    assert {(problem.path.relative_to(healthy).as_posix(), problem.kind) for problem in report.problems} == {
+    assert {
+        (
+            problem.path.relative_to(healthy).as_posix(),
+            problem.kind,
+        )
+        for problem in report.problems
+    } == {
         ("light/3.png", ProblemKind.MISSING_PARTNER),
         ("heavy/1.png", ProblemKind.UNREADABLE),
         ("heavy/2.png", ProblemKind.SIZE_MISMATCH),
@@ -55,7 +61,9 @@ def test_halves_the_wrong_way_round_are_suspected(tmp_path: Path, layout: str) -
     for seed in range(5):
         save_side_by_side(scene(seed), rain(scene(seed)), tmp_path / f"{seed}.png")
     problems = check(tmp_path, layout).problems
-    assert [problem.kind for problem in problems] == [ProblemKind.WRONG_ORDER] * (layout == "rainy-clean")
+    assert [problem.kind for problem in problems] == [
+        ProblemKind.WRONG_ORDER,
+    ] * (layout == "rainy-clean")
 
 
 def test_folders_the_wrong_way_round_are_suspected(tmp_path: Path) -> None:
@@ -64,10 +72,10 @@ def test_folders_the_wrong_way_round_are_suspected(tmp_path: Path) -> None:
         save(rain(scene(seed)), tmp_path / "target" / f"{seed}.png")
     (problem,) = check(tmp_path).problems
     assert problem.kind is ProblemKind.WRONG_ORDER
-    assert "of 3 sampled pairs, 3 look rainier in the clean picture" in problem.reason
+    assert "of 3 sampled pairs, 3 look rainier in the clean image" in problem.reason
 
 
-def test_one_picture_that_looks_wrong_does_not_condemn_a_set(tmp_path: Path) -> None:
+def test_one_image_that_looks_wrong_does_not_condemn_a_set(tmp_path: Path) -> None:
     for seed in range(3):
         halves = (scene(seed), rain(scene(seed)))
         save_side_by_side(*(halves[::-1] if seed == 1 else halves), tmp_path / f"{seed}.png")
@@ -95,11 +103,16 @@ def test_progress_sees_every_pair(healthy: Path) -> None:
 
 
 def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         check(tmp_path)
 
 
 def test_rain800_is_healthy(shared_data: Path) -> None:
     report = check(shared_data / "rain800" / "val")
     assert report.healthy, report.problems
-    assert (report.layout, report.pairs, report.scenes, report.labelled) == ("clean-rainy", 72, 43, 0)
+    assert (report.layout, report.pairs, report.scenes, report.labelled) == (
+        "clean-rainy",
+        72,
+        43,
+        0,
+    )

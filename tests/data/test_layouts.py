@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crdnet.data import LAYOUTS, DataProblem, HalfOrder, Pair, ProblemKind, find_pairs
-from crdnet.data.labels import density_of_folder
-from crdnet.data.listing import natural_order
+from crdnet.data.labels import parse_folder_density
+from crdnet.data.listing import sort_naturally
 from crdnet.density import RainDensity
 from crdnet.errors import DataError
 
@@ -21,7 +21,7 @@ NONE, LIGHT, MEDIUM, HEAVY = None, RainDensity.LIGHT, RainDensity.MEDIUM, RainDe
 
 
 def told(root: Path, layout: str = "auto") -> list[tuple[str, str, RainDensity | None]]:
-    """Return of each pair the names of its pictures below the root, and its label."""
+    """Return of each pair the names of its images below the root, and its label."""
     return [
         (pair.name, pair.clean_path.relative_to(root).as_posix(), pair.density)
         for pair in find_pairs(root, layout)
@@ -32,7 +32,7 @@ def told(root: Path, layout: str = "auto") -> list[tuple[str, str, RainDensity |
 
 
 @pytest.mark.parametrize("layout", ["rainy-clean", "clean-rainy"])
-def test_side_by_side_pictures_are_both_halves_of_their_pair(touch: Touch, layout: str) -> None:
+def test_side_by_side_images_are_both_halves_of_their_pair(touch: Touch, layout: str) -> None:
     root = touch("10.jpg", "9.jpg")
     assert [pair.name for pair in find_pairs(root, layout)] == ["9.jpg", "10.jpg"]
     for pair in find_pairs(root, layout):
@@ -58,7 +58,10 @@ def test_densities_of_data_1_are_the_last_digits_of_its_names(touch: Touch) -> N
     assert [density for *_, density in told(root, "rainy-clean")] == [HEAVY, LIGHT, MEDIUM]
 
 
-@pytest.mark.parametrize("names", [["1_3.jpg", "2_4.jpg"], ["1_1.jpg", "2.jpg"], ["1.jpg", "2.jpg", "3.jpg"]])
+@pytest.mark.parametrize(
+    "names",
+    [["1_3.jpg", "2_4.jpg"], ["1_1.jpg", "2.jpg"], ["1.jpg", "2.jpg", "3.jpg"]],
+)
 def test_digits_are_densities_only_where_every_name_has_one(touch: Touch, names: list[str]) -> None:
     assert {density for *_, density in told(touch(*names), "rainy-clean")} == {NONE}
 
@@ -77,13 +80,12 @@ def test_digits_are_densities_only_where_every_name_has_one(touch: Touch, names:
     ],
 )
 def test_two_folders_are_matched_by_name(touch: Touch, rainy: str, clean: str) -> None:
-    root = touch(
-        *(f"{folder}/{name}" for folder in (rainy, clean) for name in ("a.png", "b 2.png", "b 10.png"))
-    )
-    assert told(root) == [(f"{rainy}/{n}", f"{clean}/{n}", NONE) for n in ("a.png", "b 2.png", "b 10.png")]
+    names = ("a.png", "b 2.png", "b 10.png")
+    root = touch(*(f"{folder}/{name}" for folder in (rainy, clean) for name in names))
+    assert told(root) == [(f"{rainy}/{name}", f"{clean}/{name}", NONE) for name in names]
 
 
-def test_the_pictures_of_a_pair_may_be_of_different_formats(touch: Touch) -> None:
+def test_the_images_of_a_pair_may_be_of_different_formats(touch: Touch) -> None:
     assert told(touch("input/1.jpg", "target/1.PNG")) == [("input/1.jpg", "target/1.PNG", NONE)]
 
 
@@ -92,7 +94,7 @@ def test_folders_within_both_folders_must_agree(touch: Touch) -> None:
     assert told(root) == [(f"input/{f}/1.png", f"target/{f}/1.png", NONE) for f in "xy"]
 
 
-def test_rain200_names_its_rainy_pictures_after_the_clean_ones(touch: Touch) -> None:
+def test_rain200_names_its_rainy_images_after_the_clean_ones(touch: Touch) -> None:
     root = touch("rain/X2/norain-1x2.png", "norain/norain-1.png")
     assert told(root) == [("rain/X2/norain-1x2.png", "norain/norain-1.png", NONE)]
 
@@ -127,7 +129,10 @@ def test_variants_in_folders_named_like_those_of_data_2_are_no_densities(touch: 
 
 def test_equal_names_win_over_numbers(touch: Touch) -> None:
     root = touch("rain/1_1.jpg", "rain/1_2.jpg", "clear/1_1.jpg", "clear/1_2.jpg")
-    assert told(root) == [("rain/1_1.jpg", "clear/1_1.jpg", NONE), ("rain/1_2.jpg", "clear/1_2.jpg", NONE)]
+    assert told(root) == [
+        ("rain/1_1.jpg", "clear/1_1.jpg", NONE),
+        ("rain/1_2.jpg", "clear/1_2.jpg", NONE),
+    ]
 
 
 def test_an_asked_for_density_must_stand_in_every_name(touch: Touch) -> None:
@@ -150,18 +155,17 @@ def test_rain_and_norain_may_have_folders(touch: Touch, layout: str) -> None:
     assert told(root, layout) == [("rain/rain-001.png", "norain/norain-001.png", NONE)]
 
 
-def test_layers_of_rain_beside_the_pictures_are_left_aside_and_said(
+def test_layers_of_rain_beside_the_images_are_left_aside_and_said(
     touch: Touch, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = touch("norain-1.png", "rain-1.png", "rainstreak-1.png", "rainregion-1.png")
     assert told(root) == [("rain-1.png", "norain-1.png", NONE)]
-    assert "2 pictures have no place in the layout rain-norain" in caplog.text
+    assert "2 images have no place in the layout rain-norain" in caplog.text
 
 
 def test_folders_named_after_densities_share_a_clean_one(touch: Touch) -> None:
-    root = touch(
-        *(f"{folder}/{n}.webp" for folder in ("clean", "light", "medium", "heavy") for n in ("01", "02"))
-    )
+    folders = ("clean", "light", "medium", "heavy")
+    root = touch(*(f"{folder}/{n}.webp" for folder in folders for n in ("01", "02")))
     assert told(root) == [
         (f"{grade.name.lower()}/{n}.webp", f"clean/{n}.webp", grade)
         for grade in (HEAVY, LIGHT, MEDIUM)
@@ -182,7 +186,8 @@ def test_a_tree_is_the_union_of_its_sets(touch: Touch) -> None:
         ("Rain100L/rain-1.png", "Rain100L/norain-1.png", NONE),
     ]
     assert told(root / "train") == expected
-    assert told(root) == [(f"train/{rainy}", f"train/{clean}", density) for rainy, clean, density in expected]
+    below = [(f"train/{rainy}", f"train/{clean}", density) for rainy, clean, density in expected]
+    assert told(root) == below
 
 
 @pytest.mark.parametrize("deeper", ["", "Rain13K/", "a/b/"])
@@ -214,29 +219,32 @@ BROKEN = {
 
 @pytest.mark.parametrize("layout", BROKEN)
 @pytest.mark.parametrize("asked", ["auto", "by name"])
-def test_pictures_without_a_partner_are_named(touch: Touch, layout: str, asked: str) -> None:
+def test_images_without_a_partner_are_named(touch: Touch, layout: str, asked: str) -> None:
     root = touch(*BROKEN[layout])
     asked = layout if asked == "by name" else "auto"
     with pytest.raises(DataError) as caught:
         find_pairs(root, asked)
-    assert "2 pictures have no single partner" in str(caught.value)
+    assert "2 images have no single partner" in str(caught.value)
     assert str(root / BROKEN[layout][0]) in str(caught.value)
     assert str(root / BROKEN[layout][3]) in str(caught.value)
     problems: list[DataProblem] = []
     pairs = find_pairs(root, asked, problems=problems)
     assert [pair.name for pair in pairs] == [BROKEN[layout][1]]
-    assert {problem.path for problem in problems} == {root / BROKEN[layout][0], root / BROKEN[layout][3]}
+    assert {problem.path for problem in problems} == {
+        root / BROKEN[layout][0],
+        root / BROKEN[layout][3],
+    }
     assert {problem.kind for problem in problems} == {ProblemKind.MISSING_PARTNER}
 
 
 def test_many_problems_are_counted_and_the_first_are_named(touch: Touch) -> None:
     root = touch("input/x.png", "target/x.png", *(f"input/{number}.png" for number in range(12)))
-    with pytest.raises(DataError, match=r"12 pictures.*input/0\.png.*and 7 more") as caught:
+    with pytest.raises(DataError, match=r"12 images.*input/0\.png.*and 7 more") as caught:
         find_pairs(root)
     assert "11.png" not in str(caught.value)
 
 
-def test_two_clean_pictures_of_one_name_are_ambiguous(touch: Touch) -> None:
+def test_two_clean_images_of_one_name_are_ambiguous(touch: Touch) -> None:
     problems: list[DataProblem] = []
     root = touch("input/1.png", "target/1.png", "target/1.jpg")
     assert find_pairs(root, problems=problems) == []
@@ -245,9 +253,12 @@ def test_two_clean_pictures_of_one_name_are_ambiguous(touch: Touch) -> None:
     ]
 
 
-def test_the_clean_picture_of_the_very_name_is_not_ambiguous(touch: Touch) -> None:
+def test_the_clean_image_of_the_very_name_is_not_ambiguous(touch: Touch) -> None:
     root = touch("input/1.png", "input/01.png", "target/1.png", "target/01.png")
-    assert told(root) == [("input/01.png", "target/01.png", NONE), ("input/1.png", "target/1.png", NONE)]
+    assert told(root) == [
+        ("input/01.png", "target/01.png", NONE),
+        ("input/1.png", "target/1.png", NONE),
+    ]
 
 
 def test_a_name_that_merely_means_the_same_has_no_claim_beside_the_very_name(touch: Touch) -> None:
@@ -260,15 +271,19 @@ def test_a_name_that_merely_means_the_same_has_no_claim_beside_the_very_name(tou
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "holds no pictures"),
-        (["readme.txt", ".hidden.png", "__MACOSX/1.png", ".cache/1.png"], "holds no pictures"),
-        (["input/1.png"], "no folder with clean pictures"),
-        (["target/1.png"], "no folder with rainy pictures"),
+        ([], "holds no images"),
+        (["readme.txt", ".hidden.png", "__MACOSX/1.png", ".cache/1.png"], "holds no images"),
+        (["input/1.png"], "no folder with clean images"),
+        (["target/1.png"], "no folder with rainy images"),
         (["input/1.png", "rain/1.png", "target/1.png"], "input, rain could each be the rainy"),
         (["1.png", "2.png"], "no layout is recognised"),
     ],
 )
-def test_a_folder_without_a_layout_is_an_error(touch: Touch, names: list[str], message: str) -> None:
+def test_a_folder_without_a_layout_is_an_error(
+    touch: Touch,
+    names: list[str],
+    message: str,
+) -> None:
     root = touch(*names)
     with pytest.raises(DataError, match=message) as caught:
         find_pairs(root)
@@ -299,9 +314,14 @@ def test_a_layout_that_is_not_there_is_an_error(touch: Touch, layout: str) -> No
 # -- order, names, links --
 
 
-def test_files_that_are_no_pictures_are_no_problem(touch: Touch) -> None:
+def test_files_that_are_no_images_are_no_problem(touch: Touch) -> None:
     root = touch(
-        "input/1.png", "target/1.png", "input/Thumbs.db", "target/.DS_Store", "input/._1.png", "list.txt"
+        "input/1.png",
+        "target/1.png",
+        "input/Thumbs.db",
+        "target/.DS_Store",
+        "input/._1.png",
+        "list.txt",
     )
     assert len(find_pairs(root)) == 1
 
@@ -338,14 +358,20 @@ def test_the_recognised_layout_is_logged(touch: Touch, caplog: pytest.LogCapture
 @given(st.lists(st.integers(0, 10_000), unique=True))
 def test_numbers_are_counted_not_spelled(numbers: list[int]) -> None:
     paths = [PurePosixPath(f"a/{number}.jpg") for number in numbers]
-    assert natural_order(paths) == [PurePosixPath(f"a/{number}.jpg") for number in sorted(numbers)]
+    assert sort_naturally(paths) == [PurePosixPath(f"a/{number}.jpg") for number in sorted(numbers)]
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), unique=True), st.randoms())
-def test_the_order_of_any_names_does_not_depend_on_how_they_come(names: list[str], random: Random) -> None:
+@given(
+    st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), unique=True),
+    st.randoms(),
+)
+def test_the_order_of_any_names_does_not_depend_on_how_they_come(
+    names: list[str],
+    random: Random,
+) -> None:
     paths = list({PurePosixPath(name) for name in names})
     shuffled = random.sample(paths, len(paths))
-    assert natural_order(shuffled) == natural_order(paths)
+    assert sort_naturally(shuffled) == sort_naturally(paths)
 
 
 @pytest.mark.parametrize(
@@ -358,11 +384,20 @@ def test_the_order_of_any_names_does_not_depend_on_how_they_come(names: list[str
             ("light_rain", LIGHT),
             ("rain-light", LIGHT),
         ),
-        *(("lighthouse", NONE), ("medium_size", NONE), ("rain", NONE), ("Rain100H", NONE), ("", NONE)),
+        *(
+            ("lighthouse", NONE),
+            ("medium_size", NONE),
+            ("rain", NONE),
+            ("Rain100H", NONE),
+            ("", NONE),
+        ),
     ],
 )
-def test_a_folder_is_a_density_where_it_says_nothing_else(name: str, grade: RainDensity | None) -> None:
-    assert density_of_folder(name) is grade
+def test_a_folder_is_a_density_where_it_says_nothing_else(
+    name: str,
+    grade: RainDensity | None,
+) -> None:
+    assert parse_folder_density(name) is grade
 
 
 def test_a_pair_is_a_value() -> None:

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crdnet.data import HalfOrder, PictureError, ProblemKind, find_pairs
+from crdnet.data import HalfOrder, LoadError, ProblemKind, find_pairs
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError
 
-from .scenery import Picture, rain, save, save_side_by_side, scene
+from .scenery import RgbImage, rain, save, save_side_by_side, scene
 
 
 @pytest.mark.parametrize("order", HalfOrder)
@@ -25,7 +25,7 @@ def test_both_halves_are_loaded_whichever_comes_first(tmp_path: Path, order: Hal
     assert loaded.clean.flags.c_contiguous
 
 
-def test_separate_pictures_are_loaded(tmp_path: Path) -> None:
+def test_separate_images_are_loaded(tmp_path: Path) -> None:
     clean, rainy = scene(1), rain(scene(1))
     save(rainy, tmp_path / "input" / "1.png")
     save(clean, tmp_path / "target" / "1.png")
@@ -50,11 +50,12 @@ def test_a_density_that_a_name_tells_wins_over_the_measured_one(tmp_path: Path) 
     assert find_pairs(tmp_path)[0].load().density is RainDensity.HEAVY
 
 
-def test_pictures_of_different_sizes_are_an_error_that_names_both(tmp_path: Path) -> None:
+def test_images_of_different_sizes_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(scene(1, 48, 64), tmp_path / "input" / "1.png")
     save(scene(1, 48, 62), tmp_path / "target" / "1.png")
     with pytest.raises(
-        PictureError, match=r"input/1\.png: is 64 x 48 but .*target/1\.png is 62 x 48"
+        LoadError,
+        match=r"input/1\.png: is 64 x 48 but .*target/1\.png is 62 x 48",
     ) as caught:
         find_pairs(tmp_path)[0].load()
     assert caught.value.problem.kind is ProblemKind.SIZE_MISMATCH
@@ -70,7 +71,7 @@ def _side_by_side(root: Path, order: HalfOrder, count: int, swapped: int = 0) ->
     for number in range(count):
         clean, rainy = scene(number), rain(scene(number), seed=number)
         rainy_first = (order is HalfOrder.RAINY_CLEAN) != (number < swapped)
-        halves: tuple[Picture, Picture] = (rainy, clean) if rainy_first else (clean, rainy)
+        halves: tuple[RgbImage, RgbImage] = (rainy, clean) if rainy_first else (clean, rainy)
         save_side_by_side(*halves, root / f"{number}.png")
     return root
 
@@ -84,7 +85,10 @@ def test_the_rainy_half_is_seen(tmp_path: Path, order: HalfOrder, count: int) ->
 
 def test_halves_that_disagree_must_be_named(tmp_path: Path) -> None:
     _side_by_side(tmp_path, HalfOrder.RAINY_CLEAN, 6, swapped=3)
-    with pytest.raises(DataError, match=r"3 look rainy on the left, 3 on the right.*--layout rainy-clean"):
+    with pytest.raises(
+        DataError,
+        match=r"3 look rainy on the left, 3 on the right.*--layout rainy-clean",
+    ):
         find_pairs(tmp_path)
 
 
@@ -94,7 +98,7 @@ def test_dry_halves_must_be_named(tmp_path: Path) -> None:
         find_pairs(tmp_path)
 
 
-def test_an_unreadable_picture_does_not_hide_the_order_of_the_others(tmp_path: Path) -> None:
+def test_an_unreadable_image_does_not_hide_the_order_of_the_others(tmp_path: Path) -> None:
     _side_by_side(tmp_path, HalfOrder.CLEAN_RAINY, 3)
     (tmp_path / "0.png").write_bytes(b"broken")
     pairs = find_pairs(tmp_path)

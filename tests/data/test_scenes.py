@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crdnet.data import Pair, find_pairs, group_scenes, with_scenes
-from crdnet.data.scenes import Fingerprint, scenes_of
+from crdnet.data import Pair, assign_scenes, find_pairs, group_scenes
+from crdnet.data.scenes import Fingerprint, name_scenes
 from crdnet.errors import DataError
 
 from .scenery import rain, save, save_side_by_side, scene
@@ -18,8 +18,8 @@ def _pairs(count: int) -> list[Pair]:
     return [Pair(f"{n}.png", f"{n}.png", Path(f"{n}.png"), Path(f"{n}.png")) for n in range(count)]
 
 
-def _grouped(*pictures: np.ndarray) -> list[set[str]]:
-    scenes = scenes_of(_pairs(len(pictures)), [Fingerprint.of(picture) for picture in pictures])
+def _grouped(*images: np.ndarray) -> list[set[str]]:
+    scenes = name_scenes(_pairs(len(images)), [Fingerprint.from_image(image) for image in images])
     return [
         {name for name, scene in scenes.items() if scene == wanted}
         for wanted in dict.fromkeys(scenes.values())
@@ -37,12 +37,12 @@ def test_one_scene_under_two_names_is_one_scene(tmp_path: Path) -> None:
         "3.png": "3.png",
         "4.png": "1.png",
     }
-    seen = with_scenes(pairs)
+    seen = assign_scenes(pairs)
     assert [pair.name for pair in seen] == [pair.name for pair in pairs]
     assert [pair.scene for pair in seen] == ["0.png", "1.png", "0.png", "3.png", "1.png"]
 
 
-def test_a_shared_clean_picture_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_clean_image_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(scene(1), tmp_path / "clean" / "1.png")
     for density in ("light", "medium", "heavy"):
         save(rain(scene(1)), tmp_path / density / "1.png")
@@ -59,7 +59,7 @@ def test_a_shared_clean_picture_is_read_once(tmp_path: Path, monkeypatch: pytest
     assert len(reads) == 1
 
 
-def test_recompressed_scaled_and_graded_pictures_keep_their_scene(tmp_path: Path) -> None:
+def test_recompressed_scaled_and_graded_images_keep_their_scene(tmp_path: Path) -> None:
     whole = scene(1, 240, 320)
     Image.fromarray(whole).save(tmp_path / "a.jpg", quality=40)
     recompressed = np.asarray(Image.open(tmp_path / "a.jpg"))
@@ -74,7 +74,7 @@ def test_another_shape_or_another_brightness_is_another_scene() -> None:
     assert len(_grouped(whole, squeezed, whole // 2)) == 3
 
 
-def test_flat_pictures_are_told_apart_by_their_level() -> None:
+def test_flat_images_are_told_apart_by_their_level() -> None:
     levels = [np.full((20, 20, 3), level, np.uint8) for level in (10, 12, 200, 0)]
     assert _grouped(*levels[:3]) == [{"0.png", "1.png"}, {"2.png"}]
     assert _grouped() == []
@@ -82,12 +82,15 @@ def test_flat_pictures_are_told_apart_by_their_level() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(seeds=st.lists(st.integers(0, 5), max_size=8), random=st.randoms())
-def test_scenes_are_the_same_in_whatever_order_the_pairs_come(seeds: list[int], random: Random) -> None:
+def test_scenes_are_the_same_in_whatever_order_the_pairs_come(
+    seeds: list[int],
+    random: Random,
+) -> None:
     pairs = _pairs(len(seeds))
-    prints = [Fingerprint.of(scene(seed, 20, 24)) for seed in seeds]
-    scenes = scenes_of(pairs, prints)
+    prints = [Fingerprint.from_image(scene(seed, 20, 24)) for seed in seeds]
+    scenes = name_scenes(pairs, prints)
     order = random.sample(range(len(seeds)), len(seeds))
-    assert scenes_of([pairs[i] for i in order], [prints[i] for i in order]) == scenes
+    assert name_scenes([pairs[i] for i in order], [prints[i] for i in order]) == scenes
     for one, first in enumerate(seeds):
         for two, second in enumerate(seeds):
             assert (scenes[f"{one}.png"] == scenes[f"{two}.png"]) == (first == second)
@@ -99,7 +102,7 @@ def test_pairs_of_two_sets_with_one_name_are_refused(tmp_path: Path) -> None:
         group_scenes(find_pairs(tmp_path) * 2)
 
 
-def test_an_unreadable_clean_picture_is_an_error(tmp_path: Path) -> None:
+def test_an_unreadable_clean_image_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"1\.png: cannot be read"):
         group_scenes(find_pairs(tmp_path, "clean-rainy"))
@@ -113,4 +116,4 @@ def test_rain800_repeats_its_scenes(shared_data: Path) -> None:
 
 def test_the_synthetic_scenes_are_those_of_their_names(shared_data: Path) -> None:
     pairs = find_pairs(shared_data / "val_synth")
-    assert with_scenes(pairs) == pairs
+    assert assign_scenes(pairs) == pairs

@@ -17,11 +17,12 @@ NOTEBOOK = REPOSITORY / "docs" / "tutorial.ipynb"
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the notebook and the example images, where the kernel and `crdnet` are those of this Python."""
+    """A folder with notebook and example images, where `crdnet` is that of this Python."""
     (tmp_path / "docs").mkdir()
     shutil.copy(NOTEBOOK, tmp_path / "docs")
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     return tmp_path
@@ -29,8 +30,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.filterwarnings("default")  # those of Jupyter's own packages
 def test_the_tutorial_runs(clone: Path) -> None:
-    nbclient = pytest.importorskip("nbclient", reason="running the notebook needs nbclient and ipykernel")
-    pytest.importorskip("ipykernel", reason="running the notebook needs nbclient and ipykernel")
+    nbclient = pytest.importorskip("nbclient", reason="the notebook needs nbclient")
+    pytest.importorskip("ipykernel", reason="the notebook needs ipykernel")
     import nbformat  # noqa: PLC0415 - comes with nbclient
 
     notebook = nbformat.read(clone / "docs" / NOTEBOOK.name, as_version=4)
@@ -38,7 +39,8 @@ def test_the_tutorial_runs(clone: Path) -> None:
         notebook, timeout=HANG_SECONDS, resources={"metadata": {"path": str(clone / "docs")}}
     )
     client.execute()
-    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    printed = "".join(output.get("text", "") for output in outputs)
     assert "derained  PSNR" in printed
     assert "clean/medium.jpg  NONE" in printed
     assert sorted(path.name for path in (clone / "docs" / "output" / "clean").glob("*.jpg")) == [
@@ -50,7 +52,8 @@ def test_the_tutorial_runs(clone: Path) -> None:
 
 def test_the_tutorial_is_stored_without_outputs() -> None:
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    assert [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+    run = [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+    assert run == []
 
 
 def test_every_link_of_the_tutorial_leads_somewhere() -> None:

@@ -13,22 +13,26 @@ SIDES = 40, 48
 
 
 def scene(number: int) -> npt.NDArray[np.uint8]:
-    """A picture (40, 48, 3) that looks like no other: waves of colour, grey levels 30 to 180."""
+    """An image (40, 48, 3) that looks like no other: waves of colour, grey levels 30 to 180."""
     y, x, c = np.meshgrid(np.arange(SIDES[0]), np.arange(SIDES[1]), np.arange(3), indexing="ij")
     waves = np.sin((x * (number + 1) + 7 * c) / 9) + np.cos((y * (2 * number + 1) + 3 * c) / 11)
     return np.asarray(np.rint(105 + 37 * waves), dtype=np.uint8)
 
 
-def rain_on(clean: npt.NDArray[np.uint8], grey_levels: int, every: int = 3) -> npt.NDArray[np.uint8]:
+def rain_on(
+    clean: npt.NDArray[np.uint8],
+    grey_levels: int,
+    every: int = 3,
+) -> npt.NDArray[np.uint8]:
     """Brighten every so many columns."""
     rainy = clean.copy()
     rainy[:, ::every] += np.uint8(grey_levels)
     return rainy
 
 
-def save(picture: npt.NDArray[np.uint8], path: Path) -> Path:
+def save(image: npt.NDArray[np.uint8], path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     return path
 
 

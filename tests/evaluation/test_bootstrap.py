@@ -4,13 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crdnet.evaluation import bootstrap
-from crdnet.evaluation.bootstrap import Estimate, scene_means
+from crdnet.evaluation.bootstrap import Estimate, estimate_scene_means
 
 
 def estimates(
     values: object, scenes: list[str], seed: int = 0, resamples: int = 2000
 ) -> list[Estimate | None]:
-    return scene_means(np.array(values, dtype=np.float64), scenes, np.random.default_rng(seed), resamples)
+    return estimate_scene_means(
+        np.array(values, dtype=np.float64), scenes, np.random.default_rng(seed), resamples
+    )
 
 
 def interval(estimate: Estimate | None) -> tuple[float, float]:
@@ -20,7 +22,7 @@ def interval(estimate: Estimate | None) -> tuple[float, float]:
     return estimate.low, estimate.high
 
 
-def test_the_mean_is_over_pictures_not_over_scenes() -> None:
+def test_the_mean_is_over_images_not_over_scenes() -> None:
     (estimate,) = estimates([[1], [1], [1], [5]], ["a", "a", "a", "b"])
     assert estimate is not None
     assert estimate.mean == pytest.approx(2)
@@ -28,8 +30,9 @@ def test_the_mean_is_over_pictures_not_over_scenes() -> None:
 
 @settings(max_examples=20)
 @given(values=st.lists(st.floats(-50, 50), min_size=2, max_size=20), repeats=st.integers(2, 6))
-def test_more_pictures_of_the_same_scenes_do_not_narrow_the_interval(
-    values: list[float], repeats: int
+def test_more_images_of_the_same_scenes_do_not_narrow_the_interval(
+    values: list[float],
+    repeats: int,
 ) -> None:
     scenes = [str(number) for number in range(len(values))]
     once = estimates([[value] for value in values], scenes, resamples=200)
@@ -41,9 +44,11 @@ def test_more_pictures_of_the_same_scenes_do_not_narrow_the_interval(
     assert interval(often[0]) == pytest.approx(interval(once[0]), abs=1e-9)
 
 
-def test_the_interval_of_independent_pictures_is_that_of_the_central_limit() -> None:
+def test_the_interval_of_independent_images_is_that_of_the_central_limit() -> None:
     values = np.random.default_rng(1).normal(30, 3, (400, 1))
-    low, high = interval(estimates(values, [str(number) for number in range(400)], resamples=10_000)[0])
+    low, high = interval(
+        estimates(values, [str(number) for number in range(400)], resamples=10_000)[0],
+    )
     half = 1.96 * values.std() / 20
     assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
@@ -51,7 +56,7 @@ def test_the_interval_of_independent_pictures_is_that_of_the_central_limit() -> 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says_though_scenes_repeat() -> None:
     rng = np.random.default_rng(2)
-    hits_by_scene = hits_by_picture = 0
+    hits_by_scene = hits_by_image = 0
     trials = 200
     for _ in range(trials):
         of_scene = rng.normal(0, 1, 40)
@@ -59,10 +64,12 @@ def test_the_interval_covers_the_truth_as_often_as_it_says_though_scenes_repeat(
         scenes = np.repeat(np.arange(40), 5).astype(str).tolist()
         low, high = interval(estimates(values, scenes, resamples=400)[0])
         hits_by_scene += low <= 0 <= high
-        low, high = interval(estimates(values, [str(number) for number in range(200)], resamples=400)[0])
-        hits_by_picture += low <= 0 <= high
+        low, high = interval(
+            estimates(values, [str(number) for number in range(200)], resamples=400)[0],
+        )
+        hits_by_image += low <= 0 <= high
     assert 0.89 <= hits_by_scene / trials <= 0.99
-    assert hits_by_picture / trials < 0.8  # what resampling pictures would have promised as 95%
+    assert hits_by_image / trials < 0.8  # what resampling images would have promised as 95%
 
 
 def test_one_scene_has_a_mean_and_no_interval() -> None:

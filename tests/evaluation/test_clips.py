@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from crdnet.errors import DataError
-from crdnet.evaluation import StaticClip, read_frames, score_clip, side_by_side
+from crdnet.evaluation import StaticClip, join_side_by_side, read_frames, score_clip
 
 Frame = npt.NDArray[np.uint8]
 HEIGHT, WIDTH, FRAMES = 60, 80, 25
@@ -42,7 +42,7 @@ def test_what_a_method_leaves_is_what_is_measured(
         kept = background + left * (frame.astype(float) - background)
         return np.rint(kept).astype(np.uint8)
 
-    score = score_clip(StaticClip.of("clip", frames), derain, np.random.default_rng(0))
+    score = score_clip(StaticClip.from_frames("clip", frames), derain, np.random.default_rng(0))
     assert score.left.mean == pytest.approx(left, abs=0.02)
     assert score.contrast == pytest.approx(50, abs=1)
     assert score.dry_change < 0.1
@@ -53,7 +53,9 @@ def test_what_a_method_leaves_is_what_is_measured(
 
 
 def test_a_change_where_nothing_rains_is_measured(frames: list[Frame]) -> None:
-    score = score_clip(StaticClip.of("clip", frames), lambda frame: frame + 3, np.random.default_rng(0))
+    score = score_clip(
+        StaticClip.from_frames("clip", frames), lambda frame: frame + 3, np.random.default_rng(0)
+    )
     assert score.dry_change == pytest.approx(3, abs=0.01)
 
 
@@ -62,10 +64,10 @@ def test_what_moves_is_no_rain(background: Frame, frames: list[Frame]) -> None:
     flickering = [frame.copy() for frame in frames]
     for number, frame in enumerate(flickering):
         frame[:20, :20] = background[:20, :20] + 40 * (number % 2)
-    clip = StaticClip.of("clip", flickering)
+    clip = StaticClip.from_frames("clip", flickering)
     assert not clip.still[:20, :20].any()
     assert clip.still[30:, 30:].all()
-    assert not any(clip.streaks(index)[:20, :20].any() for index in range(1, FRAMES - 1))
+    assert not any(clip.find_streaks(index)[:20, :20].any() for index in range(1, FRAMES - 1))
 
 
 def test_light_that_stays_is_no_rain(background: Frame, frames: list[Frame]) -> None:
@@ -73,25 +75,33 @@ def test_light_that_stays_is_no_rain(background: Frame, frames: list[Frame]) -> 
     lit = [frame.copy() for frame in frames]
     for number in (10, 11):
         lit[number][40:50, 60:70] = background[40:50, 60:70] + 80
-    clip = StaticClip.of("clip", lit)
-    assert not clip.streaks(10)[40:50, 60:70].any()
+    clip = StaticClip.from_frames("clip", lit)
+    assert not clip.find_streaks(10)[40:50, 60:70].any()
 
 
 def test_frames_that_repeat_the_one_before_are_dropped(frames: list[Frame]) -> None:
     repeated = [frame for frame in frames for _ in range(2)]
-    clip = StaticClip.of("clip", repeated)
+    clip = StaticClip.from_frames("clip", repeated)
     assert len(clip.frames) == FRAMES
-    once = score_clip(StaticClip.of("clip", frames), lambda frame: frame, np.random.default_rng(0))
+    once = score_clip(
+        StaticClip.from_frames("clip", frames),
+        lambda frame: frame,
+        np.random.default_rng(0),
+    )
     twice = score_clip(clip, lambda frame: frame, np.random.default_rng(0))
     assert twice.streak_pixels == once.streak_pixels
 
 
 def test_a_clip_without_rain_or_frames_is_refused(background: Frame, frames: list[Frame]) -> None:
     with pytest.raises(DataError, match="at least 5 frames"):
-        StaticClip.of("clip", frames[:3])
+        StaticClip.from_frames("clip", frames[:3])
     noisy = [background + np.uint8(number % 3) for number in range(9)]
     with pytest.raises(DataError, match="no streak"):
-        score_clip(StaticClip.of("clip", noisy), lambda frame: frame, np.random.default_rng(0))
+        score_clip(
+            StaticClip.from_frames("clip", noisy),
+            lambda frame: frame,
+            np.random.default_rng(0),
+        )
 
 
 def test_videos_and_folders_of_images_are_read(frames: list[Frame], tmp_path: Path) -> None:
@@ -122,5 +132,5 @@ def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
 
 
 def test_frame_derained_frame_and_median_stand_side_by_side(frames: list[Frame]) -> None:
-    clip = StaticClip.of("clip", frames)
-    assert side_by_side(clip, 1, frames[1]).shape == (HEIGHT, 3 * WIDTH, 3)
+    clip = StaticClip.from_frames("clip", frames)
+    assert join_side_by_side(clip, 1, frames[1]).shape == (HEIGHT, 3 * WIDTH, 3)

@@ -9,7 +9,7 @@ import pytest
 from crdnet.data import Pair
 from crdnet.density import RainDensity
 from crdnet.errors import CRDNetError
-from crdnet.evaluation import evaluate, model_cases, with_seen_scenes
+from crdnet.evaluation import assign_seen_scenes, evaluate, make_model_cases
 from crdnet.metrics import PROTOCOLS, score
 
 from .conftest import rain_on, save, scene
@@ -25,62 +25,69 @@ def unchanged(rainy: Floats) -> Floats:
 def test_a_derainer_that_changes_nothing_scores_as_its_input_under_every_protocol(
     pairs: list[Pair], jobs: int
 ) -> None:
-    evaluation = evaluate(model_cases(pairs, unchanged), list(PROTOCOLS), jobs=jobs)
-    assert [picture.name for picture in evaluation.pictures] == [pair.name for pair in pairs]
+    evaluation = evaluate(make_model_cases(pairs, unchanged), list(PROTOCOLS), jobs=jobs)
+    assert [image.name for image in evaluation.images] == [pair.name for pair in pairs]
     assert not evaluation.failures
-    for picture in evaluation.pictures:
-        assert set(picture.derained) == set(PROTOCOLS)
-        assert picture.derained == picture.rainy
+    for image in evaluation.images:
+        assert set(image.derained) == set(PROTOCOLS)
+        assert image.derained == image.rainy
 
 
 def test_what_leaves_the_range_reaches_the_protocol_that_does_not_clip(pairs: list[Pair]) -> None:
     def overshoot(rainy: Floats) -> Floats:
         return 4 * rainy - 1
 
-    evaluation = evaluate(model_cases(pairs[:1], overshoot), ["crdnet", "toolbox-rgb"])
+    evaluation = evaluate(make_model_cases(pairs[:1], overshoot), ["crdnet", "toolbox-rgb"])
     loaded = pairs[0].load()
     derained = overshoot(loaded.rainy.astype(np.float32) / np.float32(255))
     assert derained.min() < 0
     assert derained.max() > 1
     for protocol in ("crdnet", "toolbox-rgb"):
-        assert evaluation.pictures[0].derained[protocol] == score(derained, loaded.clean, protocol)
-    assert score(np.clip(derained, 0, 1), loaded.clean, "crdnet") != evaluation.pictures[0].derained["crdnet"]
+        assert evaluation.images[0].derained[protocol] == score(derained, loaded.clean, protocol)
+    assert (
+        score(
+            np.clip(derained, 0, 1),
+            loaded.clean,
+            "crdnet",
+        )
+        != evaluation.images[0].derained["crdnet"]
+    )
 
 
 def test_the_density_and_the_scene_of_a_pair_stay_with_its_scores(pairs: list[Pair]) -> None:
-    evaluation = evaluate(model_cases(pairs, unchanged))
-    densities = {picture.name: picture.density for picture in evaluation.pictures}
+    evaluation = evaluate(make_model_cases(pairs, unchanged))
+    densities = {image.name: image.density for image in evaluation.images}
     assert densities["heavy/1.png"] is RainDensity.HEAVY
     assert densities["light/1.png"] is RainDensity.LIGHT
-    assert len({picture.scene for picture in evaluation.pictures}) == 3
+    assert len({image.scene for image in evaluation.images}) == 3
 
 
 def test_a_bad_pair_is_named_and_the_others_are_scored(pairs: list[Pair], root: Path) -> None:
-    (root / "light" / "1.png").write_bytes(b"not a picture")
+    (root / "light" / "1.png").write_bytes(b"not an image")
     save(scene(2)[:30], root / "heavy" / "2.png")
-    evaluation = evaluate(model_cases(pairs, unchanged), jobs=2)
-    assert len(evaluation.pictures) == 4
+    evaluation = evaluate(make_model_cases(pairs, unchanged), jobs=2)
+    assert len(evaluation.images) == 4
     by_name = {failure.name: failure.message for failure in evaluation.failures}
     assert set(by_name) == {"light/1.png", "heavy/2.png"}
     assert str(root / "light" / "1.png") in by_name["light/1.png"]
     assert "48 x 30" in by_name["heavy/2.png"]
 
 
-def test_a_derainer_that_changes_the_size_fails_by_the_name_of_the_picture(pairs: list[Pair]) -> None:
-    evaluation = evaluate(model_cases(pairs[:1], lambda rainy: rainy[:-1]))
+def test_a_derainer_that_changes_the_size_fails_by_the_name_of_the_image(pairs: list[Pair]) -> None:
+    evaluation = evaluate(make_model_cases(pairs[:1], lambda rainy: rainy[:-1]))
     assert evaluation.failures[0].message.startswith(
-        "heavy/0.png: the derained picture has shape (39, 48, 3)"
+        "heavy/0.png: the derained image has shape (39, 48, 3)",
     )
 
 
-def test_a_picture_smaller_than_the_window_fails_and_the_others_do_not(tmp_path: Path) -> None:
+def test_an_image_smaller_than_the_window_fails_and_the_others_do_not(tmp_path: Path) -> None:
     pairs = []
     for name, side in (("small", 10), ("large", 11)):
         clean = save(scene(0)[:side, :side], tmp_path / "clean" / f"{name}.png")
         rainy = save(rain_on(scene(0), 20)[:side, :side], tmp_path / "rain" / f"{name}.png")
         pairs.append(Pair(f"{name}.png", name, rainy, clean))
-    evaluation = evaluate(model_cases(pairs, unchanged))
-    assert [picture.name for picture in evaluation.pictures] == ["large.png"]
+    evaluation = evaluate(make_model_cases(pairs, unchanged))
+    assert [image.name for image in evaluation.images] == ["large.png"]
     assert "small.png: SSIM under restormer-y has a window of 11 x 11" in evaluation.failures[0].message
 
 
@@ -89,7 +96,7 @@ def test_an_error_of_the_derainer_itself_is_not_hidden(pairs: list[Pair]) -> Non
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        evaluate(model_cases(pairs, broken))
+        evaluate(make_model_cases(pairs, broken))
 
 
 def test_an_unknown_protocol_is_refused_before_any_work(pairs: list[Pair]) -> None:
@@ -97,19 +104,24 @@ def test_an_unknown_protocol_is_refused_before_any_work(pairs: list[Pair]) -> No
         pytest.fail("work was done")
 
     with pytest.raises(CRDNetError, match="restormer-y"):
-        evaluate(model_cases(pairs, never), ["psnr"])
+        evaluate(make_model_cases(pairs, never), ["psnr"])
 
 
-def test_every_case_is_reported_done_in_the_thread_of_the_caller(pairs: list[Pair], root: Path) -> None:
+def test_every_case_is_reported_done_in_the_thread_of_the_caller(
+    pairs: list[Pair],
+    root: Path,
+) -> None:
     (root / "light" / "1.png").unlink()
     threads = []
     evaluate(
-        model_cases(pairs, unchanged), jobs=2, on_done=lambda: threads.append(threading.current_thread())
+        make_model_cases(pairs, unchanged),
+        jobs=2,
+        on_done=lambda: threads.append(threading.current_thread()),
     )
     assert threads == [threading.current_thread()] * len(pairs)
 
 
-def test_an_interruption_begins_no_more_pictures(pairs: list[Pair]) -> None:
+def test_an_interruption_begins_no_more_images(pairs: list[Pair]) -> None:
     many = [replace(pairs[0], name=f"{number}.png") for number in range(50)]
     begun = []
 
@@ -121,11 +133,11 @@ def test_an_interruption_begins_no_more_pictures(pairs: list[Pair]) -> None:
         return rainy
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model_cases(many, counted), on_done=interrupt)
+        evaluate(make_model_cases(many, counted), on_done=interrupt)
     assert len(begun) < 25
 
 
-def test_scenes_are_those_that_the_pictures_show(pairs: list[Pair], root: Path) -> None:
+def test_scenes_are_those_that_the_images_show(pairs: list[Pair], root: Path) -> None:
     save(scene(1), root / "clean" / "one_more_time.png")
     save(rain_on(scene(1), 20), root / "light" / "one_more_time.png")
     again = Pair(
@@ -135,10 +147,10 @@ def test_scenes_are_those_that_the_pictures_show(pairs: list[Pair], root: Path) 
         root / "clean" / "one_more_time.png",
     )
     (root / "light" / "0.png").write_bytes(b"broken")
-    cases = model_cases([*pairs, again], unchanged)
+    cases = make_model_cases([*pairs, again], unchanged)
     evaluation = evaluate(cases)
-    assert len({picture.scene for picture in evaluation.pictures}) == 4
-    seen = with_seen_scenes(evaluation, cases)
-    assert len({picture.scene for picture in seen.pictures}) == 3
-    assert [picture.name for picture in seen.pictures] == [picture.name for picture in evaluation.pictures]
+    assert len({image.scene for image in evaluation.images}) == 4
+    seen = assign_seen_scenes(evaluation, cases)
+    assert len({image.scene for image in seen.images}) == 3
+    assert [image.name for image in seen.images] == [image.name for image in evaluation.images]
     assert len(seen.failures) == 1

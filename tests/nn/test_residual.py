@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crdnet.errors import SizeError
-from crdnet.nn import ResidualCRDNet, build_residual_crdnet
+from crdnet.nn import ResidualCRDNet, build_residual_crdnet, count_kilo_macs
 
 TINY: dict[str, Any] = {"width": 4, "scale_widths": (4, 5, 6), "streak_width": 2}
 LEFT_OUT: list[dict[str, Any]] = [
@@ -32,29 +32,12 @@ def awake(**widths: Any) -> ResidualCRDNet:
     return network
 
 
-def kilo_macs_per_pixel(network: ResidualCRDNet) -> float:
-    macs = 0
-
-    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        nonlocal macs
-        assert isinstance(module, torch.nn.Conv2d)
-        taps = module.kernel_size[0] * module.kernel_size[1]
-        macs += taps * module.in_channels * module.out_channels * output.shape[2] * output.shape[3]
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            module.register_forward_hook(count)
-    with torch.inference_mode():
-        network(torch.rand(1, 3, 64, 64))
-    return macs / 64**2 / 1000
-
-
 def test_the_default_network_keeps_its_budget() -> None:
     network = build_residual_crdnet()
     assert parameters(network) == 579_693
     assert network.tile_margin == 128
     assert network.size_multiple == 16
-    assert kilo_macs_per_pixel(network) == pytest.approx(14.80, abs=0.01)
+    assert sum(count_kilo_macs(network).values()) == pytest.approx(14.80, abs=0.01)
 
 
 def test_training_starts_at_the_identity() -> None:
@@ -85,7 +68,7 @@ def test_the_density_head_can_say_scores_instead(says: str, outputs: int) -> Non
 
 
 @pytest.mark.parametrize("change", LEFT_OUT)
-def test_a_tile_with_its_margin_decides_picture_and_density_alone_and_needs_all_of_it(
+def test_a_tile_with_its_margin_decides_image_and_density_alone_and_needs_all_of_it(
     change: dict[str, Any],
 ) -> None:
     network = awake(**change)
@@ -108,7 +91,7 @@ def test_a_tile_with_its_margin_decides_picture_and_density_alone_and_needs_all_
         assert not torch.equal(network(within)[..., tile], whole.derained[..., tile])
 
 
-def test_a_picture_does_not_depend_on_its_company() -> None:
+def test_an_image_does_not_depend_on_its_company() -> None:
     network = awake().train()
     first, second = torch.rand(2, 1, 3, 32, 32, dtype=torch.float64)
     alone, together = network.sense(first), network.sense(torch.cat([first, second]))

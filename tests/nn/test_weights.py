@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crdnet.errors import CheckpointError
-from crdnet.nn import build_crdnet, load_published, load_weights, our_name, save_weights
+from crdnet.nn import build_crdnet, load_published, load_weights, save_weights, translate_name
 from tests.parity.published import golden_stage, state_dict_rows, write_checkpoints
 
 DERAIN = ("stage1", "stage2", "refine")
@@ -19,7 +19,7 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_every_entry_of_the_published_checkpoints_has_a_name_of_its_own() -> None:
-    names = [our_name(stage, key) for stage, key, _ in state_dict_rows()]
+    names = [translate_name(stage, key) for stage, key, _ in state_dict_rows()]
     assert len(set(names)) == len(names) == 355
 
 
@@ -47,7 +47,10 @@ def test_a_missing_epoch_is_named_with_those_that_are_there(published: Path) -> 
 
 def test_a_missing_stage_is_named(published: Path) -> None:
     (published / "refine" / "3.pth").unlink()
-    with pytest.raises(CheckpointError, match=r"refine/3\.pth and .*derain/3\.pth not found; no other epoch"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"refine/3\.pth and .*derain/3\.pth not found; no other epoch",
+    ):
         load_published(published, 3)
 
 
@@ -71,7 +74,11 @@ def test_a_missing_root_is_named(tmp_path: Path) -> None:
         (lambda state: state.update({"fresh": torch.zeros(1)}), "'fresh'"),
     ],
 )
-def test_what_is_missing_unknown_or_misshapen_is_named(published: Path, damage: object, message: str) -> None:
+def test_what_is_missing_unknown_or_misshapen_is_named(
+    published: Path,
+    damage: object,
+    message: str,
+) -> None:
     state = golden_stage("stage1")
     assert callable(damage)
     damage(state)

@@ -1,8 +1,8 @@
-"""The published network's golden weights and pictures, made again from their names.
+"""The published network's golden weights and images, made again from their names.
 
-Weights and pictures follow from the CRC-32 of their names, so that nothing but the rule has to be stored.
-The figures that the published code computes on them are in tests/golden/published.npz; tests/golden/README.md
-tells where they come from.
+Weights and images follow from the CRC-32 of their names, so that nothing but the rule has to be
+stored. The figures that the published code computes on them are in tests/golden/published.npz;
+tests/golden/README.md tells where they come from.
 """
 
 import csv
@@ -54,10 +54,23 @@ def golden_entry(stage: str, key: str, shape: tuple[int, ...]) -> Tensor:
 
 def golden_stage(stage: str) -> dict[str, Tensor]:
     """Return the golden state dict of one stage."""
-    return {key: golden_entry(stage, key, shape) for row, key, shape in state_dict_rows() if row == stage}
+    return {
+        key: golden_entry(
+            stage,
+            key,
+            shape,
+        )
+        for row, key, shape in state_dict_rows()
+        if row == stage
+    }
 
 
-def write_checkpoints(root: Path, epoch: int, stages: tuple[str, ...], refine_folder: str = "refine") -> None:
+def write_checkpoints(
+    root: Path,
+    epoch: int,
+    stages: tuple[str, ...],
+    refine_folder: str = "refine",
+) -> None:
     """Write golden checkpoints in the authors' form."""
     for stage in stages:
         folder = root / (refine_folder if stage == "refine" else stage)
@@ -65,12 +78,12 @@ def write_checkpoints(root: Path, epoch: int, stages: tuple[str, ...], refine_fo
         torch.save({"epoch": epoch, "state_dict": golden_stage(stage)}, folder / f"{epoch}.pth")
 
 
-def golden_picture(name: str, count: int, height: int, width: int) -> Tensor:
-    """Return golden pictures (count, 3, height, width) in [0, 1]."""
+def golden_image(name: str, count: int, height: int, width: int) -> Tensor:
+    """Return golden images (count, 3, height, width) in [0, 1]."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     small = rng.random((count, 3, height // 8, width // 8))
-    picture = small.repeat(8, 2).repeat(8, 3) * 0.8 + rng.random((count, 3, height, width)) * 0.2
-    return torch.from_numpy(picture.astype(np.float32))
+    image = small.repeat(8, 2).repeat(8, 3) * 0.8 + rng.random((count, 3, height, width)) * 0.2
+    return torch.from_numpy(image.astype(np.float32))
 
 
 @cache
@@ -81,5 +94,5 @@ def golden_figures() -> dict[str, npt.NDArray[np.floating]]:
 
 
 def golden_names(which: str) -> list[str]:
-    """Return the authors' names of all parameters ("gradient") or buffers ("buffer"), in the order of the figures."""
+    """Return the authors' names of parameters ("gradient") or buffers ("buffer"), in figure order."""
     return (GOLDEN / f"{which}_names.txt").read_text().split()

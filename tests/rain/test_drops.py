@@ -10,7 +10,7 @@ from hypothesis.strategies import floats, integers
 
 from crdnet.errors import RecipeError
 from crdnet.rain import Streaks, compose_drops, draw_streaks
-from crdnet.rain.drops import OPAQUE, from_linear, to_linear
+from crdnet.rain.drops import OPAQUE, decode_srgb, encode_srgb
 
 CHECKSUM = 1784020049
 """Of the frame in the test of sameness, from a processor with AVX-512."""
@@ -100,7 +100,7 @@ def test_beads_make_a_streak_brighter_and_darker_along_its_length() -> None:
 @given(level=integers(0, 255))
 def test_linear_light_and_back_is_the_same_level(level: int) -> None:
     image = np.full((1, 1, 3), level, np.uint8)
-    np.testing.assert_array_equal(from_linear(to_linear(image)), image)
+    np.testing.assert_array_equal(encode_srgb(decode_srgb(image)), image)
 
 
 def test_drops_mix_with_the_background_in_linear_light() -> None:

@@ -30,25 +30,35 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def library() -> StreakLibrary:
-    """Three pictures of vertical strokes, drawn by numbers."""
-    pictures = []
+    """Three images of vertical strokes, drawn by numbers."""
+    images = []
     for seed in range(3):
-        picture = np.zeros((60, 80), np.uint8)
+        image = np.zeros((60, 80), np.uint8)
         places = rng(seed).integers(0, (45, 80), (30, 2))
         for top, left in places:
-            picture[top : top + 15, left] = 200
-        pictures.append(picture)
-    return StreakLibrary(("a", "b", "c"), tuple(pictures))
+            image[top : top + 15, left] = 200
+        images.append(image)
+    return StreakLibrary(("a", "b", "c"), tuple(images))
 
 
-def single_line(angle: float, length: float = 60.0, width: float = 2.0, scale: float = 1.0) -> Layer:
+def single_line(
+    angle: float,
+    length: float = 60.0,
+    width: float = 2.0,
+    scale: float = 1.0,
+) -> Layer:
     """Return a layer that holds one whole streak, found among seeds."""
     side = int(400 * scale)
     per_megapixel = 1e6 / (400 + length) ** 2
     spec = RainSpec((LineStreaks(per_megapixel, length, width, angle, **ONE_ALIKE),), scale=scale)
     for seed in range(60):
         layer = render(spec, side, side, rng(seed))
-        if layer.any() and not np.concatenate([layer[0], layer[-1], layer[:, 0], layer[:, -1]]).any():
+        if (
+            layer.any()
+            and not np.concatenate(
+                [layer[0], layer[-1], layer[:, 0], layer[:, -1]],
+            ).any()
+        ):
             return layer
     raise AssertionError("no seed puts the streak inside")
 
@@ -86,7 +96,7 @@ def test_scale_doubles_lengths_and_widths(angle: float) -> None:
     assert int(large.sum()) == pytest.approx(4 * int(small.sum()), rel=0.05)
 
 
-def test_scale_keeps_the_share_of_the_picture_that_is_covered() -> None:
+def test_scale_keeps_the_share_of_the_image_that_is_covered() -> None:
     streaks = LineStreaks(3000.0, 30.0, 1.5, 10.0)
     one = render(RainSpec((streaks,)), 300, 300, rng())
     four = render(RainSpec((streaks,), scale=4.0), 1200, 1200, rng())
@@ -101,7 +111,8 @@ def test_a_thin_streak_agrees_with_scikit_image() -> None:
     theirs = np.zeros(layer.shape)
     row, column, light = line_aa(rows[ends[0]], columns[ends[0]], rows[ends[1]], columns[ends[1]])
     theirs[row, column] = 255 * light
-    # Both spread a line of one pixel over two; where between two pixels it runs they may round otherwise.
+    # Both spread a line of one pixel over two; where between two pixels it runs they may round
+    # otherwise.
     both = np.corrcoef(theirs.ravel(), layer.ravel())[0, 1]
     assert both > 0.85
 
@@ -117,7 +128,10 @@ def test_sharp_streaks_have_harder_edges_than_soft_ones() -> None:
 
 @pytest.mark.parametrize("brightness", [0.25, 0.5, 1.0])
 @pytest.mark.parametrize("kind", [LineStreaks, NoiseStreaks])
-def test_brightness_bounds_the_light(kind: type[LineStreaks] | type[NoiseStreaks], brightness: float) -> None:
+def test_brightness_bounds_the_light(
+    kind: type[LineStreaks] | type[NoiseStreaks],
+    brightness: float,
+) -> None:
     streaks = (
         NoiseStreaks(0.5, 30.0, brightness=brightness)
         if kind is NoiseStreaks
@@ -132,14 +146,25 @@ def test_brightness_bounds_the_light(kind: type[LineStreaks] | type[NoiseStreaks
 @settings(max_examples=15, deadline=None)
 def test_more_noise_is_more_light(level: float) -> None:
     low, high = (
-        render(RainSpec((NoiseStreaks(each, 20.0),)), 80, 100, rng(2)) for each in (level, level + 0.1)
+        render(
+            RainSpec((NoiseStreaks(each, 20.0),)),
+            80,
+            100,
+            rng(2),
+        )
+        for each in (level, level + 0.1)
     )
     assert high.sum(dtype=int) >= low.sum(dtype=int)
 
 
 @pytest.mark.parametrize("angle", [-40.0, 0.0, 25.0])
 def test_noise_is_blurred_in_its_direction(angle: float) -> None:
-    layer = render(RainSpec((NoiseStreaks(0.6, 40.0, angle_degrees=angle),)), 300, 300, rng()).astype(float)
+    layer = render(
+        RainSpec((NoiseStreaks(0.6, 40.0, angle_degrees=angle),)),
+        300,
+        300,
+        rng(),
+    ).astype(float)
     layer -= layer.mean()
     shifted = {
         column: float((layer[10:, 20 + column : 280 + column] * layer[:-10, 20:280]).mean())
@@ -152,7 +177,11 @@ def test_noise_is_blurred_in_its_direction(angle: float) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 1), (33, 57)])
 def test_layers_have_any_size(size: tuple[int, int]) -> None:
     spec = RainSpec(
-        (LineStreaks(2000.0, 20.0, 2.0, 40.0), NoiseStreaks(0.5, 9.0, 3.0, 30.0), PhotorealStreaks()),
+        (
+            LineStreaks(2000.0, 20.0, 2.0, 40.0),
+            NoiseStreaks(0.5, 9.0, 3.0, 30.0),
+            PhotorealStreaks(),
+        ),
         blur_pixels=1.0,
         scale=2.5,
     )
@@ -161,7 +190,7 @@ def test_layers_have_any_size(size: tuple[int, int]) -> None:
     assert layer.dtype == np.uint8
 
 
-def test_photoreal_streaks_repeat_beyond_their_picture_and_keep_their_light() -> None:
+def test_photoreal_streaks_repeat_beyond_their_image_and_keep_their_light() -> None:
     sources = library()
     layer = render(
         RainSpec((PhotorealStreaks(chains=1, rotation_degrees=0.0, shear=0.0, zoom=1.0),)),
@@ -173,7 +202,10 @@ def test_photoreal_streaks_repeat_beyond_their_picture_and_keep_their_light() ->
     assert np.array_equal(layer[:60, :80], layer[60:120, 80:160])
     share = layer.max() / 200
     assert 0.37 <= share <= 1.0
-    assert layer.mean() / share == pytest.approx(np.mean([each.mean() for each in sources.pictures]), rel=0.5)
+    assert layer.mean() / share == pytest.approx(
+        np.mean([each.mean() for each in sources.images]),
+        rel=0.5,
+    )
 
 
 def test_a_library_reads_a_folder_in_the_order_of_names(tmp_path: Path) -> None:
@@ -182,19 +214,19 @@ def test_a_library_reads_a_folder_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     read = StreakLibrary.read(tmp_path)
     assert read.names == ("1.png", "2.png")
-    assert [int(picture[0, 0]) for picture in read.pictures] == [10, 20]
+    assert [int(image[0, 0]) for image in read.images] == [10, 20]
 
 
-def test_libraries_of_other_pictures_have_another_digest() -> None:
+def test_libraries_of_other_images_have_another_digest() -> None:
     sources = library()
     assert sources.digest == library().digest
-    assert sources.digest != StreakLibrary(sources.names, sources.pictures[::-1]).digest
+    assert sources.digest != StreakLibrary(sources.names, sources.images[::-1]).digest
 
 
 def test_a_library_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         StreakLibrary.read(tmp_path / "none")
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         StreakLibrary.read(tmp_path)
     (tmp_path / "a.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"a\.png"):
@@ -220,7 +252,7 @@ def test_gain_multiplies_and_is_clipped(level: int, gain: float) -> None:
 
 
 def test_rain_of_a_seed_is_the_rain_that_it_was_when_this_was_written() -> None:
-    """Golden sums of 64 x 96 layers; the same on every machine, so a change here is a change of all data."""
+    """Golden sums of 64 x 96 layers, the same on every machine; a change here changes all data."""
     lines = LineStreaks(4000.0, 30.0, 1.6, 15.0, 5.0)
     flat = LineStreaks(500.0, 50.0, 5.0, -70.0, 20.0, 0.1)
     golden = {

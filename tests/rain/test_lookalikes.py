@@ -14,7 +14,12 @@ NAMES = sorted(LOOKALIKES)
 
 
 def noise(height: int, width: int) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(height * 10_000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return np.random.default_rng(height * 10_000 + width).integers(
+        0,
+        256,
+        (height, width, 3),
+        dtype=np.uint8,
+    )
 
 
 def test_there_are_those_that_fool_derainers() -> None:
@@ -34,13 +39,13 @@ def test_there_are_those_that_fool_derainers() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
-def test_the_same_seed_is_the_same_picture_and_the_input_is_left_alone(name: str, seed: int) -> None:
-    picture = noise(40, 56)
-    before = picture.copy()
-    one, other = (LOOKALIKES[name](picture, rng(seed)) for _ in range(2))
+def test_the_same_seed_is_the_same_image_and_the_input_is_left_alone(name: str, seed: int) -> None:
+    image = noise(40, 56)
+    before = image.copy()
+    one, other = (LOOKALIKES[name](image, rng(seed)) for _ in range(2))
     assert np.array_equal(one, other)
-    assert np.array_equal(picture, before)
-    assert one.shape == picture.shape
+    assert np.array_equal(image, before)
+    assert one.shape == image.shape
     assert one.dtype == np.uint8
 
 
@@ -48,14 +53,14 @@ def test_the_same_seed_is_the_same_picture_and_the_input_is_left_alone(name: str
 @given(seed=integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_something_is_drawn_and_another_seed_draws_something_else(name: str, seed: int) -> None:
-    picture = noise(64, 64)
-    one, other = (LOOKALIKES[name](picture, rng(each)) for each in (seed, seed + 1))
-    assert not np.array_equal(one, picture)
+    image = noise(64, 64)
+    one, other = (LOOKALIKES[name](image, rng(each)) for each in (seed, seed + 1))
+    assert not np.array_equal(one, image)
     assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["fence", "hair", "text"])
-def test_between_what_is_drawn_the_picture_is_seen_as_it_was(name: str) -> None:
+def test_between_what_is_drawn_the_image_is_seen_as_it_was(name: str) -> None:
     kept = [(LOOKALIKES[name](noise(96, 96), rng(seed)) == noise(96, 96)).mean() for seed in range(20)]
     assert max(kept) > 0.5
     assert min(kept) < 0.95
@@ -71,7 +76,7 @@ def test_lamps_shine_at_night() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(1, 1), (7, 500), (500, 7)])
-def test_pictures_of_any_shape_keep_it(name: str, size: tuple[int, int]) -> None:
+def test_images_of_any_shape_keep_it(name: str, size: tuple[int, int]) -> None:
     for seed in range(5):
         assert LOOKALIKES[name](noise(*size), rng(seed)).shape == (*size, 3)
 
@@ -82,6 +87,6 @@ def test_pictures_of_any_shape_keep_it(name: str, size: tuple[int, int]) -> None
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)],
     ids=lambda wrong: str(wrong.shape),
 )
-def test_what_is_no_rgb_picture_is_refused(name: str, wrong: npt.NDArray[np.uint8]) -> None:
-    with pytest.raises(ImageError, match="RGB pictures"):
+def test_what_is_no_rgb_image_is_refused(name: str, wrong: npt.NDArray[np.uint8]) -> None:
+    with pytest.raises(ImageError, match="RGB images"):
         LOOKALIKES[name](wrong, rng())

@@ -4,7 +4,14 @@ from collections.abc import Callable
 import pytest
 
 from crdnet.errors import RecipeError
-from crdnet.rain import Haze, LineStreaks, NoiseStreaks, PhotorealStreaks, RainSpec, scale_of
+from crdnet.rain import (
+    Haze,
+    LineStreaks,
+    NoiseStreaks,
+    PhotorealStreaks,
+    RainSpec,
+    choose_rain_scale,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,8 @@ def test_a_spec_can_be_written_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "scale"), [((333, 500), 1.0), ((40, 60), 1.0), ((4000, 3000), 8.0), ((9000, 9000), 16.0)]
+    ("size", "scale"),
+    [((333, 500), 1.0), ((40, 60), 1.0), ((4000, 3000), 8.0), ((9000, 9000), 16.0)],
 )
 def test_scale_belongs_to_the_longer_side(size: tuple[int, int], scale: float) -> None:
-    assert scale_of(*size) == scale
+    assert choose_rain_scale(*size) == scale

@@ -13,7 +13,7 @@ from hypothesis.strategies import floats
 from PIL import Image as PILImage
 
 import crdnet
-from crdnet.density import RainDensity, density_score, grade_probabilities, strongest_mean
+from crdnet.density import RainDensity, average_strongest, compute_density_score, compute_grade_probabilities
 from crdnet.errors import ImageError, ModelError
 from crdnet.runtime import Derainer, ModelInfo, SenseReport
 from crdnet.runtime.network import RowsRead
@@ -47,8 +47,8 @@ def rainy_scene(height: int, width: int, thickness: int) -> tuple[np.ndarray, np
 def test_a_report_follows_from_its_strength() -> None:
     report = SenseReport(12.0, 0.5)
     assert report.density is RainDensity.MEDIUM
-    assert report.probabilities == grade_probabilities(12.0)
-    assert report.score == density_score(12.0)
+    assert report.probabilities == compute_grade_probabilities(12.0)
+    assert report.score == compute_density_score(12.0)
     assert not report.dry
     assert SenseReport(0.2, 1.0).dry
     assert SenseReport(0.9, 1.0).density is RainDensity.NONE
@@ -74,7 +74,7 @@ def test_rain_that_fills_a_small_part_of_an_image_is_seen() -> None:
     more=floats(0, 10),
 )
 def test_stronger_cells_never_look_drier(cells: np.ndarray, more: float) -> None:
-    weaker, stronger = strongest_mean(cells), strongest_mean(cells + np.float32(more))
+    weaker, stronger = average_strongest(cells), average_strongest(cells + np.float32(more))
     assert stronger >= weaker
     assert weaker >= cells.mean() - 1e-4  # float32 sums of 63 numbers
     assert weaker <= cells.max() + 1e-4

@@ -1,4 +1,4 @@
-"""What the benchmarks of training print: run small. How fast or how good anything is, is no test."""
+"""Output of the training benchmarks on small inputs; speed and quality are not tested."""
 
 import os
 import subprocess
@@ -55,9 +55,9 @@ def test_measures_of_strength_agree_on_lossless_rain_and_the_mean_is_nearest_aft
 
 
 def test_loading_is_compared_with_training(tmp_path: Path) -> None:
-    (tmp_path / "photographs").mkdir()
+    (tmp_path / "backgrounds").mkdir()
     scene = np.random.default_rng(1).integers(0, 200, (70, 90, 3), dtype=np.uint8)
-    Image.fromarray(scene).save(tmp_path / "photographs" / "a.png")
+    Image.fromarray(scene).save(tmp_path / "backgrounds" / "a.png")
     recipe = {
         "model": {"network": {"width": 4, "scale_widths": [4, 4, 4], "streak_width": 2}},
         "data": {
@@ -68,7 +68,7 @@ def test_loading_is_compared_with_training(tmp_path: Path) -> None:
         },
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    paths = (str(tmp_path / "photographs"), "--config", str(tmp_path / "tiny.yaml"))
+    paths = (str(tmp_path / "backgrounds"), "--config", str(tmp_path / "tiny.yaml"))
     result = run("loading.py", *paths, "--batches", "1", "--rounds", "1")
     assert result.returncode == 0, result.stderr
     for side in (64, 96, 128, 160):

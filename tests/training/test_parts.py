@@ -15,15 +15,16 @@ from crdnet.data import find_pairs
 from crdnet.density import RainDensity
 from crdnet.nn import Estimate
 from crdnet.training import CropSpec, MultiTaskLoss, OptimizerSpec, ssim
+from crdnet.training.batches import EpochSampler, TrainingPairs
 from crdnet.training.muon import KernelMuon
-from crdnet.training.pairs import EpochSampler, TrainingPairs
 from crdnet.training.residual import charbonnier, psnr_loss
 
 
 def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> None:
     rng = np.random.default_rng(0)
     clean = rng.random((40, 50))
-    # Noise in the middle only: near the borders, where the two pad differently, the similarity is one for both.
+    # Noise in the middle only: near the borders, where the two pad differently, the similarity is
+    # one for both.
     derained = clean.copy()
     derained[15:-15, 15:-15] += rng.normal(0, 0.1, (10, 20))
     _, similarity = structural_similarity(
@@ -35,13 +36,13 @@ def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> N
         use_sample_covariance=False,
         full=True,
     )
-    ours = ssim(*(torch.tensor(picture)[None, None] for picture in (derained, clean)))
+    ours = ssim(*(torch.tensor(image)[None, None] for image in (derained, clean)))
     assert ours.item() == pytest.approx(similarity.mean(), abs=1e-6)
     assert similarity.mean() < 0.995
 
 
 def test_ssim_does_not_lose_itself_in_bfloat16() -> None:
-    """Variances of a bright, nearly even picture vanish in eight bits, and their difference may turn negative."""
+    """Variances of a bright, nearly even image vanish in eight bits; differences may be negative."""
     clean = 0.9 + 0.02 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     derained = clean + 0.005
     with torch.autocast("cpu", torch.bfloat16):
@@ -73,11 +74,11 @@ def test_muon_moves_a_kernel_as_it_moves_the_matrix_that_the_kernel_is(
 
 
 def test_light_taken_for_heavy_costs_twice_light_taken_for_medium() -> None:
-    picture = torch.rand(1, 3, 16, 16)
+    image = torch.rand(1, 3, 16, 16)
 
     def cost(said: RainDensity) -> float:
-        estimate = Estimate(picture, torch.tensor([said.code]))
-        losses = MultiTaskLoss()(estimate, picture, torch.tensor([RainDensity.LIGHT.code]))
+        estimate = Estimate(image, torch.tensor([said.code]))
+        losses = MultiTaskLoss()(estimate, image, torch.tensor([RainDensity.LIGHT.code]))
         return float(losses.density)
 
     assert cost(RainDensity.HEAVY) == pytest.approx(2 * cost(RainDensity.MEDIUM))
@@ -85,14 +86,14 @@ def test_light_taken_for_heavy_costs_twice_light_taken_for_medium() -> None:
 
 
 def pulled(distance: float, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> float:
-    """Return how hard a loss pulls at pictures that are so far from the truth everywhere."""
+    """Return how hard a loss pulls at images that are so far from the truth everywhere."""
     derained = torch.full((2, 3, 8, 8), 0.5 + distance, dtype=torch.float64, requires_grad=True)
     loss(derained, torch.full_like(derained, 0.5)).backward()
     assert derained.grad is not None
     return float(derained.grad.sum())
 
 
-def test_the_loss_by_psnr_pulls_as_hard_as_charbonnier_at_26_db_and_harder_at_better_pictures() -> None:
+def test_the_loss_by_psnr_pulls_as_hard_as_charbonnier_at_26_db_and_harder_at_better_images() -> None:
     assert pulled(0.05, psnr_loss) == pytest.approx(pulled(0.05, charbonnier), rel=0.05)
     assert pulled(0.025, psnr_loss) > 1.5 * pulled(0.05, psnr_loss)
 
@@ -101,7 +102,7 @@ def test_beyond_40_db_the_loss_by_psnr_levels_off() -> None:
     assert pulled(0.001, psnr_loss) < 0.3 * pulled(0.01, psnr_loss)
 
 
-def test_the_loss_by_psnr_is_the_mean_over_pictures_of_their_logarithm() -> None:
+def test_the_loss_by_psnr_is_the_mean_over_images_of_their_logarithm() -> None:
     clean = torch.full((2, 3, 8, 8), 0.5)
     derained = clean + torch.tensor([0.2, 0.1]).reshape(2, 1, 1, 1)
     better = clean + torch.tensor([0.2, 0.05]).reshape(2, 1, 1, 1)
@@ -114,17 +115,27 @@ def test_the_loss_by_psnr_is_the_mean_over_pictures_of_their_logarithm() -> None
 
 def test_the_decay_that_the_authors_meant_divides_by_three_and_then_by_five() -> None:
     spec = OptimizerSpec(schedule="decay")
-    assert [spec.factor(0, epoch, 1) for epoch in (0, 99, 100, 499)] == [1, 1, 1 / 3, 1 / 3]
-    assert spec.factor(0, 500, 1) == pytest.approx(1 / 15)
+    assert [spec.compute_factor(0, epoch, 1) for epoch in (0, 99, 100, 499)] == [1, 1, 1 / 3, 1 / 3]
+    assert spec.compute_factor(0, 500, 1) == pytest.approx(1 / 15)
 
 
 def test_the_published_schedule_never_changes() -> None:
-    assert {OptimizerSpec().factor(step, epoch, 10) for step in (0, 9) for epoch in (0, 999)} == {1.0}
+    assert {
+        OptimizerSpec().compute_factor(
+            step,
+            epoch,
+            10,
+        )
+        for step in (0, 9)
+        for epoch in (0, 999)
+    } == {
+        1.0,
+    }
 
 
 def test_the_cosine_rises_then_falls_to_zero() -> None:
     spec = OptimizerSpec(schedule="cosine", warmup_steps=10)
-    factors = [spec.factor(step, 0, 100) for step in range(101)]
+    factors = [spec.compute_factor(step, 0, 100) for step in range(101)]
     assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert factors[-1] == pytest.approx(0)
@@ -161,9 +172,16 @@ def test_another_epoch_takes_other_crops_and_the_same_epoch_the_same(pairs: Path
     assert not torch.equal(first.rainy, other.rainy)
 
 
-def test_pictures_kept_in_memory_are_those_on_disk(pairs: Path) -> None:
+def test_images_kept_in_memory_are_those_on_disk(pairs: Path) -> None:
     found = find_pairs(pairs)
-    kept, read = (TrainingPairs(found, CropSpec(side=8, in_memory=keep), seed=0) for keep in (True, False))
+    kept, read = (
+        TrainingPairs(
+            found,
+            CropSpec(side=8, in_memory=keep),
+            seed=0,
+        )
+        for keep in (True, False)
+    )
     for index in range(len(found)):
         assert torch.equal(kept[(0, index)].rainy, read[(0, index)].rainy)
 

@@ -17,15 +17,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from crdnet.data import find_pairs
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
-from crdnet.export import export_network, model_info, network_of_checkpoint
-from crdnet.nn import build_residual_crdnet
+from crdnet.export import describe_model, export_network, load_network
+from crdnet.nn import build_residual_crdnet, count_kilo_macs
 from crdnet.rain import LayerBank
 from crdnet.training import MixtureSpec, ResidualSpec, ResidualTraining, train
-from crdnet.training.mixture import Mixture, rotated_middle, side_before_rotation
-from crdnet.training.pairs import EpochSampler, collate
-from crdnet.training.residual import charbonnier, teacher_of
-from crdnet.training.sensing import sensing_loss, strength_map
-from tests.nn.test_residual import kilo_macs_per_pixel
+from crdnet.training.batches import EpochSampler, collate
+from crdnet.training.mixture import Mixture, compute_side_before_rotation, rotate_middle
+from crdnet.training.residual import charbonnier, load_teacher
+from crdnet.training.sensing import map_intensity, sensing_loss
 from tests.training.test_run import assert_same
 from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
@@ -54,10 +53,10 @@ PARTS = ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """Three smooth pictures of 60 x 50, one of them in a folder of its own."""
+def backgrounds(tmp_path: Path) -> Path:
+    """Three smooth images of 60 x 50, one of them in a folder of its own."""
     rng = np.random.default_rng(1)
-    root = tmp_path / "photographs"
+    root = tmp_path / "backgrounds"
     (root / "more").mkdir(parents=True)
     for name in ("a.png", "b.png", "more/c.png"):
         small = Image.fromarray(rng.integers(0, 180, (5, 6, 3), dtype=np.uint8))
@@ -66,18 +65,18 @@ def photographs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ours(tiny: TinyRun, photographs: Path) -> "OurRun":
-    return OurRun(tiny, photographs)
+def ours(tiny: TinyRun, backgrounds: Path) -> "OurRun":
+    return OurRun(tiny, backgrounds)
 
 
 class OurRun:
-    """Starts runs on the photographs and the tiny pairs."""
+    """Starts runs on the backgrounds and the tiny pairs."""
 
-    def __init__(self, tiny: TinyRun, photographs: Path) -> None:
+    def __init__(self, tiny: TinyRun, backgrounds: Path) -> None:
         self.tiny = tiny
-        self.photographs = photographs
+        self.backgrounds = backgrounds
 
-        self.data = (f"--data.root={photographs}", f"--data.pairs={tiny.pairs}")
+        self.data = (f"--data.root={backgrounds}", f"--data.pairs={tiny.pairs}")
 
     def train(self, name: str, *more: str, change: dict[str, Any] | None = None) -> Path:
         return train(self.tiny.arguments(name, *self.data, *more, recipe=RECIPE | (change or {})))
@@ -85,12 +84,19 @@ class OurRun:
     def start(self, name: str, *more: str) -> "subprocess.Popen[str]":
         return self.tiny.start(name, *self.data, *more, recipe=RECIPE)
 
-    def losses(self, name: str) -> dict[int, tuple[float, float]]:
+    def compute_losses(self, name: str) -> dict[int, tuple[float, float]]:
         """Return the mean losses of each epoch, by the step that it ended at."""
         curves = EventAccumulator(str(self.tiny.folder / name / "curves"))
         curves.Reload()
         image, density = curves.Scalars("loss/image"), curves.Scalars("loss/classifier")
-        return {one.step: (one.value, other.value) for one, other in zip(image, density, strict=True)}
+        return {
+            one.step: (one.value, other.value)
+            for one, other in zip(
+                image,
+                density,
+                strict=True,
+            )
+        }
 
 
 @pytest.mark.parametrize(("workers", "rule"), [(0, "adamw"), (2, "muon")])
@@ -150,7 +156,9 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(ours: OurRun) 
 
 
 @pytest.mark.slow
-def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_batch(ours: OurRun) -> None:
+def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_batch(
+    ours: OurRun,
+) -> None:
     # An epoch of one step, so that what is logged of an epoch is the loss of a step.
     steps = ("--data.epoch_length=8", "--trainer.max_epochs=6", "--data.validation=null")
     ours.train("one", *steps, "--data.batch_size=8")
@@ -164,12 +172,13 @@ def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_b
     assert log.count("epoch 6/6") == 1, log
     assert "Warning" not in log
 
-    alone, together = ours.losses("one"), ours.losses("two")
+    alone, together = ours.compute_losses("one"), ours.compute_losses("two")
     assert list(alone) == [0, 1, 2, 3, 4, 5]
     assert set(together) >= set(range(begun, 6))
     for step, losses in together.items():
-        # Means of two halves instead of one mean, in float32: errors of 1e-7 that AdamW, which divides gradients by
-        # their own size, passes on to the steps that follow. Other batches would differ by tenths.
+        # Means of two halves instead of one mean, in float32: errors of 1e-7 that AdamW, which
+        # divides gradients by their own size, passes on to the steps that follow. Other batches
+        # would differ by tenths.
         assert losses == pytest.approx(alone[step], rel=1e-3)
     for name, weight in ours.tiny.checkpoint("one")["current_model_state"].items():
         other = ours.tiny.checkpoint("two")["current_model_state"][name]
@@ -185,34 +194,39 @@ def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(
     curves = EventAccumulator(str(run / "curves"))
     curves.Reload()
     scalars = set(curves.Tags()["scalars"])
-    assert {"loss/image", "loss/classifier", "validation/psnr_y", "validation/density_accuracy"} <= scalars
-    network = network_of_checkpoint(run / "last.ckpt")
-    report = export_network(network, tmp_path / "ours.onnx", model_info(network, "ours"))
+    assert {
+        "loss/image",
+        "loss/classifier",
+        "validation/psnr_y",
+        "validation/density_accuracy",
+    } <= scalars
+    network = load_network(run / "last.ckpt")
+    report = export_network(network, tmp_path / "ours.onnx", describe_model(network, "ours"))
     assert 0 < report.largest_difference < 1e-4
     about = ours.tiny.checkpoint("a")["crdnet"]
     assert about["kind"] == "residual"
     assert about["network"]["scale_widths"] == [4, 5, 6]
 
 
-def test_steps_on_one_batch_make_both_losses_smaller(photographs: Path, pairs: Path) -> None:
+def test_steps_on_one_batch_make_both_losses_smaller(backgrounds: Path, pairs: Path) -> None:
     torch.manual_seed(0)
-    samples = mixture(photographs, pairs, MixtureSpec(synthetic=1.0, real=0.0))
+    samples = mixture(backgrounds, pairs, MixtureSpec(synthetic=1.0, real=0.0))
     batch = collate([samples[(3, index)] for index in range(4)])
     network = build_residual_crdnet(16, (16, 16, 16), 8)
     optimizer = torch.optim.AdamW(network.parameters(), 0.003)
-    truth = strength_map(batch.rainy, batch.clean, network.size_multiple)
+    truth = map_intensity(batch.rainy, batch.clean, network.size_multiple)
     seen = []
     for _ in range(80):
         estimate = network.sense(batch.rainy)
         assert estimate.density is not None
-        picture, density = (
+        image, density = (
             charbonnier(estimate.derained, batch.clean),
             sensing_loss(estimate.density, truth, "strength"),
         )
         optimizer.zero_grad()
-        (picture + 0.01 * density).backward()
+        (image + 0.01 * density).backward()
         optimizer.step()
-        seen.append((picture.item(), density.item()))
+        seen.append((image.item(), density.item()))
     assert seen[-1][0] < 0.7 * seen[0][0]
     assert seen[-1][1] < 0.7 * seen[0][1]
 
@@ -221,7 +235,7 @@ def test_steps_on_one_batch_make_both_losses_smaller(photographs: Path, pairs: P
 def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
     network = RECIPE["model"]["network"] | {"sensing": says, "dilations": [], "second_pass": False}
     run = ours.train("a", "--trainer.max_epochs=1", change={"model": {"network": network}})
-    network_of_checkpoint(run / "last.ckpt")
+    load_network(run / "last.ckpt")
     curves = EventAccumulator(str(run / "curves"))
     curves.Reload()
     assert ("validation/density_accuracy" in curves.Tags()["scalars"]) == (says is not None)
@@ -254,9 +268,12 @@ def test_an_option_wins_over_the_recipe_for_the_kind_too(tiny: TinyRun) -> None:
         train(["--kind=residual", f"--data.root={tiny.pairs}", "--data.batch_size=0"])
 
 
-def test_a_folder_without_photographs_is_named(ours: OurRun, tmp_path: Path) -> None:
+def test_a_folder_without_backgrounds_is_named(ours: OurRun, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no pictures; name a folder of photographs"):
+    with pytest.raises(
+        DataError,
+        match="empty holds no images; name a folder of images without rain",
+    ):
         ours.train("a", f"--data.root={tmp_path / 'empty'}")
 
 
@@ -277,15 +294,21 @@ def test_processes_deal_an_epoch_out_without_repeating_anything(
         assert sorted(ours) == sorted(theirs)
 
 
-def mixture(photographs: Path, pairs: Path | None, spec: MixtureSpec, *, in_memory: bool = False) -> Mixture:
+def mixture(
+    backgrounds: Path,
+    pairs: Path | None,
+    spec: MixtureSpec,
+    *,
+    in_memory: bool = False,
+) -> Mixture:
     bank = LayerBank.draw(np.random.default_rng(0), per_density=2, side=48)
     found = [] if pairs is None else find_pairs(pairs)
-    paths = sorted(photographs.rglob("*.png"))
+    paths = sorted(backgrounds.rglob("*.png"))
     return Mixture(paths, found, bank, spec, ((0, 16), (3, 32)), 40, seed=7, in_memory=in_memory)
 
 
-def test_the_shares_are_kept_and_dry_pictures_are_dry(photographs: Path, pairs: Path) -> None:
-    mixed = mixture(photographs, pairs, MixtureSpec())
+def test_the_shares_are_kept_and_dry_images_are_dry(backgrounds: Path, pairs: Path) -> None:
+    mixed = mixture(backgrounds, pairs, MixtureSpec())
     samples = [mixed[(0, index)] for index in range(300)]
     real = [each for each in samples if each.names[0].startswith("input/")]
     dry = [each for each in samples if torch.equal(each.rainy, each.clean)]
@@ -296,17 +319,17 @@ def test_the_shares_are_kept_and_dry_pictures_are_dry(photographs: Path, pairs: 
     assert min(grades.count(grade) for grade in RainDensity) > 20
 
 
-def test_without_pairs_their_share_is_synthetic(photographs: Path) -> None:
-    mixed = mixture(photographs, None, MixtureSpec())
+def test_without_pairs_their_share_is_synthetic(backgrounds: Path) -> None:
+    mixed = mixture(backgrounds, None, MixtureSpec())
     samples = [mixed[(0, index)] for index in range(100)]
     assert sum(torch.equal(each.rainy, each.clean) for each in samples) < 25
 
 
-def test_the_clean_pictures_of_pairs_are_rained_on_too_as_often_as_asked_for(
-    photographs: Path, pairs: Path
+def test_the_clean_images_of_pairs_are_rained_on_too_as_often_as_asked_for(
+    backgrounds: Path, pairs: Path
 ) -> None:
     def from_pairs(share: float) -> int:
-        mixed = mixture(photographs, pairs, MixtureSpec(synthetic=0.8, real=0.0, borrowed=share))
+        mixed = mixture(backgrounds, pairs, MixtureSpec(synthetic=0.8, real=0.0, borrowed=share))
         samples = [mixed[(0, index)] for index in range(200)]
         borrowed = [each for each in samples if each.names[0].startswith("input/")]
         if borrowed:
@@ -322,38 +345,43 @@ def test_the_published_network_learns_from_the_same_mixture(ours: OurRun) -> Non
     """Its weights in whole numbers, its SSIM too where the rest is computed in bfloat16."""
     recipe = TINY | {"kind": "published-mixed", "data": RECIPE["data"], "model": TINY["model"]}
     ours.train("mixed", "--trainer.precision=bf16-mixed", change=recipe)
-    network = network_of_checkpoint(ours.tiny.folder / "mixed" / "last.ckpt")
+    network = load_network(ours.tiny.folder / "mixed" / "last.ckpt")
     assert all(weight.dtype == torch.float32 for weight in network.parameters())
     curves = EventAccumulator(str(ours.tiny.folder / "mixed" / "curves"))
     curves.Reload()
     assert all(0 < each.value < 2 for each in curves.Scalars("loss/structure"))
 
 
-def test_a_sample_follows_from_seed_epoch_and_index_alone(photographs: Path, pairs: Path) -> None:
-    one = mixture(photographs, pairs, MixtureSpec())
-    other = mixture(photographs, pairs, MixtureSpec(), in_memory=True)
+def test_a_sample_follows_from_seed_epoch_and_index_alone(backgrounds: Path, pairs: Path) -> None:
+    one = mixture(backgrounds, pairs, MixtureSpec())
+    other = mixture(backgrounds, pairs, MixtureSpec(), in_memory=True)
     for index in (5, 3, 5, 0):
         assert torch.equal(one[(2, index)].rainy, other[(2, index)].rainy)
         assert torch.equal(one[(2, index)].clean, other[(2, index)].clean)
     assert not torch.equal(one[(2, 5)].clean, one[(1, 5)].clean)
 
 
-def test_crops_grow_as_the_schedule_says(photographs: Path, pairs: Path) -> None:
-    samples = mixture(photographs, pairs, MixtureSpec())
+def test_crops_grow_as_the_schedule_says(backgrounds: Path, pairs: Path) -> None:
+    samples = mixture(backgrounds, pairs, MixtureSpec())
     assert [samples[(epoch, 0)].rainy.shape[-1] for epoch in (0, 2, 3, 9)] == [16, 16, 32, 32]
 
 
-def test_both_pictures_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
-    photographs: Path, tmp_path: Path
+def test_both_images_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
+    backgrounds: Path, tmp_path: Path
 ) -> None:
-    # Rain that is one level everywhere stays one level wherever a crop is taken, if both pictures are cut alike.
+    # Rain that is one level everywhere stays one level wherever a crop is taken, if both images are
+    # cut alike.
     rng = np.random.default_rng(3)
     small = rng.integers(0, 150, (5, 6, 3), dtype=np.uint8)
     clean = np.asarray(Image.fromarray(small).resize((48, 40), Image.Resampling.BICUBIC))
-    for folder, picture in (("input", clean + np.uint8(40)), ("target", clean)):
+    for folder, image in (("input", clean + np.uint8(40)), ("target", clean)):
         (tmp_path / "flat" / folder).mkdir(parents=True)
-        Image.fromarray(picture).save(tmp_path / "flat" / folder / "1.png")
-    mixed = mixture(photographs, tmp_path / "flat", MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0))
+        Image.fromarray(image).save(tmp_path / "flat" / folder / "1.png")
+    mixed = mixture(
+        backgrounds,
+        tmp_path / "flat",
+        MixtureSpec(synthetic=0.0, real=1.0, exposure=0.0),
+    )
     for index in range(20):
         sample = mixed[(0, index)]
         difference = 255 * (sample.rainy - sample.clean)
@@ -361,7 +389,7 @@ def test_both_pictures_of_a_real_pair_are_resized_mirrored_and_exposed_alike(
         assert difference.max() < 42.5
 
 
-def test_every_kind_of_sample_is_graded_both_images_alike(photographs: Path, pairs: Path) -> None:
+def test_every_kind_of_sample_is_graded_both_images_alike(backgrounds: Path, pairs: Path) -> None:
     kinds: tuple[dict[str, Any], ...] = (
         {"synthetic": 1.0},
         {"real": 1.0},
@@ -372,7 +400,7 @@ def test_every_kind_of_sample_is_graded_both_images_alike(photographs: Path, pai
     nothing = {"synthetic": 0.0, "real": 0.0, "lookalikes": 0.0, "jpeg": 0.0}
     for shares in kinds:
         plain, coloured = (
-            mixture(photographs, pairs, MixtureSpec(**nothing | shares, grading=share))
+            mixture(backgrounds, pairs, MixtureSpec(**nothing | shares, grading=share))
             for share in (0.0, 1.0)
         )
         changed = sum(
@@ -383,12 +411,24 @@ def test_every_kind_of_sample_is_graded_both_images_alike(photographs: Path, pai
             assert all(np.array_equal(*coloured[(0, index)][:2]) for index in range(8))
 
 
-def test_the_label_is_the_grade_of_the_crop_and_not_of_the_picture(photographs: Path, pairs: Path) -> None:
-    samples = mixture(photographs, pairs, MixtureSpec())
+def test_the_label_is_the_grade_of_the_crop_and_not_of_the_image(
+    backgrounds: Path,
+    pairs: Path,
+) -> None:
+    samples = mixture(backgrounds, pairs, MixtureSpec())
     for index in range(40):
         sample = samples[(0, index)]
         rainy, clean = (
-            (255 * each).round().byte().permute(1, 2, 0).numpy() for each in (sample.rainy, sample.clean)
+            (255 * each)
+            .round()
+            .byte()
+            .permute(
+                1,
+                2,
+                0,
+            )
+            .numpy()
+            for each in (sample.rainy, sample.clean)
         )
         assert tuple(sample.codes.tolist()) == RainDensity.from_strength(rain_strength(rainy, clean)).code
 
@@ -417,13 +457,13 @@ def test_numbers_that_no_mixture_can_have_are_refused(change: dict[str, Any], me
         MixtureSpec(**change)
 
 
-def test_lookalikes_stand_in_as_many_dry_pictures_as_asked_for(photographs: Path) -> None:
+def test_lookalikes_stand_in_as_many_dry_images_as_asked_for(backgrounds: Path) -> None:
     def lively(share: float) -> list[bool]:
-        mixed = mixture(photographs, None, MixtureSpec(synthetic=0.0, real=0.0, lookalikes=share))
-        plain = mixture(photographs, None, MixtureSpec(synthetic=0.0, real=0.0, lookalikes=0.0))
+        mixed = mixture(backgrounds, None, MixtureSpec(synthetic=0.0, real=0.0, lookalikes=share))
+        plain = mixture(backgrounds, None, MixtureSpec(synthetic=0.0, real=0.0, lookalikes=0.0))
         pairs = [(mixed[(0, index)], plain[(0, index)]) for index in range(150)]
         assert all(torch.equal(each.rainy, each.clean) for each, _ in pairs)
-        # JPEG is drawn after the lookalike, so pictures without one may differ by it: slightly.
+        # JPEG is drawn after the lookalike, so images without one may differ by it: slightly.
         return [bool((each.clean - other.clean).abs().max() > 0.15) for each, other in pairs]
 
     assert sum(lively(0.0)) == 0
@@ -431,14 +471,22 @@ def test_lookalikes_stand_in_as_many_dry_pictures_as_asked_for(photographs: Path
     assert np.mean(lively(1.0)) > 0.9
 
 
-def test_both_pictures_of_a_pair_are_rotated_alike(photographs: Path, tmp_path: Path) -> None:
-    # Without rain two pictures are one; they stay one if every sample of them is shown alike.
+def test_both_images_of_a_pair_are_rotated_alike(backgrounds: Path, tmp_path: Path) -> None:
+    # Without rain two images are one; they stay one if every sample of them is shown alike.
     for folder in ("input", "target"):
         (tmp_path / "dry" / folder).mkdir(parents=True)
-        picture = np.random.default_rng(5).integers(0, 256, (60, 70, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(tmp_path / "dry" / folder / "1.png")
-    mixed = mixture(photographs, tmp_path / "dry", MixtureSpec(synthetic=0.0, real=1.0, rotation=45.0))
-    upright = mixture(photographs, tmp_path / "dry", MixtureSpec(synthetic=0.0, real=1.0, rotation=0.0))
+        image = np.random.default_rng(5).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "dry" / folder / "1.png")
+    mixed = mixture(
+        backgrounds,
+        tmp_path / "dry",
+        MixtureSpec(synthetic=0.0, real=1.0, rotation=45.0),
+    )
+    upright = mixture(
+        backgrounds,
+        tmp_path / "dry",
+        MixtureSpec(synthetic=0.0, real=1.0, rotation=0.0),
+    )
     samples = [mixed[(0, index)] for index in range(60)]
     assert all(torch.equal(each.rainy, each.clean) for each in samples)
     turned = [not torch.equal(each.clean, upright[(0, index)].clean) for index, each in enumerate(samples)]
@@ -447,27 +495,29 @@ def test_both_pictures_of_a_pair_are_rotated_alike(photographs: Path, tmp_path: 
 
 @given(side=integers(1, 64), angle=floats(-45, 45))
 @settings(deadline=None)
-def test_no_corner_from_outside_the_picture_is_rotated_in(side: int, angle: float) -> None:
-    drawn = side_before_rotation(side, angle)
+def test_no_corner_from_outside_the_image_is_rotated_in(side: int, angle: float) -> None:
+    drawn = compute_side_before_rotation(side, angle)
     white = np.full((drawn, drawn, 3), 255, np.uint8)
-    rotated = rotated_middle(white, angle, side)
+    rotated = rotate_middle(white, angle, side)
     assert rotated.shape == (side, side, 3)
     assert rotated.min() == 255
 
 
-def test_a_rotated_picture_is_the_picture_of_a_rotated_scene() -> None:
+def test_a_rotated_image_is_the_image_of_a_rotated_scene() -> None:
     # A ramp along x, rotated by an angle, is a ramp along the direction of that angle.
     side, angle = 31, 30.0
-    drawn = side_before_rotation(side, angle)
+    drawn = compute_side_before_rotation(side, angle)
     middle = (drawn - 1) / 2
     ramp = np.rint(128 + 2 * (np.arange(drawn) - middle)).astype(np.uint8)
-    rotated = rotated_middle(np.tile(ramp[None, :, None], (drawn, 1, 3)), angle, side)
+    rotated = rotate_middle(np.tile(ramp[None, :, None], (drawn, 1, 3)), angle, side)
     y, x = np.mgrid[:side, :side] + (drawn - side) // 2 - middle
     expected = 128 + 2 * (x * np.cos(np.radians(angle)) - y * np.sin(np.radians(angle)))
     assert np.abs(rotated[..., 0] - expected).max() < 1.5  # rounded twice
 
 
-def test_crops_that_the_network_cannot_take_are_refused_before_the_first_epoch(ours: OurRun) -> None:
+def test_crops_that_the_network_cannot_take_are_refused_before_the_first_epoch(
+    ours: OurRun,
+) -> None:
     with pytest.raises(
         RecipeError, match=r"multiples of 16, got sides \[\(0, 16\), \(1, 24\)\]; change data.sides"
     ):
@@ -478,7 +528,7 @@ def test_crops_that_the_network_cannot_take_are_refused_before_the_first_epoch(o
 def test_a_run_in_half_precision_trains_on_the_cpu_and_keeps_whole_weights(ours: OurRun) -> None:
     ours.train("whole", "--trainer.max_epochs=1")
     ours.train("half", "--trainer.max_epochs=1", "--trainer.precision=bf16-mixed")
-    whole, half = ours.losses("whole"), ours.losses("half")
+    whole, half = ours.compute_losses("whole"), ours.compute_losses("half")
     assert half.keys() == whole.keys()
     for step in whole:
         assert half[step] == pytest.approx(whole[step], rel=0.02)  # bfloat16 has 8 bits
@@ -496,16 +546,21 @@ def test_the_recipe_of_best_keeps_its_budget() -> None:
     network = build_residual_crdnet(**best_recipe()["model"]["network"])
     assert sum(each.numel() for each in network.parameters()) == 2_290_957
     assert network.tile_margin == 128
-    assert kilo_macs_per_pixel(network) == pytest.approx(55.72, abs=0.01)
+    assert sum(count_kilo_macs(network).values()) == pytest.approx(55.72, abs=0.01)
 
 
 def test_the_recipe_of_best_trains_and_default_learns_from_it(ours: OurRun) -> None:
     recipe = best_recipe()
     short = {"max_epochs": 2, "accelerator": "cpu", "log_every_n_steps": 1}
-    data = {**RECIPE["data"], "mixture": recipe["data"]["mixture"], "epoch_length": 4, "sides": [[0, 16]]}
+    data = {
+        **RECIPE["data"],
+        "mixture": recipe["data"]["mixture"],
+        "epoch_length": 4,
+        "sides": [[0, 16]],
+    }
     run = ours.train("best", change={**recipe, "trainer": recipe["trainer"] | short, "data": data})
-    assert network_of_checkpoint(run / "last.ckpt").tile_margin == 128
-    losses = ours.losses("best")
+    assert load_network(run / "last.ckpt").tile_margin == 128
+    losses = ours.compute_losses("best")
     assert list(losses) == [0, 1]
 
     ours.train("alone", "--trainer.max_epochs=1")
@@ -513,25 +568,33 @@ def test_the_recipe_of_best_trains_and_default_learns_from_it(ours: OurRun) -> N
     alone, pupil = ours.tiny.checkpoint("alone"), ours.tiny.checkpoint("pupil")
     assert alone["state_dict"].keys() == pupil["state_dict"].keys()
     assert any(
-        not torch.equal(weight, pupil["state_dict"][name]) for name, weight in alone["state_dict"].items()
+        not torch.equal(
+            weight,
+            pupil["state_dict"][name],
+        )
+        for name, weight in alone["state_dict"].items()
     )
 
 
-def test_a_pupil_comes_nearer_to_its_teacher(pairs: Path, photographs: Path, tmp_path: Path) -> None:
+def test_a_pupil_comes_nearer_to_its_teacher(
+    pairs: Path,
+    backgrounds: Path,
+    tmp_path: Path,
+) -> None:
     torch.manual_seed(0)
     spec = ResidualSpec(width=8, scale_widths=(8, 8, 8), streak_width=4)
     wise = ResidualTraining(spec)
     torch.nn.init.normal_(wise.network.head[-1].weight, std=0.05)  # type: ignore[arg-type]
     state = {name: weight.clone() for name, weight in wise.state_dict().items()}
-    torch.save({"crdnet": wise.description(), "state_dict": state}, tmp_path / "wise.ckpt")
+    torch.save({"crdnet": wise.describe(), "state_dict": state}, tmp_path / "wise.ckpt")
     pupil = ResidualTraining(spec, teacher=tmp_path / "wise.ckpt", teacher_weight=10.0)
     assert pupil.state_dict().keys() == wise.state_dict().keys()
 
-    batch = collate([mixture(photographs, pairs, MixtureSpec())[(0, index)] for index in range(4)])
+    batch = collate([mixture(backgrounds, pairs, MixtureSpec())[(0, index)] for index in range(4)])
     optimizer = torch.optim.AdamW(pupil.parameters(), 0.003)
     seen = []
     for _ in range(40):
-        losses, total = pupil.losses(batch)
+        losses, total = pupil.compute_losses(batch)
         assert total.item() == pytest.approx(
             losses["image"].item() + 0.01 * losses["classifier"].item() + 10 * losses["teacher"].item(),
             rel=1e-5,
@@ -541,18 +604,33 @@ def test_a_pupil_comes_nearer_to_its_teacher(pairs: Path, photographs: Path, tmp
         optimizer.step()
         seen.append(losses["teacher"].item())
     assert seen[-1] < 0.6 * seen[0]
-    teacher = teacher_of(tmp_path / "wise.ckpt")
-    assert all(torch.equal(weight, state[f"network.{name}"]) for name, weight in teacher.state_dict().items())
+    teacher = load_teacher(tmp_path / "wise.ckpt")
+    assert all(
+        torch.equal(
+            weight,
+            state[f"network.{name}"],
+        )
+        for name, weight in teacher.state_dict().items()
+    )
 
 
 def test_what_cannot_teach_is_named(tiny: TinyRun, tmp_path: Path) -> None:
-    torch.save({"crdnet": {"kind": "published", "network": {}}, "state_dict": {}}, tmp_path / "theirs.ckpt")
-    with pytest.raises(CheckpointError, match=r"theirs\.ckpt cannot be learned from: it is no checkpoint"):
+    torch.save(
+        {"crdnet": {"kind": "published", "network": {}}, "state_dict": {}},
+        tmp_path / "theirs.ckpt",
+    )
+    with pytest.raises(
+        CheckpointError,
+        match=r"theirs\.ckpt cannot be learned from: it is no checkpoint",
+    ):
         ResidualTraining(teacher=tmp_path / "theirs.ckpt")
     spec = ResidualSpec(width=4, scale_widths=(4, 4, 4, 4), streak_width=2)
     deep = ResidualTraining(spec)
-    torch.save({"crdnet": deep.description(), "state_dict": deep.state_dict()}, tmp_path / "deep.ckpt")
-    with pytest.raises(RecipeError, match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32"):
+    torch.save({"crdnet": deep.describe(), "state_dict": deep.state_dict()}, tmp_path / "deep.ckpt")
+    with pytest.raises(
+        RecipeError,
+        match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32",
+    ):
         ResidualTraining(teacher=tmp_path / "deep.ckpt")
 
 
@@ -571,8 +649,8 @@ def test_the_density_head_alone_is_trained_on_a_network_that_stays_as_it_is(ours
     assert before.keys() == after.keys()
     for name, weight in before.items():
         assert torch.equal(weight, after[name]) != name.startswith("network.sensing."), name
-    assert network_of_checkpoint(alone / "last.ckpt").sensing is not None
-    losses = ours.losses("alone")
+    assert load_network(alone / "last.ckpt").sensing is not None
+    losses = ours.compute_losses("alone")
     assert list(losses) == [2]
 
 
@@ -580,7 +658,10 @@ def test_training_starts_from_a_network_that_can_grow_into_its_own_and_a_head_mu
     tmp_path: Path,
 ) -> None:
     small = ResidualTraining(ResidualSpec(width=5, scale_widths=(4, 4, 4), streak_width=2))
-    torch.save({"crdnet": small.description(), "state_dict": small.state_dict()}, tmp_path / "small.ckpt")
+    torch.save(
+        {"crdnet": small.describe(), "state_dict": small.state_dict()},
+        tmp_path / "small.ckpt",
+    )
     with pytest.raises(
         CheckpointError, match=r"small\.ckpt does not fit the recipe's network: .* whole multiples"
     ):

@@ -58,7 +58,12 @@ def test_a_run_killed_and_resumed_ends_where_an_unbroken_one_ends(tiny: TinyRun)
 
 def test_a_run_leaves_its_configuration_its_checkpoints_and_its_curves(tiny: TinyRun) -> None:
     run = train(tiny.arguments("a"))
-    assert {"config.yaml", "last.ckpt", "best.ckpt", "curves"} <= {path.name for path in run.iterdir()}
+    assert {
+        "config.yaml",
+        "last.ckpt",
+        "best.ckpt",
+        "curves",
+    } <= {path.name for path in run.iterdir()}
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["model"]["optimizer"]["learning_rate"] == 0.01
     assert config["data"]["crop"]["side"] == 16
@@ -121,7 +126,10 @@ def test_nothing_is_resumed_where_nothing_is(tiny: TinyRun) -> None:
             "--model.network.refinement_width=6",
             r"cannot resume: model\.network\.refinement_width is 6 and was 4; give the values",
         ),
-        ("--model.classifier.hidden=[5]", r"cannot resume: model\.classifier\.hidden is \[5\] and was \[4\]"),
+        (
+            "--model.classifier.hidden=[5]",
+            r"cannot resume: model\.classifier\.hidden is \[5\] and was \[4\]",
+        ),
     ],
 )
 def test_a_run_resumed_as_another_network_is_refused_and_left_as_it_is(
@@ -229,15 +237,15 @@ def test_a_data_folder_that_does_not_exist_is_named(tiny: TinyRun) -> None:
     assert not (tiny.folder / "a").exists()
 
 
-def test_a_picture_too_small_for_the_crop_is_named(tiny: TinyRun) -> None:
+def test_an_image_too_small_for_the_crop_is_named(tiny: TinyRun) -> None:
     with pytest.raises(DataError, match=r"\d.* is 40 x 48, too small for crops of 64"):
         train(tiny.arguments("a", "--data.crop.side=64"))
 
 
-def test_pictures_of_several_sizes_cannot_share_a_batch(tiny: TinyRun) -> None:
+def test_images_of_several_sizes_cannot_share_a_batch(tiny: TinyRun) -> None:
     for folder in ("input", "target"):
         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tiny.pairs / folder / "small.png")
-    with pytest.raises(DataError, match="a batch holds pictures of one size"):
+    with pytest.raises(DataError, match="a batch holds images of one size"):
         train(tiny.arguments("a", "--data.crop.side=null"))
 
 
@@ -253,10 +261,20 @@ def test_loading_in_other_processes_gives_the_same_run(tiny: TinyRun) -> None:
     assert_same(tiny.checkpoint("a")["state_dict"], tiny.checkpoint("b")["state_dict"])
 
 
-@pytest.mark.parametrize("recipe", sorted(Path("configs").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "recipe",
+    sorted(Path("configs").glob("*.yaml")),
+    ids=lambda path: path.stem,
+)
 def test_the_recipes_that_ship_are_understood(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
-        train([f"--config={recipe}", f"--data.root={tmp_path / 'nowhere'}", f"--run={tmp_path / 'run'}"])
+        train(
+            [
+                f"--config={recipe}",
+                f"--data.root={tmp_path / 'nowhere'}",
+                f"--run={tmp_path / 'run'}",
+            ]
+        )
 
 
 def test_the_paper_recipe_states_the_published_settings() -> None:
@@ -276,12 +294,18 @@ def test_the_paper_recipe_states_the_published_settings() -> None:
     )
 
 
-def test_validation_pictures_smaller_than_their_padding_are_scored(tiny: TinyRun, tmp_path: Path) -> None:
+def test_validation_images_smaller_than_their_padding_are_scored(
+    tiny: TinyRun,
+    tmp_path: Path,
+) -> None:
     small = np.random.default_rng(0).integers(0, 256, (11, 13, 3), dtype=np.uint8)
     for folder in ("input", "target"):
         (tmp_path / "small" / folder).mkdir(parents=True)
         Image.fromarray(small).save(tmp_path / "small" / folder / "a.png")
-    network = {**RECIPE["model"]["network"], "background_widths": [2, 2, 2, 2, 2]}  # sides in multiples of 32
+    network = {
+        **RECIPE["model"]["network"],
+        "background_widths": [2, 2, 2, 2, 2],
+    }  # sides in multiples of 32
     recipe = RECIPE | {"model": RECIPE["model"] | {"network": network}}
     arguments = tiny.arguments("a", "--trainer.max_epochs=1", "--data.crop.side=32", recipe=recipe)
     train([*arguments, f"--data.validation={tmp_path / 'small'}"])

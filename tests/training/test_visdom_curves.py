@@ -43,7 +43,13 @@ def answers(port: int) -> bool:
 def server(tmp_path: Path) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVER.format(port=port, path=str(tmp_path / "environments"))],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            SERVER.format(port=port, path=str(tmp_path / "environments")),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -56,13 +62,21 @@ def server(tmp_path: Path) -> Iterator[int]:
 
 
 def windows(port: int, environment: str) -> dict[str, Any]:
-    client = visdom.Visdom(port=port, env=environment, use_incoming_socket=False, raise_exceptions=True)
+    client = visdom.Visdom(
+        port=port,
+        env=environment,
+        use_incoming_socket=False,
+        raise_exceptions=True,
+    )
     found: dict[str, Any] = json.loads(client.get_window_data(env=environment))
     return found
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_run_draws_the_four_curves_of_the_original_and_a_picture(tiny: TinyRun, server: int) -> None:
+def test_a_run_draws_the_four_curves_of_the_original_and_an_image(
+    tiny: TinyRun,
+    server: int,
+) -> None:
     train(tiny.arguments("live", "--curves=visdom", f"--visdom_port={server}"))
     shown = windows(server, "live")
     for title in CURVES.values():
@@ -75,5 +89,8 @@ def test_a_run_draws_the_four_curves_of_the_original_and_a_picture(tiny: TinyRun
 
 def test_without_a_server_the_message_says_how_to_start_one() -> None:
     port = free_port()
-    with pytest.raises(TrainingError, match=f"start one with `python -m visdom.server -port {port}`"):
+    with pytest.raises(
+        TrainingError,
+        match=f"start one with `python -m visdom.server -port {port}`",
+    ):
         VisdomCurves(port=port)

@@ -44,7 +44,7 @@ RECIPE: dict[str, Any] = {
 
 
 class KillInTheSecondEpoch(pl.Callback):
-    """Kill the process and its group, which is all of a run, between a step and the next checkpoint."""
+    """Kill the process and its group, the whole run, between a step and the next checkpoint."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         if trainer.current_epoch == 1:
@@ -74,9 +74,20 @@ class TinyRun:
             *more,
         ]
 
-    def start(self, name: str, *more: str, recipe: dict[str, Any] | None = None) -> "subprocess.Popen[str]":
-        """Start `crdnet train` as a process of its own, which leads a group of those that it starts."""
-        command = [sys.executable, "-m", "crdnet.cli", "train", *self.arguments(name, *more, recipe=recipe)]
+    def start(
+        self,
+        name: str,
+        *more: str,
+        recipe: dict[str, Any] | None = None,
+    ) -> "subprocess.Popen[str]":
+        """Start `crdnet train` as a process that leads a group of the processes it starts."""
+        command = [
+            sys.executable,
+            "-m",
+            "crdnet.cli",
+            "train",
+            *self.arguments(name, *more, recipe=recipe),
+        ]
         return subprocess.Popen(
             command,
             cwd=REPOSITORY,

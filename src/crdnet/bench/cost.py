@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from crdnet.runtime import INPUT_NAME, StoredModel, read_info
-from crdnet.sizes import padded_size
+from crdnet.sizes import round_up_size
 
 _SIDE = 64
 _ERRORS_ONLY = 3
@@ -36,7 +36,7 @@ def cost_of(model: StoredModel) -> Cost:
     Raises:
         ModelError: The file is damaged or is not ours.
     """
-    side, _ = padded_size(_SIDE, _SIDE, read_info(model).size_multiple)
+    side, _ = round_up_size(_SIDE, _SIDE, read_info(model).size_multiple)
     nodes = [_cost_of_node(arguments) for arguments in _nodes_run(model, side)]
     return Cost(*(sum(each) / side**2 for each in zip(*nodes, strict=True)))
 

@@ -25,7 +25,7 @@ from crdnet.bench.process import MEMORY, NETWORK, PICTURE, WorkerProcess
 from crdnet.bench.timing import Timing, interleaved, machine
 from crdnet.density import RainDensity
 from crdnet.runtime import StoredModel
-from crdnet.sizes import reflected_window
+from crdnet.sizes import cut_reflected_window
 
 WARM_UP_MEGAPIXELS = 3.0
 """Pictures before the clock runs: an engine may look into a size that comes again and again, and compile for it."""
@@ -175,13 +175,13 @@ def sides_of(megapixels: float) -> tuple[int, int]:
 
 def rainy_picture(height: int, width: int) -> npt.NDArray[np.uint8]:
     """Return a picture (h, w, 3) with medium rain such as networks know it at full size."""
-    from crdnet.rain import rainy_pair  # noqa: PLC0415 - the start of workers, which import us, is timed
+    from crdnet.rain import make_rainy_pair  # noqa: PLC0415 - the start of workers, which import us, is timed
 
     rng = np.random.default_rng(0)
     blots = rng.integers(0, 256, (_DRAWN_SIDE // 8, _DRAWN_SIDE // 8, 3), dtype=np.uint8)
     scene = Image.fromarray(blots).resize((_DRAWN_SIDE, _DRAWN_SIDE), Image.Resampling.BICUBIC)
-    drawn = rainy_pair(np.asarray(scene), RainDensity.MEDIUM, rng).rainy
-    return reflected_window(drawn, slice(0, height), slice(0, width))
+    drawn = make_rainy_pair(np.asarray(scene), RainDensity.MEDIUM, rng).rainy
+    return cut_reflected_window(drawn, slice(0, height), slice(0, width))
 
 
 def _measure_size(

@@ -15,12 +15,12 @@ from crdnet.errors import DataError
 from crdnet.evaluation import (
     ClipScore,
     Frame,
-    PictureFolder,
+    ImageFolder,
     StaticClip,
+    join_side_by_side,
     read_frames,
     refuse_existing,
     score_clip,
-    side_by_side,
     write_text,
 )
 
@@ -41,9 +41,9 @@ def evaluate_clips(
     about: dict[str, Any],
 ) -> int:
     """Score clips and print a table; return the exit code."""
-    folder = PictureFolder(save) if save is not None else None
+    folder = ImageFolder(save) if save is not None else None
     if not overwrite:
-        saved = folder.paths(path.stem for path in paths) if folder else []
+        saved = folder.locate_all(path.stem for path in paths) if folder else []
         refuse_existing([*saved, *([output] if output else [])])
     scores: list[ClipScore] = []
     failures: list[str] = []
@@ -75,18 +75,18 @@ def _score(
     path: Path,
     derain: Callable[[Frame], Frame],
     rng: np.random.Generator,
-    folder: PictureFolder | None,
+    folder: ImageFolder | None,
     *,
     quiet: bool,
 ) -> ClipScore:
-    clip = StaticClip.of(path.name, read_frames(path))
+    clip = StaticClip.from_frames(path.name, read_frames(path))
     middle = len(clip.frames) // 2
     with progress(len(clip.frames) - 2, f"frames of {path.name}", quiet=quiet) as advance:
 
         def on_frame(index: int, derained: Frame) -> None:
             advance()
             if folder is not None and index == middle:
-                folder.save(path.stem, side_by_side(clip, index, derained) / np.float32(255))
+                folder.save(path.stem, join_side_by_side(clip, index, derained) / np.float32(255))
 
         return score_clip(clip, derain, rng, on_frame=on_frame)
 

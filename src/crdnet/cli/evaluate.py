@@ -17,20 +17,20 @@ from crdnet.evaluation import (
     Derain,
     Failure,
     Frame,
-    PictureFolder,
+    ImageFolder,
     Row,
-    as_csv,
-    as_json,
-    as_markdown,
-    as_text,
+    assign_seen_scenes,
+    build_table,
     evaluate,
-    model_cases,
+    format_csv,
+    format_json,
+    format_markdown,
+    format_text,
+    make_model_cases,
+    make_saved_cases,
+    make_saved_pair_cases,
     refuse_existing,
-    saved_cases,
-    saved_pair_cases,
     summarise,
-    table,
-    with_seen_scenes,
     write_text,
 )
 from crdnet.metrics import PROTOCOLS
@@ -158,33 +158,33 @@ def command(
             about={"model": model, "seed": seed},
         )
     jobs = jobs or _default_jobs()
-    folder = PictureFolder(save) if save is not None else None
+    folder = ImageFolder(save) if save is not None else None
     pairs, failures = _pairs(data, layout) if data is not None else ([], [])
     if results is None:
         derain = _opened_model(model, device, tile, jobs)
-        cases = model_cases(pairs, derain, folder.save if folder else None)
+        cases = make_model_cases(pairs, derain, folder.save if folder else None)
     elif target is not None:
-        cases, failures = saved_cases(results, target, rainy)
+        cases, failures = make_saved_cases(results, target, rainy)
     else:
-        cases, unmatched = saved_pair_cases(pairs, results)
+        cases, unmatched = make_saved_pair_cases(pairs, results)
         failures += unmatched
     if not overwrite:
-        refuse_existing([*reports, *(folder.paths(case.pair.name for case in cases) if folder else [])])
+        refuse_existing([*reports, *(folder.locate_all(case.pair.name for case in cases) if folder else [])])
 
     with progress(len(cases), "pictures", quiet=quiet) as advance:
-        evaluation = with_seen_scenes(evaluate(cases, protocols, jobs=jobs, on_done=advance), cases)
+        evaluation = assign_seen_scenes(evaluate(cases, protocols, jobs=jobs, on_done=advance), cases)
     evaluation = replace(evaluation, failures=(*failures, *evaluation.failures))
     rows = summarise(evaluation, np.random.default_rng(seed))
 
     about = _about(ctx)
     if output is not None:
-        write_text(output, as_json(evaluation, rows, about))
+        write_text(output, format_json(evaluation, rows, about))
     if csv_file is not None:
-        write_text(csv_file, as_csv(evaluation))
+        write_text(csv_file, format_csv(evaluation))
     if markdown_file is not None:
-        write_text(markdown_file, as_markdown(rows, about))
+        write_text(markdown_file, format_markdown(rows, about))
     if print_json:
-        click.echo(as_json(evaluation, rows, about), nl=False)
+        click.echo(format_json(evaluation, rows, about), nl=False)
     elif rows:
         _print_table(rows)
     for failure in evaluation.failures:
@@ -274,12 +274,12 @@ def _about(ctx: click.Context) -> dict[str, Any]:
 
 def _print_table(rows: Sequence[Row]) -> None:
     if not sys.stdout.isatty():
-        click.echo(as_text(rows), nl=False)
+        click.echo(format_text(rows), nl=False)
         return
     from rich.console import Console  # noqa: PLC0415 - rich is slow to import
     from rich.table import Table  # noqa: PLC0415
 
-    headings, cells = table(rows)
+    headings, cells = build_table(rows)
     printed = Table()
     for heading in headings:
         printed.add_column(heading, no_wrap=heading == "protocol")

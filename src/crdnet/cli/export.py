@@ -77,9 +77,9 @@ def command(
 
     from crdnet.export import (  # noqa: PLC0415 - imports torch
         Network,
+        describe_model,
         export_network,
-        model_info,
-        network_of_checkpoint,
+        load_network,
     )
     from crdnet.nn import load_published, save_weights  # noqa: PLC0415
 
@@ -87,8 +87,10 @@ def command(
         network: Network = load_published(published, epoch)
     else:
         assert checkpoint is not None
-        network = network_of_checkpoint(checkpoint)
-    report = export_network(network, output, model_info(network, name or output.stem, training_data, scores))
+        network = load_network(checkpoint)
+    report = export_network(
+        network, output, describe_model(network, name or output.stem, training_data, scores)
+    )
     if weights is not None:
         save_weights(network, weights)
     click.echo(

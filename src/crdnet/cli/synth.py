@@ -13,10 +13,18 @@ import click
 from click.core import ParameterSource
 
 from crdnet._version import __version__
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.density import RainDensity
 from crdnet.errors import DataError, RecipeError
-from crdnet.rain import CameraRain, PairFolder, PairPlace, StreakLibrary, rainy_pair, rng_of, scale_of
+from crdnet.rain import (
+    CameraRain,
+    PairFolder,
+    PairPlace,
+    StreakLibrary,
+    choose_rain_scale,
+    make_rainy_pair,
+    make_rng,
+)
 from crdnet.rain.spec import SCALE
 
 EXIT_FAILED = 1
@@ -242,10 +250,10 @@ def _refuse_overlap(photos: Path, output: Path) -> None:
 
 def _plan(photos: Path, file_format: str, per_photo: int, *, recursive: bool) -> tuple[list[_Job], list[str]]:
     """Return the pairs to make, and what is wrong with photographs that share a place."""
-    listing = list_pictures(photos)
-    pictures = [picture for picture in listing.pictures if recursive or len(picture.parts) == 1]
+    listing = list_images(photos)
+    pictures = [picture for picture in listing.images if recursive or len(picture.parts) == 1]
     if not pictures:
-        hint = "; --recursive looks into the folders in it" if listing.pictures else ""
+        hint = "; --recursive looks into the folders in it" if listing.images else ""
         raise DataError(f"{photos}: no photographs in this folder{hint}")
     jobs: list[_Job] = []
     failures: list[str] = []
@@ -259,7 +267,7 @@ def _plan(photos: Path, file_format: str, per_photo: int, *, recursive: bool) ->
             )
             continue
         for variant in range(1, per_photo + 1):
-            place = PairPlace.of(picture, f".{file_format}", None if per_photo == 1 else variant)
+            place = PairPlace.from_source(picture, f".{file_format}", None if per_photo == 1 else variant)
             jobs.append(_Job(picture, variant, place))
     return jobs, failures
 
@@ -275,14 +283,14 @@ def _make(
     quality: int | None,
 ) -> None:
     clean = read_rgb(photos / job.photo)
-    rng = rng_of(seed, job.photo.as_posix(), job.variant)
-    size = scale_of(*clean.shape[:2]) if scale is None else scale
+    rng = make_rng(seed, job.photo.as_posix(), job.variant)
+    size = choose_rain_scale(*clean.shape[:2]) if scale is None else scale
     about: dict[str, object] = {"photo": job.photo.as_posix(), "variant": job.variant}
     if isinstance(rain, CameraRain):
-        pair = rainy_pair(clean, rain, rng, jpeg_quality=quality)
+        pair = make_rainy_pair(clean, rain, rng, jpeg_quality=quality)
     else:
         asked = _MIX[int(rng.integers(len(_MIX)))] if rain == "mix" else RainDensity[rain.upper()]
-        pair = rainy_pair(clean, asked, rng, scale=size, library=library, jpeg_quality=quality)
+        pair = make_rainy_pair(clean, asked, rng, scale=size, library=library, jpeg_quality=quality)
         about["asked"] = asked.name.lower()
     folder.write(job.place, pair, about)
 

@@ -1,15 +1,15 @@
-"""Pairs of pictures with and without rain: found in the layouts of the field, read, checked.
+"""Pairs of rainy and clean images: finding, reading and checking data sets.
 
-Stands on numpy and Pillow, never on torch.
+The package needs numpy and Pillow, never torch.
 """
 
 from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
-from crdnet.data.listing import Listing, list_pictures
-from crdnet.data.pairs import HalfOrder, LoadedPair, Pair
-from crdnet.data.pictures import read_rgb
-from crdnet.data.problems import DataProblem, PictureError, ProblemKind
-from crdnet.data.scenes import group_scenes, with_scenes
+from crdnet.data.image_reader import read_rgb
+from crdnet.data.listing import Listing, list_images
+from crdnet.data.loading import HalfOrder, LoadedPair, Pair
+from crdnet.data.problems import DataProblem, LoadError, ProblemKind
+from crdnet.data.scenes import assign_scenes, group_scenes
 
 __all__ = [
     "LAYOUTS",
@@ -17,14 +17,14 @@ __all__ = [
     "DataReport",
     "HalfOrder",
     "Listing",
+    "LoadError",
     "LoadedPair",
     "Pair",
-    "PictureError",
     "ProblemKind",
+    "assign_scenes",
     "check",
     "find_pairs",
     "group_scenes",
-    "list_pictures",
+    "list_images",
     "read_rgb",
-    "with_scenes",
 ]

@@ -1,44 +1,44 @@
-"""Recognising a data set's layout by its folders and names, and finding its pairs."""
+"""Recognition of the layout of a data set, and the search for its pairs."""
 
 import logging
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from crdnet.data.labels import density_of_folder, density_of_stem
+from crdnet.data.half_order import decide_order
+from crdnet.data.labels import parse_folder_density, parse_stem_density
 from crdnet.data.layouts import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
-    density_folders,
-    folder_word,
-    folders,
-    numbered_density,
-    numbered_variants,
-    rain_norain,
-    side_by_side,
-    stem_prefix,
-    the_folder,
+    find_folder,
+    find_in_density_folders,
+    find_in_folders,
+    find_numbered_density,
+    find_numbered_variants,
+    find_rain_norain,
+    find_side_by_side,
+    normalise_folder,
+    parse_stem_prefix,
 )
-from crdnet.data.listing import Listing, list_pictures, natural_order
-from crdnet.data.matching import Found, numbered_key, plain_key
-from crdnet.data.order import decide_order
-from crdnet.data.pairs import HalfOrder, Pair
+from crdnet.data.listing import Listing, list_images, sort_naturally
+from crdnet.data.loading import HalfOrder, Pair
+from crdnet.data.matching import Found, build_numbered_key, build_plain_key
 from crdnet.data.problems import DataProblem
 from crdnet.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 _FINDERS: dict[str, Callable[[Listing], Found]] = {
-    "rainy-clean": lambda listing: side_by_side(listing, HalfOrder.RAINY_CLEAN),
-    "clean-rainy": lambda listing: side_by_side(listing, HalfOrder.CLEAN_RAINY),
-    "folders": folders,
-    "numbered-density": numbered_density,
-    "numbered-variants": numbered_variants,
-    "rain-norain": rain_norain,
-    "density-folders": density_folders,
+    "rainy-clean": lambda listing: find_side_by_side(listing, HalfOrder.RAINY_CLEAN),
+    "clean-rainy": lambda listing: find_side_by_side(listing, HalfOrder.CLEAN_RAINY),
+    "folders": find_in_folders,
+    "numbered-density": find_numbered_density,
+    "numbered-variants": find_numbered_variants,
+    "rain-norain": find_rain_norain,
+    "density-folders": find_in_density_folders,
 }
 
 LAYOUTS = ("auto", *_FINDERS, "tree")
-"""The names that `find_pairs` takes as a layout."""
+"""Names of layouts that `find_pairs` accepts."""
 
 _SPLITS = frozenset({"test", "testing", "train", "training", "val", "valid", "validation"})
 _SHOWN_PROBLEMS = 5
@@ -49,26 +49,24 @@ def find_pairs(
 ) -> list[Pair]:
     """Find the pairs of a data set by their names.
 
-    No picture is opened, save a few where the order of halves is not given and has to be seen.
+    No image is opened, except a few where the pixels must decide the order of halves.
 
     Args:
-        root: The folder of the data set, or of one of its splits.
+        root: Folder of the data set, or of one of its splits.
         layout: One of `LAYOUTS`.
-        problems: Where given, pictures without a partner are appended here and the good pairs are
-            returned.
+        problems: List that gets the images without a partner; the other pairs are then returned.
 
     Returns:
-        The pairs, in an order that is the same on every machine: natural order of the rainy
-        pictures' paths.
+        The pairs in natural order of the paths of the rainy images, the same on every machine.
 
     Raises:
-        DataError: There is no such folder, it holds no pairs or several splits, its layout cannot
-            be told, or, where no list for problems is given, a picture has no partner.
+        DataError: The folder does not exist, holds no pairs or several splits, or its layout is
+            not recognised. Without a list of problems also: an image has no partner.
     """
-    layout, found, _ = find(Path(root), layout)
+    layout, found, _ = apply_layout(Path(root), layout)
     if found.aside:
         logger.warning(
-            "%s: %d pictures have no place in the layout %s and are left aside, such as %s",
+            "%s: %d images have no place in the layout %s and are left aside, such as %s",
             root,
             len(found.aside),
             layout,
@@ -77,100 +75,108 @@ def find_pairs(
     if problems is not None:
         problems += found.problems
     elif found.problems:
-        raise DataError(_summary(Path(root), found.problems))
+        raise DataError(_summarise_problems(Path(root), found.problems))
     return found.pairs
 
 
-def find(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
-    """Return the name of a data set's layout, what it finds there, and the listing it worked on."""
+def apply_layout(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]:
+    """Match a data set with a layout; return the name of the layout, its result and the listing."""
     if layout not in LAYOUTS:
         raise DataError(f"there is no layout {layout!r}; the layouts are {', '.join(LAYOUTS)}")
-    listing = list_pictures(root)
-    if not listing.pictures:
-        raise DataError(f"{root}: holds no pictures; name the folder of a data set")
+    listing = list_images(root)
+    if not listing.images:
+        raise DataError(f"{root}: holds no images; name the folder of a data set")
     _refuse_several_splits(listing)
     if layout == "auto":
-        layout = recognise(listing) or decide_order(listing).value
+        layout = recognise_layout(listing) or decide_order(listing).value
         logger.info("%s: recognised the layout %s", root, layout)
-    found = _apply(layout, listing)
+    found = _run_finder(layout, listing)
     if not found.pairs and not found.problems:
-        raise DataError(f"{root}: holds {len(listing.pictures)} pictures but no pair of the layout {layout}")
+        raise DataError(
+            f"{root}: holds {len(listing.images)} images but no pair of the layout {layout}",
+        )
     return layout, found, listing
 
 
 def _refuse_several_splits(listing: Listing) -> None:
-    """Refuse folders named after splits beside each other, at any depth: their union would leak."""
-    folders_below = {folder for picture in listing.pictures for folder in picture.parents}
+    """Refuse several splits beside each other, at any depth: training on their union would leak."""
+    folders_below = {folder for image in listing.images for folder in image.parents}
     splits: dict[PurePosixPath, list[str]] = {}
-    for folder in natural_order(folders_below):
+    for folder in sort_naturally(folders_below):
         if folder.name.casefold() in _SPLITS:
             splits.setdefault(folder.parent, []).append(folder.name)
     for parent, names in splits.items():
         if len(names) > 1:
             raise DataError(
-                f"{listing.root / parent}: holds the splits {', '.join(names)}, which must not mix; "
-                "name one of them, or keep them in data sets of their own"
+                f"{listing.root / parent}: holds the splits {', '.join(names)}, "
+                "which must not mix; name one of them, or keep them in data sets of their own",
             )
 
 
-def recognise(listing: Listing) -> str | None:
-    """Return the layout that folders and names show; None where none, as for pictures side by side."""
-    words = {folder_word(folder) for folder in listing.folders}
+def recognise_layout(listing: Listing) -> str | None:
+    """Return the layout that folders and names indicate; None for images side by side."""
+    # Folders first, since names of files are ambiguous.
+    words = {normalise_folder(folder) for folder in listing.folders}
     if words & CLEAN_FOLDERS and words & RAINY_FOLDERS:
         return _recognise_naming(listing)
-    if words & CLEAN_FOLDERS and any(density_of_folder(folder) for folder in listing.folders):
+    if words & CLEAN_FOLDERS and any(parse_folder_density(folder) for folder in listing.folders):
         return "density-folders"
     if {"rain", "norain"} <= {
-        stem_prefix(picture.stem) for picture in listing.pictures if len(picture.parts) == 1
+        parse_stem_prefix(image.stem) for image in listing.images if len(image.parts) == 1
     }:
         return "rain-norain"
-    if any(recognise(listing.below(folder)) for folder in listing.folders):
+    # Only after the layouts of a single set, whose folders could look like sets of their own.
+    if any(recognise_layout(listing.list_below(folder)) for folder in listing.folders):
         return "tree"
     if words & (CLEAN_FOLDERS | RAINY_FOLDERS):
-        the_folder(listing, CLEAN_FOLDERS, "clean")
-        the_folder(listing, RAINY_FOLDERS, "rainy")
+        find_folder(listing, CLEAN_FOLDERS, "clean")
+        find_folder(listing, RAINY_FOLDERS, "rainy")
     return None
 
 
 def _recognise_naming(listing: Listing) -> str:
-    """Tell how the pictures of two folders are matched: by what matches the most of them."""
-    rainy_folder = the_folder(listing, RAINY_FOLDERS, "rainy")
-    clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
-    rainy = [picture.stem for picture in listing.below(rainy_folder).pictures]
-    clean = {plain_key(picture.stem) for picture in listing.below(clean_folder).pictures}
-    by_name = sum(plain_key(stem) in clean for stem in rainy)
-    by_number = sum(numbered_key(stem) in clean for stem in rainy)
+    """Choose the naming of two folders that matches the most images."""
+    rainy_folder = find_folder(listing, RAINY_FOLDERS, "rainy")
+    clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
+    rainy = [image.stem for image in listing.list_below(rainy_folder).images]
+    clean = {build_plain_key(image.stem) for image in listing.list_below(clean_folder).images}
+    by_name = sum(build_plain_key(stem) in clean for stem in rainy)
+    by_number = sum(build_numbered_key(stem) in clean for stem in rainy)
+    # On a tie the stricter rule wins: numbers match more by accident.
     if by_name >= by_number:
         return "folders"
-    # N_1, N_2, N_3 may be densities or the first of N's variants, and only the folders' names tell
-    # CRDNet's second data set from the others. A density that is not read from a name is measured,
-    # so doubt does no harm.
-    says_density = all(density_of_stem(stem) is not None for stem in rainy)
-    is_crdnet = (folder_word(rainy_folder), folder_word(clean_folder)) == ("rain", "clear")
+    # N_1, N_2, N_3 may be densities or variants of N. Only the names of the folders identify the
+    # second data set of CRDNet. A density that no name gives is measured, so doubt does no harm.
+    says_density = all(parse_stem_density(stem) is not None for stem in rainy)
+    is_crdnet = (normalise_folder(rainy_folder), normalise_folder(clean_folder)) == (
+        "rain",
+        "clear",
+    )
     return "numbered-density" if says_density and is_crdnet else "numbered-variants"
 
 
-def _tree(listing: Listing) -> Found:
-    """Several sets below one root, each of a layout that its names show, as in Rain13K (`Rain13K/input`)."""
+def _find_tree_pairs(listing: Listing) -> Found:
+    """Find the pairs of several sets below one root, each with its layout, as in Rain13K."""
     found = Found()
-    found.aside += [listing.name(picture) for picture in listing.pictures if len(picture.parts) == 1]
+    found.aside += [listing.name_image(image) for image in listing.images if len(image.parts) == 1]
     for folder in listing.folders:
-        part = listing.below(folder)
-        layout = recognise(part)
+        part = listing.list_below(folder)
+        layout = recognise_layout(part)
         if layout is None:
-            found.aside += [part.name(picture) for picture in part.pictures]
+            found.aside += [part.name_image(image) for image in part.images]
         else:
-            found += _apply(layout, part)
+            found += _run_finder(layout, part)
     return found
 
 
-def _apply(layout: str, listing: Listing) -> Found:
-    return _tree(listing) if layout == "tree" else _FINDERS[layout](listing)
+def _run_finder(layout: str, listing: Listing) -> Found:
+    return _find_tree_pairs(listing) if layout == "tree" else _FINDERS[layout](listing)
 
 
-def _summary(root: Path, problems: list[DataProblem]) -> str:
+def _summarise_problems(root: Path, problems: list[DataProblem]) -> str:
     shown = "; ".join(str(problem) for problem in problems[:_SHOWN_PROBLEMS])
     more = len(problems) - _SHOWN_PROBLEMS
     rest = f"; and {more} more" if more > 0 else ""
-    count = "1 picture has" if len(problems) == 1 else f"{len(problems)} pictures have"
-    return f"{root}: {count} no single partner: {shown}{rest}; `crdnet data check` names all of them"
+    count = "1 image has" if len(problems) == 1 else f"{len(problems)} images have"
+    listed = f"{shown}{rest}; `crdnet data check` names all of them"
+    return f"{root}: {count} no single partner: {listed}"

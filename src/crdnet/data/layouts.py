@@ -1,202 +1,210 @@
-"""One function per layout of the field: from the names of a data set's pictures to its pairs.
+"""One function per layout of the field: match the images of a data set by their names.
 
-No function here opens a picture. Each takes a `Listing` and returns a `Found`, in which every
-picture of the listing is in a pair, in a problem, or among those that the layout leaves aside.
+No function opens an image. Each takes a `Listing` and returns a `Found`. Every image of the listing
+is then in a pair, in a problem, or among those left aside.
 """
 
 import re
+from collections.abc import Container
 from pathlib import PurePosixPath
 
-from crdnet.data.labels import density_of_folder, density_of_stem
+from crdnet.data.labels import parse_folder_density, parse_stem_density
 from crdnet.data.listing import Listing
+from crdnet.data.loading import HalfOrder, Pair
 from crdnet.data.matching import (
     Found,
     Key,
     Label,
-    density_of_place,
+    build_numbered_key,
+    build_plain_key,
+    find_place_density,
+    ignore_label,
     match_pairs,
-    no_label,
-    numbered_key,
-    plain_key,
 )
-from crdnet.data.pairs import HalfOrder, Pair
 from crdnet.errors import DataError
 
-RAINY_FOLDERS = frozenset({"input", "inputs", "rain", "rainy", "rainy_image", "rainy_images", "rain_image"})
-CLEAN_FOLDERS = frozenset(
-    {"clean", "clear", "gt", "ground_truth", "groundtruth", "norain", "no_rain", "target", "targets"}
+RAINY_FOLDERS = frozenset(
+    {"input", "inputs", "rain", "rainy", "rainy_image", "rainy_images", "rain_image"},
 )
-"""Names of folders, in lower case and with `_` for `-` and blanks."""
+CLEAN_FOLDERS = frozenset(
+    {
+        "clean",
+        "clear",
+        "gt",
+        "ground_truth",
+        "groundtruth",
+        "norain",
+        "no_rain",
+        "target",
+        "targets",
+    }
+)
+"""Names of folders, normalised by `normalise_folder`."""
 
 
-def side_by_side(listing: Listing, order: HalfOrder) -> Found:
-    """Both pictures in one file: DID-MDN and CRDNet's first data set (rainy left), Rain800 (clean left).
+def find_side_by_side(listing: Listing, order: HalfOrder) -> Found:
+    """Find pairs whose images lie side by side in one file.
 
-    The density stands in a folder's name (`Rain_Heavy/train2018new/7.jpg`), or as the last digit of
-    the names where every name carries one (`7_3.jpg`).
+    Examples are DID-MDN and the first data set of CRDNet (rainy left), and Rain800 (clean left).
+    The density is in the name of a folder (`Rain_Heavy/train2018new/7.jpg`), or in the last digit
+    of the names if every name ends in one (`7_3.jpg`).
     """
-    digits = [density_of_stem(picture.stem) for picture in listing.pictures]
+    digits = [parse_stem_density(image.stem) for image in listing.images]
+    # All or none: in a numbered set some names end in 1, 2 or 3 by chance.
     named_by_digit = bool(digits) and all(digit is not None for digit in digits)
     found = Found()
-    for picture, digit in zip(listing.pictures, digits, strict=True):
-        density = density_of_place(listing, picture) or (digit if named_by_digit else None)
-        path = listing.root / picture
-        name = listing.name(picture)
+    for image, digit in zip(listing.images, digits, strict=True):
+        density = find_place_density(listing, image) or (digit if named_by_digit else None)
+        path = listing.root / image
+        name = listing.name_image(image)
         found.pairs.append(Pair(name, name, path, path, density, order))
     return found
 
 
-def folders(listing: Listing) -> Found:
-    """Two folders, matched by name: `input/a.png` with `target/a.png`; `rain/` and `norain/` of Rain200."""
-    return _match_folders(listing, rainy_key=plain_key, label=no_label)
+def find_in_folders(listing: Listing) -> Found:
+    """Match two folders by name: `input/a.png` with `target/a.png`; also `rain/` and `norain/`."""
+    return _match_folders(listing, rainy_key=build_plain_key, label=ignore_label)
 
 
-def numbered_density(listing: Listing) -> Found:
-    """`rain/N_D.jpg` with `clear/N.jpg`, where D is the density: CRDNet's second data set.
+def find_numbered_density(listing: Listing) -> Found:
+    """Match `rain/N_D.jpg` with `clear/N.jpg` for density D: the second data set of CRDNet.
 
     Raises:
-        DataError: A rainy picture's name does not end in a density.
+        DataError: The name of a rainy image does not end in a density.
     """
-    rainy_folder = the_folder(listing, RAINY_FOLDERS, "rainy")
-    for picture in listing.below(rainy_folder).pictures:
-        if density_of_stem(picture.stem) is None:
+    rainy_folder = find_folder(listing, RAINY_FOLDERS, "rainy")
+    for image in listing.list_below(rainy_folder).images:
+        if parse_stem_density(image.stem) is None:
             raise DataError(
-                f"{listing.root / rainy_folder / picture}: its name does not end in a density "
+                f"{listing.root / rainy_folder / image}: its name does not end in a density "
                 "(_1, _2 or _3), as numbered-density demands; where the number counts variants, "
                 "the layout is numbered-variants"
             )
-    return _match_folders(listing, rainy_key=numbered_key, label=density_of_stem)
+    return _match_folders(listing, rainy_key=build_numbered_key, label=parse_stem_density)
 
 
-def numbered_variants(listing: Listing) -> Found:
-    """`rainy_image/N_V.jpg` with `ground_truth/N.jpg`, where V = 1..14 is no density: Rain1400."""
-    return _match_folders(listing, rainy_key=numbered_key, label=no_label)
+def find_numbered_variants(listing: Listing) -> Found:
+    """Match `rainy_image/N_V.jpg` with `ground_truth/N.jpg` for variant V, as in Rain1400."""
+    return _match_folders(listing, rainy_key=build_numbered_key, label=ignore_label)
 
 
-def rain_norain(listing: Listing) -> Found:
-    """`rain-001.png` beside `norain-001.png`, as in Rain100L and Rain100H, or in two folders.
+def find_rain_norain(listing: Listing) -> Found:
+    """Match `rain-001.png` with `norain-001.png`, as in Rain100L and Rain100H, or in two folders.
 
-    Other pictures are left aside: the training sets hold `rainstreak-N.png` and `rainregion-N.png`
-    as well, which show no scene.
+    Other images are left aside: the training sets also hold `rainstreak-N.png` and
+    `rainregion-N.png`, which show no scene.
     """
-    words = {folder_word(folder) for folder in listing.folders}
+    words = {normalise_folder(folder) for folder in listing.folders}
     if words & RAINY_FOLDERS and words & CLEAN_FOLDERS:
-        return folders(listing)
+        return find_in_folders(listing)
     rainy: list[PurePosixPath] = []
     clean: list[PurePosixPath] = []
     found = Found()
-    for picture in listing.pictures:
-        prefix = stem_prefix(picture.stem)
+    for image in listing.images:
+        prefix = parse_stem_prefix(image.stem)
         if prefix is None:
-            found.aside.append(listing.name(picture))
+            found.aside.append(listing.name_image(image))
         else:
-            (rainy if prefix == "rain" else clean).append(picture)
+            (rainy if prefix == "rain" else clean).append(image)
     found += match_pairs(
         listing,
         rainy,
         clean,
-        rainy_key=lambda picture: str(picture.parent / plain_key(picture.stem)),
-        clean_key=lambda picture: str(picture.parent / plain_key(picture.stem)),
-        expected=lambda picture: f"no{picture.name} beside it",
+        rainy_key=lambda image: str(image.parent / build_plain_key(image.stem)),
+        clean_key=lambda image: str(image.parent / build_plain_key(image.stem)),
+        expected=lambda image: f"no{image.name} beside it",
     )
     return found
 
 
-def density_folders(listing: Listing) -> Found:
-    """Folders named after densities beside a clean one: `light/a.png`, `heavy/a.png` with `clean/a.png`."""
-    clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
+def find_in_density_folders(listing: Listing) -> Found:
+    """Match folders named after densities with a clean one: `light/a.png` with `clean/a.png`."""
+    clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
     found = Found()
-    rainy_folders = [folder for folder in listing.folders if density_of_folder(folder) is not None]
+    rainy_folders = {folder for folder in listing.folders if parse_folder_density(folder)}
     if not rainy_folders:
         raise DataError(
-            f"{listing.root}: has no folder named light, medium or heavy, which density-folders needs"
+            f"{listing.root}: has no folder named light, medium or heavy, as density-folders needs",
         )
     chosen = {clean_folder, *rainy_folders}
-    rainy = [
-        picture
-        for picture in listing.pictures
-        if picture.parts[0] in rainy_folders and len(picture.parts) > 1
-    ]
-    clean = [
-        picture for picture in listing.pictures if picture.parts[0] == clean_folder and len(picture.parts) > 1
-    ]
+    rainy = _list_inside(listing, rainy_folders)
+    clean = _list_inside(listing, {clean_folder})
     found += match_pairs(
         listing,
         rainy,
         clean,
-        rainy_key=lambda picture: _key_below_folder(picture, plain_key),
-        clean_key=lambda picture: _key_below_folder(picture, plain_key),
-        expected=lambda picture: f"{clean_folder}/{picture.stem}.*",
+        rainy_key=lambda image: _build_folder_key(image, build_plain_key),
+        clean_key=lambda image: _build_folder_key(image, build_plain_key),
+        expected=lambda image: f"{clean_folder}/{image.stem}.*",
     )
-    found.aside += _outside(listing, chosen)
+    found.aside += _list_outside(listing, chosen)
     return found
 
 
-def stem_prefix(stem: str) -> str | None:
-    """Return `rain` or `norain` where a name is that word and a number (`rain-001`), else None."""
+def parse_stem_prefix(stem: str) -> str | None:
+    """Return `rain` or `norain` if a name is that word and a number (`rain-001`), else None."""
     match = re.fullmatch(r"((?:no)?rain)[-_]?[0-9]+(?:x2)?", stem.casefold())
     return match[1] if match else None
 
 
-def folder_word(name: str) -> str:
-    """Return a folder's name as `RAINY_FOLDERS` and `CLEAN_FOLDERS` write it."""
+def normalise_folder(name: str) -> str:
+    """Return the name of a folder in lower case, with `_` for `-` and spaces."""
     return re.sub(r"[-_ ]+", "_", name.casefold())
 
 
-def the_folder(listing: Listing, words: frozenset[str], role: str) -> str:
-    """Return the one folder of a listing whose name is among some words.
+def find_folder(listing: Listing, words: frozenset[str], role: str) -> str:
+    """Return the only folder of a listing whose normalised name is among `words`.
 
     Raises:
-        DataError: There is none, or there are several.
+        DataError: No folder matches, or several do.
     """
-    matching = [folder for folder in listing.folders if folder_word(folder) in words]
+    matching = [folder for folder in listing.folders if normalise_folder(folder) in words]
     if len(matching) == 1:
         return matching[0]
     if matching:
         several = ", ".join(matching)
         raise DataError(
-            f"{listing.root}: {several} could each be the {role} pictures; keep one of them there"
+            f"{listing.root}: {several} could each be the {role} images; keep one of them there",
         )
     known = ", ".join(sorted(words))
     raise DataError(
-        f"{listing.root}: has no folder with {role} pictures, which would be named one of {known}; "
-        "rename yours, or name the layout where these are pictures side by side "
+        f"{listing.root}: has no folder with {role} images, which would be named one of {known}; "
+        "rename yours, or name the layout where these are images side by side "
         "(--layout clean-rainy or rainy-clean)"
     )
 
 
 def _match_folders(listing: Listing, rainy_key: Key, label: Label) -> Found:
-    rainy_folder = the_folder(listing, RAINY_FOLDERS, "rainy")
-    clean_folder = the_folder(listing, CLEAN_FOLDERS, "clean")
-    rainy = [
-        picture for picture in listing.pictures if len(picture.parts) > 1 and picture.parts[0] == rainy_folder
-    ]
-    clean = [
-        picture for picture in listing.pictures if len(picture.parts) > 1 and picture.parts[0] == clean_folder
-    ]
+    rainy_folder = find_folder(listing, RAINY_FOLDERS, "rainy")
+    clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
+    rainy = _list_inside(listing, {rainy_folder})
+    clean = _list_inside(listing, {clean_folder})
     found = match_pairs(
         listing,
         rainy,
         clean,
-        rainy_key=lambda picture: _key_below_folder(picture, rainy_key),
-        clean_key=lambda picture: _key_below_folder(picture, plain_key),
-        expected=lambda picture: f"{clean_folder}/{rainy_key(picture.stem)}.*",
+        rainy_key=lambda image: _build_folder_key(image, rainy_key),
+        clean_key=lambda image: _build_folder_key(image, build_plain_key),
+        expected=lambda image: f"{clean_folder}/{rainy_key(image.stem)}.*",
         label=label,
     )
-    found.aside += _outside(listing, {rainy_folder, clean_folder})
+    found.aside += _list_outside(listing, {rainy_folder, clean_folder})
     return found
 
 
-def _key_below_folder(picture: PurePosixPath, key: Key) -> str:
-    # Rain200 keeps its rainy pictures one folder deeper (rain/X2/norain-1x2.png) than its clean
-    # ones.
-    between = [part for part in picture.parts[1:-1] if part.casefold() != "x2"]
-    return "/".join([*between, key(picture.stem)])
+def _build_folder_key(image: PurePosixPath, key: Key) -> str:
+    # Rain200 keeps its rainy images one folder deeper than its clean ones (rain/X2/norain-1x2.png).
+    between = [part for part in image.parts[1:-1] if part.casefold() != "x2"]
+    return "/".join([*between, key(image.stem)])
 
 
-def _outside(listing: Listing, chosen: set[str]) -> list[str]:
+def _list_inside(listing: Listing, folders: Container[str]) -> list[PurePosixPath]:
+    return [image for image in listing.images if len(image.parts) > 1 and image.parts[0] in folders]
+
+
+def _list_outside(listing: Listing, chosen: set[str]) -> list[str]:
     return [
-        listing.name(picture)
-        for picture in listing.pictures
-        if len(picture.parts) == 1 or picture.parts[0] not in chosen
+        listing.name_image(image)
+        for image in listing.images
+        if len(image.parts) == 1 or image.parts[0] not in chosen
     ]

@@ -1,4 +1,4 @@
-"""Matching rainy pictures with clean ones by what their names have in common."""
+"""Matching of rainy with clean images by their names."""
 
 import re
 import unicodedata
@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from crdnet.data.labels import density_of_folders
+from crdnet.data.labels import find_folder_density
 from crdnet.data.listing import Listing
-from crdnet.data.pairs import Pair
+from crdnet.data.loading import Pair
 from crdnet.data.problems import DataProblem, ProblemKind
 from crdnet.density import RainDensity
 
 Key = Callable[[str], str]
-"""From a name without ending to what it must have in common with its partner's."""
+"""Maps a name without suffix to a key that is equal for both images of a pair."""
 
 Label = Callable[[str], RainDensity | None]
-"""From a rainy picture's name without ending to the density that it tells, if it does."""
+"""Maps the name of a rainy image without suffix to its density, or None."""
 
 
 @dataclass
 class Found:
-    """What a layout makes of a listing.
+    """Result of matching a listing with a layout.
 
     Attributes:
-        pairs: The pairs, in natural order of their rainy pictures.
-        problems: Pictures without a partner, or with several.
-        aside: Pictures that the layout has no place for, by their names below the root.
+        pairs: Pairs in natural order of their rainy images.
+        problems: Images without a partner, or with several.
+        aside: Names below the root of images that do not belong to the layout.
     """
 
     pairs: list[Pair] = field(default_factory=list)
@@ -35,34 +35,36 @@ class Found:
     aside: list[str] = field(default_factory=list)
 
     def __iadd__(self, other: "Found") -> "Found":
-        """Take in what was found elsewhere in the same data set."""
+        """Append the result of another part of the same data set."""
         self.pairs += other.pairs
         self.problems += other.problems
         self.aside += other.aside
         return self
 
 
-def plain_key(stem: str) -> str:
-    """Return what a scene's two pictures have in common by name.
+def build_plain_key(stem: str) -> str:
+    """Return the part of a name that both images of a scene share.
 
-    Case, leading zeros, the words for rain and its absence at either end, and the `x2` of Rain200
-    do not count.
+    The key ignores case, leading zeros, words for rain and its absence at either end, and the `x2`
+    of Rain200.
     """
+    # macOS stores names decomposed, so equal names may differ in bytes.
     text = unicodedata.normalize("NFC", stem).casefold()
     text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)
+    # Rain200 appends x2 to the numbers of its rainy images.
     text = re.sub(r"(?<=[0-9])x2$", "", text)
     text = re.sub(r"(?<=.)[-_ ](?:rain|norain|rainy|clean|clear|gt|input|target)$", "", text)
     return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", text)
 
 
-def numbered_key(stem: str) -> str:
-    """Return the N of `N_D` or `N_V`, and a name without such a number as it is."""
+def build_numbered_key(stem: str) -> str:
+    """Return the key of N for `N_D` or `N_V`, and of the whole name otherwise."""
     match = re.fullmatch(r"(.+)_[0-9]+", stem)
-    return plain_key(match[1] if match else stem)
+    return build_plain_key(match[1] if match else stem)
 
 
-def no_label(_: str) -> RainDensity | None:
-    """Tell that a name says nothing about density."""
+def ignore_label(_: str) -> RainDensity | None:
+    """Return None: the layout has no density in its names."""
     return None
 
 
@@ -74,57 +76,72 @@ def match_pairs(
     rainy_key: Callable[[PurePosixPath], str],
     clean_key: Callable[[PurePosixPath], str],
     expected: Callable[[PurePosixPath], str],
-    label: Label = no_label,
+    label: Label = ignore_label,
 ) -> Found:
-    """Pair the rainy pictures with the clean ones of the same key; whatever stays alone is a problem."""
+    """Match rainy and clean images with equal keys; images without a partner become problems."""
     partners = defaultdict(list)
-    for picture in clean:
-        partners[clean_key(picture)].append(picture)
-    keys = {picture: rainy_key(picture) for picture in rainy}
-    exact = {(key, picture.stem) for picture, key in keys.items()}
+    for image in clean:
+        partners[clean_key(image)].append(image)
+    keys = {image: rainy_key(image) for image in rainy}
+    exact = {(key, image.stem) for image, key in keys.items()}
     found = Found()
-    for picture, key in keys.items():
+    for image, key in keys.items():
         candidates = partners.get(key, [])
-        # Names that are equal to the letter win over names that merely mean the same, for both pictures:
-        # 01.png has no claim on the clean 1.png of the rainy 1.png.
-        candidates = [clean for clean in candidates if clean.stem == picture.stem] or [
+        # Equal names win over names with equal keys: the rainy 01.png must not take the clean 1.png
+        # from the rainy 1.png.
+        own_key = build_plain_key(image.stem)
+        candidates = [clean for clean in candidates if clean.stem == image.stem] or [
             clean
             for clean in candidates
-            if (key, clean.stem) not in exact or plain_key(clean.stem) != plain_key(picture.stem)
+            if (key, clean.stem) not in exact or build_plain_key(clean.stem) != own_key
         ]
         if len(candidates) == 1:
-            found.pairs.append(_pair(listing, picture, candidates[0], label))
+            found.pairs.append(_make_pair(listing, image, candidates[0], label))
         else:
-            found.problems.append(_no_single_partner(listing, picture, candidates, expected(picture)))
+            found.problems.append(
+                _report_no_single_partner(listing, image, candidates, expected(image)),
+            )
     wanted = set(keys.values())
-    for key, pictures in partners.items():
+    for key, images in partners.items():
         if key not in wanted:
-            found.problems += [_unwanted_clean(listing, picture) for picture in pictures]
+            found.problems += [_report_unwanted_clean(listing, image) for image in images]
     return found
 
 
-def _pair(listing: Listing, rainy: PurePosixPath, clean: PurePosixPath, label: Label) -> Pair:
-    density = density_of_place(listing, rainy) or label(rainy.stem)
-    scene = PurePosixPath(listing.name(clean)).with_suffix("").as_posix()
-    return Pair(listing.name(rainy), scene, listing.root / rainy, listing.root / clean, density)
-
-
-def _no_single_partner(
-    listing: Listing, picture: PurePosixPath, candidates: list[PurePosixPath], expected: str
-) -> DataProblem:
-    path = listing.root / picture
-    if not candidates:
-        return DataProblem(path, ProblemKind.MISSING_PARTNER, f"has no clean picture ({expected})")
-    names = ", ".join(candidate.as_posix() for candidate in candidates)
-    return DataProblem(path, ProblemKind.AMBIGUOUS_PARTNER, f"has several clean pictures ({names}); keep one")
-
-
-def _unwanted_clean(listing: Listing, picture: PurePosixPath) -> DataProblem:
-    return DataProblem(
-        listing.root / picture, ProblemKind.MISSING_PARTNER, "is clean and has no rainy picture"
+def _make_pair(listing: Listing, rainy: PurePosixPath, clean: PurePosixPath, label: Label) -> Pair:
+    density = find_place_density(listing, rainy) or label(rainy.stem)
+    scene = PurePosixPath(listing.name_image(clean)).with_suffix("").as_posix()
+    return Pair(
+        listing.name_image(rainy),
+        scene,
+        listing.root / rainy,
+        listing.root / clean,
+        density,
     )
 
 
-def density_of_place(listing: Listing, picture: PurePosixPath) -> RainDensity | None:
-    """Return the density that one of a picture's folders is named after, the data set's own included."""
-    return density_of_folders([listing.root.name, *listing.prefix.parts, *picture.parts[:-1]])
+def _report_no_single_partner(
+    listing: Listing, image: PurePosixPath, candidates: list[PurePosixPath], expected: str
+) -> DataProblem:
+    path = listing.root / image
+    if not candidates:
+        return DataProblem(path, ProblemKind.MISSING_PARTNER, f"has no clean image ({expected})")
+    names = ", ".join(candidate.as_posix() for candidate in candidates)
+    return DataProblem(
+        path,
+        ProblemKind.AMBIGUOUS_PARTNER,
+        f"has several clean images ({names}); keep one",
+    )
+
+
+def _report_unwanted_clean(listing: Listing, image: PurePosixPath) -> DataProblem:
+    return DataProblem(
+        listing.root / image,
+        ProblemKind.MISSING_PARTNER,
+        "is clean and has no rainy image",
+    )
+
+
+def find_place_density(listing: Listing, image: PurePosixPath) -> RainDensity | None:
+    """Return the density in the names of the folders of an image, the root included, else None."""
+    return find_folder_density([listing.root.name, *listing.prefix.parts, *image.parts[:-1]])

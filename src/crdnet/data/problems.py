@@ -1,4 +1,4 @@
-"""What can be wrong with a data set, as a value that can be listed, counted and raised."""
+"""Problems of data sets, as values to list and count and as an error to raise."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from crdnet.errors import DataError
 
 
 class ProblemKind(StrEnum):
-    """What can be wrong with a picture of a data set."""
+    """Kind of problem of a data set."""
 
     MISSING_PARTNER = "missing partner"
     AMBIGUOUS_PARTNER = "ambiguous partner"
@@ -20,12 +20,12 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One thing that is wrong with a data set.
+    """Problem of a data set.
 
     Attributes:
-        path: The picture at fault, or the data set's root where the set as a whole is.
-        kind: What is wrong, for counting.
-        reason: What is wrong, for reading: a clause that goes on from the path.
+        path: Path of the affected image, or the root if the whole set is affected.
+        kind: Kind of problem, for counting.
+        reason: Description for people: a clause whose subject is the path.
     """
 
     path: Path
@@ -33,12 +33,12 @@ class DataProblem:
     reason: str
 
     def __str__(self) -> str:
-        """Return the problem as one line that begins with its path."""
+        """Return the problem as one line that begins with the path."""
         return f"{self.path}: {self.reason}"
 
 
-class PictureError(DataError):
-    """A picture or pair that cannot be loaded; says, besides the message, which one and why."""
+class LoadError(DataError):
+    """Image or pair that cannot be loaded; `problem` holds its path and the reason."""
 
     def __init__(self, problem: DataProblem) -> None:
         super().__init__(problem)

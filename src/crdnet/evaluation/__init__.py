@@ -1,10 +1,10 @@
-"""Scoring anything that derains a picture, under named protocols.
+"""Scores of derained images under named protocols.
 
-    cases = model_cases(find_pairs(root), derainer.estimate)
+    cases = make_model_cases(find_pairs(root), derainer.estimate)
     evaluation = evaluate(cases, ["restormer-y"])
     rows = summarise(evaluation, np.random.default_rng(0))
 
-`saved_cases` does the same for the saved pictures of a method that we cannot run. Stands on numpy and Pillow.
+`make_saved_cases` does the same for saved images of any method. The package needs numpy and Pillow.
 """
 
 from crdnet.evaluation.bootstrap import Estimate
@@ -13,21 +13,27 @@ from crdnet.evaluation.cases import (
     Derain,
     Failure,
     LoadedCase,
-    model_cases,
-    saved_cases,
-    saved_pair_cases,
+    make_model_cases,
+    make_saved_cases,
+    make_saved_pair_cases,
 )
 from crdnet.evaluation.clips import (
     ClipScore,
     Frame,
     StaticClip,
+    join_side_by_side,
     read_frames,
     score_clip,
-    side_by_side,
 )
-from crdnet.evaluation.files import PictureFolder, refuse_existing, write_text
-from crdnet.evaluation.report import as_csv, as_json, as_markdown, as_text, table
-from crdnet.evaluation.scoring import Evaluation, PictureScores, evaluate, with_seen_scenes
+from crdnet.evaluation.formats import (
+    build_table,
+    format_csv,
+    format_json,
+    format_markdown,
+    format_text,
+)
+from crdnet.evaluation.outputs import ImageFolder, refuse_existing, write_text
+from crdnet.evaluation.scoring import Evaluation, ImageScores, assign_seen_scenes, evaluate
 from crdnet.evaluation.summary import Quantity, Row, summarise
 
 __all__ = [
@@ -38,26 +44,26 @@ __all__ = [
     "Evaluation",
     "Failure",
     "Frame",
+    "ImageFolder",
+    "ImageScores",
     "LoadedCase",
-    "PictureFolder",
-    "PictureScores",
     "Quantity",
     "Row",
     "StaticClip",
-    "as_csv",
-    "as_json",
-    "as_markdown",
-    "as_text",
+    "assign_seen_scenes",
+    "build_table",
     "evaluate",
-    "model_cases",
+    "format_csv",
+    "format_json",
+    "format_markdown",
+    "format_text",
+    "join_side_by_side",
+    "make_model_cases",
+    "make_saved_cases",
+    "make_saved_pair_cases",
     "read_frames",
     "refuse_existing",
-    "saved_cases",
-    "saved_pair_cases",
     "score_clip",
-    "side_by_side",
     "summarise",
-    "table",
-    "with_seen_scenes",
     "write_text",
 ]

@@ -1,7 +1,8 @@
-"""What is scored: a derained picture beside its ground truth, whoever made it.
+"""Cases to score: a derained image and its ground truth.
 
-A `Case` is a promise of three pictures. It comes from pairs that a derainer is run on, or from folders with
-the saved pictures of any method, which are matched by name: `a/7.png` with `a/7.jpg`, whatever the endings.
+A `Case` loads its images when it is scored. Cases come from pairs on which a derainer runs, or from
+folders with saved images of any method. Saved images are matched by their names without suffixes:
+`a/7.png` with `a/7.jpg`.
 """
 
 from collections import Counter
@@ -14,127 +15,140 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.data import Pair, list_pictures, read_rgb
+from crdnet.data import Pair, list_images, read_rgb
 from crdnet.density import RainDensity, rain_strength
 from crdnet.errors import DataError
-from crdnet.metrics import Picture
+from crdnet.metrics import ScorableImage
 
 Thing = TypeVar("Thing")
-Derain = Callable[[npt.NDArray[np.float32]], Picture]
-"""From RGB (h, w, 3), float32 in [0, 1], to an estimate of the clean picture, clipped or not."""
+Derain = Callable[[npt.NDArray[np.float32]], ScorableImage]
+"""Maps RGB (h, w, 3), float32 in [0, 1], to an estimate of the clean image, clipped or not."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedCase:
-    """The pictures of a case, RGB (h, w, 3) of one size."""
+    """Images of a case, RGB (h, w, 3) of one size."""
 
     clean: npt.NDArray[np.uint8]
-    derained: Picture
+    derained: ScorableImage
     rainy: npt.NDArray[np.uint8] | None = None
-    """None where only results and ground truth are known."""
+    """None if only results and ground truth are known."""
     density: RainDensity | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to score."""
+    """Image to score."""
 
     pair: Pair
-    """Names the picture and its scene, and says where the ground truth lies."""
+    """Name and scene of the image, and the path of its ground truth."""
     load: Callable[[], LoadedCase]
-    """Reads the pictures, and derains where that is to be done."""
+    """Reads the images, and derains if there is no saved result."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture that could not be scored."""
+    """Image that could not be scored."""
 
     name: str
     message: str
-    """Says what is wrong, and names the picture."""
+    """Reason, with the name of the image."""
 
 
-def model_cases(
-    pairs: Iterable[Pair], derain: Derain, save: Callable[[str, Picture], None] | None = None
+def make_model_cases(
+    pairs: Iterable[Pair], derain: Derain, save: Callable[[str, ScorableImage], None] | None = None
 ) -> list[Case]:
-    """Return cases that run a derainer on the rainy pictures of pairs.
+    """Return cases that run a derainer on the rainy images of pairs.
 
     Args:
-        pairs: What `crdnet.data.find_pairs` finds.
-        derain: Anything that derains a picture; called from several threads if `evaluate` has several jobs.
-        save: Called with a pair's name and its derained picture.
+        pairs: Pairs, for example from `crdnet.data.find_pairs`.
+        derain: Derainer; called from several threads if `evaluate` has several jobs.
+        save: Called with the name of a pair and its derained image.
     """
     return [Case(pair, partial(_derain_pair, pair, derain, save)) for pair in pairs]
 
 
-def saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], list[Failure]]:
-    """Return cases of saved pictures that bear the names of a data set's rainy pictures.
+def make_saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], list[Failure]]:
+    """Return cases of saved images with the names of the rainy images of a data set.
 
     Args:
-        pairs: What `crdnet.data.find_pairs` finds.
-        results: Folder of the derained pictures, laid out as the rainy ones.
+        pairs: Pairs, for example from `crdnet.data.find_pairs`.
+        results: Folder of the derained images, with the layout of the rainy images.
 
     Returns:
-        The cases, and what is wrong with the pictures that make none.
+        The cases, and a failure for each image without a case.
 
     Raises:
-        DataError: There is no such folder, or it holds no pictures.
+        DataError: The folder does not exist or holds no images.
     """
     pairs = list(pairs)
-    derained_by_key, failures = _pictures_by_key(results)
-    pairs_by_key, found = _by_key((pair.name, pair.rainy_path, pair) for pair in pairs)
+    derained_by_key, failures = _index_images(results)
+    pairs_by_key, found = _index_by_key((pair.name, pair.rainy_path, pair) for pair in pairs)
     failures += found
     # Many methods save `input/7.png` of a data set as `7.png`.
     flat = Counter(PurePosixPath(key).name for key in pairs_by_key)
     cases, used = [], set()
     for key, pair in pairs_by_key.items():
         name = PurePosixPath(key).name
+        # A bare name is only used if it is unique in the data set.
         saved_key = name if key not in derained_by_key and flat[name] == 1 else key
         if saved_key in derained_by_key:
             cases.append(Case(pair, partial(_load_saved_pair, pair, derained_by_key[saved_key])))
             used.add(saved_key)
         else:
-            failures.append(_failure(pair.rainy_path, f"has no derained picture {results / key}.*"))
-    failures += _without_partner(derained_by_key, used, "has no rainy picture in the data set")
+            failures.append(
+                _make_failure(pair.rainy_path, f"has no derained image {results / key}.*"),
+            )
+    failures += _report_without_partner(derained_by_key, used, "has no rainy image in the data set")
     return cases, failures
 
 
-def saved_cases(results: Path, target: Path, rainy: Path | None = None) -> tuple[list[Case], list[Failure]]:
-    """Return cases of saved pictures, matched by name with their ground truth.
+def make_saved_cases(
+    results: Path, target: Path, rainy: Path | None = None
+) -> tuple[list[Case], list[Failure]]:
+    """Return cases of saved images, matched by name with their ground truth.
 
     Args:
-        results: Folder of derained pictures.
-        target: Folder of clean pictures.
-        rainy: Folder of rainy pictures, to score the input too; the density of the rain is then measured.
+        results: Folder of derained images.
+        target: Folder of clean images.
+        rainy: Folder of rainy images, to score the input too; the density is then measured.
 
     Returns:
-        The cases, each named as a scene of its own, and what is wrong with the pictures that make none.
+        The cases, each a scene of its own, and a failure for each image without a case.
 
     Raises:
-        DataError: A folder is missing or holds no pictures.
+        DataError: A folder is missing or holds no images.
     """
-    derained_by_key, failures = _pictures_by_key(results)
-    clean_by_key, found = _pictures_by_key(target)
+    derained_by_key, failures = _index_images(results)
+    clean_by_key, found = _index_images(target)
     failures += found
     rainy_by_key: Mapping[str, Path] = {}
     if rainy is not None:
-        rainy_by_key, found = _pictures_by_key(rainy)
+        rainy_by_key, found = _index_images(rainy)
         failures += found
     cases = []
     for key, clean_path in clean_by_key.items():
         if key not in derained_by_key:
-            failures.append(_failure(clean_path, f"has no derained picture {results / key}.*"))
+            failures.append(_make_failure(clean_path, f"has no derained image {results / key}.*"))
         elif rainy is not None and key not in rainy_by_key:
-            failures.append(_failure(clean_path, f"has no rainy picture {rainy / key}.*"))
+            failures.append(_make_failure(clean_path, f"has no rainy image {rainy / key}.*"))
         else:
             derained_path, rainy_path = derained_by_key[key], rainy_by_key.get(key)
             pair = Pair(key, key, rainy_path or derained_path, clean_path)
             cases.append(Case(pair, partial(_load_saved, derained_path, clean_path, rainy_path)))
-    failures += _without_partner(derained_by_key, clean_by_key, f"has no ground truth in {target}")
+    failures += _report_without_partner(
+        derained_by_key,
+        clean_by_key,
+        f"has no ground truth in {target}",
+    )
     return cases, failures
 
 
-def _derain_pair(pair: Pair, derain: Derain, save: Callable[[str, Picture], None] | None) -> LoadedCase:
+def _derain_pair(
+    pair: Pair,
+    derain: Derain,
+    save: Callable[[str, ScorableImage], None] | None,
+) -> LoadedCase:
     loaded = pair.load()
     derained = derain(loaded.rainy.astype(np.float32) / np.float32(255))
     if save is not None:
@@ -156,46 +170,57 @@ def _load_saved(derained_path: Path, clean_path: Path, rainy_path: Path | None) 
         return LoadedCase(clean, derained)
     rainy = read_rgb(rainy_path)
     _check_size(rainy_path, rainy, clean_path, clean)
-    return LoadedCase(clean, derained, rainy, RainDensity.from_strength(rain_strength(rainy, clean)))
+    return LoadedCase(
+        clean,
+        derained,
+        rainy,
+        RainDensity.from_strength(rain_strength(rainy, clean)),
+    )
 
 
 def _check_size(
-    path: Path, picture: npt.NDArray[np.uint8], clean_path: Path, clean: npt.NDArray[np.uint8]
+    path: Path, image: npt.NDArray[np.uint8], clean_path: Path, clean: npt.NDArray[np.uint8]
 ) -> None:
-    if picture.shape != clean.shape:
+    if image.shape != clean.shape:
         raise DataError(
-            f"{path}: is {picture.shape[1]} x {picture.shape[0]} but its ground truth {clean_path} is "
-            f"{clean.shape[1]} x {clean.shape[0]}; score pictures of one size"
+            f"{path}: is {image.shape[1]} x {image.shape[0]} but its ground truth {clean_path} is "
+            f"{clean.shape[1]} x {clean.shape[0]}; score images of one size"
         )
 
 
-def _pictures_by_key(folder: Path) -> tuple[dict[str, Path], list[Failure]]:
-    pictures = list_pictures(folder).pictures
-    if not pictures:
-        raise DataError(f"{folder}: holds no pictures; name a folder with pictures to score")
-    return _by_key((picture.as_posix(), folder / picture, folder / picture) for picture in pictures)
+def _index_images(folder: Path) -> tuple[dict[str, Path], list[Failure]]:
+    images = list_images(folder).images
+    if not images:
+        raise DataError(f"{folder}: holds no images; name a folder with images to score")
+    return _index_by_key((image.as_posix(), folder / image, folder / image) for image in images)
 
 
-def _by_key(named: Iterable[tuple[str, Path, Thing]]) -> tuple[dict[str, Thing], list[Failure]]:
-    """Return things by their names without endings, and what is wrong with those that share one.
+def _index_by_key(
+    named: Iterable[tuple[str, Path, Thing]],
+) -> tuple[dict[str, Thing], list[Failure]]:
+    """Index things by name without suffix; names that occur twice become failures.
 
     Args:
-        named: Name, file, and what goes by that name.
+        named: Name, file and thing.
     """
     things: dict[str, Thing] = {}
     failures = []
     for name, path, thing in named:
         key = PurePosixPath(name).with_suffix("").as_posix()
         if key in things:
-            failures.append(_failure(path, "another picture has the same name but for its ending; keep one"))
+            failures.append(
+                _make_failure(path, "another image has the same name but for its ending; keep one")
+            )
         else:
             things[key] = thing
     return things, failures
 
 
-def _without_partner(pictures: Mapping[str, Path], partners: Container[str], reason: str) -> list[Failure]:
-    return [_failure(path, reason) for key, path in pictures.items() if key not in partners]
+def _report_without_partner(
+    images: Mapping[str, Path], partners: Container[str], reason: str
+) -> list[Failure]:
+    return [_make_failure(path, reason) for key, path in images.items() if key not in partners]
 
 
-def _failure(path: Path, reason: str) -> Failure:
+def _make_failure(path: Path, reason: str) -> Failure:
     return Failure(str(path), f"{path}: {reason}")

@@ -1,10 +1,12 @@
-"""Real rain scored on clips of a static camera, whose temporal median shows the scene without it.
+"""Scores of real rain on clips of a static camera.
 
-A streak is bright for one frame: its residual above the median is more than `STREAK_LEVELS`, and less
-than `ABSENT_LEVELS` in the frame before and after. Frames that repeat the one before are dropped.
-Only pixels that stand still count, since leaves and people leave the same trace as rain. The contrast
-left is the sum of the residuals on streaks after deraining over the sum before: 1 is untouched, 0 is
-gone, below 0 is a dark trace.
+The temporal median of such a clip shows the scene without rain. A streak is bright for one frame:
+its residual above the median exceeds `STREAK_LEVELS`, and is below `ABSENT_LEVELS` in the frames
+before and after. Frames that repeat the previous one are dropped. Only still pixels count, since
+leaves and people leave the same trace as rain.
+
+The remaining contrast is the sum of the residuals on streaks after deraining, divided by the sum
+before: 1 is untouched, 0 is removed, below 0 is a dark trace.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,41 +18,41 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from crdnet.data import list_pictures, read_rgb
+from crdnet.data import list_images, read_rgb
 from crdnet.density import luma
 from crdnet.errors import DataError, MissingExtraError
-from crdnet.evaluation.bootstrap import Estimate, ratio_of_sums
+from crdnet.evaluation.bootstrap import Estimate, estimate_ratio
 
 Frame = npt.NDArray[np.uint8]
 """RGB (h, w, 3)."""
 Plane = npt.NDArray[np.float32]
 
 STREAK_LEVELS = 12.0
-"""Grey levels above the median from which a pixel belongs to a streak."""
+"""Smallest residual of a streak, in grey levels above the median."""
 ABSENT_LEVELS = 6.0
-"""Grey levels above the median below which there is no streak."""
+"""Largest residual without a streak, in grey levels above the median."""
 STILL_LEVELS = 4.0
-"""Half the spread between the quartiles over time up to which a pixel stands still."""
+"""Largest half interquartile range over time of a still pixel, in grey levels."""
 FRAMES = 60
-"""Frames that a median is taken over, unless told otherwise: two seconds of most clips."""
+"""Default number of frames of a median: two seconds of most clips."""
 _REPEATED = 0.25
-"""Share of the clip's median change from frame to frame below which a frame repeats the last."""
+"""Change below which a frame repeats the previous one, relative to the median change."""
 _NEAR_STREAKS = 7
-"""Side of the square around a streak's pixels that is not counted as free of rain."""
+"""Side of the square around a bright pixel that does not count as dry, in pixels."""
 
 
 @dataclass(frozen=True)
 class ClipScore:
-    """Contrast left of a clip's rain, and the change where it does not rain.
+    """Remaining contrast of the rain in a clip, and the change of dry pixels.
 
     Attributes:
-        name: Of the clip.
-        frames: Frames that were derained.
-        streak_pixels: Pixels of streaks in all of them.
-        contrast: Contrast of the streaks before deraining, in grey levels.
-        left: Share of it that is left.
-        dry_change: Mean absolute change of luma where nothing rains, in grey levels.
-        unchanged_frames: Frames that came back as they were.
+        name: Name of the clip.
+        frames: Number of derained frames.
+        streak_pixels: Number of streak pixels in all frames.
+        contrast: Mean residual of streaks before deraining, in grey levels.
+        left: Share of the contrast that remains.
+        dry_change: Mean absolute change of luma in dry pixels, in grey levels.
+        unchanged_frames: Number of frames that deraining left unchanged.
     """
 
     name: str
@@ -64,13 +66,13 @@ class ClipScore:
 
 @dataclass(frozen=True, eq=False)
 class StaticClip:
-    """Frames of a static camera with what they show when it does not rain.
+    """Frames of a static camera and their temporal median.
 
     Attributes:
-        name: Of the clip.
+        name: Name of the clip.
         frames: RGB frames of one size.
         median: Luma (h, w) of the temporal median, in grey levels.
-        still: Pixels (h, w) that stand still.
+        still: Mask (h, w) of still pixels.
     """
 
     name: str
@@ -79,30 +81,39 @@ class StaticClip:
     still: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, name: str, frames: Sequence[Frame]) -> "StaticClip":
-        """Return a clip of at least five frames, without those that repeat the one before."""
-        lumas = np.array([_luma(frame) for frame in frames], np.float32)
-        kept = _changing(lumas)
+    def from_frames(cls, name: str, frames: Sequence[Frame]) -> "StaticClip":
+        """Return a clip without the frames that repeat the previous one.
+
+        Raises:
+            DataError: Fewer than 5 frames remain.
+        """
+        lumas = np.array([_compute_luma(frame) for frame in frames], np.float32)
+        kept = _find_changing(lumas)
         if len(kept) < 5:
-            raise DataError(f"{name}: a median needs at least 5 frames that differ, got {len(kept)}")
+            raise DataError(
+                f"{name}: a median needs at least 5 frames that differ, got {len(kept)}",
+            )
         lumas, frames = lumas[kept], [frames[index] for index in kept]
+        # Quartiles instead of the range, since rain itself is a rare outlier.
         low, middle, high = np.percentile(lumas, [25, 50, 75], axis=0).astype(np.float32)
         return cls(name, frames, middle, (high - low) / 2 <= STILL_LEVELS)
 
-    def streaks(self, index: int) -> npt.NDArray[np.bool_]:
-        """Return the pixels (h, w) of streaks in a frame, which is neither the first nor the last."""
-        before, here, after = (self.residual(self.frames[index + step]) for step in (-1, 0, 1))
+    def find_streaks(self, index: int) -> npt.NDArray[np.bool_]:
+        """Return the mask (h, w) of streaks in a frame other than the first and the last."""
+        frames = self.frames[index - 1 : index + 2]
+        before, here, after = (self.compute_residual(frame) for frame in frames)
         absent = (before < ABSENT_LEVELS) & (after < ABSENT_LEVELS)
         streaks: npt.NDArray[np.bool_] = self.still & absent & (here > STREAK_LEVELS)
         return streaks
 
-    def residual(self, frame: Frame) -> Plane:
-        """Return luma minus the median (h, w), in grey levels."""
-        return _luma(frame) - self.median
+    def compute_residual(self, frame: Frame) -> Plane:
+        """Return the luma of a frame minus the median (h, w), in grey levels."""
+        return _compute_luma(frame) - self.median
 
-    def dry(self, index: int) -> npt.NDArray[np.bool_]:
-        """Return the still pixels (h, w) of a frame that are at the median, away from streaks."""
-        bright = np.abs(self.residual(self.frames[index])) > ABSENT_LEVELS
+    def find_dry_pixels(self, index: int) -> npt.NDArray[np.bool_]:
+        """Return the mask (h, w) of still pixels near the median and away from streaks."""
+        bright = np.abs(self.compute_residual(self.frames[index])) > ABSENT_LEVELS
+        # Pixels beside a streak may contain its blurred edge, whose removal is not an error.
         grown = Image.fromarray(bright).convert("L").filter(ImageFilter.MaxFilter(_NEAR_STREAKS))
         dry: npt.NDArray[np.bool_] = self.still & (np.asarray(grown) == 0)
         return dry
@@ -116,25 +127,31 @@ def score_clip(
     every: int = 1,
     on_frame: Callable[[int, Frame], None] = lambda _index, _derained: None,
 ) -> ClipScore:
-    """Derain a clip frame by frame and measure what is left of its streaks.
+    """Derain a clip frame by frame and measure the remaining contrast of its streaks.
 
     Args:
-        clip: The clip.
-        derain: Takes an RGB frame and returns one of its size.
-        rng: For the interval, by resampling frames.
-        every: Derain each so many-th frame.
-        on_frame: Called with the number of each frame and what it was derained to.
+        clip: Clip to derain.
+        derain: Maps an RGB frame to a derained frame of the same size.
+        rng: Generator for the interval, which resamples frames.
+        every: Step between derained frames.
+        on_frame: Called with the index of each frame and the derained frame.
+
+    Raises:
+        DataError: The clip has no streaks.
     """
     before, after, pixels, changes, unchanged = [], [], 0, [], 0
     for index in range(1, len(clip.frames) - 1, every):
         rainy = clip.frames[index]
         derained = derain(rainy)
-        streaks, dry = clip.streaks(index), clip.dry(index)
+        streaks, dry = clip.find_streaks(index), clip.find_dry_pixels(index)
         pixels += int(streaks.sum())
-        before.append(float(clip.residual(rainy)[streaks].sum(dtype=np.float64)))
-        after.append(float(clip.residual(derained)[streaks].sum(dtype=np.float64)))
+        # Sums and not means per frame, so that frames with more rain weigh more.
+        before.append(float(clip.compute_residual(rainy)[streaks].sum(dtype=np.float64)))
+        after.append(float(clip.compute_residual(derained)[streaks].sum(dtype=np.float64)))
         if dry.any():
-            changes.append(float(np.abs(_luma(derained) - _luma(rainy))[dry].mean()))
+            changes.append(
+                float(np.abs(_compute_luma(derained) - _compute_luma(rainy))[dry].mean()),
+            )
         unchanged += bool(np.array_equal(rainy, derained))
         on_frame(index, derained)
     if not pixels:
@@ -144,32 +161,32 @@ def score_clip(
         len(before),
         pixels,
         sum(before) / pixels,
-        ratio_of_sums(np.array(after), np.array(before), rng),
+        estimate_ratio(np.array(after), np.array(before), rng),
         float(np.mean(changes)) if changes else float("nan"),
         unchanged,
     )
 
 
-def side_by_side(clip: StaticClip, index: int, derained: Frame) -> Frame:
-    """Return a frame, the derained frame and the temporal median beside each other."""
+def join_side_by_side(clip: StaticClip, index: int, derained: Frame) -> Frame:
+    """Join a frame, the derained frame and the temporal median from left to right."""
     median = np.clip(np.rint(clip.median), 0, 255).astype(np.uint8)
     return np.hstack([clip.frames[index], derained, np.repeat(median[..., np.newaxis], 3, axis=2)])
 
 
 def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
-    """Return frames of a video file (extra `video`), or the images of a folder in order of name.
+    """Read frames of a video file (extra `video`), or the images of a folder in order of name.
 
     Args:
         path: Video file or folder.
-        start: First frame.
-        count: Most frames.
+        start: Index of the first frame.
+        count: Largest number of frames.
 
     Raises:
-        DataError: It cannot be read.
-        MissingExtraError: It is a video and PyAV is not installed.
+        DataError: The path does not exist or cannot be read.
+        MissingExtraError: The path is a video and PyAV is not installed.
     """
     if path.is_dir():
-        names = sorted(list_pictures(path).pictures)
+        names = sorted(list_images(path).images)
         return [read_rgb(path / name) for name in names[start : start + count]]
     if not path.is_file():
         raise DataError(f"{path}: there is no such clip")
@@ -185,15 +202,16 @@ def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
                     break
                 if number >= start:
                     frames.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
+    # PyAV raises IndexError for a file without a video stream.
     except (av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: cannot be read as a video: {error}") from error
     return frames
 
 
-def _changing(lumas: npt.NDArray[np.float32]) -> list[int]:
-    """Return the frames (t, h, w) that differ from the one before them.
+def _find_changing(lumas: npt.NDArray[np.float32]) -> list[int]:
+    """Return the indices of the frames (t, h, w) that differ from the previous one.
 
-    Encoders repeat frames to fill a higher frame rate; a streak would then last two frames.
+    Encoders repeat frames to fill a higher frame rate, and a streak would then last two frames.
     """
     changes = np.array([np.abs(after - before).mean() for before, after in pairwise(lumas)])
     if not len(changes):
@@ -201,5 +219,5 @@ def _changing(lumas: npt.NDArray[np.float32]) -> list[int]:
     return [0, *(np.flatnonzero(changes > _REPEATED * np.median(changes)) + 1).tolist()]
 
 
-def _luma(frame: Frame) -> Plane:
+def _compute_luma(frame: Frame) -> Plane:
     return luma(frame.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Scoring cases, several at a time, without letting a bad one spoil the rest."""
+"""Scoring of cases in parallel; a case that fails does not stop the others."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -8,28 +8,28 @@ from crdnet.data import group_scenes
 from crdnet.density import RainDensity
 from crdnet.errors import CRDNetError
 from crdnet.evaluation.cases import Case, Failure
-from crdnet.metrics import Protocol, Scores, protocol_named, score
+from crdnet.metrics import Protocol, Scores, find_protocol, score
 
 
 @dataclass(frozen=True)
-class PictureScores:
-    """The scores of one picture, by protocol."""
+class ImageScores:
+    """Scores of one image by protocol."""
 
     name: str
     scene: str
     density: RainDensity | None
-    """None where nothing tells how heavy the rain was."""
+    """None if the density is unknown."""
     derained: Mapping[str, Scores]
     rainy: Mapping[str, Scores] | None
-    """What the picture scored before it was derained; None where that is not known."""
+    """Scores of the rainy image; None if it is unknown."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What became of every case."""
+    """Scores and failures of all cases."""
 
     protocols: tuple[str, ...]
-    pictures: tuple[PictureScores, ...]
+    images: tuple[ImageScores, ...]
     """In the order of the cases."""
     failures: tuple[Failure, ...]
 
@@ -43,18 +43,20 @@ def evaluate(
 ) -> Evaluation:
     """Score cases under one or several protocols.
 
-    A case whose pictures cannot be read, derained, saved or scored becomes a failure; the others go on.
+    A case whose images cannot be read, derained, saved or scored becomes a failure.
 
     Args:
-        cases: As `model_cases` or `saved_cases` make them.
-        protocols: Names out of `crdnet.metrics.PROTOCOLS`.
-        jobs: Cases worked on at a time, each in a thread.
-        on_done: Called in this thread whenever a case is done, whatever became of it.
+        cases: Cases of `make_model_cases` or `make_saved_cases`.
+        protocols: Keys of `crdnet.metrics.PROTOCOLS`.
+        jobs: Number of threads.
+        on_done: Called in this thread after each case, scored or failed.
 
     Raises:
         ProtocolError: No protocol has one of the names.
     """
-    chosen = [protocol_named(name) for name in dict.fromkeys(protocols)]
+    # dict.fromkeys drops repeated names and keeps the order.
+    chosen = [find_protocol(name) for name in dict.fromkeys(protocols)]
+    # Threads suffice, since decoders, engines and NumPy release the GIL.
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="evaluate")
     try:
         running = [pool.submit(_score_case, case, chosen) for case in cases]
@@ -62,31 +64,31 @@ def evaluate(
             on_done()
         outcomes = [future.result() for future in running]
     finally:
-        # When interrupted, what has not begun never will.
+        # An interrupt must not wait for the cases that have not started.
         pool.shutdown(cancel_futures=True)
     return Evaluation(
         tuple(protocol.name for protocol in chosen),
-        tuple(outcome for outcome in outcomes if isinstance(outcome, PictureScores)),
+        tuple(outcome for outcome in outcomes if isinstance(outcome, ImageScores)),
         tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)),
     )
 
 
-def with_seen_scenes(evaluation: Evaluation, cases: Iterable[Case]) -> Evaluation:
-    """Return an evaluation whose scenes are those that the clean pictures show, not those that names tell.
+def assign_seen_scenes(evaluation: Evaluation, cases: Iterable[Case]) -> Evaluation:
+    """Replace the scenes of an evaluation, taken from names, by scenes from the clean images.
 
-    The field's sets repeat scenes under other names, which makes an interval too narrow. Every clean picture
-    is read once more, now that all of them are known to be readable.
+    Data sets repeat scenes under other names, which would make an interval too narrow. Every clean
+    image is read again, after scoring has shown which ones are readable.
     """
-    scored = {picture.name for picture in evaluation.pictures}
+    scored = {image.name for image in evaluation.images}
     scenes = group_scenes([case.pair for case in cases if case.pair.name in scored])
-    pictures = tuple(replace(picture, scene=scenes[picture.name]) for picture in evaluation.pictures)
-    return replace(evaluation, pictures=pictures)
+    images = tuple(replace(image, scene=scenes[image.name]) for image in evaluation.images)
+    return replace(evaluation, images=images)
 
 
-def _score_case(case: Case, protocols: Sequence[Protocol]) -> PictureScores | Failure:
+def _score_case(case: Case, protocols: Sequence[Protocol]) -> ImageScores | Failure:
     try:
         loaded = case.load()
-        return PictureScores(
+        return ImageScores(
             case.pair.name,
             case.pair.scene,
             loaded.density,
@@ -96,5 +98,6 @@ def _score_case(case: Case, protocols: Sequence[Protocol]) -> PictureScores | Fa
             else {p.name: score(loaded.rainy, loaded.clean, p) for p in protocols},
         )
     except (CRDNetError, OSError) as error:
+        # Many messages already name the file.
         name, message = case.pair.name, str(error)
         return Failure(name, message if name in message else f"{name}: {message}")

@@ -1,9 +1,9 @@
-"""From the scores of pictures to those of a set.
+"""Summary of the scores of images as scores of sets.
 
-PSNR of a set is the mean of its pictures' PSNRs, never the PSNR of pooled errors: that is what papers
-print. A picture that is identical to its ground truth has an infinite PSNR, which would swallow the mean;
-so pictures that are identical before or after deraining are left out of all means of PSNR, input included,
-and counted in the row.
+The PSNR of a set is the mean of the PSNRs of its images, as in papers, not the PSNR of pooled
+errors. An image identical to its ground truth has an infinite PSNR and would make the mean
+infinite. Images that are identical before or after deraining are therefore excluded from all means
+of PSNR, the input included, and counted in the row.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +13,12 @@ from enum import StrEnum
 import numpy as np
 
 from crdnet.density import RainDensity
-from crdnet.evaluation.bootstrap import RESAMPLES, Estimate, scene_means
-from crdnet.evaluation.scoring import Evaluation, PictureScores
+from crdnet.evaluation.bootstrap import RESAMPLES, Estimate, estimate_scene_means
+from crdnet.evaluation.scoring import Evaluation, ImageScores
 
 
 class Quantity(StrEnum):
-    """What is averaged; the values are the names in the JSON report."""
+    """Averaged quantity; the values are names in the JSON report."""
 
     PSNR_RAINY = "psnr_rainy"
     PSNR = "psnr"
@@ -30,74 +30,81 @@ class Quantity(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """The means of a set of pictures under a protocol."""
+    """Means of a set of images under a protocol."""
 
     protocol: str
     density: RainDensity | None
-    """The grade of the set's pictures; None for all pictures."""
-    pictures: int
+    """Grade of the images of the set; None for all images."""
+    images: int
     scenes: int
     identical: int
-    """Pictures without a finite PSNR, which the means of PSNR leave out."""
+    """Number of images without a finite PSNR, which the means of PSNR exclude."""
     estimates: Mapping[Quantity, Estimate]
-    """Quantities that no picture has are missing."""
+    """Estimate of each quantity that some image has."""
 
 
-def summarise(evaluation: Evaluation, rng: np.random.Generator, resamples: int = RESAMPLES) -> list[Row]:
-    """Return the means of all pictures and of each grade of rain, under every protocol.
+def summarise(
+    evaluation: Evaluation,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> list[Row]:
+    """Return the means of all images and of each grade, under every protocol.
 
     Args:
-        evaluation: Scores of pictures.
-        rng: For the intervals; the same state gives the same intervals.
-        resamples: How often scenes are drawn for an interval.
+        evaluation: Scores of images.
+        rng: Generator for the intervals; the same state gives the same intervals.
+        resamples: Number of draws of scenes for an interval.
     """
     return [
-        _row(protocol, density, pictures, rng, resamples)
+        _make_row(protocol, density, images, rng, resamples)
         for protocol in evaluation.protocols
-        for density, pictures in _sets(evaluation.pictures)
+        for density, images in _split_by_density(evaluation.images)
     ]
 
 
-def _sets(pictures: Sequence[PictureScores]) -> Iterator[tuple[RainDensity | None, Sequence[PictureScores]]]:
-    if pictures:
-        yield None, pictures
+def _split_by_density(
+    images: Sequence[ImageScores],
+) -> Iterator[tuple[RainDensity | None, Sequence[ImageScores]]]:
+    if images:
+        yield None, images
     for density in RainDensity:
-        of_density = [picture for picture in pictures if picture.density == density]
+        of_density = [image for image in images if image.density == density]
         if of_density:
             yield density, of_density
 
 
-def _row(
+def _make_row(
     protocol: str,
     density: RainDensity | None,
-    pictures: Sequence[PictureScores],
+    images: Sequence[ImageScores],
     rng: np.random.Generator,
     resamples: int,
 ) -> Row:
-    values = np.array([_values(picture, protocol) for picture in pictures])
-    estimates = scene_means(values, [picture.scene for picture in pictures], rng, resamples)
+    values = np.array([_list_quantities(image, protocol) for image in images])
+    estimates = estimate_scene_means(values, [image.scene for image in images], rng, resamples)
     known = zip(Quantity, estimates, strict=True)
     return Row(
         protocol,
         density,
-        pictures=len(pictures),
-        scenes=len({picture.scene for picture in pictures}),
+        images=len(images),
+        scenes=len({image.scene for image in images}),
         identical=int(np.isnan(values[:, list(Quantity).index(Quantity.PSNR)]).sum()),
         estimates={quantity: estimate for quantity, estimate in known if estimate is not None},
     )
 
 
-def _values(picture: PictureScores, protocol: str) -> list[float]:
-    """Return a picture's quantities in the order of `Quantity`; NaN for what it does not have."""
-    derained = picture.derained[protocol]
-    rainy = picture.rainy[protocol] if picture.rainy is not None else None
+def _list_quantities(image: ImageScores, protocol: str) -> list[float]:
+    """Return the quantities of an image in the order of `Quantity`; NaN for missing ones."""
+    derained = image.derained[protocol]
+    rainy = image.rainy[protocol] if image.rainy is not None else None
     psnr = [rainy.psnr if rainy else np.nan, derained.psnr]
+    # Both values are dropped, so that the gain compares the same images.
     if np.isinf(psnr).any():
         psnr = [np.nan, np.nan]
     ssim = [rainy.ssim if rainy else np.nan, derained.ssim]
-    return [*_with_gain(psnr), *_with_gain(ssim)]
+    return [*_append_gain(psnr), *_append_gain(ssim)]
 
 
-def _with_gain(before_and_after: Iterable[float]) -> tuple[float, float, float]:
+def _append_gain(before_and_after: Iterable[float]) -> tuple[float, float, float]:
     before, after = before_and_after
     return before, after, after - before

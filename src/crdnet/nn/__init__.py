@@ -1,4 +1,4 @@
-"""The torch network (extra: train).
+"""Torch networks of the models `paper`, `default` and `best` (extra: train).
 
 from crdnet.nn import build_crdnet, load_published
 """
@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("crdnet.nn", "train") from error
 
 from crdnet.nn.background import WNet, luma_channel, residue_channel
+from crdnet.nn.cost import count_kilo_macs
 from crdnet.nn.crdnet import CRDNet, CRDNetWithClassifier, Estimate, build_classifier, build_crdnet
 from crdnet.nn.density import DensityClassifier
 from crdnet.nn.refinement import RefinementHead
@@ -22,9 +23,9 @@ from crdnet.nn.weights import (
     load_published,
     load_published_with_classifier,
     load_weights,
-    our_name,
     read_checkpoint,
     save_weights,
+    translate_name,
 )
 from crdnet.nn.widening import widen
 
@@ -42,13 +43,14 @@ __all__ = [
     "build_classifier",
     "build_crdnet",
     "build_residual_crdnet",
+    "count_kilo_macs",
     "load_published",
     "load_published_with_classifier",
     "load_weights",
     "luma_channel",
-    "our_name",
     "read_checkpoint",
     "residue_channel",
     "save_weights",
+    "translate_name",
     "widen",
 ]

@@ -1,10 +1,10 @@
-"""The W-Net: rain-invariant low-frequency background.
+"""W-Net: rain-invariant low-frequency background.
 
-Two U-Nets in a row, W-shaped. The second sees the first's features: both its encoder and its decoder add the
-features of the FIRST encoder at their scale. Beside the colours the W-Net is given a channel in which rain,
-being nearly achromatic, mostly cancels.
+The W-Net is two U-Nets in a row. Both the encoder and the decoder of the second U-Net add the
+features of the FIRST encoder at their scale. A fourth input channel is the residue channel, in
+which rain mostly cancels because it is nearly achromatic.
 
-Source: Peng et al., IEEE SPL 27, 2020; wiring as the published code computes it (`stage2`).
+Source: Peng et al., IEEE SPL 27, 2020; wired like the published code (`stage2`).
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crdnet.density import LUMA_WEIGHTS
-from crdnet.nn.blocks import DownBlock, UpBlock, down_path, up_path
+from crdnet.nn.blocks import DownBlock, UpBlock, build_down_path, build_up_path
 
 RESIDUE_SHARE = 0.8
-"""Share of the residue channel in the W-Net's fourth input; the rest is luma."""
+"""Share of the residue channel in the fourth input channel; the rest is luma."""
 
 
 def residue_channel(rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -38,7 +38,7 @@ def luma_channel(rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
 
 
 def _encode(encoder: nn.ModuleList, features: Tensor, skips: Sequence[Tensor] = ()) -> list[Tensor]:
-    """Return an encoder's features at every scale, finest first, with the skips of another encoder added."""
+    """Return features at every scale, finest first, plus the skips of another encoder."""
     scales = []
     for level, down in enumerate(encoder):
         features = down(features)
@@ -49,31 +49,40 @@ def _encode(encoder: nn.ModuleList, features: Tensor, skips: Sequence[Tensor] = 
 
 
 def _decode(decoder: nn.ModuleList, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
-    """Return a decoder's answer at full size, the skips (finest first) added on the way up."""
+    """Return features at full size; the skips (finest first) are added on the way up."""
     deepest, *finer = decoder
     features = deepest(features)
+    # The deepest decoder block has no skip of its own.
     for up, skip in zip(finer, reversed(skips), strict=True):
         features = up(features + skip)
     return features
 
 
-def _decoder_reach(decoder: nn.ModuleList, pixels: int) -> list[int]:
-    """Return how far beyond a tile a decoder needs its inputs, finest skip first, the deepest features last."""
+def _measure_decoder_reach(decoder: nn.ModuleList, pixels: int) -> list[int]:
+    """Return the reach of each input of a decoder, in pixels of its scale.
+
+    The finest skip comes first and the deepest features last.
+    """
     reaches = []
     for up in reversed(decoder):
         assert isinstance(up, UpBlock)
-        pixels = up.reach(pixels)
+        pixels = up.measure_reach(pixels)
         reaches.append(pixels)
     return reaches
 
 
-def _encoder_reach(encoder: nn.ModuleList, needed: Sequence[int]) -> tuple[int, list[int]]:
-    """Return how far an encoder needs its input, and its features at every scale, for what is `needed` of these."""
+def _measure_encoder_reach(encoder: nn.ModuleList, needed: Sequence[int]) -> tuple[int, list[int]]:
+    """Return the reach of the input of an encoder and of its features at every scale.
+
+    Args:
+        encoder: Down blocks, finest first.
+        needed: Reach that others need of the features at each scale, finest first.
+    """
     reach, at_scales = 0, []
     for down, wanted in zip(reversed(encoder), reversed(needed), strict=True):
         assert isinstance(down, DownBlock)
         at_scales.append(max(reach, wanted))
-        reach = down.reach(at_scales[-1])
+        reach = down.measure_reach(at_scales[-1])
     return reach, at_scales[::-1]
 
 
@@ -81,36 +90,38 @@ class WNet(nn.Module):
     """Two U-Nets in a row with additive skips from the first encoder.
 
     Args:
-        widths: Channels after each halving of the size; the sides must be multiples of 2 ** len(widths).
-        channels: Channels in and out of each U-Net. The input is RGB and the residue channel, so it is 4 as
-            published.
+        widths: Channels after each halving; sides must be multiples of 2 ** len(widths).
+        channels: Output channels of each U-Net, 4 as published. The input always has 4: RGB and the
+            residue channel.
     """
 
     def __init__(self, widths: Sequence[int] = (8, 16, 32, 64, 128), channels: int = 4) -> None:
         super().__init__()
         self.channels = channels
-        self.first_encoder = down_path(4, widths)
-        self.first_decoder = up_path(widths, channels)
-        self.second_encoder = down_path(channels, widths)
-        self.second_decoder = up_path(widths, channels)
+        self.first_encoder = build_down_path(4, widths)
+        self.first_decoder = build_up_path(widths, channels)
+        self.second_encoder = build_down_path(channels, widths)
+        self.second_decoder = build_up_path(widths, channels)
 
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b background h w"]:
-        """Return the background's features; unbounded.
+        """Return the features of the background, unbounded.
 
         Args:
             rainy: Gamma-encoded colours in [0, 1].
         """
         residue = RESIDUE_SHARE * residue_channel(rainy) + (1 - RESIDUE_SHARE) * luma_channel(rainy)
         skips = _encode(self.first_encoder, torch.cat([rainy, residue], 1))
+        # The deepest features start the way up; only the finer ones are skips.
         first = _decode(self.first_decoder, skips[-1], skips[:-1])
         second = _encode(self.second_encoder, first, skips)
         return _decode(self.second_decoder, second[-1], skips[:-1])
 
-    def reach(self, pixels: int) -> int:
-        """Return how many pixels beyond a tile decide the background up to `pixels` beyond it."""
-        wanted = _decoder_reach(self.second_decoder, pixels)
-        between, added = _encoder_reach(self.second_encoder, wanted)
-        first_wanted = _decoder_reach(self.first_decoder, between)
-        # The first encoder's features are wanted by its own decoder and by both halves of the second U-Net.
+    def measure_reach(self, pixels: int) -> int:
+        """Return the reach of the input for a reach of the output; see `DownBlock`."""
+        wanted = _measure_decoder_reach(self.second_decoder, pixels)
+        between, added = _measure_encoder_reach(self.second_encoder, wanted)
+        first_wanted = _measure_decoder_reach(self.first_decoder, between)
+        # The features of the first encoder feed its own decoder and both halves of the second
+        # U-Net.
         needed = [max(scale) for scale in zip(wanted, added, first_wanted, strict=True)]
-        return _encoder_reach(self.first_encoder, needed)[0]
+        return _measure_encoder_reach(self.first_encoder, needed)[0]

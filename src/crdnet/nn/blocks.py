@@ -1,8 +1,8 @@
-"""The blocks that the published network repeats.
+"""Blocks of the published network.
 
 A block is conv - BN - ReLU - conv - (max-pool | nearest upsampling), with nothing after the second
-convolution. The published code registers a second pair of norm and activation under the names of the first,
-which replaces that pair instead of adding another; weights trained with it depend on there being one.
+convolution. The published code registers a second norm and activation under the names of the first,
+so they replace the first pair. Published weights depend on there being one pair.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ class DownBlock(nn.Module):
     """Two 3x3 convolutions, then a 2x2 max-pool: half the sides, `width` channels.
 
     Args:
-        channels: Channels that come in.
-        width: Channels that go out.
-        dilation: Of both convolutions.
+        channels: Input channels.
+        width: Output channels.
+        dilation: Dilation of both convolutions.
     """
 
     def __init__(self, channels: int, width: int, dilation: int = 1) -> None:
@@ -29,8 +29,15 @@ class DownBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
         self.dilation = dilation
 
-    def reach(self, pixels: int) -> int:
-        """Return how far beyond a tile's border the input decides what the output does up to `pixels` beyond it."""
+    def measure_reach(self, pixels: int) -> int:
+        """Return the reach of the input for a reach of the output.
+
+        Args:
+            pixels: Distance beyond a tile up to which the output must be exact, in its pixels.
+
+        Returns:
+            Distance beyond the tile up to which the input matters, in its pixels.
+        """
         return 2 * pixels + 2 * self.dilation
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h//2 w//2"]:
@@ -39,23 +46,24 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Two 3x3 transposed convolutions of stride 1, then nearest upsampling: twice the sides, `width` channels.
+    """Two 3x3 transposed convolutions of stride 1, then nearest upsampling to twice the sides.
 
     Args:
-        channels: Channels that come in.
-        width: Channels that go out.
+        channels: Input channels.
+        width: Output channels.
     """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        # At stride 1 a transposed convolution is a convolution with its kernel turned round. It stays one
-        # here so that published weights load unchanged.
+        # At stride 1 a convolution with a flipped kernel computes the same. The transposed
+        # convolution stays so that published weights load unchanged.
         self.conv1 = nn.ConvTranspose2d(channels, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width)
         self.conv2 = nn.ConvTranspose2d(width, width, 3, padding=1)
 
-    def reach(self, pixels: int) -> int:
-        """Return how far beyond a tile's border the input decides what the output does up to `pixels` beyond it."""
+    def measure_reach(self, pixels: int) -> int:
+        """Return the reach of the input for a reach of the output; see `DownBlock`."""
+        # Upsampling halves a distance, rounded up, and two 3x3 convolutions add a pixel each.
         return (pixels + 1) // 2 + 2
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d 2*h 2*w"]:
@@ -66,11 +74,11 @@ class UpBlock(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Two 3x3 convolutions with a ReLU between them, without norm: the block of the refinement head.
+    """Two 3x3 convolutions with a ReLU between them and no norm: block of the refinement head.
 
     Args:
-        channels: Channels that come in.
-        width: Channels that go out.
+        channels: Input channels.
+        width: Output channels.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -83,13 +91,18 @@ class PlainBlock(nn.Module):
         return self.conv2(relu(self.conv1(features)))
 
 
-def down_path(channels: int, widths: Sequence[int], dilation: int = 1) -> nn.ModuleList:
-    """Return one `DownBlock` per width, each fed by the one before it, the first by `channels`."""
+def build_down_path(channels: int, widths: Sequence[int], dilation: int = 1) -> nn.ModuleList:
+    """Build a chain of `DownBlock`s with `channels` inputs and one block per width."""
     return nn.ModuleList(
         DownBlock(before, width, dilation) for before, width in pairwise((channels, *widths))
     )
 
 
-def up_path(widths: Sequence[int], channels: int) -> nn.ModuleList:
-    """Return one `UpBlock` per width of a down path, walked from its deepest width up to `channels`."""
-    return nn.ModuleList(UpBlock(width, after) for width, after in pairwise((*reversed(widths), channels)))
+def build_up_path(widths: Sequence[int], channels: int) -> nn.ModuleList:
+    """Build a chain of `UpBlock`s from the deepest width of a down path to `channels` outputs."""
+    return nn.ModuleList(
+        UpBlock(width, after)
+        for width, after in pairwise(
+            (*reversed(widths), channels),
+        )
+    )

@@ -1,8 +1,8 @@
-"""CRDNet: the network that derains, and its training-time company.
+"""CRDNet as published, with and without its density classifier.
 
-Source: L. Peng, A. Jiang, Q. Yi, M. Wang, "Cumulative Rain Density Sensing Network for Single Image Derain",
-    IEEE Signal Processing Letters 27:406-410, 2020. Where the published code and the paper's text differ, the
-    code is followed; every difference is a row of docs/fidelity.md.
+Source: L. Peng, A. Jiang, Q. Yi, M. Wang, "Cumulative Rain Density Sensing Network for Single Image
+    Derain", IEEE Signal Processing Letters 27:406-410, 2020. Where the published code and the text
+    of the paper differ, we follow the code; docs/fidelity.md lists every difference.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,16 @@ from crdnet.nn.streaks import StreakExtractor
 class CRDNet(nn.Module):
     """Cumulative rain-density sensing network, without its training-time classifier.
 
-    With the published widths: 904,546 parameters, 13.29 kMAC per pixel, sides that are multiples of 32.
+    With the published widths: 904,546 parameters, 13.29 kMAC per pixel, sides that are multiples of
+    32.
     """
 
-    def __init__(self, streaks: StreakExtractor, background: WNet, refinement: RefinementHead) -> None:
+    def __init__(
+        self,
+        streaks: StreakExtractor,
+        background: WNet,
+        refinement: RefinementHead,
+    ) -> None:
         super().__init__()
         self.streaks = streaks
         self.background = background
@@ -32,23 +38,24 @@ class CRDNet(nn.Module):
 
     @property
     def size_multiple(self) -> int:
-        """What both sides of a picture must be multiples of: 2 to the power of the deepest path."""
+        """Number that divides both sides of an image: 2 to the depth of the deepest path."""
         halvings: int = max(len(self.streaks.decoder), len(self.background.first_encoder))
         return 2**halvings
 
     @property
     def tile_margin(self) -> int:
-        """Pixels around a tile that decide its answer, brought to the grid of `size_multiple`: 384 as published.
+        """Pixels around a tile that affect its result, rounded up to `size_multiple`.
 
-        Holds for tiles that begin and end on that grid.
+        The published network has 384. The margin holds for tiles that begin and end on the grid of
+        `size_multiple`.
         """
-        fused = 4  # pixels that the four convolutions of the refinement's two last blocks see
-        streaks = max(self.streaks.reach(fused + 2))
-        reach = max(fused, streaks, self.background.reach(fused))
+        fused = 4  # reach of the four convolutions in the last two blocks of the refinement
+        streaks = max(self.streaks.measure_reach(fused + 2))
+        reach = max(fused, streaks, self.background.measure_reach(fused))
         return -(-reach // self.size_multiple) * self.size_multiple
 
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-        """Estimate the rain-free picture.
+        """Estimate the rain-free image.
 
         Args:
             rainy: Gamma-encoded colours in [0, 1]; sides must be multiples of `size_multiple`.
@@ -64,7 +71,7 @@ class CRDNet(nn.Module):
 
 
 class Estimate(NamedTuple):
-    """What the network says of a batch while it is trained."""
+    """Output of the network and its classifier for a batch."""
 
     derained: Float[Tensor, "b 3 h w"]
     """Rain-free estimate, not clipped."""
@@ -73,7 +80,7 @@ class Estimate(NamedTuple):
 
 
 class CRDNetWithClassifier(nn.Module):
-    """CRDNet and its density classifier, which share the streak extractor: what is trained."""
+    """CRDNet and its density classifier, which share the streak extractor, for training."""
 
     def __init__(self, network: CRDNet, classifier: DensityClassifier) -> None:
         super().__init__()
@@ -81,8 +88,9 @@ class CRDNetWithClassifier(nn.Module):
         self.classifier = classifier
 
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Estimate:
-        """Estimate the rain-free picture and the scores of its density (see `CRDNet.forward`)."""
+        """Estimate the rain-free image and the scores of its density (see `CRDNet.forward`)."""
         check_sides(rainy, self.network.size_multiple)
+        # Computed once, for the refinement and for the classifier.
         streaks = self.network.streaks(rainy)
         derained = self.network.refinement(streaks, self.network.background(rainy), rainy)
         return Estimate(derained, self.classifier(streaks))
@@ -95,7 +103,7 @@ def build_crdnet(
     background_channels: int = 4,
     refinement_width: int = 5,
 ) -> CRDNet:
-    """Return a CRDNet, by default with the published widths.
+    """Build a CRDNet, by default with the published widths.
 
     Args:
         streak_widths: See `StreakExtractor`.
@@ -117,5 +125,12 @@ def build_classifier(
     hidden: Sequence[int] = (4096, 1000),
     pooling: Literal["flatten", "global"] = "flatten",
 ) -> CRDNetWithClassifier:
-    """Return a network joined by a density classifier, by default of the published widths (77,510,275 parameters)."""
-    return CRDNetWithClassifier(network, DensityClassifier(network.streaks.channels, widths, hidden, pooling))
+    """Join a network and a new density classifier.
+
+    The default arguments build the published classifier with 77,510,275 parameters. They are those
+    of `DensityClassifier`.
+    """
+    return CRDNetWithClassifier(
+        network,
+        DensityClassifier(network.streaks.channels, widths, hidden, pooling),
+    )

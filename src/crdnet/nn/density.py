@@ -1,9 +1,9 @@
-"""The cumulative rain-density classifier: an auxiliary task that is used in training and never shipped.
+"""Cumulative rain-density classifier, an auxiliary task for training that is never shipped.
 
-From the streaks alone it must tell how heavy the rain is, which makes the streaks say it. Its targets are the
-cost-sensitive codes of `crdnet.density`.
+The classifier sees only the streaks, so that the streaks learn to represent the density. Its
+targets are the cost-sensitive codes of `crdnet.density`.
 
-Source: Peng et al., IEEE SPL 27, 2020; as the published code computes it (`classfy`).
+Source: Peng et al., IEEE SPL 27, 2020; computed like the published code (`classfy`).
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from torch.nn.functional import relu
 from crdnet.errors import SizeError
 
 SCORES = 3
-"""Bits of the cumulative code."""
+"""Number of bits of the cumulative code."""
 
 
 class DensityClassifier(nn.Module):
     """Scores of the cumulative code, from streaks.
 
     Args:
-        channels: Channels of the streak extractor.
-        widths: Channels after each halving of the size.
-        hidden: Widths of the linear layers between the features and the scores.
-        pooling: `flatten` as published: the picture must have sides of exactly
-            `flattened_side * 2 ** len(widths)`, 512 with the published widths. `global`: mean over the
-            picture, for crops of any size; with far fewer parameters.
-        flattened_side: Side of the last feature map that `flatten` expects.
+        channels: Output channels of the streak extractor.
+        widths: Channels after each halving.
+        hidden: Widths of the linear layers between features and scores.
+        pooling: `flatten`, as published, needs sides of exactly `flattened_side * 2 **
+            len(widths)`, 512 with the published widths. `global` averages over an image of any size
+            and has far fewer parameters.
+        flattened_side: Side of the last feature map for `flatten`, in pixels.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class DensityClassifier(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
+        # The norm follows the ReLU, as in the published code.
         for before, width in pairwise((channels, *widths)):
             layers += [
                 nn.Conv2d(before, width, 3, padding=1),
@@ -59,23 +60,25 @@ class DensityClassifier(nn.Module):
         )
 
     def forward(self, streaks: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3"]:
-        """Return the scores, from 0 up, most significant bit first."""
-        # The published code ends in a ReLU, so a score below zero is lost and its unit can die; it is kept
-        # for fidelity.
-        return relu(self.scores_before_relu(streaks))
+        """Return the scores, at least 0, most significant bit first."""
+        # The ReLU loses scores below zero, and their units can die. The published code has it, so
+        # it stays.
+        return relu(self.compute_raw_scores(streaks))
 
-    def scores_before_relu(self, streaks: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3"]:
+    def compute_raw_scores(self, streaks: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3"]:
         """Return the scores before the last activation.
 
         Raises:
-            SizeError: The classifier flattens its features and the sides are not the only ones it can take.
+            SizeError: The classifier uses `flatten` and the sides do not fit.
         """
         height, width = streaks.shape[-2:]
         if self.exact_side is not None and (height, width) != (self.exact_side, self.exact_side):
             raise SizeError(
-                f"the density classifier with pooling 'flatten' takes sides of exactly {self.exact_side}, got "
-                f"{height} x {width}; use pooling 'global' for pictures and crops of other sizes"
+                f"the density classifier with pooling 'flatten' takes sides of exactly "
+                f"{self.exact_side}, got {height} x {width}; use pooling 'global' "
+                "for images and crops of other sizes",
             )
+        # The published classifier sees only positive streaks.
         features = self.pool(self.features(relu(streaks))).flatten(1)
         *hidden, last = self.linears
         for linear in hidden:

@@ -1,9 +1,9 @@
-"""Weights in and out: the authors' checkpoints, and our own safetensors files.
+"""Loading and saving of weights: checkpoints of the authors and safetensors files.
 
-The authors keep one file per stage, `<root>/<stage>/<epoch>.pth`, each `{"epoch": int, "state_dict": ...}`.
-Their stages are `stage1` (streaks), `stage2` (W-Net), `refine` (refinement head; their test script looks for
-it under `derain`) and `classfy` (classifier). The rename table below is the whole relation between their
-names and ours.
+The authors store one file per stage, `<root>/<stage>/<epoch>.pth`, each with
+`{"epoch": int, "state_dict": ...}`. Their stages are `stage1` (streaks), `stage2` (W-Net), `refine`
+(refinement head; their test script expects `derain`) and `classfy` (classifier). The table below
+maps all their names to ours.
 """
 
 import re
@@ -59,8 +59,8 @@ _PREFIXES: dict[str, dict[str, str]] = {
 }
 
 
-def our_name(stage: str, key: str) -> str:
-    """Return the name that an entry of the authors' checkpoint of a stage has in `CRDNetWithClassifier`.
+def translate_name(stage: str, key: str) -> str:
+    """Return the name in `CRDNetWithClassifier` of an entry in the authors' checkpoint of a stage.
 
     Raises:
         CheckpointError: The published network has no such entry.
@@ -68,19 +68,21 @@ def our_name(stage: str, key: str) -> str:
     for theirs, ours in _PREFIXES[stage].items():
         if key.startswith(theirs):
             return ours + re.sub(r"^bn\.", "norm.", key.removeprefix(theirs))
-    raise CheckpointError(f"stage {stage} has an entry {key!r} that the published CRDNet does not have")
+    raise CheckpointError(
+        f"stage {stage} has an entry {key!r} that the published CRDNet does not have",
+    )
 
 
 def load_published(root: str | Path, epoch: int) -> CRDNet:
-    """Return the published network with the authors' weights, in evaluation mode.
+    """Load the published network with the weights of the authors, in evaluation mode.
 
     Args:
-        root: Folder that holds one folder per stage.
+        root: Folder with one folder per stage.
         epoch: Number of the checkpoints to read.
 
     Raises:
-        CheckpointError: A file is missing or unreadable, or an entry is missing, unknown or misshapen; each
-            is named.
+        CheckpointError: A file is missing or unreadable, or an entry is missing, unknown or
+            misshapen; the message names each.
     """
     network = build_crdnet()
     _load_stages(nn.ModuleDict({"network": network}), Path(root), epoch, DERAIN_STAGES)
@@ -88,9 +90,9 @@ def load_published(root: str | Path, epoch: int) -> CRDNet:
 
 
 def load_published_with_classifier(root: str | Path, epoch: int) -> CRDNetWithClassifier:
-    """Return the published network and its classifier with the authors' weights, in evaluation mode.
+    """Load the published network and its classifier, in evaluation mode.
 
-    See `load_published`; the stage `classfy` is read too.
+    See `load_published`; this also reads the stage `classfy`.
     """
     network = build_classifier(build_crdnet())
     _load_stages(network, Path(root), epoch, (*DERAIN_STAGES, CLASSIFIER_STAGE))
@@ -98,15 +100,19 @@ def load_published_with_classifier(root: str | Path, epoch: int) -> CRDNetWithCl
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
-    """Write a network's weights as a safetensors file."""
-    write_whole(Path(path), save({name: value.contiguous() for name, value in network.state_dict().items()}))
+    """Write the weights of a network as a safetensors file."""
+    write_whole(
+        Path(path),
+        save({name: value.contiguous() for name, value in network.state_dict().items()}),
+    )
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:
     """Load a safetensors file of `save_weights` into a network.
 
     Raises:
-        CheckpointError: The file is unreadable, or an entry is missing, unknown or misshapen; each is named.
+        CheckpointError: The file is unreadable, or an entry is missing, unknown or misshapen; the
+            message names each.
     """
     try:
         found = load_file(path)
@@ -118,16 +124,21 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
 
 def _load_stages(network: nn.Module, root: Path, epoch: int, stages: tuple[str, ...]) -> None:
     if not root.is_dir():
-        raise CheckpointError(f"{root} is not a folder; give the folder that holds {', '.join(stages)}")
+        raise CheckpointError(
+            f"{root} is not a folder; give the folder that holds {', '.join(stages)}",
+        )
     wanted = network.state_dict()
     entries = {}
     for stage in stages:
         path = _find_stage(root, stage, epoch)
-        theirs = _state_dict(path)
-        found = {our_name(stage, key): value for key, value in theirs.items()}
+        theirs = _read_state_dict(path)
+        found = {translate_name(stage, key): value for key, value in theirs.items()}
+        # A file holds one stage, so only entries of this stage may be missing.
         prefixes = tuple(_PREFIXES[stage].values())
         _check_entries(
-            found, {name: value for name, value in wanted.items() if name.startswith(prefixes)}, str(path)
+            found,
+            {name: value for name, value in wanted.items() if name.startswith(prefixes)},
+            str(path),
         )
         entries.update(found)
     network.load_state_dict(entries)
@@ -138,15 +149,17 @@ def _find_stage(root: Path, stage: str, epoch: int) -> Path:
     for path in candidates:
         if path.is_file():
             return path
+    found = [path for file in candidates for path in file.parent.glob("*.pth")]
     epochs = sorted(
-        {int(path.stem) for file in candidates for path in file.parent.glob("*.pth") if path.stem.isdigit()}
+        {int(path.stem) for path in found if path.stem.isdigit()},
     )
-    there = f"epochs that are there: {', '.join(map(str, epochs))}" if epochs else "no other epoch is there"
+    known = ", ".join(map(str, epochs))
+    there = f"epochs that are there: {known}" if known else "no other epoch is there"
     raise CheckpointError(f"{' and '.join(map(str, candidates))} not found; {there}")
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """Return what a torch file holds, without running any code in it.
+    """Read a torch file without running any code in it.
 
     Raises:
         CheckpointError: The file is missing, damaged, or holds more than tensors and plain types.
@@ -155,17 +168,21 @@ def read_checkpoint(path: str | Path) -> Any:
         raise CheckpointError(f"there is no checkpoint {path}; check the path")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes raise whatever the unpickler trips over
+    except Exception as error:  # the unpickler raises any class of error on damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read as a checkpoint of weights: {reason}") from error
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of weights: {reason}",
+        ) from error
 
 
-def _state_dict(path: Path) -> Mapping[str, Tensor]:
+def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     checkpoint = read_checkpoint(path)
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f'{path} is not of the form {{"epoch": int, "state_dict": {{name: tensor}}}}')
-    # Training on several GPUs puts a prefix before every name.
+    if not isinstance(state, dict) or any(not isinstance(each, Tensor) for each in state.values()):
+        raise CheckpointError(
+            f'{path} is not of the form {{"epoch": int, "state_dict": {{name: tensor}}}}',
+        )
+    # DataParallel (training on several GPUs) adds this prefix to every name.
     return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 

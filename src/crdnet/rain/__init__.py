@@ -1,19 +1,25 @@
-"""Rain for clean pictures: streak layers, their composition, presets by density.
+"""Synthetic rain for clean images.
 
-Pure functions of (picture, spec, rng) on numpy and Pillow, never on torch; the same seed gives the same
-pixels on every machine.
+All functions are pure functions of (image, spec, rng) and need numpy and Pillow, never torch. The
+same seed gives the same pixels on every machine.
 """
 
 from crdnet.rain.bank import BankedLayer, LayerBank
-from crdnet.rain.camera import CameraRain, camera_opacity, camera_streaks, camera_veil, light_of_drops
-from crdnet.rain.capture import captured, defocused, graded
-from crdnet.rain.compose import compose, compress, decompress, strength_of
-from crdnet.rain.dataset import PairFolder, PairPlace, rng_of
+from crdnet.rain.camera import (
+    CameraRain,
+    compute_camera_veil,
+    draw_camera_opacity,
+    estimate_drop_light,
+    sample_camera_streaks,
+)
+from crdnet.rain.capture import defocus, grade_colours, simulate_capture
+from crdnet.rain.compose import RgbImage, compose, compress, decompress, measure_intensity
+from crdnet.rain.dataset import PairFolder, PairPlace, make_rng
 from crdnet.rain.drops import Streaks, compose_drops, draw_streaks
 from crdnet.rain.layers import StreakLibrary, add_light, amplify, render
 from crdnet.rain.lookalikes import LOOKALIKES
-from crdnet.rain.pairs import RainyPair, rainy_pair
 from crdnet.rain.presets import sample_spec, sample_target
+from crdnet.rain.random_rain import add_random_drops, sample_camera, sample_streaks
 from crdnet.rain.spec import (
     Haze,
     LineStreaks,
@@ -21,9 +27,9 @@ from crdnet.rain.spec import (
     PhotorealStreaks,
     RainSpec,
     StreakKind,
-    scale_of,
+    choose_rain_scale,
 )
-from crdnet.rain.variety import random_camera, random_drops, random_streaks
+from crdnet.rain.synthesis import RainyPair, make_rainy_pair
 
 __all__ = [
     "LOOKALIKES",
@@ -38,31 +44,32 @@ __all__ = [
     "PhotorealStreaks",
     "RainSpec",
     "RainyPair",
+    "RgbImage",
     "StreakKind",
     "StreakLibrary",
     "Streaks",
     "add_light",
+    "add_random_drops",
     "amplify",
-    "camera_opacity",
-    "camera_streaks",
-    "camera_veil",
-    "captured",
+    "choose_rain_scale",
     "compose",
     "compose_drops",
     "compress",
+    "compute_camera_veil",
     "decompress",
-    "defocused",
+    "defocus",
+    "draw_camera_opacity",
     "draw_streaks",
-    "graded",
-    "light_of_drops",
-    "rainy_pair",
-    "random_camera",
-    "random_drops",
-    "random_streaks",
+    "estimate_drop_light",
+    "grade_colours",
+    "make_rainy_pair",
+    "make_rng",
+    "measure_intensity",
     "render",
-    "rng_of",
+    "sample_camera",
+    "sample_camera_streaks",
     "sample_spec",
+    "sample_streaks",
     "sample_target",
-    "scale_of",
-    "strength_of",
+    "simulate_capture",
 ]

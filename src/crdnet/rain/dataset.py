@@ -1,10 +1,11 @@
-"""A folder of synthetic pairs that can be stopped, resumed and made again, pixel for pixel.
+"""Folder of synthetic pairs that can be interrupted, resumed and reproduced exactly.
 
     pairs/input/a.png  target/a.png  streaks/a.png  labels.csv  manifest.json
 
-The manifest holds what the pixels follow from. A folder is only ever resumed with the options that it was
-begun with; what it holds is replaced only when asked. Several variants of a photo are `input/a_1.png`,
-`input/a_2.png` with one `target/a.png`, which the layouts of the field read as one scene.
+The manifest holds all options that determine the pixels. A folder is resumed only with equal
+options, and its content is replaced only on request. Several variants of an image are
+`input/a_1.png` and `input/a_2.png` with one `target/a.png`, which the layouts of the field read as
+one scene.
 """
 
 import csv
@@ -25,53 +26,53 @@ from PIL import Image
 from crdnet.errors import OutputError
 from crdnet.files import write_whole
 from crdnet.rain.layers import Layer
-from crdnet.rain.pairs import RainyPair
+from crdnet.rain.synthesis import RainyPair
 
 _SECONDS_BETWEEN_SAVES = 5.0
 _LABELS = ("rainy", "clean", "density", "strength", "photo")
 
 
-def rng_of(seed: int, photo: str, variant: int) -> np.random.Generator:
-    """Return the random numbers of one pair: they follow from nothing else, so order and company do not matter.
+def make_rng(seed: int, source: str, variant: int) -> np.random.Generator:
+    """Make the generator of one pair, independent of the other pairs and of their order.
 
     Args:
-        seed: Of the whole data set.
-        photo: Path of the photo below its folder, with `/`.
-        variant: 1 for the first pair of a photo.
+        seed: Seed of the whole data set.
+        source: Path of the clean image below its folder, with `/`.
+        variant: Number of the pair of this image, from 1.
     """
-    return np.random.default_rng([seed, crc32(photo.encode("utf-8", "surrogateescape")), variant])
+    # crc32 is the same in every process, unlike hash().
+    return np.random.default_rng([seed, crc32(source.encode("utf-8", "surrogateescape")), variant])
 
 
 @dataclass(frozen=True, slots=True)
 class PairPlace:
-    """Where a pair goes, as paths below the data set's folder."""
+    """Paths of a pair below the folder of the data set."""
 
     rainy: str
     clean: str
     streaks: str
 
     @classmethod
-    def of(cls, photo: PurePosixPath, suffix: str, variant: int | None) -> "PairPlace":
-        """Return the place of a photo's pair; `variant` is None where a photo has one pair only."""
-        stem = photo.with_suffix("").as_posix()
+    def from_source(cls, source: PurePosixPath, suffix: str, variant: int | None) -> "PairPlace":
+        """Return the place of a pair of a clean image; `variant` is None for a single pair."""
+        stem = source.with_suffix("").as_posix()
         numbered = stem if variant is None else f"{stem}_{variant}"
         return cls(f"input/{numbered}{suffix}", f"target/{stem}{suffix}", f"streaks/{numbered}.png")
 
 
 class PairFolder:
-    """A data set that is being written; a context manager that saves labels and manifest when it ends."""
+    """Data set in writing: a context manager that saves labels and manifest at its end."""
 
     def __init__(self, root: Path, options: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """Begin a data set, or go on with one.
+        """Begin or resume a data set.
 
         Args:
-            root: Its folder, made where it is missing.
-            options: What the pixels follow from, as values that JSON can hold.
-            overwrite: Whether a data set with other options, or of unknown origin, is replaced, and one
-                with the same options made anew.
+            root: Folder of the data set; created if it is missing.
+            options: Options that determine the pixels, as JSON values.
+            overwrite: Whether to replace the content of the folder, whatever its options.
 
         Raises:
-            OutputError: The folder holds something that must not be replaced.
+            OutputError: The folder holds content that must not be replaced.
         """
         self.root = root
         self.options = dict(options)
@@ -85,39 +86,46 @@ class PairFolder:
             self._records = before
 
     def __enter__(self) -> "PairFolder":
-        self.save()  # From here on the folder is known to be ours, whatever stops us.
+        self.save()  # The manifest marks the folder as ours, even if the process is killed.
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.save()
 
     def has(self, place: PairPlace) -> bool:
-        """Tell whether a pair is there, whole."""
+        """Return whether all files of a pair exist."""
         return place.rainy in self._records and all(
             (self.root / path).is_file() for path in (place.rainy, place.clean, place.streaks)
         )
 
     def write(self, place: PairPlace, pair: RainyPair, about: Mapping[str, Any]) -> None:
-        """Write a pair; each file is whole or not there.
+        """Write a pair; each file is complete or absent.
 
         Args:
-            place: Where.
-            pair: What. Where it went through JPEG and the place is a `.jpg`, the very files are written.
-            about: What the manifest shall say besides.
+            place: Paths of the pair.
+            pair: Pair to write. If it went through JPEG and the place is a `.jpg`, its JPEG files
+                are written.
+            about: Additional entries for the manifest.
 
         Raises:
             OutputError: A file cannot be written.
         """
         as_jpeg = place.rainy.endswith(".jpg")
         rainy, clean = (
-            pair.jpeg_files if as_jpeg and pair.jpeg_files else (_png(pair.rainy), _png(pair.clean))
+            pair.jpeg_files
+            if as_jpeg and pair.jpeg_files
+            else (_encode_png(pair.rainy), _encode_png(pair.clean))
         )
+        # Variants share one target, which is written once.
         if place.clean not in self._targets:
             write_whole(self.root / place.clean, clean)
             self._targets.add(place.clean)
-        write_whole(self.root / place.streaks, _png(pair.streaks))
+        write_whole(self.root / place.streaks, _encode_png(pair.streaks))
         write_whole(self.root / place.rainy, rainy)
         self._records[place.rainy] = {
             "rainy": place.rainy,
@@ -129,6 +137,7 @@ class PairFolder:
             "sha256": sha256(pair.rainy.tobytes()).hexdigest(),
             "spec": pair.spec.as_dict(),
         }
+        # Each save writes all records, so saving after every pair would cost quadratic time.
         if monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
             self.save()
 
@@ -146,18 +155,19 @@ class PairFolder:
 
     @property
     def records(self) -> tuple[Mapping[str, Any], ...]:
-        """What the manifest says of each pair."""
+        """Entry of the manifest for each pair."""
         return tuple(self._records.values())
 
     def _read_manifest(self, *, overwrite: bool) -> dict[str, dict[str, Any]]:
         hint = "name another folder, or replace it with --overwrite"
         path = self.root / "manifest.json"
         if not path.exists():
-            taken = [
-                name for name in ("input", "target", "streaks", "labels.csv") if (self.root / name).exists()
-            ]
+            outputs = ("input", "target", "streaks", "labels.csv")
+            taken = [name for name in outputs if (self.root / name).exists()]
             if taken and not overwrite:
-                raise OutputError(f"{self.root / taken[0]}: exists and was not made by crdnet synth; {hint}")
+                raise OutputError(
+                    f"{self.root / taken[0]}: exists and was not made by crdnet synth; {hint}",
+                )
             return {}
         try:
             manifest = json.loads(path.read_text())
@@ -165,28 +175,32 @@ class PairFolder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if overwrite:
                 return {}
-            raise OutputError(f"{path}: is not the manifest of a data set of crdnet synth; {hint}") from error
+            raise OutputError(
+                f"{path}: is not the manifest of a data set of crdnet synth; {hint}",
+            ) from error
+        # Through JSON, since tuples become lists there.
         wanted = json.loads(json.dumps(self.options))
         if manifest != wanted and not overwrite:
             names = sorted(manifest.keys() | wanted.keys())
             differing = [name for name in names if manifest.get(name) != wanted.get(name)]
             raise OutputError(
-                f"{self.root}: was made with another {' and '.join(differing)}, and pairs must not mix; {hint}"
+                f"{self.root}: was made with another {' and '.join(differing)}, "
+                f"and pairs must not mix; {hint}",
             )
         return pairs
 
     def _remove(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Remove the files of an earlier data set, so that its pairs are not among ours."""
+        """Remove the files of an earlier data set, so that its pairs do not mix with ours."""
         root = self.root.resolve()
         for record in records.values():
             for kind in ("rainy", "clean", "streaks"):
                 path = self.root / str(record.get(kind, ""))
-                # A manifest that someone wrote by hand must not reach outside the folder.
+                # A manifest written by hand must not delete files outside the folder.
                 if path.is_file() and path.resolve().is_relative_to(root):
                     path.unlink()
 
 
-def _png(pixels: Layer) -> bytes:
+def _encode_png(pixels: Layer) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

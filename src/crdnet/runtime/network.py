@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from crdnet.density import luma, mean_strength, strongest_mean
+from crdnet.density import average_intensity, average_strongest, luma
 from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb
 from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_at, reduced, samples
 from crdnet.runtime.sensing import UNKNOWN, SenseReport, visible_intensity
 from crdnet.runtime.session import Session
-from crdnet.sizes import padded_size, reflected_window
-from crdnet.tiling import Tile, automatic_sides, tiles
+from crdnet.sizes import cut_reflected_window, round_up_size
+from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
 Bands = Callable[[], Iterator[Array]]
 """Begins anew, at each call, to yield a picture's rows (n, w) or (n, w, 3) from top to bottom, as many as it likes."""
@@ -136,8 +136,8 @@ class Network:
 
     def _look(self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int) -> Look:
         """Run the network on a part of a picture; see `_Sample`. Its sides are rounded up to the model's multiple."""
-        high, wide = (reduction * side for side in padded_size(height, width, self._multiple))
-        window = reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
+        high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
+        window = cut_reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
         seen = as_rgb(reduced(window, reduction))
         answer = self._session(seen)
         return Look(seen, answer.derained, answer.density)
@@ -149,7 +149,7 @@ class Network:
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
             parts = list(group)
             strength = float(np.mean([self._strength(*part) for part in parts]))
-            strongest = strongest_mean(np.concatenate([self._cells(*part) for part in parts]))
+            strongest = average_strongest(np.concatenate([self._cells(*part) for part in parts]))
             reports[reduction] = SenseReport(strength, 1 / reduction, strongest)
             details[reduction] = float(
                 np.mean([detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts])
@@ -171,7 +171,7 @@ class Network:
 
     def _strength(self, sample: _Sample, look: Look) -> float:
         assert look.density is not None
-        return mean_strength(look.density, sample.height, sample.width, self._multiple)
+        return average_intensity(look.density, sample.height, sample.width, self._multiple)
 
     def _piece(
         self, rainy: Array, tile: Tile, reduction: int, look: Look | None
@@ -185,7 +185,7 @@ class Network:
             estimates = iter([(tile.core_rows.start, look.derained[tile.core_in_window])])
         else:
             estimates = (
-                (rows.start, as_rgb(as_colours(reflected_window(rainy, rows, tile.core_columns))) - rain)
+                (rows.start, as_rgb(as_colours(cut_reflected_window(rainy, rows, tile.core_columns))) - rain)
                 for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile)
             )
         # The padding beyond the picture is left behind here.
@@ -200,13 +200,13 @@ class Network:
         """Return the tiles of a picture, row by row."""
         multiple = self._multiple * reduction
         margin = margin_at(reduction, self._session.info.margin)
-        padded = padded_size(height, width, multiple)
+        padded = round_up_size(height, width, multiple)
         sides = (
-            automatic_sides(*padded, margin, multiple, reduction=reduction)
+            choose_tile_sides(*padded, margin, multiple, reduction=reduction)
             if self._tile == "auto"
             else (self._tile, self._tile)
         )
-        return tiles(*padded, sides, margin, multiple)
+        return cut_tiles(*padded, sides, margin, multiple)
 
 
 class RowsRead:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from crdnet.density import (
     STRENGTH_THRESHOLDS,
     RainDensity,
-    density_score,
-    grade_probabilities,
+    compute_density_score,
+    compute_grade_probabilities,
 )
 
 VISIBLE_LEVELS = 6.0
@@ -35,7 +35,7 @@ class SenseReport:
     scale: float | None
     """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its streaks are large."""
     strongest: float = 0.0
-    """Mean intensity of the strongest cells of the map (`crdnet.density.strongest_mean`)."""
+    """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
 
     @property
     def density(self) -> RainDensity | None:
@@ -51,12 +51,12 @@ class SenseReport:
         """How likely each grade is; they sum to 1."""
         if self.strength is None:
             return None
-        return grade_probabilities(self.strength, visible_intensity(self.strength, self.strongest))
+        return compute_grade_probabilities(self.strength, visible_intensity(self.strength, self.strongest))
 
     @property
     def score(self) -> float | None:
         """A monotone map of the strength to [0, 1]: S / (S + 10)."""
-        return None if self.strength is None else density_score(self.strength)
+        return None if self.strength is None else compute_density_score(self.strength)
 
     @property
     def dry(self) -> bool:

@@ -1,4 +1,4 @@
-"""Training (extra: train).
+"""Training of the networks (extra: train).
 
 from crdnet.training import train
 
@@ -13,10 +13,10 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("training", "train") from error
 
+from crdnet.training.batches import Batch, CropSpec, PairsData
+from crdnet.training.crdnet import ClassifierSpec, CRDNetTraining, NetworkSpec, OptimizerSpec
 from crdnet.training.losses import Losses, MultiTaskLoss, ssim
 from crdnet.training.mixture import BankSpec, MixedData, MixtureSpec
-from crdnet.training.module import ClassifierSpec, CRDNetTraining, NetworkSpec, OptimizerSpec
-from crdnet.training.pairs import Batch, CropSpec, PairsData
 from crdnet.training.residual import DescentSpec, ResidualSpec, ResidualTraining
 from crdnet.training.run import train
 

@@ -1,4 +1,4 @@
-"""What every training of ours shares: a stop when the loss is no number, and scores on whole pictures."""
+"""Base class of the trainings: abort on a non-finite loss, and validation on whole images."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -13,21 +13,21 @@ from torch import Tensor
 from crdnet.density import RainDensity
 from crdnet.errors import TrainingError
 from crdnet.metrics import score
-from crdnet.sizes import padded_size
-from crdnet.training.pairs import Batch
+from crdnet.sizes import round_up_size
+from crdnet.training.batches import Batch
 
 CHECKPOINT_KEY = "crdnet"
-"""Entry of our checkpoints that tells how to build the network again."""
+"""Key in our checkpoints of the arguments that rebuild the network."""
 
 MONITOR = "validation/psnr_y"
-"""The figure by which the best checkpoint is chosen: PSNR under the protocol `restormer-y`."""
+"""Metric that selects the best checkpoint: PSNR under the protocol `restormer-y`, in dB."""
 
 
 class DerainingTraining(pl.LightningModule):
-    """Base of the trainings.
+    """Base class of the trainings.
 
     Args:
-        channels_last: Memory layout; faster on CPUs, the same result but for rounding.
+        channels_last: Memory layout; faster on CPUs, with equal results except for rounding.
     """
 
     def __init__(self, *, channels_last: bool) -> None:
@@ -38,29 +38,35 @@ class DerainingTraining(pl.LightningModule):
     @property
     @abstractmethod
     def size_multiple(self) -> int:
-        """What both sides of what the network is given must be multiples of."""
+        """Number that divides both sides of the inputs of the network."""
 
     @abstractmethod
-    def estimate(self, padded: Tensor, height: int, width: int) -> tuple[Tensor, list[RainDensity | None]]:
-        """Return the derained pictures, still padded, and the grades that the network gives them, if it gives any."""
+    def estimate(
+        self,
+        padded: Tensor,
+        height: int,
+        width: int,
+    ) -> tuple[Tensor, list[RainDensity | None]]:
+        """Return the derained images, still padded, and their predicted grades or None."""
 
     @abstractmethod
-    def description(self) -> dict[str, Any]:
-        """Return what is needed to build the network and to resume the run, by the options' names.
+    def describe(self) -> dict[str, Any]:
+        """Return the options that rebuild the network and resume the run.
 
-        The types are plain, so that no class is ever unpickled.
+        The types are plain, so that loading a checkpoint never unpickles a class.
         """
 
-    def check_resumes(self, checkpoint: Mapping[str, Any]) -> None:
-        """Check that this training can go on from a checkpoint.
+    def check_resumable(self, checkpoint: Mapping[str, Any]) -> None:
+        """Check that this training can resume from a checkpoint.
 
         Raises:
-            TrainingError: The checkpoint is of another network or optimizer; names each option
-                that differs.
+            TrainingError: The checkpoint has another network or optimizer; the message names each
+                option that differs.
         """
         ours, theirs = (
-            dict(_flat(each)) for each in (self.description(), checkpoint.get(CHECKPOINT_KEY, {}))
+            dict(_flatten(each)) for each in (self.describe(), checkpoint.get(CHECKPOINT_KEY, {}))
         )
+        # Options of other kinds have other names, so only the kind is compared then.
         shared = (
             ["kind"]
             if ours["kind"] != theirs.get("kind", ours["kind"])
@@ -77,48 +83,60 @@ class DerainingTraining(pl.LightningModule):
                 "or choose another --run"
             )
 
-    def in_layout(self, rainy: Tensor) -> Tensor:
-        """Return a batch in the memory layout of the training."""
+    def convert_layout(self, rainy: Tensor) -> Tensor:
+        """Convert a batch to the memory layout of the training."""
         return rainy.contiguous(memory_format=self.memory_format)
 
-    def logged(self, losses: dict[str, Tensor], total: Tensor, batch: Batch) -> Tensor:
-        """Log the losses of a batch, and return what is minimised.
+    def log_losses(self, losses: dict[str, Tensor], total: Tensor, batch: Batch) -> Tensor:
+        """Log the losses of a batch, and return the total to minimise.
 
         Raises:
             TrainingError: The loss is not a finite number.
         """
+        # A NaN would spread to all weights in one step, and to the checkpoint after it.
         if not isfinite(total.item()):
             raise TrainingError(
-                f"the loss became {total.item()} at step {self.global_step}, epoch {self.current_epoch}, on "
-                f"{', '.join(batch.names)}; look at these files, or lower model.optimizer.learning_rate and resume"
+                f"the loss became {total.item()} at step {self.global_step}, "
+                f"epoch {self.current_epoch}, on {', '.join(batch.names)}; look at these files, "
+                "or lower model.optimizer.learning_rate and resume",
             )
         named = {f"loss/{name}": loss for name, loss in losses.items()}
-        self.log_dict(named, on_epoch=True, on_step=False, batch_size=len(batch.names), sync_dist=True)
+        self.log_dict(
+            named,
+            on_epoch=True,
+            on_step=False,
+            batch_size=len(batch.names),
+            sync_dist=True,
+        )
         self.log("loss", total, prog_bar=True, logger=False, batch_size=len(batch.names))
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
-        """Score whole pictures and return the derained ones.
+        """Score whole images and return the derained ones.
 
-        Each picture is padded as the runtime pads it, scored under the protocols `crdnet` and `restormer-y`,
-        and its density compared with its label.
+        Each image is padded like in the runtime and scored under the protocols `crdnet` and
+        `restormer-y`. Its predicted density is compared with the label.
         """
         height, width = batch.rainy.shape[-2:]
-        padded_height, padded_width = padded_size(height, width, self.size_multiple)
+        # Validation must see what the runtime sees.
+        padded_height, padded_width = round_up_size(height, width, self.size_multiple)
         beyond = ((0, 0), (0, 0), (0, padded_height - height), (0, padded_width - width))
-        # NumPy reflects as often as it takes; torch refuses to pad by more than the picture.
-        padded = torch.from_numpy(np.pad(batch.rainy.cpu().numpy(), beyond, mode="reflect")).to(batch.rainy)
+        # NumPy reflects repeatedly; torch refuses to pad by more than the image.
+        reflected = np.pad(batch.rainy.cpu().numpy(), beyond, mode="reflect")
+        padded = torch.from_numpy(reflected).to(batch.rainy)
         derained, grades = self.estimate(padded, height, width)
         derained = derained[..., :height, :width]
         for one, clean, grade, code in zip(derained, batch.clean, grades, batch.codes, strict=True):
-            self.validation_scores.append(_scores(one, clean, grade, code))
+            self.validation_scores.append(_score_image(one, clean, grade, code))
         return {"derained": derained}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the pictures."""
+        """Log the means over the images."""
         if self.validation_scores:
             means = {
-                f"validation/{name}": float(np.mean([scores[name] for scores in self.validation_scores]))
+                f"validation/{name}": float(
+                    np.mean([scores[name] for scores in self.validation_scores]),
+                )
                 for name in self.validation_scores[0]
             }
             for name, mean in means.items():
@@ -126,24 +144,26 @@ class DerainingTraining(pl.LightningModule):
             self.validation_scores.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to build the network again."""
-        checkpoint[CHECKPOINT_KEY] = self.description() | {
+        """Add the options that rebuild the network, and the progress of the run."""
+        checkpoint[CHECKPOINT_KEY] = self.describe() | {
             "steps": self.global_step,
             "epochs": self.current_epoch,
         }
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of nested mappings under its names joined by dots."""
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of nested mappings with its keys joined by dots."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def _scores(derained: Tensor, clean: Tensor, grade: RainDensity | None, code: Tensor) -> dict[str, float]:
-    ours, truth = (picture.permute(1, 2, 0).float().cpu().numpy() for picture in (derained, clean))
+def _score_image(
+    derained: Tensor, clean: Tensor, grade: RainDensity | None, code: Tensor
+) -> dict[str, float]:
+    ours, truth = (image.permute(1, 2, 0).float().cpu().numpy() for image in (derained, clean))
     as_published, luma = score(ours, truth, "crdnet"), score(ours, truth, "restormer-y")
     figures = {
         "psnr": as_published.psnr,

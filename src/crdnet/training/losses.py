@@ -1,10 +1,10 @@
-"""The multi-task loss of the paper.
+"""Multi-task loss of the paper.
 
-MSE(derained, clean) + MSE(scores, code) + 0.005 * (1 - SSIM), as the published code computes it.
+MSE(derained, clean) + MSE(scores, code) + 0.005 * (1 - SSIM), computed like the published code.
 
-SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error Visibility
-    to Structural Similarity", IEEE Trans. Image Processing 13(4), 2004. Unlike the metric, the loss pads with
-    zeros, so that every pixel has a gradient.
+SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error
+    Visibility to Structural Similarity", IEEE Trans. Image Processing 13(4), 2004. Unlike the
+    metric, the loss pads with zeros, so that every pixel has a gradient.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,10 @@ SSIM_C1 = 0.01**2
 SSIM_C2 = 0.03**2
 
 
-def gaussian_window(side: int = SSIM_WINDOW, sigma: float = SSIM_SIGMA) -> Float[Tensor, " side"]:
+def make_gaussian_window(
+    side: int = SSIM_WINDOW,
+    sigma: float = SSIM_SIGMA,
+) -> Float[Tensor, " side"]:
     """Return samples of a centred Gaussian that sum to 1."""
     distance = torch.arange(side, dtype=torch.float32) - side // 2
     weights = torch.exp(-(distance**2) / (2 * sigma**2))
@@ -30,36 +33,38 @@ def gaussian_window(side: int = SSIM_WINDOW, sigma: float = SSIM_SIGMA) -> Float
 
 
 def ssim(derained: Float[Tensor, "b c h w"], clean: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Return the mean structural similarity of two batches, channel by channel, with zeros beyond the borders.
+    """Return the mean SSIM of two batches over all channels, with zero padding.
 
     Args:
         derained: Colours in [0, 1], not clipped.
         clean: Colours in [0, 1].
     """
-    # Variances are small differences of large means: in bfloat16, which a run may compute in, they are noise.
+    # Variances are small differences of large means: in bfloat16 they would be noise.
     with torch.autocast(clean.device.type, enabled=False):
+        # A mixed-precision network returns half precision.
         derained = derained.to(clean.dtype)
         batch, channels = clean.shape[:2]
-        window = gaussian_window().to(clean)
+        window = make_gaussian_window().to(clean)
 
-        def blurred(pictures: Tensor) -> Tensor:
-            # The Gaussian is separable: eleven taps down and eleven across instead of 121.
-            flat = pictures.flatten(0, 1).unsqueeze(1)
+        def blur(images: Tensor) -> Tensor:
+            # The Gaussian is separable: 11 taps down and 11 across replace 121.
+            flat = images.flatten(0, 1).unsqueeze(1)
             down = conv2d(flat, window.view(1, 1, -1, 1), padding=(SSIM_WINDOW // 2, 0))
             across = conv2d(down, window.view(1, 1, 1, -1), padding=(0, SSIM_WINDOW // 2))
-            return across.view(batch, channels, *pictures.shape[2:])
+            return across.view(batch, channels, *images.shape[2:])
 
-        mean_derained, mean_clean = blurred(derained), blurred(clean)
-        variance_derained = blurred(derained * derained) - mean_derained**2
-        variance_clean = blurred(clean * clean) - mean_clean**2
-        covariance = blurred(derained * clean) - mean_derained * mean_clean
+        mean_derained, mean_clean = blur(derained), blur(clean)
+        variance_derained = blur(derained * derained) - mean_derained**2
+        variance_clean = blur(clean * clean) - mean_clean**2
+        covariance = blur(derained * clean) - mean_derained * mean_clean
         likeness = (2 * mean_derained * mean_clean + SSIM_C1) * (2 * covariance + SSIM_C2)
-        energy = (mean_derained**2 + mean_clean**2 + SSIM_C1) * (variance_derained + variance_clean + SSIM_C2)
+        energy = mean_derained**2 + mean_clean**2 + SSIM_C1
+        energy = energy * (variance_derained + variance_clean + SSIM_C2)
         return (likeness / energy).mean()
 
 
 class Losses(NamedTuple):
-    """The terms of the loss of one batch, each a scalar; `total` is what is minimised."""
+    """Scalar losses of one batch; `total` is minimised."""
 
     image: Float[Tensor, ""]
     """MSE between derained and clean."""
@@ -89,9 +94,9 @@ class MultiTaskLoss(nn.Module):
         """Return the losses of a batch.
 
         Args:
-            estimate: What the network says of the rainy batch.
+            estimate: Output of the network for the rainy batch.
             clean: Ground truth in [0, 1].
-            codes: Cumulative code of each picture's density (`RainDensity.code`).
+            codes: Cumulative code of the density of each image (`RainDensity.code`).
         """
         image = mse_loss(estimate.derained, clean)
         density = mse_loss(estimate.scores, codes)

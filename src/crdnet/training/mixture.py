@@ -1,8 +1,8 @@
-"""Batches of three kinds: rain put on photographs, real pairs of a data set, and dry pictures.
+"""Mixed training batches: synthetic rain on dry images, real pairs of a data set, and dry images.
 
-Everything about a sample follows from (seed, epoch, index): its kind, its picture, how large it is shown, its
-crop, its rain, its exposure, its JPEG. So a run that was killed and resumed at an epoch sees the same batches as
-one that never stopped, whatever the number of workers.
+Every random choice about a sample follows from (seed, epoch, index): its kind, image, zoom, crop,
+rain, exposure and JPEG. A run that is killed and resumed therefore sees the same batches as an
+unbroken run, with any number of workers.
 """
 
 from collections.abc import Sequence
@@ -17,41 +17,37 @@ import pytorch_lightning as pl
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from crdnet.data import LoadedPair, Pair, find_pairs, list_pictures, read_rgb
-from crdnet.density import RainDensity, rain_strength
+from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_rgb
+from crdnet.density import RAINY_GRADES, RainDensity, rain_strength
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
     LOOKALIKES,
     LayerBank,
+    RgbImage,
     StreakLibrary,
-    captured,
+    add_random_drops,
     compress,
     decompress,
-    defocused,
-    graded,
-    random_drops,
+    defocus,
+    grade_colours,
+    simulate_capture,
 )
-from crdnet.training.pairs import Batch, WholePairs, collate, to_batch, training_loader
-
-Picture = npt.NDArray[np.uint8]
-"""RGB (h, w, 3)."""
+from crdnet.training.batches import Batch, WholePairs, collate, make_batch, make_training_loader
 
 SampleKind = Literal["synthetic", "real", "camera", "drops", "dry"]
 
 _ROTATED = 0.25
 """Share of the samples that are rotated."""
 
-WET = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
-
 
 @dataclass(frozen=True)
 class BankSpec:
-    """The streak layers that synthetic rain is taken from; see `crdnet.rain.LayerBank.draw`.
+    """Streak layers for synthetic rain; see `crdnet.rain.LayerBank.draw`.
 
     Attributes:
-        per_density: Layers for each of light, medium and heavy.
-        side: Pixels of a layer, at least the largest crop.
-        scales: How large the rain is, against that in a picture of 500 px.
+        per_density: Number of layers for each of light, medium and heavy.
+        side: Side of a layer in pixels, at least the side of the largest crop.
+        scales: Scales of the rain; 1 is the size in an image of 500 px.
     """
 
     per_density: int = 96
@@ -61,28 +57,31 @@ class BankSpec:
 
 @dataclass(frozen=True)
 class MixtureSpec:
-    """What a batch is mixed of, and what is done to its pictures.
+    """Shares of the kinds of samples, and the augmentation of their images.
+
+    Samples that are none of synthetic, camera, drops or real are dry. Augmentation treats both
+    images of a pair alike.
 
     Attributes:
-        synthetic: Share of photographs with rain of the field's data sets put on them.
-        camera: Share of photographs with rain as a camera records it (`crdnet.rain.CameraRain`).
-        drops: Share of photographs with streaks drawn from wide distributions
-            (`crdnet.rain.random_drops`).
-        real: Share of pairs of the data set; without one, their share is synthetic.
-        lookalikes: Share of the dry samples with a fence, hair, text or lamps in them, which are no rain; a tenth
-            of this share of the synthetic samples has one behind the rain.
-        borrowed: Share of the synthetic and the dry samples whose photograph is the clean picture of a pair: more
-            scenes than photographs alone have.
-        zoom: Smallest and largest factor by which pictures are resized, both pictures of a pair alike.
-        rotation: Largest angle by which a quarter of the samples is rotated, in degrees, both pictures alike.
-        exposure: Largest change of exposure, in stops up or down, both pictures alike.
-        jpeg: Share of the synthetic and the dry samples that go through JPEG, with the same tables for both pictures.
-        jpeg_quality: Lowest and highest quality.
-        capture: Share of the camera, drops and dry samples that are blurred, noisy or sharpened, both
-            images alike.
-        grading: Share of all samples whose colours are graded after the rain: another white balance,
-            saturation and tone, both images alike.
-        defocus: Share of the camera and drops samples whose background is out of focus.
+        synthetic: Share of samples with rain in the style of the data sets of the field.
+        camera: Share of samples with rain like a camera records it (`crdnet.rain.CameraRain`).
+        drops: Share of samples with streaks from wide distributions
+            (`crdnet.rain.add_random_drops`).
+        real: Share of pairs of the data set; without a data set, this share is synthetic.
+        lookalikes: Share of the dry samples that get a rain lookalike, such as a fence or hair. A
+            tenth of this share of the rainy samples has one behind the rain.
+        borrowed: Share of the samples with a background from the clean image of a pair, which adds
+            scenes.
+        zoom: Smallest and largest factor of resizing.
+        rotation: Largest angle of the quarter of the samples that are rotated, in degrees.
+        exposure: Largest change of exposure, in stops up or down.
+        jpeg: Share of all samples but real pairs with JPEG compression, equal tables for
+            both images.
+        jpeg_quality: Lowest and highest quality of JPEG.
+        capture: Share of the camera, drops and dry samples that are blurred, noisy or sharpened.
+        defocus: Share of the camera and drops samples with a background out of focus.
+        grading: Share of the samples with graded colours after the rain: another white balance,
+            saturation and tone.
     """
 
     synthetic: float = 0.6
@@ -108,9 +107,13 @@ class MixtureSpec:
             got = ", ".join(f"{name} {share}" for name, share in shares.items())
             raise RecipeError(f"shares are at least 0 and sum to at most 1, got {got}")
         if not 0 < self.zoom[0] <= self.zoom[1] < inf:
-            raise RecipeError(f"zoom is a low and a high factor above 0 and finite, got {self.zoom}")
+            raise RecipeError(
+                f"zoom is a low and a high factor above 0 and finite, got {self.zoom}",
+            )
         if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
-            raise RecipeError(f"jpeg_quality is a low and a high number of 1 to 100, got {self.jpeg_quality}")
+            raise RecipeError(
+                f"jpeg_quality is a low and a high number of 1 to 100, got {self.jpeg_quality}",
+            )
         if not (0 <= self.exposure < inf and 0 <= self.rotation <= 45):
             raise RecipeError(
                 "exposure is at least 0 and finite, rotation in 0 to 45 degrees, got "
@@ -122,22 +125,23 @@ class MixtureSpec:
 
 
 class Mixture(Dataset[Batch]):
-    """Samples addressed by (epoch, index).
+    """Mixed samples with addresses (epoch, index).
 
     Args:
-        photographs: Paths of pictures without rain.
+        backgrounds: Paths of images without rain.
         pairs: Real pairs; may be empty.
-        bank: Where synthetic rain comes from.
-        spec: What is mixed.
-        sides: Side of the crops of an epoch, from the epoch given on; the first is from 0 on.
-        length: Samples of an epoch.
-        seed: Of everything.
-        in_memory: Whether all pictures are decoded once and kept.
+        bank: Streak layers of synthetic rain.
+        spec: Shares and augmentation.
+        sides: Pairs (epoch, side): side of the crops in pixels from that epoch on; the first epoch
+            is 0.
+        length: Number of samples in an epoch.
+        seed: Seed of all random choices.
+        in_memory: Whether all images are decoded once and kept.
     """
 
     def __init__(
         self,
-        photographs: Sequence[Path],
+        backgrounds: Sequence[Path],
         pairs: Sequence[Pair],
         bank: LayerBank,
         spec: MixtureSpec,
@@ -147,46 +151,50 @@ class Mixture(Dataset[Batch]):
         *,
         in_memory: bool = False,
     ) -> None:
-        self.photographs = photographs
+        self.backgrounds = backgrounds
         self.pairs = pairs
         self.bank = bank
         self.spec = spec
         self.sides = sides
         self.length = length
         self.seed = seed
-        self._photographs = [read_rgb(path) for path in photographs] if in_memory else None
+        self._backgrounds = [read_rgb(path) for path in backgrounds] if in_memory else None
         self._pairs = [pair.load() for pair in pairs] if in_memory else None
 
     def __len__(self) -> int:
         return self.length
 
-    def side(self, epoch: int) -> int:
-        """Return the side of the crops of an epoch."""
+    def find_side(self, epoch: int) -> int:
+        """Return the side of the crops of an epoch, in pixels."""
         return next(side for first, side in reversed(self.sides) if epoch >= first)
 
     def __getitem__(self, address: tuple[int, int]) -> Batch:
         rng = np.random.default_rng((self.seed, *address))
-        side = self.side(address[0])
-        kind = self._kind(rng)
+        side = self.find_side(address[0])
+        kind = self._draw_kind(rng)
         if kind == "real":
-            name, loaded = self._any_pair(rng)
-            rainy, clean = self._graded(self._shown((loaded.rainy, loaded.clean), side, rng), rng)
+            name, loaded = self._draw_pair(rng)
+            rainy, clean = self._grade_colours(
+                self._augment((loaded.rainy, loaded.clean), side, rng),
+                rng,
+            )
         else:
-            name, clean = self._background(rng)
-            (clean,) = self._shown((clean,), side, rng)
+            name, clean = self._draw_background(rng)
+            (clean,) = self._augment((clean,), side, rng)
             if rng.random() < self.spec.lookalikes * (1 if kind == "dry" else 0.1):
                 clean = list(LOOKALIKES.values())[int(rng.integers(len(LOOKALIKES)))](clean, rng)
-            rainy, clean = self._made(kind, clean, rng)
+            rainy, clean = self._make_pair(kind, clean, rng)
         density = RainDensity.from_strength(rain_strength(rainy, clean))
-        return to_batch(LoadedPair(rainy, clean, density), name)
+        return make_batch(LoadedPair(rainy, clean, density), name)
 
-    def _kind(self, rng: np.random.Generator) -> SampleKind:
+    def _draw_kind(self, rng: np.random.Generator) -> SampleKind:
         shares = {
             "synthetic": self.spec.synthetic,
             "real": self.spec.real,
             "camera": self.spec.camera,
             "drops": self.spec.drops,
         }
+        # Without pairs the shares of camera, drops and dry samples stay the same.
         if not self.pairs:
             shares["synthetic"] += shares.pop("real")
         drawn = rng.random()
@@ -196,98 +204,124 @@ class Mixture(Dataset[Batch]):
             drawn -= share
         return "dry"
 
-    def _made(self, kind: SampleKind, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        """Return a crop with rain of a kind, and the crop without it."""
+    def _make_pair(
+        self, kind: SampleKind, clean: RgbImage, rng: np.random.Generator
+    ) -> tuple[RgbImage, RgbImage]:
+        """Return a crop with rain of a kind, and the clean crop."""
         if kind == "synthetic":
-            return self._graded(self._rained_on(clean, rng), rng)
+            return self._grade_colours(self._add_rain(clean, rng), rng)
         rainy = clean
         if kind != "dry":
             if rng.random() < self.spec.defocus:
-                clean = defocused(clean, rng)
-            rainy, clean = random_drops(clean, rng, physical=kind == "camera")
-        rainy, clean = self._graded((rainy, clean), rng)
+                clean = defocus(clean, rng)
+            rainy, clean = add_random_drops(clean, rng, physical=kind == "camera")
+        rainy, clean = self._grade_colours((rainy, clean), rng)
         if rng.random() < self.spec.capture:
-            rainy, clean = captured((rainy, clean), rng)
-        quality = self._quality(rng)
+            rainy, clean = simulate_capture((rainy, clean), rng)
+        quality = self._draw_quality(rng)
         if quality is not None:
             rainy, clean = (decompress(compress(each, quality)) for each in (rainy, clean))
         return rainy, clean
 
-    def _graded(self, images: Sequence[Picture], rng: np.random.Generator) -> tuple[Picture, Picture]:
-        """Return the rainy and the clean crop, their colours changed in a share of the samples."""
+    def _grade_colours(
+        self, images: Sequence[RgbImage], rng: np.random.Generator
+    ) -> tuple[RgbImage, RgbImage]:
+        """Grade the colours of the rainy and the clean crop in a share of the samples."""
         if self.spec.grading and rng.random() < self.spec.grading:
-            images = graded(images, rng)
+            images = grade_colours(images, rng)
         rainy, clean = images
         return rainy, clean
 
-    def _any_pair(self, rng: np.random.Generator) -> tuple[str, LoadedPair]:
+    def _draw_pair(self, rng: np.random.Generator) -> tuple[str, LoadedPair]:
         which = int(rng.integers(len(self.pairs)))
-        return self.pairs[which].name, self._pairs[which] if self._pairs else self.pairs[which].load()
+        loaded = self._pairs[which] if self._pairs else self.pairs[which].load()
+        return self.pairs[which].name, loaded
 
-    def _background(self, rng: np.random.Generator) -> tuple[str, Picture]:
-        """Return the name and the pixels of a photograph, or of the clean picture of a pair."""
+    def _draw_background(self, rng: np.random.Generator) -> tuple[str, RgbImage]:
+        """Return name and pixels of a background, or of the clean image of a pair."""
         if self.pairs and self.spec.borrowed and rng.random() < self.spec.borrowed:
-            name, loaded = self._any_pair(rng)
+            name, loaded = self._draw_pair(rng)
             return name, loaded.clean
-        which = int(rng.integers(len(self.photographs)))
-        path = self.photographs[which]
-        return str(path), self._photographs[which] if self._photographs else read_rgb(path)
+        which = int(rng.integers(len(self.backgrounds)))
+        path = self.backgrounds[which]
+        return str(path), self._backgrounds[which] if self._backgrounds else read_rgb(path)
 
-    def _rained_on(self, clean: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        density = WET[int(rng.integers(len(WET)))]
-        pair = self.bank.rainy_pair(clean, density, rng, jpeg_quality=self._quality(rng))
+    def _add_rain(self, clean: RgbImage, rng: np.random.Generator) -> tuple[RgbImage, RgbImage]:
+        density = RAINY_GRADES[int(rng.integers(len(RAINY_GRADES)))]
+        pair = self.bank.make_pair(clean, density, rng, jpeg_quality=self._draw_quality(rng))
         return pair.rainy, pair.clean
 
-    def _quality(self, rng: np.random.Generator) -> int | None:
+    def _draw_quality(self, rng: np.random.Generator) -> int | None:
         low, high = self.spec.jpeg_quality
+        # Drawn even if unused, so that the share does not change later random numbers.
         quality = int(rng.integers(low, high + 1))
         return quality if rng.random() < self.spec.jpeg else None
 
-    def _shown(self, pictures: Sequence[Picture], side: int, rng: np.random.Generator) -> list[Picture]:
-        """Return the same crop of pictures of one size: resized, rotated, mirrored, exposed otherwise, all alike."""
-        height, width = pictures[0].shape[:2]
+    def _augment(
+        self,
+        images: Sequence[RgbImage],
+        side: int,
+        rng: np.random.Generator,
+    ) -> list[RgbImage]:
+        """Crop, resize, rotate, mirror and expose images of one size, all alike."""
+        height, width = images[0].shape[:2]
+        # Uniform in the logarithm, so that halving is as likely as doubling.
         low, high = (log(factor) for factor in self.spec.zoom)
         zoom = exp(rng.uniform(low, high))
-        angle = rng.uniform(-self.spec.rotation, self.spec.rotation) if rng.random() < _ROTATED else 0.0
-        drawn = side_before_rotation(side, angle)
+        angle = 0.0
+        if rng.random() < _ROTATED:
+            angle = rng.uniform(-self.spec.rotation, self.spec.rotation)
+        drawn = compute_side_before_rotation(side, angle)
         seen = min(max(1, round(drawn / zoom)), height, width)
         top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))
         mirror = slice(None, None, -1 if rng.random() < 0.5 else 1)
-        curve = _exposure(2.0 ** rng.uniform(-self.spec.exposure, self.spec.exposure))
+        # Stops are powers of two.
+        curve = _make_exposure_table(2.0 ** rng.uniform(-self.spec.exposure, self.spec.exposure))
         return [
             curve[
-                rotated_middle(_resized(picture[top : top + seen, left : left + seen], drawn), angle, side)[
-                    :, mirror
-                ]
+                rotate_middle(
+                    _resize(image[top : top + seen, left : left + seen], drawn),
+                    angle,
+                    side,
+                )[:, mirror]
             ]
-            for picture in pictures
+            for image in images
         ]
 
 
-def _resized(picture: Picture, side: int) -> Picture:
-    if picture.shape[0] == side:
-        return picture
-    resized = Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), Image.Resampling.BICUBIC)
+def _resize(image: RgbImage, side: int) -> RgbImage:
+    if image.shape[0] == side:
+        return image
+    resized = Image.fromarray(np.ascontiguousarray(image)).resize(
+        (side, side),
+        Image.Resampling.BICUBIC,
+    )
     return np.asarray(resized)
 
 
-def side_before_rotation(side: int, angle: float) -> int:
-    """Return the side of the square around one of `side` that is rotated by so many degrees: no corner is missing."""
+def compute_side_before_rotation(side: int, angle: float) -> int:
+    """Return the side of the square whose rotation covers a square of `side`.
+
+    Args:
+        side: Side of the square to cover, in pixels.
+        angle: Rotation in degrees, at most 45.
+    """
+    # No corner of the rotated square may lie outside.
     return ceil(side * (cos(radians(angle)) + sin(radians(abs(angle)))))
 
 
-def rotated_middle(picture: Picture, angle: float, side: int) -> Picture:
-    """Return the middle square of a picture that was rotated about its middle by so many degrees, 45 at most."""
+def rotate_middle(image: RgbImage, angle: float, side: int) -> RgbImage:
+    """Rotate an image about its middle by at most 45 degrees, and return the middle square."""
     if angle:
-        picture = np.asarray(Image.fromarray(picture).rotate(angle, Image.Resampling.BICUBIC))
-    first = (picture.shape[0] - side) // 2
-    return picture[first : first + side, first : first + side]
+        image = np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC))
+    first = (image.shape[0] - side) // 2
+    return image[first : first + side, first : first + side]
 
 
-def _exposure(factor: float) -> npt.NDArray[np.uint8]:
-    """Return a table of 256 levels that changes the exposure and lets bright levels roll off instead of clip.
+def _make_exposure_table(factor: float) -> npt.NDArray[np.uint8]:
+    """Return a table of 256 levels that changes the exposure without clipping.
 
-    Dark levels are multiplied by the factor; black and white stay where they are.
+    Dark levels are multiplied by the factor, bright levels roll off, and black and white are fixed.
     """
     levels = np.arange(256) / 255
     curve = 1 - (1 - levels) ** factor if factor >= 1 else levels * (factor + (1 - factor) * levels)
@@ -295,24 +329,25 @@ def _exposure(factor: float) -> npt.NDArray[np.uint8]:
 
 
 class MixedData(pl.LightningDataModule):
-    """Synthetic, real and dry pictures, mixed.
+    """Data of mixed synthetic, real and dry samples.
 
     Args:
-        root: Folder of photographs without rain, searched through; none of them may be used for validation.
-        pairs: Folder of real pairs; `None` trains without.
-        validation: Folder of the validation pairs, of other scenes; `None` trains without validation.
-        streaks: Folder of photorealistic streak pictures; `None` draws all rain.
-        layout: Layout of `pairs`; `auto` finds out.
-        validation_layout: Layout of `validation`.
-        mixture: What a batch is mixed of.
-        bank: The streak layers.
-        sides: Pairs (epoch, side): the side of the crops from that epoch on, in pixels, a multiple of what the
-            network needs.
-        epoch_length: Samples of an epoch.
+        root: Folder of images without rain, searched recursively; none may be used for validation.
+        pairs: Folder of real pairs; `None` trains without them.
+        validation: Folder of the validation pairs, of other scenes; `None` trains without
+            validation.
+        streaks: Folder of photorealistic streak images; `None` draws all rain.
+        layout: Layout of `pairs`; `auto` detects it.
+        validation_layout: Layout of `validation`; `auto` detects it.
+        mixture: Shares of the kinds of samples, and augmentation.
+        bank: Streak layers.
+        sides: Pairs (epoch, side): side of the crops from that epoch on, in pixels; a multiple of
+            the size multiple of the network.
+        epoch_length: Number of samples in an epoch.
         batch_size: Samples per training batch of a process.
-        workers: Processes that load; 0 loads in the training process.
-        in_memory: Whether all pictures are decoded once and kept, three bytes a pixel.
-        seed: Of everything.
+        workers: Number of loading processes; 0 loads in the training process.
+        in_memory: Whether all images are decoded once and kept, with three bytes per pixel.
+        seed: Seed of all random choices.
     """
 
     def __init__(
@@ -335,16 +370,17 @@ class MixedData(pl.LightningDataModule):
         super().__init__()
         if batch_size < 1 or workers < 0 or epoch_length < batch_size:
             raise RecipeError(
-                "batch_size is at least 1, workers at least 0 and epoch_length at least batch_size, got "
-                f"{batch_size}, {workers} and {epoch_length}"
+                "batch_size is at least 1, workers at least 0 and epoch_length at least "
+                f"batch_size, got {batch_size}, {workers} and {epoch_length}",
             )
+        # The side of an epoch is that of the last entry before it, so entries must be in order.
         epochs = [epoch for epoch, _ in sides]
         if not sides or epochs[0] != 0 or epochs != sorted(set(epochs)):
             raise RecipeError(f"sides begin at epoch 0 and their epochs rise, got {list(sides)}")
         if not all(0 < side <= bank.side for _, side in sides):
             raise RecipeError(
-                f"crops are at least one pixel and at most the bank's layers, got sides {list(sides)} and "
-                f"data.bank.side {bank.side}"
+                f"crops are at least one pixel and at most the bank's layers, got sides "
+                f"{list(sides)} and data.bank.side {bank.side}",
             )
         self.root = root
         self.pairs = pairs
@@ -360,27 +396,32 @@ class MixedData(pl.LightningDataModule):
         self.workers = workers
         self.in_memory = in_memory
         self.seed = seed
-        self.first_epoch = 0  # that a run begins or goes on with
+        self.first_epoch = 0  # epoch with which a run begins or resumes
         self._samples: Mixture | None = None
         self._validation_pairs: WholePairs | None = None
 
     def check_sides(self, multiple: int) -> None:
-        """Refuse crops that a network cannot take, in whichever epoch, whose sides must be multiples of a number."""
+        """Refuse crops, in any epoch, with sides that are not multiples of `multiple`.
+
+        Raises:
+            RecipeError: A side is no multiple.
+        """
         if any(side % multiple for _, side in self.sides):
             raise RecipeError(
-                f"this network needs crops whose sides are multiples of {multiple}, got sides {list(self.sides)}; "
-                "change data.sides"
+                f"this network needs crops whose sides are multiples of {multiple}, "
+                f"got sides {list(self.sides)}; change data.sides",
             )
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Read everything, so that what is missing stops the run before it starts, and draw the bank."""
+        """List and load the data and draw the bank, so that missing data stops the run early."""
+        # Lightning calls setup again when training starts.
         if self._samples is not None:
             return
         if self.validation is not None:
             self._validation_pairs = WholePairs(find_pairs(self.validation, self.validation_layout))
         found = [] if self.pairs is None else find_pairs(self.pairs, self.layout)
         library = None if self.streaks is None else StreakLibrary.read(self.streaks)
-        photographs = _photographs_of(self.root)
+        backgrounds = _list_backgrounds(self.root)
         bank = LayerBank.draw(
             np.random.default_rng(self.seed),
             per_density=self.bank.per_density,
@@ -389,7 +430,7 @@ class MixedData(pl.LightningDataModule):
             library=library,
         )
         self._samples = Mixture(
-            photographs,
+            backgrounds,
             found,
             bank,
             self.mixture,
@@ -400,9 +441,9 @@ class MixedData(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the mixture; the last, smaller batch of an epoch is dropped."""
+        """Return the loader of mixed samples; the last, smaller batch of an epoch is dropped."""
         assert self._samples is not None
-        return training_loader(
+        return make_training_loader(
             self._samples,
             self.epoch_length,
             self.batch_size,
@@ -413,14 +454,14 @@ class MixedData(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Return whole pictures, one at a time since their sizes differ."""
+        """Return the loader of whole images, one at a time since their sizes differ."""
         if self._validation_pairs is None:
             return []
         return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=collate)]
 
 
-def _photographs_of(root: Path) -> list[Path]:
-    photographs = [root / path for path in list_pictures(root).pictures]
-    if not photographs:
-        raise DataError(f"{root} holds no pictures; name a folder of photographs without rain")
-    return photographs
+def _list_backgrounds(root: Path) -> list[Path]:
+    backgrounds = [root / path for path in list_images(root).images]
+    if not backgrounds:
+        raise DataError(f"{root} holds no images; name a folder of images without rain")
+    return backgrounds

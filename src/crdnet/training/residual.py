@@ -1,4 +1,4 @@
-"""Training our own network: picture and density together."""
+"""Joint training of image and density of the residual CRDNet."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,23 +13,30 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from crdnet.density import RainDensity
 from crdnet.errors import CheckpointError, RecipeError
-from crdnet.nn import ResidualCRDNet, SensedEstimate, Sensing, build_residual_crdnet, read_checkpoint, widen
+from crdnet.nn import (
+    ResidualCRDNet,
+    SensedEstimate,
+    Sensing,
+    build_residual_crdnet,
+    read_checkpoint,
+    widen,
+)
 from crdnet.training.base import CHECKPOINT_KEY, DerainingTraining
-from crdnet.training.module import plain, warm_cosine
+from crdnet.training.batches import Batch
+from crdnet.training.crdnet import compute_warm_cosine, convert_tuples
 from crdnet.training.muon import KernelMuon
-from crdnet.training.pairs import Batch
-from crdnet.training.sensing import sensed_grade, sensing_loss, strength_map
+from crdnet.training.sensing import grade_density_map, map_intensity, sensing_loss
 
 SENSING = "sensing."
-"""How the names of the density head's weights begin."""
+"""Prefix of the names of the weights of the sensing head."""
 CHARBONNIER_EPSILON = 1e-3
-"""Where the loss turns from a square into an absolute value, in colours of [0, 1]: a quarter of a grey level."""
+"""Difference at which the loss changes from square to absolute value, in colours of [0, 1]."""
 _GROWTH_NOISE = 0.02
-"""Noise on widened kernels, in their standard deviations: copies must differ to learn apart."""
+"""Noise on widened kernels, relative to their standard deviation; copies must differ to diverge."""
 PSNR_FLOOR = 1e-4
-"""Mean square at which a picture is good (40 dB): better ones, dry ones above all, must not outweigh the rest."""
+"""Mean square (40 dB) at which the loss levels off, so that dry images do not outweigh the rest."""
 PSNR_SCALE = 0.05
-"""Root mean square (26 dB) at which `psnr_loss` pulls as hard as `charbonnier`: other weights keep their meaning."""
+"""RMS error (26 dB) at which `psnr_loss` and `charbonnier` have equal gradients."""
 
 ImageLoss = Literal["charbonnier", "psnr"]
 Rule = Literal["adamw", "muon"]
@@ -37,7 +44,7 @@ Rule = Literal["adamw", "muon"]
 
 @dataclass(frozen=True)
 class ResidualSpec:
-    """Widths of the network, and which of its ideas it has. See `crdnet.nn.build_residual_crdnet`."""
+    """Widths and parts of the network; see `crdnet.nn.build_residual_crdnet`."""
 
     width: int = 32
     scale_widths: tuple[int, ...] = (32, 64, 96)
@@ -47,19 +54,19 @@ class ResidualSpec:
     sensing: Sensing | None = "strength"
 
     def build(self) -> ResidualCRDNet:
-        """Return a new network."""
+        """Build a new network."""
         return build_residual_crdnet(**asdict(self))
 
 
 @dataclass(frozen=True)
 class DescentSpec:
-    """How the weights change: a linear warm-up and half a cosine to zero over the run.
+    """Optimizer with a linear warm-up and half a cosine to zero over the run.
 
     Attributes:
-        rule: `adamw`, or `muon` for the kernels (`crdnet.training.muon`), which gets further in as many steps.
-        learning_rate: At the end of the warm-up.
-        weight_decay: Of the kernels; biases have none.
-        warmup_steps: Steps of the warm-up.
+        rule: `adamw`, or `muon` for the kernels (`crdnet.training.muon`), which needs fewer steps.
+        learning_rate: Learning rate at the end of the warm-up.
+        weight_decay: Weight decay of the kernels; biases have none.
+        warmup_steps: Number of steps of the warm-up.
     """
 
     rule: Rule = "adamw"
@@ -76,32 +83,42 @@ class DescentSpec:
             )
 
 
-def charbonnier(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
-    """Return the mean of sqrt(difference^2 + epsilon^2): an absolute difference that is smooth at zero.
+def charbonnier(
+    derained: Float[Tensor, "b 3 h w"],
+    clean: Float[Tensor, "b 3 h w"],
+) -> Float[Tensor, ""]:
+    """Return the mean of sqrt(difference^2 + epsilon^2), an absolute difference smooth at zero.
 
-    Source: P. Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed
-        imaging", ICIP 1994.
+    Source: P. Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for
+        computed imaging", ICIP 1994.
     """
     return ((derained - clean).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
-def psnr_loss(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
-    """Return minus the mean PSNR of the pictures up to a scale and a constant, levelling off beyond 40 dB.
+def psnr_loss(
+    derained: Float[Tensor, "b 3 h w"],
+    clean: Float[Tensor, "b 3 h w"],
+) -> Float[Tensor, ""]:
+    """Return the negative mean PSNR up to scale and offset, levelling off beyond 40 dB.
 
-    Source: L. Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", CVPRW 2021, who train
-        with PSNR itself.
+    Source: L. Chen et al., "HINet: Half Instance Normalization Network for Image Restoration",
+        CVPRW 2021, who train with PSNR itself.
     """
     mean_square = (derained - clean).square().mean(dim=(1, 2, 3))
     return PSNR_SCALE / 2 * (mean_square / PSNR_FLOOR + 1).log().mean()
 
 
-def frequency_loss(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
+def frequency_loss(
+    derained: Float[Tensor, "b 3 h w"],
+    clean: Float[Tensor, "b 3 h w"],
+) -> Float[Tensor, ""]:
     """Return the mean absolute difference of the orthonormal Fourier coefficients.
 
-    A streak is few coefficients and many pixels, and a tint is one coefficient, so that this term
-    weighs both more than a loss per pixel does.
+    A streak covers few coefficients but many pixels, and a tint is one coefficient. This loss
+    weighs both more than a loss per pixel.
 
-    Source: S. Cho et al., "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", ICCV 2021.
+    Source: S. Cho et al., "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", ICCV
+        2021.
     """
     difference = torch.fft.rfft2((derained - clean).float(), norm="ortho")
     return torch.view_as_real(difference).abs().mean()
@@ -110,37 +127,39 @@ def frequency_loss(derained: Float[Tensor, "b 3 h w"], clean: Float[Tensor, "b 3
 _IMAGE_LOSSES = {"charbonnier": charbonnier, "psnr": psnr_loss}
 
 
-def weights_of(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """Return the widths and the weights in a checkpoint of our network, averaged if its run kept an average.
+def read_weights(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """Read widths and weights of a residual CRDNet from a checkpoint, averaged if the run has them.
 
     Raises:
-        CheckpointError: The file is unreadable, or holds no network of ours.
+        CheckpointError: The file is unreadable, or holds no residual CRDNet.
     """
     checkpoint = read_checkpoint(path)
     about = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, Mapping) else None
     if not isinstance(about, Mapping) or about.get("kind") != "residual":
         raise CheckpointError(
-            f"{path} cannot be learned from: it is no checkpoint of `crdnet train` with a recipe of `kind: residual`"
+            f"{path} cannot be learned from: it is no checkpoint of `crdnet train` "
+            "with a recipe of `kind: residual`",
         )
     weights = checkpoint["state_dict"].items()
     return about["network"], {name.removeprefix("network."): weight for name, weight in weights}
 
 
-def teacher_of(path: Path) -> ResidualCRDNet:
-    """Return the network of a checkpoint as one that learns no more; see `weights_of` for errors."""
-    widths, weights = weights_of(path)
+def load_teacher(path: Path) -> ResidualCRDNet:
+    """Load the network of a checkpoint with frozen weights; see `read_weights` for errors."""
+    widths, weights = read_weights(path)
     teacher = build_residual_crdnet(**widths)
     teacher.load_state_dict(weights)
     return teacher.eval().requires_grad_(False)
 
 
-def give(network: ResidualCRDNet, path: Path) -> None:
-    """Give a network the weights of a checkpoint, widened where the network is wider.
+def transfer_weights(network: ResidualCRDNet, path: Path) -> None:
+    """Set the weights of a network from a checkpoint, widened if the network is wider.
 
     Raises:
-        CheckpointError: The checkpoint is no network of ours, or one that cannot grow into this one.
+        CheckpointError: The checkpoint holds no residual CRDNet, or one that cannot be widened to
+            this.
     """
-    widths, weights = weights_of(path)
+    widths, weights = read_weights(path)
     source = build_residual_crdnet(**widths)
     source.load_state_dict(weights)
     try:
@@ -150,21 +169,22 @@ def give(network: ResidualCRDNet, path: Path) -> None:
 
 
 class ResidualTraining(DerainingTraining):
-    """A loss on the picture, and one on the density.
+    """Training with a loss on the image and a loss on the density.
 
     Args:
-        network: Widths of the network, and which of its ideas it has.
-        optimizer: Rule, learning rate and decay.
-        sensing_weight: Weight of the density's loss.
-        loss: On the picture: `charbonnier`, every pixel alike, or `psnr`, a picture the more the better it is already.
+        network: Widths and parts of the network.
+        optimizer: Rule, learning rate and weight decay.
+        sensing_weight: Weight of the loss on the density.
+        loss: Loss on the image: `charbonnier` weighs all pixels alike, `psnr` weighs an image more
+            the better it already is.
         frequency_weight: Weight of `frequency_loss`.
-        teacher: Checkpoint of a larger network of ours, whose derained pictures are learned from too (distillation);
-            `None` learns from the ground truth alone.
-        teacher_weight: Weight of the Charbonnier loss between what this network and its teacher make of a picture.
-        start_from: Checkpoint of our network whose weights training begins with, widened where this
-            network is wider by whole multiples; `None` begins anew.
-        sensing_alone: Whether the density head alone is trained, and all else stays as it is.
-        channels_last: Memory layout; faster on CPUs, the same result but for rounding.
+        teacher: Checkpoint of a larger residual CRDNet for distillation; `None` learns from the
+            ground truth alone.
+        teacher_weight: Weight of the Charbonnier loss between the outputs of network and teacher.
+        start_from: Checkpoint of a residual CRDNet with the initial weights. It is widened if this
+            network is wider by integer multiples; `None` starts from random weights.
+        sensing_alone: Whether only the sensing head is trained.
+        channels_last: Memory layout; faster on CPUs, with equal results except for rounding.
     """
 
     def __init__(
@@ -189,7 +209,7 @@ class ResidualTraining(DerainingTraining):
         self.frequency_weight = frequency_weight
         self.network = network.build()
         if start_from is not None:
-            give(self.network, start_from)
+            transfer_weights(self.network, start_from)
         if sensing_alone:
             if network.sensing is None:
                 raise RecipeError(
@@ -199,24 +219,26 @@ class ResidualTraining(DerainingTraining):
                 parameter.requires_grad_(name.startswith(SENSING))
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.teacher_weight = teacher_weight
-        # In a tuple, where torch does not look for modules: a teacher is neither trained, nor averaged, nor saved.
-        self._teachers = () if teacher is None else (teacher_of(teacher),)
+        # In a tuple, where torch finds no modules: a teacher is not trained, averaged or saved.
+        self._teachers = () if teacher is None else (load_teacher(teacher),)
+        # A teacher on another layout would convert every batch again.
         for each in self._teachers:
             each.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         if any(self.size_multiple % each.size_multiple for each in self._teachers):
             raise RecipeError(
-                f"{teacher} cannot teach: it takes sides in multiples of {self._teachers[0].size_multiple}, this "
-                f"network in multiples of {self.size_multiple}; give both as many scale_widths"
+                f"{teacher} cannot teach: it takes sides in multiples of "
+                f"{self._teachers[0].size_multiple}, this network in multiples of "
+                f"{self.size_multiple}; give both as many scale_widths",
             )
 
     @property
     def size_multiple(self) -> int:
-        """What both sides must be multiples of."""
+        """Number that divides both sides of the inputs of the network."""
         return self.network.size_multiple
 
     def forward(self, rainy: Tensor) -> SensedEstimate:
-        """Estimate the rain-free pictures and the density of a batch."""
-        return self.network.sense(self.in_layout(rainy))
+        """Estimate the rain-free images and the density of a batch."""
+        return self.network.sense(self.convert_layout(rainy))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of a batch.
@@ -224,11 +246,11 @@ class ResidualTraining(DerainingTraining):
         Raises:
             TrainingError: The loss is not a finite number.
         """
-        losses, total = self.losses(batch)
-        return self.logged(losses, total, batch)
+        losses, total = self.compute_losses(batch)
+        return self.log_losses(losses, total, batch)
 
-    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the losses of a batch by name, and what is minimised."""
+    def compute_losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses of a batch by name, and the total to minimise."""
         estimate = self(batch.rainy)
         total = image = self.image_loss(estimate.derained, batch.clean)
         losses = {"image": image}
@@ -237,35 +259,47 @@ class ResidualTraining(DerainingTraining):
             total = total + self.frequency_weight * losses["frequency"]
         says = self.network_spec.sensing
         if says is not None:
-            truth = strength_map(batch.rainy, batch.clean, self.size_multiple)
+            truth = map_intensity(batch.rainy, batch.clean, self.size_multiple)
             losses["classifier"] = sensing_loss(estimate.density, truth, says)
             total = total + self.sensing_weight * losses["classifier"]
         for teacher in self._teachers:
+            # The teacher is fixed, so its activations need no memory for gradients.
             with torch.no_grad():
-                taught = teacher.to(batch.rainy.device)(self.in_layout(batch.rainy))
+                taught = teacher.to(batch.rainy.device)(self.convert_layout(batch.rainy))
             losses["teacher"] = charbonnier(estimate.derained, taught)
             total = total + self.teacher_weight * losses["teacher"]
         return losses, total
 
-    def estimate(self, padded: Tensor, height: int, width: int) -> tuple[Tensor, list[RainDensity | None]]:
-        """Return the derained pictures and their grades."""
+    def estimate(
+        self,
+        padded: Tensor,
+        height: int,
+        width: int,
+    ) -> tuple[Tensor, list[RainDensity | None]]:
+        """Return the derained images and their grades."""
         estimate, says = self(padded), self.network_spec.sensing
         if says is None:
             return estimate.derained, [None] * len(padded)
         cell = self.size_multiple
         return estimate.derained, [
-            sensed_grade(density, says, height, width, cell) for density in estimate.density
+            grade_density_map(density, says, height, width, cell) for density in estimate.density
         ]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule."""
         spec = self.optimizer_spec
         trained = [each for each in self.network.parameters() if each.requires_grad]
+        # Biases are a group of their own, since only kernels decay.
         kernels = [each for each in trained if each.ndim > 1]
         biases = [each for each in trained if each.ndim <= 1]
         optimizer: torch.optim.Optimizer
         if spec.rule == "muon":
-            optimizer = KernelMuon(kernels, biases, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+            optimizer = KernelMuon(
+                kernels,
+                biases,
+                lr=spec.learning_rate,
+                weight_decay=spec.weight_decay,
+            )
         else:
             groups = [
                 {"params": kernels, "weight_decay": spec.weight_decay},
@@ -274,19 +308,19 @@ class ResidualTraining(DerainingTraining):
             optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate)
         total_steps = self.trainer.estimated_stepping_batches
 
-        def factor(step: int) -> float:
-            return warm_cosine(step, spec.warmup_steps, total_steps)
+        def compute_factor(step: int) -> float:
+            return compute_warm_cosine(step, spec.warmup_steps, total_steps)
 
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, compute_factor), "interval": "step"},
         }
 
-    def description(self) -> dict[str, Any]:
-        """Return the widths of the network, and what the optimizer's state depends on."""
+    def describe(self) -> dict[str, Any]:
+        """Return the widths of the network, and the options that shape the optimizer state."""
         return {
             "kind": "residual",
-            "network": plain(asdict(self.network_spec)),
+            "network": convert_tuples(asdict(self.network_spec)),
             "optimizer": {"rule": self.optimizer_spec.rule},
             "sensing_alone": self.sensing_alone,
         }

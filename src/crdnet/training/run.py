@@ -1,8 +1,8 @@
-"""A training run: one folder that holds its configuration, its checkpoints and its curves.
+"""Training run: a folder with its configuration, checkpoints and curves.
 
-    runs/a/config.yaml   what was asked for, complete
-    runs/a/last.ckpt     after the latest epoch; `--resume` goes on from here
-    runs/a/best.ckpt     of the best PSNR on luma so far, if there is a validation set
+    runs/a/config.yaml   complete configuration
+    runs/a/last.ckpt     checkpoint after the latest epoch; `--resume` starts here
+    runs/a/best.ckpt     checkpoint with the best PSNR on luma, if there is a validation set
     runs/a/curves/       TensorBoard
 
 Checkpoints are written whole or not at all, so a run may be killed at any moment.
@@ -32,10 +32,10 @@ from crdnet.files import write_whole
 from crdnet.nn import read_checkpoint
 from crdnet.recipes import find_recipe
 from crdnet.training.base import MONITOR, DerainingTraining
+from crdnet.training.batches import Batch, PairsData
+from crdnet.training.crdnet import CRDNetTraining
+from crdnet.training.image_log import ImageLog
 from crdnet.training.mixture import MixedData
-from crdnet.training.module import CRDNetTraining
-from crdnet.training.pairs import Batch, PairsData
-from crdnet.training.pictures import PictureLog
 from crdnet.training.residual import ResidualTraining
 from crdnet.training.visdom_curves import VisdomCurves
 
@@ -47,8 +47,11 @@ KINDS: dict[str, tuple[type[DerainingTraining], type[pl.LightningDataModule]]] =
     "published-mixed": (CRDNetTraining, MixedData),
     "residual": (ResidualTraining, MixedData),
 }
-"""Which training and which data a recipe is for, by its key `kind`: the published network on pairs, the published
-network on what our own learns from, and our own."""
+"""Training and data of a recipe by its key `kind`.
+
+`published` trains the published network on pairs, `published-mixed` the same network on mixed data,
+and `residual` the residual network (`default`, `best`) on mixed data.
+"""
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
@@ -62,10 +65,10 @@ _DECIDED = {
         "try a recipe with --trainer.max_epochs 1 --trainer.limit_train_batches 2",
     ),
 }
-"""Options of Lightning's trainer that are refused: their only value, and what to use instead."""
+"""Refused options of the Lightning trainer: their only value, and the alternative."""
 
 
-# What Lightning says that its user can do nothing about, or that this module has decided.
+# Warnings of Lightning about choices of this module, or without use to a user.
 _NOISE = (
     r"(?s).*JSONARGPARSE_DEPRECATION_WARNINGS",
     r"(?s).*was deprecated in v4\.\d+\.\d+ and will be removed in v5",
@@ -79,7 +82,7 @@ _NOISE = (
 class RunConfig(pl.Callback):
     """Write the configuration into the run's folder when training begins.
 
-    Not earlier: a run that cannot go on from its checkpoint keeps the configuration that it has.
+    Writing it earlier would overwrite the configuration of a run that then fails to resume.
     """
 
     def __init__(self, run: Path, config: str) -> None:
@@ -88,14 +91,18 @@ class RunConfig(pl.Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the file; a resumed run has loaded its checkpoint by now."""
+        """Write the file; a resumed run has loaded its checkpoint at this point."""
         del trainer
         write_whole(self._run / CONFIG, self._config.encode())
-        _log.info("%d parameters are trained; the run is in %s", _parameters(pl_module), self._run)
+        _log.info(
+            "%d parameters are trained; the run is in %s",
+            _count_parameters(pl_module),
+            self._run,
+        )
 
 
 class EpochLines(pl.Callback):
-    """One line per epoch in the log, for runs that nobody watches."""
+    """Log one line per epoch, for runs without a terminal."""
 
     def __init__(self) -> None:
         self._started = 0.0
@@ -105,12 +112,17 @@ class EpochLines(pl.Callback):
         self._patches_per_second = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of an epoch."""
+        """Start the timer of an epoch."""
         del trainer, pl_module
         self._epoch_started, self._patches = time.monotonic(), 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         """Count the patches, without the time that validation takes."""
         del pl_module, outputs, batch_idx
@@ -118,23 +130,27 @@ class EpochLines(pl.Callback):
         self._patches_per_second = self._patches / max(1e-9, time.monotonic() - self._epoch_started)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the timer of the run."""
         del pl_module
         self._started = time.monotonic()
         self._first_epoch = trainer.current_epoch
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say where the run stands."""
+        """Log progress, speed and metrics."""
         del pl_module
         done = trainer.current_epoch + 1
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
+        figures = ", ".join(
+            f"{name} {value:.4g}"
+            for name, value in sorted(
+                trainer.callback_metrics.items(),
+            )
+        )
         seconds_per_epoch = (time.monotonic() - self._started) / (done - self._first_epoch)
         left = ""
         if trainer.max_epochs and trainer.max_epochs > 0:
-            left = (
-                f"/{trainer.max_epochs}, {seconds_per_epoch * (trainer.max_epochs - done) / 60:.0f} min left"
-            )
+            minutes = seconds_per_epoch * (trainer.max_epochs - done) / 60
+            left = f"/{trainer.max_epochs}, {minutes:.0f} min left"
         _log.info(
             "epoch %d%s, step %d, %.3g patches/s: %s",
             done,
@@ -146,26 +162,26 @@ class EpochLines(pl.Callback):
 
 
 class _Bar(RichProgressBar):
-    """The bar of an epoch, without the number that Lightning gives to a run: our runs have folders."""
+    """Progress bar of an epoch without the version number, since a run has a folder instead."""
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return what stands behind the bar."""
+        """Return the metrics to show after the bar."""
         shown = super().get_metrics(trainer, pl_module)
         shown.pop("v_num", None)
         return shown
 
 
 class _Parsing(LightningCLI):
-    """LightningCLI with the options that a run of ours has beside trainer, model and data."""
+    """LightningCLI with the options of a run besides trainer, model and data."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse, and say in one line what is wrong."""
+        """Parse the arguments, and report errors in one line."""
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except jsonargparse.ArgumentError as error:
-            raise RecipeError(f"the recipe is not understood: {_one_line(str(error))}") from error
+            raise RecipeError(f"the recipe is not understood: {_join_lines(str(error))}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of a run."""
@@ -173,11 +189,21 @@ class _Parsing(LightningCLI):
             "--kind",
             type=Kind,
             default="published",
-            help="What is trained on what: the network as published on pairs, or mixed data, or our own network on "
-            "mixed data; decides which options model and data have.",
+            help="What is trained on what: the network as published on pairs, or mixed data, "
+            "or the network of default and best on mixed data; "
+            "decides which options model and data have.",
         )
-        parser.add_argument("--run", type=Path, default=Path("runs/crdnet"), help="Folder of the run.")
-        parser.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
+        parser.add_argument(
+            "--run",
+            type=Path,
+            default=Path("runs/crdnet"),
+            help="Folder of the run.",
+        )
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on from the run's last checkpoint.",
+        )
         parser.add_argument(
             "--curves",
             type=Literal["tensorboard", "visdom"],
@@ -185,7 +211,10 @@ class _Parsing(LightningCLI):
             help="Where curves are shown.",
         )
         parser.add_argument(
-            "--visdom_port", type=int, default=8097, help="Port of the visdom server on this machine."
+            "--visdom_port",
+            type=int,
+            default=8097,
+            help="Port of the visdom server on this machine.",
         )
         parser.add_argument(
             "--ema_decay",
@@ -195,21 +224,24 @@ class _Parsing(LightningCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what would mix two runs or be ignored, before anything heavy starts."""
+        """Refuse options that would mix two runs or be ignored, before anything slow starts."""
         for option, (only, instead) in _DECIDED.items():
             if self.config.trainer[option] != only:
                 raise RecipeError(f"--trainer.{option} is not supported: {instead}")
+        # Cheap checks first: reading a data set or drawing a bank takes long.
         run, resume = Path(self.config.run), self.config.resume
         last = run / LAST
         if resume and not last.is_file():
-            raise TrainingError(f"cannot resume: {last} is not there; leave out --resume to start the run")
+            raise TrainingError(
+                f"cannot resume: {last} is not there; leave out --resume to start the run",
+            )
         if not resume and run.exists() and any(run.glob("*.ckpt")):
             raise TrainingError(
                 f"{run} holds a run already; add --resume to go on with it, or choose another --run"
             )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Build the trainer with a run's callbacks and logger."""
+        """Build the trainer with the callbacks and the logger of a run."""
         run = Path(self.config.run)
         with_validation = self.config.data.validation is not None
         if not with_validation:
@@ -218,7 +250,7 @@ class _Parsing(LightningCLI):
         if self.config.kind == "residual" and trainer.precision is None:
             on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
             kwargs["precision"] = "bf16-mixed" if on_gpu else "32-true"
-        callbacks = _callbacks(run, self.config.ema_decay, with_validation=with_validation)
+        callbacks = _make_callbacks(run, self.config.ema_decay, with_validation=with_validation)
         return super().instantiate_trainer(
             **kwargs,
             enable_progress_bar=sys.stderr.isatty(),
@@ -227,28 +259,28 @@ class _Parsing(LightningCLI):
                 *callbacks,
                 *(self.config_init.trainer.callbacks or []),
             ],
-            logger=_curves(run, self.config.curves, self.config.visdom_port),
+            logger=_make_logger(run, self.config.curves, self.config.visdom_port),
             default_root_dir=run,
-            # Our sampler deals the epoch out; Lightning's would shuffle ours again, in every epoch alike.
+            # `EpochSampler` distributes the epoch; the sampler of Lightning would shuffle it again.
             use_distributed_sampler=False,
         )
 
 
 def train(arguments: Sequence[str]) -> Path:
-    """Train a network as a recipe says.
+    """Train a network from a recipe.
 
     Args:
-        arguments: As for `crdnet train`: `--config NAME_OR_FILE` and options that override it,
-            such as `--data.root`.
+        arguments: Arguments of `crdnet train`: `--config NAME_OR_FILE` and options that override
+            it, such as `--data.root`.
 
     Returns:
-        The run's folder.
+        Folder of the run.
 
     Raises:
-        RecipeError: An option or a key of the recipe is not understood.
-        TrainingError: The run would mix with another one, or its loss is not a number any more.
+        RecipeError: An option or a key of the recipe is invalid.
+        TrainingError: The run would mix with another one, or its loss is not finite.
         DataError: A pair is missing or unreadable.
-        KeyboardInterrupt: The run was interrupted; `--resume` goes on from its last epoch.
+        KeyboardInterrupt: The run was interrupted; `--resume` continues from its last epoch.
     """
     with warnings.catch_warnings():
         for message in _NOISE:
@@ -258,7 +290,7 @@ def train(arguments: Sequence[str]) -> Path:
         logging.getLogger("pytorch_lightning.profilers").setLevel(
             logging.INFO
         )  # the report that was asked for
-        kind, arguments = _recipes_first(arguments)
+        kind, arguments = _put_recipes_first(arguments)
         cli = _Parsing(
             *KINDS[kind],
             run=False,
@@ -275,24 +307,31 @@ def train(arguments: Sequence[str]) -> Path:
         run = Path(cli.config.run)
         if cli.config.resume:
             checkpoint = read_checkpoint(run / LAST)
-            cli.model.check_resumes(checkpoint)
+            cli.model.check_resumable(checkpoint)
             cli.datamodule.first_epoch = checkpoint["epoch"] + 1
+        # Only here are network and data known together.
         if isinstance(cli.datamodule, MixedData):
             cli.datamodule.check_sides(cli.model.size_multiple)
+        # Before the trainer, so that missing data stops the run early.
         cli.datamodule.setup("fit")
         try:
-            cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=run / LAST if cli.config.resume else None)
+            cli.trainer.fit(
+                cli.model,
+                cli.datamodule,
+                ckpt_path=run / LAST if cli.config.resume else None,
+            )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
     return run
 
 
-def _recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the kind that is asked for, and the arguments with the recipes' files in front.
+def _put_recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the requested kind, and the arguments with the files of the recipes first.
 
-    The kind decides which options there are, so it is read before they are parsed. An option wins
-    over a recipe wherever it stands.
+    The kind determines the options, so it is read before they are parsed. An option overrides a
+    recipe in any position.
     """
+    # Without abbreviations, since `--con` could mean an option of the main parser.
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--kind")
     early.add_argument("-c", "--config", action="append", default=[])
@@ -303,32 +342,41 @@ def _recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
     recipes = [find_recipe(each) for each in asked.config]
     kind = asked.kind
     for path in reversed(recipes):
-        # What is wrong with a recipe is said by the parser of the whole, which reads it again.
+        # The main parser reads the recipe again and reports its errors.
         if kind is None:
             with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError, AttributeError):
                 kind = yaml.safe_load(path.read_text(encoding="utf-8")).get("kind")
     kind = "published" if kind is None else kind
     if kind not in KINDS:
-        raise RecipeError(f"the recipe is not understood: kind is one of {', '.join(KINDS)}, got {kind!r}")
+        raise RecipeError(
+            f"the recipe is not understood: kind is one of {', '.join(KINDS)}, got {kind!r}",
+        )
     return kind, [*(f"--config={path}" for path in recipes), f"--kind={kind}", *others]
 
 
 DESCRIPTION = """
-Train a network from a recipe: CRDNet and its density classifier (with `kind: published-mixed` on mixed data), or with
-`kind: residual` our own. `crdnet train --list` lists the recipes that come with crdnet; `--config`
+Train a network from a recipe: CRDNet and its density classifier (with `kind: published-mixed`
+on mixed data), or with `kind: residual` the network of `default` and `best`.
+`crdnet train --list` lists the recipes that come with crdnet; `--config`
 takes the name of one, or a file. Begin a run with
 `crdnet train --config paper-cpu --data.root pairs/train --data.validation pairs/val --run runs/a`
 and go on with it, after a crash or Ctrl-C, by the same line and `--resume`.
-Every key of a recipe is an option too, and an option wins over the recipe. `--kind residual --help` lists
-those of our own network.
+Every key of a recipe is an option too, and an option wins over the recipe.
+`--kind residual --help` lists
+those of the network of `default` and `best`.
 """
 
 
-def _parameters(module: pl.LightningModule) -> int:
+def _count_parameters(module: pl.LightningModule) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _callbacks(run: Path, ema_decay: float | None, *, with_validation: bool) -> list[pl.Callback]:
+def _make_callbacks(
+    run: Path,
+    ema_decay: float | None,
+    *,
+    with_validation: bool,
+) -> list[pl.Callback]:
     last = ModelCheckpoint(
         run,
         filename=Path(LAST).stem,
@@ -346,7 +394,7 @@ def _callbacks(run: Path, ema_decay: float | None, *, with_validation: bool) -> 
             enable_version_counter=False,
             auto_insert_metric_name=False,
         )
-        callbacks += [best, PictureLog()]
+        callbacks += [best, ImageLog()]
     if ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=ema_decay))
     if sys.stderr.isatty():
@@ -354,13 +402,13 @@ def _callbacks(run: Path, ema_decay: float | None, *, with_validation: bool) -> 
     return callbacks
 
 
-def _curves(run: Path, curves: str, visdom_port: int) -> Logger:
+def _make_logger(run: Path, curves: str, visdom_port: int) -> Logger:
     if curves == "visdom":
         return VisdomCurves(port=visdom_port, environment=run.name)
     return TensorBoardLogger(run, name="", version="curves")
 
 
-def _one_line(message: str) -> str:
-    """Return an argument parser's message on one line, without its usage text."""
+def _join_lines(message: str) -> str:
+    """Return the message of an argument parser on one line, without its usage text."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith("usage:"))

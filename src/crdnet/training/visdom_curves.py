@@ -1,4 +1,4 @@
-"""Live curves in visdom, the four that the original shows: PSNR, SSIM, image loss, classifier loss, per epoch."""
+"""Live curves in visdom per epoch: PSNR, SSIM, image loss and classifier loss, as published."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ CURVES = {
     "loss/image": "image loss",
     "loss/classifier": "classifier loss",
 }
-"""Logged metric -> title of its window."""
+"""Title of the window of each logged metric."""
 
 
 class VisdomCurves(Logger):
-    """Sends four curves and the pictures of a run to a visdom server.
+    """Logger that sends four curves and the images of a run to a visdom server.
 
     Args:
         server: Address of the server, started with `python -m visdom.server`.
-        port: Its port.
-        environment: Name of the visdom environment the windows live in.
+        port: Port of the server.
+        environment: Name of the visdom environment of the windows.
 
     Raises:
         MissingExtraError: visdom is not installed.
@@ -44,34 +44,44 @@ class VisdomCurves(Logger):
         self._environment = environment
         try:
             self._visdom = Visdom(
-                server=server, port=port, env=environment, raise_exceptions=True, use_incoming_socket=False
+                server=server,
+                port=port,
+                env=environment,
+                raise_exceptions=True,
+                use_incoming_socket=False,
             )
         except (ConnectionError, OSError) as error:
             raise TrainingError(
-                f"no visdom server answers at {server}:{port}; start one with `python -m visdom.server -port {port}`, "
-                "or train with --curves tensorboard"
+                f"no visdom server answers at {server}:{port}; start one with "
+                f"`python -m visdom.server -port {port}`, or train with --curves tensorboard",
             ) from error
 
     @property
     def name(self) -> str:
-        """The environment of the windows."""
+        """Environment of the windows."""
         return self._environment
 
     @property
     def version(self) -> str:
-        """Visdom keeps no versions."""
+        """Empty, since visdom has no versions."""
         return ""
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(
+        self,
+        params: dict[str, Any] | Namespace,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         """Do nothing: the configuration lies beside the checkpoints."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add a point to each of the four curves that `metrics` speaks of, at its epoch."""
+        """Add a point to each of the four curves with a metric, at its epoch."""
         at = np.array([metrics.get("epoch", step if step is not None else 0)])
         for metric, title in CURVES.items():
             if metric in metrics:
+                # The title names the window, so that a resumed run continues its curves.
                 self._visdom.line(
                     Y=np.array([metrics[metric]]),
                     X=at,
@@ -81,6 +91,10 @@ class VisdomCurves(Logger):
                 )
 
     @rank_zero_only
-    def show_picture(self, name: str, picture: npt.NDArray[np.uint8], step: int) -> None:
-        """Show an RGB picture (h, w, 3) in a window of its own."""
-        self._visdom.image(picture.transpose(2, 0, 1), win=name, opts={"title": f"{name}, step {step}"})
+    def show_image(self, name: str, image: npt.NDArray[np.uint8], step: int) -> None:
+        """Show an RGB image (h, w, 3) in a window of its own."""
+        self._visdom.image(
+            image.transpose(2, 0, 1),
+            win=name,
+            opts={"title": f"{name}, step {step}"},
+        )

@@ -26,18 +26,18 @@ FIXTURES_AND_SLOWNESS = [HealthCheck.function_scoped_fixture, HealthCheck.too_sl
     max_examples=30,
     deadline=None,
 )
-@given(picture=st.tuples(SIDES, SIDES).flatmap(lambda sides: arrays(np.uint8, (*sides, 3))))
+@given(image=st.tuples(SIDES, SIDES).flatmap(lambda sides: arrays(np.uint8, (*sides, 3))))
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".ppm", ".PNG"])
 def test_what_is_stored_without_loss_is_read_as_it_was(
-    tmp_path: Path, suffix: str, picture: np.ndarray
+    tmp_path: Path, suffix: str, image: np.ndarray
 ) -> None:
     path = tmp_path / f"a{suffix}"
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     read = read_rgb(path)
     assert read.dtype == np.uint8
     assert read.flags.writeable
     assert read.flags.c_contiguous
-    np.testing.assert_array_equal(read, picture)
+    np.testing.assert_array_equal(read, image)
 
 
 def test_a_path_may_be_text(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_every_orientation_of_exif_is_undone(tmp_path: Path, orientation: int) -
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P"])
-def test_grey_and_palette_pictures_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_grey_and_palette_images_become_rgb(tmp_path: Path, mode: str) -> None:
     grey = Image.new("L", (4, 3), 255)
     grey.putpixel((1, 1), 0)
     grey.convert(mode).save(tmp_path / "a.png")
@@ -88,10 +88,26 @@ def test_sixteen_bits_of_colour_keep_their_high_byte(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body))
+            + kind
+            + body
+            + struct.pack(
+                ">I",
+                zlib.crc32(kind + body),
+            )
+        )
 
     data = zlib.compress(b"\0" + pixels)
-    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    file = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", data)
+        + chunk(
+            b"IEND",
+            b"",
+        )
+    )
     (tmp_path / "a.png").write_bytes(file)
     assert read_rgb(tmp_path / "a.png").tolist() == [[[0x01, 0x80, 0xFF], [0x00, 0x12, 0x01]]]
 
@@ -102,9 +118,9 @@ def test_opaque_alpha_is_dropped(tmp_path: Path) -> None:
 
 
 def test_transparent_pixels_are_refused(tmp_path: Path) -> None:
-    picture = Image.new("RGBA", (4, 4), (9, 9, 9, 255))
-    picture.putpixel((2, 2), (9, 9, 9, 254))
-    picture.save(tmp_path / "a.png")
+    image = Image.new("RGBA", (4, 4), (9, 9, 9, 255))
+    image.putpixel((2, 2), (9, 9, 9, 254))
+    image.save(tmp_path / "a.png")
     _refused(tmp_path / "a.png", "transparent")
 
 
@@ -114,8 +130,15 @@ def test_a_palette_with_a_transparent_colour_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "a.png", "transparent")
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "jpg"), ("F", "tiff"), ("I", "tiff"), ("LAB", "tiff")])
-def test_colours_without_a_plain_meaning_in_rgb_are_refused(tmp_path: Path, mode: str, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", "jpg"), ("F", "tiff"), ("I", "tiff"), ("LAB", "tiff")],
+)
+def test_colours_without_a_plain_meaning_in_rgb_are_refused(
+    tmp_path: Path,
+    mode: str,
+    suffix: str,
+) -> None:
     Image.new(mode, (4, 4)).save(tmp_path / f"a.{suffix}")
     _refused(tmp_path / f"a.{suffix}", f"mode {mode}")
 
@@ -130,20 +153,23 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     _refused(tmp_path / "none.png", "no such file")
 
 
-def test_a_folder_in_place_of_a_picture_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_an_image_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     _refused(tmp_path / "a.png", "cannot be read")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
-def test_what_is_no_picture_is_an_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"],
+)
+def test_what_is_no_image_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     _refused(tmp_path / "a.png", "cannot be read")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tiff"])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-def test_a_truncated_picture_is_an_error(tmp_path: Path, suffix: str, share: float) -> None:
+def test_a_truncated_image_is_an_error(tmp_path: Path, suffix: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / f"whole.{suffix}")
     whole = (tmp_path / f"whole.{suffix}").read_bytes()

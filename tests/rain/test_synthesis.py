@@ -20,19 +20,19 @@ from crdnet.rain import (
     compose,
     compress,
     decompress,
-    rainy_pair,
+    make_rainy_pair,
+    measure_intensity,
     sample_spec,
     sample_target,
-    strength_of,
 )
 from tests.rain.test_layers import library, rng
 
-Picture = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]
 FALLING = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 
 
-def scene(seed: int, height: int = 120, width: int = 160) -> Picture:
-    """Return a smooth picture, integers all the way."""
+def scene(seed: int, height: int = 120, width: int = 160) -> RgbImage:
+    """Return a smooth image, integers all the way."""
     coarse = np.random.default_rng(seed).integers(10, 200, (6, 8, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -44,9 +44,9 @@ def bank() -> LayerBank:
 
 @given(clean=integers(0, 255), light=integers(0, 255))
 def test_the_ends_of_blending_are_adding_and_screening(clean: int, light: int) -> None:
-    picture, layer = np.full((1, 1, 3), clean, np.uint8), np.full((1, 1), light, np.uint8)
-    added = compose(picture, layer, RainSpec(blend=0.0))[0, 0, 0]
-    screened = compose(picture, layer, RainSpec(blend=1.0))[0, 0, 0]
+    image, layer = np.full((1, 1, 3), clean, np.uint8), np.full((1, 1), light, np.uint8)
+    added = compose(image, layer, RainSpec(blend=0.0))[0, 0, 0]
+    screened = compose(image, layer, RainSpec(blend=1.0))[0, 0, 0]
     assert added == min(clean + light, 255)
     # The formula of screening, rounded once.
     assert screened == pytest.approx(255 - (255 - clean) * (255 - light) / 255, abs=0.501)
@@ -57,15 +57,24 @@ def test_the_ends_of_blending_are_adding_and_screening(clean: int, light: int) -
 def test_rain_without_haze_only_adds_light(seed: int, blend: float, gain: float) -> None:
     clean = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     streaks = (LineStreaks(20_000.0, 12.0, 1.5), NoiseStreaks(0.5, 9.0))
-    pair = rainy_pair(clean, RainSpec(streaks, blend=blend, gain=gain), rng(seed))
+    pair = make_rainy_pair(clean, RainSpec(streaks, blend=blend, gain=gain), rng(seed))
     assert (pair.rainy >= pair.clean).all()
     assert pair.clean is clean
 
 
 @given(density=sampled_from(FALLING), seed=integers(0, 10_000), photoreal=booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_pair_has_the_density_that_was_asked_for(density: RainDensity, seed: int, photoreal: bool) -> None:
-    pair = rainy_pair(scene(seed), density, rng(seed), library=library() if photoreal else None)
+def test_a_pair_has_the_density_that_was_asked_for(
+    density: RainDensity,
+    seed: int,
+    photoreal: bool,
+) -> None:
+    pair = make_rainy_pair(
+        scene(seed),
+        density,
+        rng(seed),
+        library=library() if photoreal else None,
+    )
     assert pair.density is density
     assert RainDensity.from_strength(pair.strength) is density
     # Ours counts in integers, the other in 32-bit floats.
@@ -76,7 +85,7 @@ def test_a_pair_has_the_density_that_was_asked_for(density: RainDensity, seed: i
 @settings(max_examples=10, deadline=None)
 def test_the_same_seed_is_the_same_rain(density: RainDensity, seed: int) -> None:
     one, other = (
-        rainy_pair(scene(2), density, rng(seed), scale=1.5, library=library(), jpeg_quality=80)
+        make_rainy_pair(scene(2), density, rng(seed), scale=1.5, library=library(), jpeg_quality=80)
         for _ in range(2)
     )
     assert one.rainy.tobytes() == other.rainy.tobytes()
@@ -85,13 +94,13 @@ def test_the_same_seed_is_the_same_rain(density: RainDensity, seed: int) -> None
 
 
 def test_another_seed_is_other_rain() -> None:
-    one, other = (rainy_pair(scene(2), RainDensity.MEDIUM, rng(seed)) for seed in (1, 2))
+    one, other = (make_rainy_pair(scene(2), RainDensity.MEDIUM, rng(seed)) for seed in (1, 2))
     assert one.rainy.tobytes() != other.rainy.tobytes()
 
 
 @pytest.mark.parametrize("quality", [None, 75])
-def test_no_rain_leaves_the_picture_alone(quality: int | None) -> None:
-    pair = rainy_pair(scene(1), RainDensity.NONE, rng(), jpeg_quality=quality)
+def test_no_rain_leaves_the_image_alone(quality: int | None) -> None:
+    pair = make_rainy_pair(scene(1), RainDensity.NONE, rng(), jpeg_quality=quality)
     assert np.array_equal(pair.rainy, pair.clean)
     assert pair.strength == 0
     assert pair.density is RainDensity.NONE
@@ -103,15 +112,25 @@ def test_no_rain_leaves_the_picture_alone(quality: int | None) -> None:
 
 def test_a_white_wall_says_that_no_rain_is_seen_on_it() -> None:
     white = np.full((60, 60, 3), 255, np.uint8)
-    dry = [rainy_pair(white, RainDensity.HEAVY, rng(seed)) for seed in range(12)]
-    for pair in (pair for pair in dry if isinstance(pair.spec, RainSpec) and pair.spec.haze is None):
+    dry = [make_rainy_pair(white, RainDensity.HEAVY, rng(seed)) for seed in range(12)]
+    for pair in (
+        pair
+        for pair in dry
+        if isinstance(
+            pair.spec,
+            RainSpec,
+        )
+        and pair.spec.haze is None
+    ):
         assert pair.density is RainDensity.NONE
         assert np.array_equal(pair.rainy, white)
 
 
 def test_haze_veils_the_top_more_than_the_bottom() -> None:
     black = np.zeros((100, 10, 3), np.uint8)
-    rainy = rainy_pair(black, RainSpec(haze=Haze(beta=1.0, airlight=0.8)), rng()).rainy[:, 0, 0].astype(int)
+    rainy = (
+        make_rainy_pair(black, RainSpec(haze=Haze(beta=1.0, airlight=0.8)), rng()).rainy[:, 0, 0].astype(int)
+    )
     assert (np.diff(rainy) <= 0).all()
     assert rainy[0] == pytest.approx(204 * (1 - np.exp(-1)), abs=2)
     assert rainy[-1] <= 2
@@ -119,8 +138,8 @@ def test_haze_veils_the_top_more_than_the_bottom() -> None:
 
 @given(quality=integers(30, 95))
 @settings(max_examples=8, deadline=None)
-def test_jpeg_meets_both_pictures_with_the_same_tables(quality: int) -> None:
-    pair = rainy_pair(scene(3), RainDensity.MEDIUM, rng(3), jpeg_quality=quality)
+def test_jpeg_meets_both_images_with_the_same_tables(quality: int) -> None:
+    pair = make_rainy_pair(scene(3), RainDensity.MEDIUM, rng(3), jpeg_quality=quality)
     assert pair.jpeg_files is not None
     rainy, clean = (Image.open(__import__("io").BytesIO(file)) for file in pair.jpeg_files)
     assert rainy.quantization == clean.quantization  # type: ignore[attr-defined]
@@ -132,18 +151,25 @@ def test_jpeg_meets_both_pictures_with_the_same_tables(quality: int) -> None:
 @pytest.mark.parametrize("quality", [0, 101])
 def test_a_quality_out_of_range_is_refused(quality: int) -> None:
     with pytest.raises(RecipeError, match="1 to 100"):
-        rainy_pair(scene(3), RainDensity.LIGHT, rng(), jpeg_quality=quality)
+        make_rainy_pair(scene(3), RainDensity.LIGHT, rng(), jpeg_quality=quality)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
-def test_what_is_no_rgb_picture_is_refused(shape: tuple[int, ...]) -> None:
+def test_what_is_no_rgb_image_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ImageError, match="RGB"):
-        rainy_pair(np.zeros(shape, np.uint8), RainDensity.LIGHT, rng())
+        make_rainy_pair(np.zeros(shape, np.uint8), RainDensity.LIGHT, rng())
 
 
 def test_a_spec_is_rendered_as_it_stands() -> None:
     spec = RainSpec((LineStreaks(2000.0, 20.0, 2.0),), gain=0.5)
-    half, full = (rainy_pair(scene(1), each, rng(5)) for each in (spec, replace(spec, gain=1.0)))
+    half, full = (
+        make_rainy_pair(
+            scene(1),
+            each,
+            rng(5),
+        )
+        for each in (spec, replace(spec, gain=1.0))
+    )
     assert half.spec is spec
     assert half.streaks.max() == pytest.approx(full.streaks.max() / 2, abs=1)
 
@@ -161,10 +187,24 @@ def test_every_grade_has_every_kind_of_rain() -> None:
         kinds = {type(layer).__name__ for spec in specs for layer in spec.layers}
         assert kinds == {"LineStreaks", "NoiseStreaks", "PhotorealStreaks"}
         angles = [
-            layer.angle_degrees for spec in specs for layer in spec.layers if isinstance(layer, LineStreaks)
+            layer.angle_degrees
+            for spec in specs
+            for layer in spec.layers
+            if isinstance(
+                layer,
+                LineStreaks,
+            )
         ]
         assert min(angles) < -20 < 20 < max(angles)
-        widths = [layer.width for spec in specs for layer in spec.layers if isinstance(layer, LineStreaks)]
+        widths = [
+            layer.width
+            for spec in specs
+            for layer in spec.layers
+            if isinstance(
+                layer,
+                LineStreaks,
+            )
+        ]
         assert min(widths) < 0.8 < 5 < max(widths)
         assert {spec.blend for spec in specs} > {0.0, 1.0}
 
@@ -174,24 +214,24 @@ def test_every_grade_has_every_kind_of_rain() -> None:
 def test_strength_agrees_with_the_definition(seed: int) -> None:
     first, second = np.random.default_rng(seed).integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
     # Ours counts in integers, the other in 32-bit floats.
-    assert strength_of(first, second) == pytest.approx(rain_strength(first, second), abs=1e-3)
+    assert measure_intensity(first, second) == pytest.approx(rain_strength(first, second), abs=1e-3)
 
 
 def test_a_bank_gives_pairs_of_the_density_asked_for(bank: LayerBank) -> None:
     clean = scene(4, 96, 96)
     pairs = [
-        (density, bank.rainy_pair(clean, density, rng(seed))) for density in FALLING for seed in range(40)
+        (density, bank.make_pair(clean, density, rng(seed))) for density in FALLING for seed in range(40)
     ]
     hit = sum(pair.density is density for density, pair in pairs)
     # A crop may fall where sparse rain of a large scale has no streak.
     assert hit >= 0.95 * len(pairs)
     for _, pair in pairs:
         assert pair.rainy.shape == clean.shape
-        assert pair.strength == pytest.approx(strength_of(pair.rainy, pair.clean))
+        assert pair.strength == pytest.approx(measure_intensity(pair.rainy, pair.clean))
 
 
 def test_a_bank_leaves_dry_crops_dry(bank: LayerBank) -> None:
-    pair = bank.rainy_pair(scene(4, 64, 48), RainDensity.NONE, rng())
+    pair = bank.make_pair(scene(4, 64, 48), RainDensity.NONE, rng())
     assert np.array_equal(pair.rainy, pair.clean)
 
 
@@ -199,14 +239,20 @@ def test_a_bank_travels_to_workers(bank: LayerBank) -> None:
     there: LayerBank = pickle.loads(pickle.dumps(bank))
     clean = scene(4, 64, 64)
     one, other = (
-        each.rainy_pair(clean, RainDensity.HEAVY, rng(3), jpeg_quality=90) for each in (bank, there)
+        each.make_pair(
+            clean,
+            RainDensity.HEAVY,
+            rng(3),
+            jpeg_quality=90,
+        )
+        for each in (bank, there)
     )
     assert np.array_equal(one.rainy, other.rainy)
 
 
 def test_a_crop_larger_than_the_bank_is_refused(bank: LayerBank) -> None:
     with pytest.raises(RecipeError, match="larger than the bank's layers of 192 x 192"):
-        bank.rainy_pair(scene(4, 10, 193), RainDensity.LIGHT, rng())
+        bank.make_pair(scene(4, 10, 193), RainDensity.LIGHT, rng())
 
 
 def test_a_bank_lacks_no_grade(bank: LayerBank) -> None:
@@ -217,12 +263,16 @@ def test_a_bank_lacks_no_grade(bank: LayerBank) -> None:
 
 
 def test_pairs_of_a_seed_are_the_pairs_that_they_were_when_this_was_written() -> None:
-    """Golden sums; the same on every machine, so a change here is a change of all data made with `crdnet synth`."""
-    picture = np.random.default_rng(0).integers(0, 200, (48, 64, 3), dtype=np.uint8)
+    """Golden sums, the same on every machine; a change here changes all data of `crdnet synth`."""
+    image = np.random.default_rng(0).integers(0, 200, (48, 64, 3), dtype=np.uint8)
     sums = {
         density.name: sha256(
-            rainy_pair(picture, density, rng(7), library=library()).rainy.tobytes()
+            make_rainy_pair(image, density, rng(7), library=library()).rainy.tobytes()
         ).hexdigest()[:16]
         for density in FALLING
     }
-    assert sums == {"LIGHT": "c900fc66eca4848a", "MEDIUM": "2a8c02dfc3f7c6e5", "HEAVY": "afeae1690eb94738"}
+    assert sums == {
+        "LIGHT": "c900fc66eca4848a",
+        "MEDIUM": "2a8c02dfc3f7c6e5",
+        "HEAVY": "afeae1690eb94738",
+    }

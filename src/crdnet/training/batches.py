@@ -1,7 +1,7 @@
 """Batches of pairs for training and validation.
 
-Which crop of a picture is taken follows from (seed, epoch, index) alone. So a run that was killed and resumed
-at an epoch sees the same batches as one that never stopped, whatever the number of workers.
+The crop of an image follows from (seed, epoch, index) alone. A run that is killed and resumed
+therefore sees the same batches as an unbroken run, with any number of workers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,27 +22,27 @@ from crdnet.errors import DataError, RecipeError
 
 
 class Batch(NamedTuple):
-    """Pairs of one size."""
+    """Batch of pairs of one size."""
 
     rainy: Float[Tensor, "b 3 h w"]
     """In [0, 1]."""
     clean: Float[Tensor, "b 3 h w"]
     """In [0, 1]."""
     codes: Float[Tensor, "b 3"]
-    """Cumulative code of each pair's density."""
+    """Cumulative code of the density of each pair."""
     names: list[str]
 
 
 @dataclass(frozen=True)
 class CropSpec:
-    """What part of a pair is trained on.
+    """Crops of pairs for training.
 
     Attributes:
-        side: Pixels of the square crop; `None` takes whole pictures.
-        position: `centre`, or `random` anew in every epoch.
+        side: Side of the square crop in pixels; `None` takes whole images.
+        position: `centre`, or `random` with a new position in every epoch.
         flip: Whether half of the crops are mirrored left to right.
-        repeats: How often an epoch visits each pair, each time with another crop.
-        in_memory: Whether all pictures are decoded once and kept (about 1.2 MB per pair of half a megapixel).
+        repeats: Number of different crops of each pair in an epoch.
+        in_memory: Whether all images are decoded once and kept, with six bytes per pixel of a pair.
     """
 
     side: int | None = None
@@ -56,21 +56,23 @@ class CropSpec:
         if self.side is not None and self.side < 1:
             raise RecipeError(f"a crop's side is at least one pixel, got {self.side}")
         if self.repeats < 1:
-            raise RecipeError(f"an epoch visits each pair at least once, got repeats={self.repeats}")
+            raise RecipeError(
+                f"an epoch visits each pair at least once, got repeats={self.repeats}",
+            )
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """A shuffle that follows from (seed, epoch); yields (epoch, index) so that crops can follow from them too.
+    """Shuffle that follows from (seed, epoch) and yields addresses (epoch, index).
 
-    Where several processes train together they deal the shuffle out among themselves, one sample each in turn. So
-    their batches of one step hold together what one process has in a batch that is larger by as much; what is left
-    of the last round is dropped.
+    Several processes take the samples of one shuffle in turn. Their batches of one step together
+    equal the batch of a single process with a larger batch size. Samples of an incomplete last
+    round are dropped.
 
     Args:
-        length: How many samples there are.
-        seed: Of the shuffle.
-        process: Which process this is, from 0.
-        processes: How many there are.
+        length: Number of samples.
+        seed: Seed of the shuffle.
+        process: Index of this process.
+        processes: Number of processes.
     """
 
     def __init__(self, length: int, seed: int, process: int = 0, processes: int = 1) -> None:
@@ -81,36 +83,44 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the shuffle of an epoch; Lightning calls this before each."""
+        """Choose the shuffle of an epoch; Lightning calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return self.length // self.processes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        # A generator per epoch, not one for the run: a resumed run gets the same order.
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
         ours = order[self.process :: self.processes][: len(self)]
         return ((self.epoch, int(index)) for index in ours)
 
 
-def _to_tensor(picture: npt.NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32) / 255)
+def _convert_to_tensor(image: npt.NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)
 
 
-def to_batch(loaded: LoadedPair, name: str) -> Batch:
-    """Return a pair as a batch without its first axis."""
+def make_batch(loaded: LoadedPair, name: str) -> Batch:
+    """Convert a pair to a batch without the batch axis."""
     return Batch(
-        _to_tensor(loaded.rainy), _to_tensor(loaded.clean), torch.tensor(loaded.density.code), [name]
+        _convert_to_tensor(loaded.rainy),
+        _convert_to_tensor(loaded.clean),
+        torch.tensor(loaded.density.code),
+        [name],
     )
 
 
 def collate(samples: Sequence[Batch]) -> Batch:
-    """Return samples as a batch."""
+    """Stack samples to a batch.
+
+    Raises:
+        DataError: The samples differ in size.
+    """
     sizes = {tuple(sample.rainy.shape[1:]): sample.names[0] for sample in samples}
     if len(sizes) > 1:
-        found = ", ".join(f"{name} {height} x {width}" for (height, width), name in sizes.items())
+        got = ", ".join(f"{name} {height} x {width}" for (height, width), name in sizes.items())
         raise DataError(
-            f"a batch holds pictures of one size, got {found}; set data.crop.side or data.batch_size 1"
+            f"a batch holds images of one size, got {got}; set data.crop.side or data.batch_size 1",
         )
     rainy, clean, codes = (
         torch.stack(parts) for parts in zip(*(sample[:3] for sample in samples), strict=True)
@@ -119,7 +129,7 @@ def collate(samples: Sequence[Batch]) -> Batch:
 
 
 class TrainingPairs(Dataset[Batch]):
-    """Crops of pairs, addressed by (epoch, index)."""
+    """Crops of pairs with addresses (epoch, index)."""
 
     def __init__(self, pairs: Sequence[Pair], crop: CropSpec, seed: int) -> None:
         self.pairs = pairs
@@ -135,11 +145,11 @@ class TrainingPairs(Dataset[Batch]):
         which = index % len(self.pairs)
         pair = self.pairs[which]
         loaded = self.loaded[which] if self.loaded else pair.load()
-        return to_batch(
-            self._cropped(loaded, pair.name, np.random.default_rng((self.seed, *address))), pair.name
+        return make_batch(
+            self._crop(loaded, pair.name, np.random.default_rng((self.seed, *address))), pair.name
         )
 
-    def _cropped(self, loaded: LoadedPair, name: str, rng: np.random.Generator) -> LoadedPair:
+    def _crop(self, loaded: LoadedPair, name: str, rng: np.random.Generator) -> LoadedPair:
         side = self.crop.side
         if side is None:
             return loaded
@@ -152,10 +162,8 @@ class TrainingPairs(Dataset[Batch]):
         if self.crop.position == "random":
             top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
         mirror = slice(None, None, -1 if self.crop.flip and rng.random() < 0.5 else 1)
-        rainy, clean = (
-            picture[top : top + side, left : left + side][:, mirror]
-            for picture in (loaded.rainy, loaded.clean)
-        )
+        rows, columns = slice(top, top + side), slice(left, left + side)
+        rainy, clean = (image[rows, columns][:, mirror] for image in (loaded.rainy, loaded.clean))
         return LoadedPair(rainy, clean, loaded.density)
 
 
@@ -170,10 +178,10 @@ class WholePairs(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         pair = self.pairs[index]
-        return to_batch(pair.load(), pair.name)
+        return make_batch(pair.load(), pair.name)
 
 
-def training_loader(
+def make_training_loader(
     samples: Dataset[Batch],
     length: int,
     batch_size: int,
@@ -182,17 +190,19 @@ def training_loader(
     epoch: int,
     trainer: pl.Trainer | None,
 ) -> DataLoader[Batch]:
-    """Return a loader of shuffled samples; the last, smaller batch of an epoch is dropped if there are others.
+    """Make a loader of shuffled samples.
+
+    The last, smaller batch of an epoch is dropped, unless it is the only one.
 
     Args:
-        samples: Addressed by (epoch, index).
-        length: How many an epoch has.
+        samples: Samples with addresses (epoch, index).
+        length: Number of samples in an epoch.
         batch_size: Samples per batch.
-        workers: Processes that load; 0 loads in the training process.
-        seed: Of the shuffle.
-        epoch: That a run begins or goes on with. Lightning names each epoch to the sampler, but the first one of a
-            resumed run only after worker processes have been handed their first batches.
-        trainer: Knows how many processes train together; None where one loads without training.
+        workers: Number of loading processes; 0 loads in the training process.
+        seed: Seed of the shuffle.
+        epoch: Epoch with which a run begins or resumes. Lightning sets the epoch of the sampler,
+            but in a resumed run only after the workers have received their first batches.
+        trainer: Trainer with the number of processes; None to load without training.
     """
     process, processes = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
     sampler = EpochSampler(length, seed, process, processes)
@@ -201,6 +211,8 @@ def training_loader(
         samples,
         batch_size=batch_size,
         sampler=sampler,
+        # A small last batch has noisy batch statistics, but a tiny data set must keep its only
+        # batch.
         drop_last=len(sampler) > batch_size,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -209,16 +221,17 @@ def training_loader(
 
 
 class PairsData(pl.LightningDataModule):
-    """Pairs of rainy and clean pictures on disk.
+    """Data of rainy and clean images on disk.
 
     Args:
-        root: Folder of the training pairs; see docs/data.md for the layouts that are understood.
-        validation: Folder of the validation pairs, of other scenes; `None` trains without validation.
-        layout: Layout of both folders; `auto` finds out.
-        crop: What part of a pair is trained on; validation takes whole pictures.
+        root: Folder of the training pairs; docs/data.md lists the layouts.
+        validation: Folder of the validation pairs, of other scenes; `None` trains without
+            validation.
+        layout: Layout of both folders; `auto` detects it.
+        crop: Crops for training; validation takes whole images.
         batch_size: Pairs per training batch of a process.
-        workers: Processes that load; 0 loads in the training process.
-        seed: Of the shuffle and the crops.
+        workers: Number of loading processes; 0 loads in the training process.
+        seed: Seed of the shuffle and the crops.
     """
 
     def __init__(
@@ -243,27 +256,37 @@ class PairsData(pl.LightningDataModule):
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
-        self.first_epoch = 0  # that a run begins or goes on with
+        self.first_epoch = 0  # epoch with which a run begins or resumes
         self._training_pairs: TrainingPairs | None = None
         self._validation_pairs: WholePairs | None = None
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """List the pairs, so that a missing one stops the run before it starts."""
+        """List the pairs, so that a missing image stops the run before it starts."""
         if self._training_pairs is None:
             if self.validation is not None:
                 self._validation_pairs = WholePairs(find_pairs(self.validation, self.layout))
-            self._training_pairs = TrainingPairs(find_pairs(self.root, self.layout), self.crop, self.seed)
+            self._training_pairs = TrainingPairs(
+                find_pairs(self.root, self.layout),
+                self.crop,
+                self.seed,
+            )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return shuffled crops; the last, smaller batch of an epoch is dropped if there are others."""
+        """Return the loader of shuffled crops; see `make_training_loader`."""
         assert self._training_pairs is not None
         pairs = self._training_pairs
-        return training_loader(
-            pairs, len(pairs), self.batch_size, self.workers, self.seed, self.first_epoch, self.trainer
+        return make_training_loader(
+            pairs,
+            len(pairs),
+            self.batch_size,
+            self.workers,
+            self.seed,
+            self.first_epoch,
+            self.trainer,
         )
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Return whole pictures, one at a time since their sizes differ."""
+        """Return the loader of whole images, one at a time since their sizes differ."""
         if self._validation_pairs is None:
             return []
         return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=collate)]

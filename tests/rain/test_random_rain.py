@@ -3,10 +3,24 @@
 import numpy as np
 import pytest
 
-from crdnet.rain import captured, draw_streaks, graded, random_drops, random_streaks
+from crdnet.rain import (
+    add_random_drops,
+    draw_streaks,
+    grade_colours,
+    sample_streaks,
+    simulate_capture,
+)
 from crdnet.rain.documents import DOCUMENTS
-from crdnet.rain.drops import to_linear
-from crdnet.rain.variety import is_curtain, mist_pair, random_angle, random_camera, smoothed, veiled_pair
+from crdnet.rain.drops import decode_srgb
+from crdnet.rain.random_rain import (
+    is_curtain,
+    make_mist_pair,
+    make_veiled_pair,
+    sample_angle,
+    sample_camera,
+    sample_curtain,
+    smooth,
+)
 
 
 def crop(seed: int = 0) -> np.ndarray:
@@ -15,38 +29,40 @@ def crop(seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("physical", [False, True])
 def test_rain_of_a_seed_is_always_the_same_and_changes_the_crop(physical: bool) -> None:
-    first, second = (random_drops(crop(), np.random.default_rng(5), physical=physical) for _ in range(2))
+    first, second = (add_random_drops(crop(), np.random.default_rng(5), physical=physical) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     changed = [
-        not np.array_equal(*random_drops(crop(), np.random.default_rng(seed), physical=physical))
+        not np.array_equal(
+            *add_random_drops(crop(), np.random.default_rng(seed), physical=physical),
+        )
         for seed in range(20)
     ]
     assert sum(changed) >= 18
 
 
 def test_streaks_span_sizes_and_directions_of_real_rain() -> None:
-    drawn = [random_streaks(160, 160, np.random.default_rng(seed)) for seed in range(300)]
+    drawn = [sample_streaks(160, 160, np.random.default_rng(seed)) for seed in range(300)]
     lengths = np.array([np.median(each.length) for each in drawn])
     widths = np.array([np.median(each.width) for each in drawn])
     assert lengths.min() < 6
     assert lengths.max() > 250
     assert widths.min() < 0.8
     assert widths.max() > 10
-    angles = np.abs([random_angle(np.random.default_rng(seed)) for seed in range(1000)])
+    angles = np.abs([sample_angle(np.random.default_rng(seed)) for seed in range(1000)])
     assert np.mean(angles > 45) > 0.1
     assert np.mean(angles < 15) > 0.4
     assert angles.max() <= 75
 
 
 def test_random_cameras_are_valid_and_differ() -> None:
-    rates = {random_camera(np.random.default_rng(seed))[0].millimetres_per_hour for seed in range(50)}
+    rates = {sample_camera(np.random.default_rng(seed))[0].millimetres_per_hour for seed in range(50)}
     assert len(rates) == 50
 
 
 def test_processing_is_the_same_for_both_images_of_a_pair() -> None:
     clean = crop()
     for seed in range(20):
-        first, second = captured((clean, clean.copy()), np.random.default_rng(seed))
+        first, second = simulate_capture((clean, clean.copy()), np.random.default_rng(seed))
         assert np.array_equal(first, second)
 
 
@@ -54,7 +70,7 @@ def test_grading_is_the_same_for_both_images_of_a_pair_and_colours_what_was_grey
     grey = np.repeat(crop()[..., :1], 3, 2)
     casts = []
     for seed in range(40):
-        first, second = graded((grey, grey.copy()), np.random.default_rng(seed))
+        first, second = grade_colours((grey, grey.copy()), np.random.default_rng(seed))
         assert first.shape == grey.shape
         assert first.dtype == np.uint8
         assert np.array_equal(first, second)
@@ -69,8 +85,8 @@ def test_drops_may_have_the_colour_of_the_scene() -> None:
     teal = np.full((48, 48, 3), (8, 60, 50), np.uint8)
     redness = []
     for seed in range(60):
-        rainy, clean = random_drops(teal, np.random.default_rng(seed), physical=False)
-        change = (to_linear(rainy).astype(float) - to_linear(clean)).sum((0, 1))
+        rainy, clean = add_random_drops(teal, np.random.default_rng(seed), physical=False)
+        change = (decode_srgb(rainy).astype(float) - decode_srgb(clean)).sum((0, 1))
         if change.min() > 0:
             redness.append(change[0] / change[2])
     assert np.percentile(redness, 10) < 0.6
@@ -81,7 +97,13 @@ def test_drops_may_have_the_colour_of_the_scene() -> None:
 def test_a_document_is_an_image_of_the_same_shape_and_follows_from_its_seed(name: str) -> None:
     image = crop()
     before = image.copy()
-    first, second, other = (DOCUMENTS[name](image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, second, other = (
+        DOCUMENTS[name](
+            image,
+            np.random.default_rng(seed),
+        )
+        for seed in (1, 1, 2)
+    )
     assert first.shape == image.shape
     assert first.dtype == np.uint8
     assert np.array_equal(first, second)
@@ -93,22 +115,34 @@ def test_rain_never_darkens_a_scene_by_day_and_leaves_some_crops_brighter() -> N
     """Light of a drop comes from a brighter part of the scene in seven of eight crops."""
     brighter = 0
     for seed in range(40):
-        rainy, clean = random_drops(crop(), np.random.default_rng(seed), physical=False)
+        rainy, clean = add_random_drops(crop(), np.random.default_rng(seed), physical=False)
         brighter += rainy.mean() >= clean.mean() - 0.7
     assert brighter >= 32
 
 
 def test_the_mist_under_lamps_stays_and_the_grain_of_the_drops_goes() -> None:
     scene, light = np.full((96, 96, 3), 40, np.uint8), np.full(3, 40_000, np.uint16)
-    streaks = random_streaks(96, 96, np.random.default_rng(0), lit=True)
+    streaks = sample_streaks(96, 96, np.random.default_rng(0), lit=True)
     opacity = draw_streaks(streaks, 96, 96)
-    rainy, clean = mist_pair(scene, opacity, smoothed(opacity), light)
+    rainy, clean = make_mist_pair(scene, opacity, smooth(opacity), light)
     assert clean.mean() > scene.mean() + 3
     # The two have the same light on the whole, and only the rainy crop has streaks.
-    linear = [float(to_linear(each).mean()) for each in (rainy, clean)]
+    linear = [float(decode_srgb(each).mean()) for each in (rainy, clean)]
     assert linear[0] == pytest.approx(linear[1], rel=0.1)
     grain = [np.abs(np.diff(each.astype(int), axis=1)).mean() for each in (rainy, clean)]
     assert grain[1] < grain[0] / 5
+
+
+def test_a_curtain_is_longer_than_wide_and_follows_from_its_seed() -> None:
+    longer = 0
+    for seed in range(30):
+        first, second = (sample_curtain(96, 80, np.random.default_rng(seed)) for _ in range(2))
+        assert first.shape == (96, 80)
+        assert np.array_equal(first, second)
+        levels = first.astype(float)
+        slopes = [np.abs(np.diff(levels, axis=axis)).mean() + 1e-9 for axis in (0, 1)]
+        longer += max(slopes) > 1.5 * min(slopes)
+    assert longer >= 20
 
 
 def test_streaks_that_cover_everything_are_a_curtain() -> None:
@@ -122,10 +156,10 @@ def test_streaks_that_cover_everything_are_a_curtain() -> None:
 def test_a_veil_stays_before_few_streaks_and_goes_before_many() -> None:
     scene, light = np.full((64, 64, 3), 40, np.uint8), np.full(3, 50_000, np.uint16)
     few, many = (np.full((64, 64), share, np.uint16) for share in (600, 20_000))
-    rainy, clean = veiled_pair(scene, few, light, 0.2)
+    rainy, clean = make_veiled_pair(scene, few, light, 0.2)
     assert clean.mean() > scene.mean() + 10
     assert rainy.mean() > clean.mean()
-    rainy, clean = veiled_pair(scene, many, light, 0.2)
+    rainy, clean = make_veiled_pair(scene, many, light, 0.2)
     assert np.array_equal(clean, scene)
-    without, _ = veiled_pair(scene, many, light, 0.0)
+    without, _ = make_veiled_pair(scene, many, light, 0.0)
     assert rainy.mean() > without.mean()

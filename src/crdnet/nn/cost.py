@@ -1,0 +1,49 @@
+"""Multiply-accumulate operations of the torch networks.
+
+`crdnet.bench` counts the operations of model files; this module counts them before export.
+"""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor, nn
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+
+
+def count_kilo_macs(network: nn.Module, side: int = 64) -> dict[str, float]:
+    """Count the operations of all convolutions in a forward pass, by part of the network.
+
+    Activations, additions and upsampling are not counted.
+
+    Args:
+        network: Network that maps colours (b, 3, h, w).
+        side: Side of the square image of the pass, in pixels; the network must accept it.
+
+    Returns:
+        Thousands of multiply-accumulate operations per pixel, by name of the child module.
+    """
+    counts: dict[str, float] = defaultdict(float)
+
+    def count_part(part: str, module: Convolution, output: Tensor) -> None:
+        taps = module.kernel_size[0] * module.kernel_size[1]
+        macs = taps * module.in_channels * module.out_channels * output.shape[2] * output.shape[3]
+        counts[part] += macs / side**2 / 1000
+
+    # Hooks see the sizes of every layer without a model of the network.
+    hooks = []
+    for name, module in network.named_modules():
+        if isinstance(module, Convolution):
+            part = name.partition(".")[0]
+            hooks.append(
+                module.register_forward_hook(
+                    lambda module, _, output, part=part: count_part(part, module, output),
+                )
+            )
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, side, side))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return dict(counts)
