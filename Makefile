@@ -1,5 +1,6 @@
 # make demo   on a fresh machine: install, derain the example pictures, say where they are
 # make test   on a fresh machine: install, then lint, types, import contracts and every test
+# make docs   on a fresh machine: install, then build the site into build/site; a dead link fails
 #
 # Needs Python 3.11 or newer, make and a C compiler. Everything goes into .venv.
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint types imports pytest browser bench performance soak clean
+.PHONY: demo test lint types imports pytest docs browser bench performance soak clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/demo.py
@@ -29,6 +30,10 @@ imports: $(VENV)/.dev
 # Two workers, one thread each: the trajectories of small networks are compared bit by bit, and two cores are not more than two.
 pytest: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+# The documentation as a site, which works from build/site/index.html without a server or network.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The page's tests, which skip themselves where there is no Chromium; this gets it where it may.
 browser: $(VENV)/.dev
@@ -62,6 +67,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt build-constraints.txt | $(VENV)/bin
 	$(PIP) $(shell grep '^torch==' constraints.txt)
 	PIP_CONSTRAINT=build-constraints.txt $(PIP) --editable '.[train,visdom,dev]'
 	touch $@ $(VENV)/.base
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[docs]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist demo

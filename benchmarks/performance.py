@@ -75,7 +75,7 @@ def readme_part(latency: Mapping[str, Any], startup: Mapping[str, Any]) -> str:
     *_, command = startup["commands"].values()
     _, device, _ = name.split(", ")
     return (
-        f"On {latency['threads']} cores of an {latency['machine']['cpu']}, a {SIZE} x {SIZE} picture takes "
+        f"On {latency['threads']} cores of an {latency['machine']['cpu']}, a {SIZE} x {SIZE} image takes "
         f"{command['median'] / 1000:.2f} s from command to file, start-up included, and\n"
         f"{latency['timings'][name]['median']:.0f} ms in the network alone (device `{device}`), "
         f"{ratios[name]:.1f} times as fast as the published network in PyTorch ([performance](docs/performance.md))."

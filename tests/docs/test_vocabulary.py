@@ -1,0 +1,48 @@
+"""The documentation says image, as docs/glossary.md settles, and not picture or photo."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import REPOSITORY, markdown_files, without_blocks
+
+OTHER_WORDS = re.compile(r"\b(pictures?|photos?)\b", re.IGNORECASE)
+_GENERATED = re.compile(r"<!-- (?P<name>\w+): begin -->.*?<!-- (?P=name): end -->", re.DOTALL)
+_CODE_SPAN = re.compile(r"`[^`]*`")
+OLDER_PAGES = {
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/glossary.md",
+    "docs/log.md",
+    "docs/metrics.md",
+    "docs/models/default.md",
+    "docs/rain.md",
+    "docs/real-rain.md",
+}
+"""Pages that still use other words, and the glossary, which lists them. Take out what has been rewritten."""
+
+
+def other_words(text: str) -> list[str]:
+    """Return the words in a Markdown text that stand for image, outside of code and of parts that programs write."""
+    return OTHER_WORDS.findall(_CODE_SPAN.sub("", without_blocks(_GENERATED.sub("", text))))
+
+
+def pages() -> list[Path]:
+    """Return the pages of the documentation that keep to the glossary."""
+    found = {path.relative_to(REPOSITORY).as_posix(): path for path in markdown_files()}
+    return [
+        path
+        for name, path in found.items()
+        if name not in OLDER_PAGES and ("/" not in name or name.startswith(("docs/", "examples/")))
+    ]
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_pages_say_image(path: Path) -> None:
+    assert other_words(path.read_text(encoding="utf-8")) == []
+
+
+def test_other_words_are_found_outside_of_code_only() -> None:
+    text = "A picture in `photos/`.\n```\nphoto\n```\n<!-- a: begin -->\npictures\n<!-- a: end -->\nPhotos.\n"
+    assert other_words(text) == ["picture", "Photos"]
