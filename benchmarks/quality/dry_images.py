@@ -1,0 +1,103 @@
+"""Measure what a model does to images without rain, by kind.
+
+    python benchmarks/quality/dry_images.py FOLDER [--model NAME] [--always] [--csv FILE]
+
+Contract: FOLDER holds images without rain, none trained on, and their list `images.csv` with a file and a
+kind in each row, as collect_dry.py writes it. Each image is run as `crdnet derain` runs a file: one that is
+surely dry is left alone and comes back byte for byte. Printed by kind are the images called rainy (a density
+other than NONE), those left alone, and the PSNR of the output against the input on luma (restormer-y): the
+mean of those that changed, the worst, and the number below `HARMED` dB. These are listed below, worst first.
+With --always nothing is left alone, which measures the network without the gate. --csv writes all figures.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import inf, isinf
+from pathlib import Path
+
+import click
+import numpy as np
+
+from crdnet import Derainer, RainDensity
+from crdnet.data import read_rgb
+from crdnet.metrics import score
+
+HARMED = 36.0
+"""PSNR in dB below which an image without rain counts as harmed."""
+LIST = "images.csv"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an image without rain."""
+
+    file: str
+    kind: str
+    density: str
+    strength: float
+    left_alone: bool
+    psnr: float
+    """Of the output against the input, in dB; infinite where they are equal."""
+
+    @property
+    def is_rainy(self) -> bool:
+        """Whether an image without rain was given a density."""
+        return self.density != RainDensity.NONE.name
+
+
+@click.command(help=__doc__.splitlines()[0])
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-m", "--model", default="default", show_default=True)
+@click.option("--always", is_flag=True, help="Derain images that are surely dry too.")
+@click.option("--csv", "table", type=click.Path(dir_okay=False, path_type=Path), help="Of every image.")
+def main(*, folder: Path, model: str, always: bool, table: Path | None) -> None:
+    derainer = Derainer(model)
+    with (folder / LIST).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise click.UsageError(f"{folder / LIST} names no image; build the folder with collect_dry.py")
+    outcomes = [run(derainer, folder, row["file"], row["kind"], always=always) for row in rows]
+    if table is not None:
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Outcome)])
+            writer.writeheader()
+            writer.writerows(asdict(outcome) for outcome in outcomes)
+    for line in report(outcomes):
+        click.echo(line)
+
+
+def run(derainer: Derainer, folder: Path, file: str, kind: str, *, always: bool) -> Outcome:
+    """Run a model on an image and compare what comes out with what went in."""
+    image = read_rgb(folder / file)
+    result = derainer.run(image, always=always)
+    if result.density is None or result.strength is None:
+        raise click.UsageError("the model senses no rain; choose one that does")
+    psnr = inf
+    if not np.array_equal(result.image, image):
+        before, after = (each / np.float32(255) for each in (image, result.image))
+        psnr = score(after, before, "restormer-y").psnr
+    return Outcome(file, kind, result.density.name, result.strength, result.left_alone, psnr)
+
+
+def report(outcomes: Sequence[Outcome]) -> Iterable[str]:
+    """Yield a table by kind, then the images that were harmed."""
+    yield f"{'kind':14} {'images':>6} {'rainy':>13} {'left alone':>13} {'mean':>6} {'worst':>6} {'harmed':>6}"
+    for kind in (*sorted({outcome.kind for outcome in outcomes}), None):
+        among = [outcome for outcome in outcomes if kind in (None, outcome.kind)]
+        rainy, alone = sum(each.is_rainy for each in among), sum(each.left_alone for each in among)
+        changed = [each.psnr for each in among if not isinf(each.psnr)]
+        mean, worst = (
+            f"{each:6.2f}" for each in ((np.mean(changed), min(changed)) if changed else (inf, inf))
+        )
+        harmed = sum(psnr < HARMED for psnr in changed)
+        shares = " ".join(f"{count:5d} ({count / len(among):4.0%})" for count in (rainy, alone))
+        yield f"{kind or 'all':14} {len(among):6d} {shares} {mean} {worst} {harmed:6d}"
+    harmed_images = sorted((each for each in outcomes if each.psnr < HARMED), key=lambda each: each.psnr)
+    yield f"below {HARMED:g} dB: {len(harmed_images)}"
+    for each in harmed_images:
+        yield f"  {each.psnr:5.2f} dB  {each.density:6} S = {each.strength:4.1f}  {each.kind:12} {each.file}"
+
+
+if __name__ == "__main__":
+    main()
