@@ -21,7 +21,7 @@ REDUCTIONS = (1, 2, 4, 8)
 """How many times smaller each look is, sides counted."""
 SMALLEST_SIDE = 128
 """Pixels; a picture is not reduced below this to look at it. One of 500 pixels is looked at to a quarter."""
-NEARLY_ALL = 0.7
+NEARLY_ALL = 0.5
 """The share of the strongest rain that a finer look must sense to be taken before a coarser one."""
 EMPTY = 0.45
 """Detail of a size, against that of half the size, below which nothing is to be seen there. Photographs as cameras make

@@ -10,9 +10,9 @@ from crdnet.density import (
     compute_grade_probabilities,
 )
 
-VISIBLE_LEVELS = 6.0
+VISIBLE_LEVELS = 10.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
-SURE = 0.9
+SURE = 0.85
 """How likely a picture must be dry to be left alone."""
 
 
