@@ -30,7 +30,7 @@ LIST = "images.csv"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image without rain."""
+    """Sensed intensity and output of one dry image."""
 
     file: str
     kind: str
@@ -38,11 +38,11 @@ class Outcome:
     strength: float
     left_alone: bool
     psnr: float
-    """Of the output against the input, in dB; infinite where they are equal."""
+    """PSNR of the output against the input, in dB; infinite where they are equal."""
 
     @property
     def is_rainy(self) -> bool:
-        """Whether an image without rain was given a density."""
+        """True if the model calls the dry image rainy."""
         return self.density != RainDensity.NONE.name
 
 

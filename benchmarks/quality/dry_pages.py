@@ -22,7 +22,7 @@ _TEXT = (
 )
 WORDS = _TEXT.split()
 FINE = 3
-"""How much finer than the image ink is drawn, so that its edges are smooth."""
+"""Supersampling factor: ink is drawn so many times finer, then reduced to smooth its edges."""
 
 
 def draw_page(name: str, seed: int) -> Image:
@@ -36,9 +36,9 @@ def _sentence(rng: np.random.Generator, words: int) -> str:
 
 def _pdf(rng: np.random.Generator) -> Image:
     """Return a part of a page of two columns with headings, or of an invoice with a ruled table."""
-    import pypdfium2  # noqa: PLC0415
-    from reportlab.lib.pagesizes import A4  # noqa: PLC0415
-    from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415
+    import pypdfium2  # noqa: PLC0415 - only PDF pages need it
+    from reportlab.lib.pagesizes import A4  # noqa: PLC0415 - likewise
+    from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415 - likewise
 
     file = BytesIO()
     canvas = Canvas(file, pagesize=A4, invariant=True)

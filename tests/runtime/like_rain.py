@@ -28,7 +28,7 @@ SEEDS = range(2)
 VISIBLE = 12
 """Grey levels that a pixel must have gained or lost to count in the contrast."""
 FINE = 2
-"""How much finer than the scene shapes are drawn, so that their edges are smooth."""
+"""Supersampling factor: shapes are drawn so many times finer, then reduced to smooth their edges."""
 WHITE = (245, 247, 250)
 
 
@@ -195,7 +195,7 @@ LIKE_RAIN: dict[str, Callable[[Picture, np.random.Generator], Pair]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image with something like rain on it."""
+    """Sensed intensity and output of one image with something like rain on it."""
 
     density: RainDensity
     strength: float
