@@ -11,6 +11,7 @@ without --scale the network sees each image at the size at which it senses the r
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -34,6 +35,16 @@ SIZES = ((1.0, 4), (1.0, 8), (1.0, 25), (2.0, 80), (1.5, 300), (5.0, 20), (5.0, 
 NUMBERS = (2, 40)
 
 
+class Kind(NamedTuple):
+    """Number, size in pixels and direction of the streaks drawn on one scene."""
+
+    number: int
+    width: float
+    length: int
+    angle: int | None = None
+    """Degrees from straight down to either side; None draws it from a normal distribution."""
+
+
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("clean", type=click.Path(exists=True, path_type=Path))
 @click.option("-m", "--model", default="default", show_default=True)
@@ -46,13 +57,13 @@ def main(*, clean: Path, model: str, scale: str | None, every: int) -> None:
     click.echo(f"{len(scenes)} images\n{'':28} {'rainy':>7} {'gain':>6} {'left':>6}")
     vertical = None
     for angle in ANGLES:
-        before, gain, left = _means(derainer, scenes, 40, 1.5, 50, angle, size)
+        before, gain, left = _means(derainer, scenes, Kind(40, 1.5, 50, angle), size)
         vertical = gain if vertical is None else vertical
         share = f"{gain / vertical:7.0%} of the gain at 0"
         click.echo(f"{f'{angle} degrees':28} {before:7.2f} {gain:+6.2f} {left:6.2f} {share}")
     for number in NUMBERS:
         for width, length in SIZES:
-            before, gain, left = _means(derainer, scenes, number, width, length, None, size)
+            before, gain, left = _means(derainer, scenes, Kind(number, width, length), size)
             name = f"{number} of {width:g} x {length} px"
             click.echo(f"{name:28} {before:7.2f} {gain:+6.2f} {left:6.2f}")
 
@@ -63,31 +74,19 @@ def _middle(image: Image) -> Image:
 
 
 def _means(
-    derainer: Derainer,
-    scenes: list[Image],
-    number: int,
-    width: float,
-    length: float,
-    angle: float | None,
-    scale: float | None,
+    derainer: Derainer, scenes: list[Image], kind: Kind, scale: float | None
 ) -> tuple[float, float, float]:
     """Return PSNR before, gain and contrast left, means over the scenes."""
-    rows = list(_scores(derainer, scenes, number, width, length, angle, scale))
+    rows = list(_scores(derainer, scenes, kind, scale))
     before, gain, left = np.nanmean(rows, axis=0).tolist()
     return before, gain, left
 
 
 def _scores(
-    derainer: Derainer,
-    scenes: list[Image],
-    number: int,
-    width: float,
-    length: float,
-    angle: float | None,
-    scale: float | None,
+    derainer: Derainer, scenes: list[Image], kind: Kind, scale: float | None
 ) -> Iterator[tuple[float, float, float]]:
     for seed, scene in enumerate(scenes):
-        rainy = _rained_on(scene, number, width, length, angle, np.random.default_rng(seed))
+        rainy = _rained_on(scene, kind, np.random.default_rng(seed))
         truth, before = (each.astype(np.float32) / np.float32(255) for each in (scene, rainy))
         after = np.clip(derainer.estimate(before, scale=scale), 0, 1)
         added = 255 * (luma(before) - luma(truth))
@@ -98,25 +97,19 @@ def _scores(
         yield psnr[0], psnr[1] - psnr[0], left
 
 
-def _rained_on(
-    scene: Image,
-    number: int,
-    width: float,
-    length: float,
-    angle: float | None,
-    rng: np.random.Generator,
-) -> Image:
+def _rained_on(scene: Image, kind: Kind, rng: np.random.Generator) -> Image:
     """Return a scene with streaks of a direction, or of one within some 12 degrees of straight down."""
     height, wide = scene.shape[:2]
-    direction = rng.normal(0, 12) if angle is None else angle * rng.choice([-1, 1])
+    direction = rng.normal(0, 12) if kind.angle is None else kind.angle * rng.choice([-1, 1])
+    number = kind.number
     streaks = Streaks(
         row=rng.uniform(0, height, number),
         column=rng.uniform(0, wide, number),
-        length=length * np.exp(rng.normal(0, 0.2, number)),
-        width=width * np.exp(rng.normal(0, 0.2, number)),
+        length=kind.length * np.exp(rng.normal(0, 0.2, number)),
+        width=kind.width * np.exp(rng.normal(0, 0.2, number)),
         angle_degrees=direction + rng.normal(0, 1, number),
         opacity=np.full(number, 0.3),
-        blur=np.full(number, 0.5 * width),
+        blur=np.full(number, 0.5 * kind.width),
         beads=np.zeros(number),
         taper=np.zeros(number),
     )
