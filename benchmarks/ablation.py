@@ -44,13 +44,19 @@ _steps = click.option(
 @main.command("time")
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder of the runs.")
 @click.option(
-    "--rounds", type=click.IntRange(1), default=30, show_default=True, help="Timed steps of each row."
+    "--rounds",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Timed steps of each row.",
 )
 def time_command(output: Path, rounds: int) -> None:
     """Measure how long a step of each row takes; the machine should have nothing else to do."""
     if (output / TIMES).exists():
         # Runs were scored at steps that follow from it.
-        raise DataError(f"{output / TIMES} is there; delete it, and the runs beside it, to measure again")
+        raise DataError(
+            f"{output / TIMES} is there; delete it, and the runs beside it, to measure again"
+        )
     timings = step_times(rounds)
     print(Timing.HEADER)
     for name, timing in timings.items():
@@ -65,15 +71,24 @@ def time_command(output: Path, rounds: int) -> None:
 
 @main.command("train")
 @click.option(
-    "--data", type=_FOLDER, required=True, help="Folder of clean/, rain800/, streaks/ and val_synth/."
+    "--data",
+    type=_FOLDER,
+    required=True,
+    help="Folder of clean/, rain800/, streaks/ and val_synth/.",
 )
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder of the runs.")
 @click.option(
     "--only", "names", type=click.Choice(list(ROWS)), multiple=True, help="Rows to train; else all."
 )
-@click.option("--seed", "seeds", type=int, multiple=True, help="Seeds to train; else all that a row has.")
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time, a thread each."
+    "--seed", "seeds", type=int, multiple=True, help="Seeds to train; else all that a row has."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Runs at a time, a thread each.",
 )
 @_steps
 def train_command(
@@ -93,7 +108,9 @@ def train_command(
     # Processes that start anew: PyTorch's threads do not outlive a fork.
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
     try:
-        for done in as_completed(pool.submit(make_batches, data, output, seed, steps) for seed in needed):
+        for done in as_completed(
+            pool.submit(make_batches, data, output, seed, steps) for seed in needed
+        ):
             print(done.result(), flush=True)
         for done in as_completed(pool.submit(run_one, data, output, *run, steps) for run in runs):
             print(done.result(), flush=True)
@@ -104,7 +121,9 @@ def train_command(
 @main.command("report")
 @click.argument("folder", type=_FOLDER)
 @click.option(
-    "--into", type=click.Path(path_type=Path), help="Document whose part between markers is replaced."
+    "--into",
+    type=click.Path(path_type=Path),
+    help="Document whose part between markers is replaced.",
 )
 @_steps
 def report_command(folder: Path, into: Path | None, steps: int) -> None:

@@ -43,7 +43,9 @@ class Effect(NamedTuple):
     def seed_margin(self) -> float | None:
         """Half the 95 % interval over seeds (Student's t); None of a single seed."""
         seeds = len(self.by_seed)
-        return STUDENT[seeds] * float(np.std(self.by_seed, ddof=1)) / seeds**0.5 if seeds > 1 else None
+        return (
+            STUDENT[seeds] * float(np.std(self.by_seed, ddof=1)) / seeds**0.5 if seeds > 1 else None
+        )
 
     @property
     def verdict(self) -> Verdict:
@@ -60,7 +62,11 @@ class Effect(NamedTuple):
         number = f"{sign}z.{decimals}f"
         mean, low, high = self.over_scenes.mean, self.over_scenes.low, self.over_scenes.high
         text = f"{mean:{number}}"
-        if sign and self.seed_margin is not None and self.verdict in (Verdict.BETTER, Verdict.WORSE):
+        if (
+            sign
+            and self.seed_margin is not None
+            and self.verdict in (Verdict.BETTER, Verdict.WORSE)
+        ):
             text = f"**{text}**"
         if low is not None:
             text += f" [{low:{number}}, {high:{number}}]"
@@ -85,9 +91,13 @@ class Results:
             for seed in row.seeds:
                 path = result_path(folder, name, seed, steps)
                 if path.is_file():
-                    self.runs.setdefault(name, {})[seed] = json.loads(path.read_text(encoding="utf-8"))
+                    self.runs.setdefault(name, {})[seed] = json.loads(
+                        path.read_text(encoding="utf-8")
+                    )
         if not self.runs:
-            raise DataError(f"{folder} holds no run of {steps} steps; train first, or name other --steps")
+            raise DataError(
+                f"{folder} holds no run of {steps} steps; train first, or name other --steps"
+            )
 
     def values(
         self, name: str, seed: int, when: str, value: Callable[[dict[str, Any]], float | None]
@@ -130,8 +140,12 @@ class Results:
         by_seed = []
         for seed in self.common_seeds(name, against or name):
             values = self.values(name, seed, when, value)
-            others = self.values(against, seed, when, value) if against else dict.fromkeys(values, 0.0)
-            by_seed.append({key: values[key] - others[key] for key in values if group in (None, key[0])})
+            others = (
+                self.values(against, seed, when, value) if against else dict.fromkeys(values, 0.0)
+            )
+            by_seed.append(
+                {key: values[key] - others[key] for key in values if group in (None, key[0])}
+            )
         if not by_seed or not by_seed[0]:
             return None
         scenes = self.scenes()
@@ -233,7 +247,9 @@ def _effects(results: Results) -> str:
     lines = []
     for name, against, when in _comparisons(results):
         effects = [results.mean(name, when, psnr_of, group, against) for group in GROUPS]
-        lines.append([_step(name, against), when, *[each.cell(2, "+") if each else "-" for each in effects]])
+        lines.append(
+            [_step(name, against), when, *[each.cell(2, "+") if each else "-" for each in effects]]
+        )
     return _table(["step", "at", *GROUP_NAMES], lines)
 
 
@@ -258,13 +274,19 @@ def _grades(results: Results) -> str:
         for when in WHEN:
             accuracy = results.mean(name, when, right)
             if accuracy is not None:
-                lines.append([ROWS[name].title, when, accuracy.cell(1), *_mistakes(results, name, when)])
+                lines.append(
+                    [ROWS[name].title, when, accuracy.cell(1), *_mistakes(results, name, when)]
+                )
     words = []
     for name, against, when in _comparisons(results):
         effect = results.mean(name, when, right, against=against) if ROWS[against].sensing else None
         if effect is not None:
-            words.append(f"- {_step(name, against)}, at {when}: {effect.cell(1, '+')}; {effect.verdict}.")
-    table = _table(["row", "at", "right", "dry called rainy", "rainy called NONE", "two grades off"], lines)
+            words.append(
+                f"- {_step(name, against)}, at {when}: {effect.cell(1, '+')}; {effect.verdict}."
+            )
+    table = _table(
+        ["row", "at", "right", "dry called rainy", "rainy called NONE", "two grades off"], lines
+    )
     return "\n\n".join([table, *(["\n".join(words)] if words else [])])
 
 

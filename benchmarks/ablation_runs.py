@@ -85,7 +85,9 @@ ROWS = {
     "published": Row("published network", published, seeds=(0,)),
     "body": Row("residual body", BODY, ("published",)),
     "streaks": Row("with streaks", STREAKS, ("body",)),
-    "second-pass": Row("with second pass", partial(build_residual_crdnet, sensing=None), ("streaks",)),
+    "second-pass": Row(
+        "with second pass", partial(build_residual_crdnet, sensing=None), ("streaks",)
+    ),
     "code": Row(
         "with sensing, MSE code",
         partial(build_residual_crdnet, sensing="code"),
@@ -124,7 +126,10 @@ class Run:
         kernels = [each for each in self.network.parameters() if each.ndim > 1]
         others = [each for each in self.network.parameters() if each.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}],
+            [
+                {"params": kernels, "weight_decay": WEIGHT_DECAY},
+                {"params": others, "weight_decay": 0.0},
+            ],
             fused=True,
         )
         self.steps = 0
@@ -189,7 +194,9 @@ def read_times(folder: Path) -> dict[str, Any]:
     """
     path = folder / TIMES
     if not path.is_file():
-        raise DataError(f"{path} is not there; run `python benchmarks/ablation.py time -o {folder}` first")
+        raise DataError(
+            f"{path} is not there; run `python benchmarks/ablation.py time -o {folder}` first"
+        )
     times: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return times
 
@@ -242,7 +249,9 @@ def make_batches(data: Path, folder: Path, seed: int, steps: int) -> str:
 
 
 def _with_tuples(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in keywords.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in keywords.items()
+    }
 
 
 def result_path(folder: Path, name: str, seed: int, steps: int) -> Path:
@@ -258,7 +267,8 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
     torch.set_num_threads(1)
     when = scored_steps(name, steps, folder)
     weights = {
-        label: result.with_name(f"{name}-{seed}-{steps}-at-{at}.safetensors") for label, at in when.items()
+        label: result.with_name(f"{name}-{seed}-{steps}-at-{at}.safetensors")
+        for label, at in when.items()
     }
     if not all(path.exists() for path in weights.values()):
         batches = np.load(batches_path(folder, seed, steps), mmap_mode="r")
@@ -307,7 +317,9 @@ def held_out(data: Path) -> list[Pair]:
     real = assign_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
     synthetic = find_pairs(data / "val_synth", "density-folders")
     dry = {
-        pair.clean_path: Pair(f"clean/{pair.clean_path.name}", pair.scene, pair.clean_path, pair.clean_path)
+        pair.clean_path: Pair(
+            f"clean/{pair.clean_path.name}", pair.scene, pair.clean_path, pair.clean_path
+        )
         for pair in synthetic
     }
     return [*real, *synthetic, *dry.values()]

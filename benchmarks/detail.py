@@ -34,12 +34,16 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for folder in parser.parse_args().folders:
         paths = list_images(folder).images
-        pictures = [Image.fromarray(read_rgb(folder / path)) for path in paths[:: -(-len(paths) // PICTURES)]]
+        pictures = [
+            Image.fromarray(read_rgb(folder / path))
+            for path in paths[:: -(-len(paths) // PICTURES)]
+        ]
         for times in (1, 1.5, 2, 4):
             ratios = [
                 ratio(
                     each.resize(
-                        (round(each.width * times), round(each.height * times)), Image.Resampling.BICUBIC
+                        (round(each.width * times), round(each.height * times)),
+                        Image.Resampling.BICUBIC,
                     )
                 )
                 for each in pictures

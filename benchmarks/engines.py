@@ -41,7 +41,11 @@ def measure(device: str, model: str) -> dict[str, Any]:
         return lambda: session(rainy)
 
     same = run(SIDE, SIDE)
-    found: dict[str, Any] = {"engine": session.engine, "open": 1000 * opened, "first": _milliseconds(same)}
+    found: dict[str, Any] = {
+        "engine": session.engine,
+        "open": 1000 * opened,
+        "first": _milliseconds(same),
+    }
     found["again"] = median(_milliseconds(same) for _ in range(FEW))
     found["extra for a new size"] = median(_extra(run(*size)) for size in NEW_SIZES)
     for _ in range(MANY):

@@ -66,7 +66,9 @@ def measure_rate(
             picture(source / f"{each:03}.jpg", width, height, seed=batch * number + each)
         multiple = session.info.size_multiple
         floats = [
-            pad_to_multiple(np.asarray(Image.open(path), dtype=np.float32) / np.float32(255), multiple)
+            pad_to_multiple(
+                np.asarray(Image.open(path), dtype=np.float32) / np.float32(255), multiple
+            )
             for path in sorted(source.iterdir())
         ]
         session(floats[0])
@@ -84,14 +86,26 @@ def measure_rate(
     }
 
 
-def measure_memory(folder: Path, model: str, jobs: int, *, number: int, largest: int) -> dict[str, Any]:
+def measure_memory(
+    folder: Path, model: str, jobs: int, *, number: int, largest: int
+) -> dict[str, Any]:
     """Return mean resident memory, in MB, over the second and the last hundred of many pictures."""
     rng = np.random.default_rng(0)
     suffixes = ("jpg", "png", "webp")
     for each in range(number):
         width, height = rng.integers(16, largest + 1, 2).tolist()
         picture(folder / "photos" / f"{each:05}.{suffixes[each % 3]}", width, height, seed=each)
-    arguments = ("derain", folder / "photos", "-o", folder / "out", "--json", "-m", model, "-j", str(jobs))
+    arguments = (
+        "derain",
+        folder / "photos",
+        "-o",
+        folder / "out",
+        "--json",
+        "-m",
+        model,
+        "-j",
+        str(jobs),
+    )
     resident: list[float] = []
     with subprocess.Popen(
         [*CRDNET, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -100,11 +114,21 @@ def measure_memory(folder: Path, model: str, jobs: int, *, number: int, largest:
         for _ in process.stdout:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
             resident += [
-                int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS")
+                int(line.split()[1]) / 1024
+                for line in status.splitlines()
+                if line.startswith("VmRSS")
             ]
     hundred = min(100, len(resident) // 3)
-    second, last = float(np.mean(resident[hundred : 2 * hundred])), float(np.mean(resident[-hundred:]))
-    return {"pictures": number, "second_hundred_mb": second, "last_hundred_mb": last, "ratio": last / second}
+    second, last = (
+        float(np.mean(resident[hundred : 2 * hundred])),
+        float(np.mean(resident[-hundred:])),
+    )
+    return {
+        "pictures": number,
+        "second_hundred_mb": second,
+        "last_hundred_mb": last,
+        "ratio": last / second,
+    }
 
 
 def measure_skip(folder: Path, model: str, jobs: int, *, number: int) -> dict[str, Any]:
@@ -149,7 +173,11 @@ def report(measure: Callable[[Path], dict[str, Any]], folder: str | None, *, as_
         return
     print(f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}")
     for name, value in measured.items():
-        told = {key: round(each, 2) for key, each in value.items()} if isinstance(value, dict) else value
+        told = (
+            {key: round(each, 2) for key, each in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
         print(f"{name}: {told:.3f}" if isinstance(told, float) else f"{name}: {told}")
 
 
@@ -167,7 +195,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 @main.command()
 @click.option("--number", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--batches", type=click.IntRange(1), default=4, show_default=True)
-@click.option("--size", type=(int, int), default=(1632, 1224), show_default=True, help="Width and height.")
+@click.option(
+    "--size", type=(int, int), default=(1632, 1224), show_default=True, help="Width and height."
+)
 @model_option
 @jobs_option
 @folder_option
@@ -194,12 +224,16 @@ def rate(
 
 @main.command()
 @click.option("--number", type=click.IntRange(3), default=2000, show_default=True)
-@click.option("--largest", type=click.IntRange(16), default=320, show_default=True, help="Longest side.")
+@click.option(
+    "--largest", type=click.IntRange(16), default=320, show_default=True, help="Longest side."
+)
 @model_option
 @jobs_option
 @folder_option
 @json_option
-def memory(number: int, largest: int, model: str, jobs: int, folder: str | None, as_json: bool) -> None:
+def memory(
+    number: int, largest: int, model: str, jobs: int, folder: str | None, as_json: bool
+) -> None:
     """Memory at the end, against that near the beginning."""
     report(
         lambda place: measure_memory(place, model, jobs, number=number, largest=largest),

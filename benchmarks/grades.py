@@ -70,7 +70,9 @@ def crops_of(scenes: list[Picture], grade: RainDensity, bank: LayerBank) -> int:
     for number in range(CROPS):
         clean = scenes[number % len(scenes)]
         top, left = (int(rng.integers(side - CROP + 1)) for side in clean.shape[:2])
-        pair = bank.make_pair(np.ascontiguousarray(clean[top : top + CROP, left : left + CROP]), grade, rng)
+        pair = bank.make_pair(
+            np.ascontiguousarray(clean[top : top + CROP, left : left + CROP]), grade, rng
+        )
         hits += RainDensity.from_strength(measure_intensity(pair.rainy, pair.clean)) is grade
     return hits
 

@@ -45,7 +45,9 @@ class Shown(NamedTuple):
 def derained(pair: Pair, derainer: Derainer) -> Shown:
     loaded = pair.load()
     result = derainer(loaded.rainy)
-    before, after = (metrics.psnr(each, loaded.clean, "restormer-y") for each in (loaded.rainy, result))
+    before, after = (
+        metrics.psnr(each, loaded.clean, "restormer-y") for each in (loaded.rainy, result)
+    )
     return Shown(pair.name, loaded.rainy, result, loaded.clean, before, after)
 
 
@@ -54,7 +56,12 @@ def strongest(rainy: Picture, clean: Picture) -> tuple[slice, slice]:
     change = np.abs(rainy.astype(np.float32) - clean).mean(2)
     sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     height, width = (min(SIDE, side) for side in change.shape)
-    within = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    within = (
+        sums[height:, width:]
+        - sums[:-height, width:]
+        - sums[height:, :-width]
+        + sums[:-height, :-width]
+    )
     coarse = within[::16, ::16]
     top, left = (16 * int(at) for at in np.unravel_index(coarse.argmax(), coarse.shape))
     return slice(top, top + height), slice(left, left + width)

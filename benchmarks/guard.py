@@ -168,7 +168,12 @@ def _told(ratio: Mapping[str, float] | None) -> str:
 @rounds_option
 @runs_option
 def main(
-    update: bool, models: tuple[str, ...], devices: tuple[str, ...], ratios: Path, rounds: int, runs: int
+    update: bool,
+    models: tuple[str, ...],
+    devices: tuple[str, ...],
+    ratios: Path,
+    rounds: int,
+    runs: int,
 ) -> None:
     """Compare how fast crdnet is with how fast it was."""
     try:

@@ -26,7 +26,9 @@ WHOLE_SIDES = (2816, 2832)
 
 def repeated(height: int, width: int) -> pyvips.Image:
     tile = pyvips.Image.new_from_array(read_rgb(EXAMPLE))
-    return tile.replicate(-(-width // tile.width), -(-height // tile.height)).crop(0, 0, width, height)
+    return tile.replicate(-(-width // tile.width), -(-height // tile.height)).crop(
+        0, 0, width, height
+    )
 
 
 def main() -> None:
@@ -65,7 +67,9 @@ def main() -> None:
     derainer.run(pixels)
     whole = pixels.shape[0] * pixels.shape[1] / 1e6 / (perf_counter() - began)
     rate = side * side / 1e6 / seconds
-    print(f"{side} x {side}: {seconds:.0f} s, {rate:.2f} megapixels a second, peak memory {peak:.2f} GB")
+    print(
+        f"{side} x {side}: {seconds:.0f} s, {rate:.2f} megapixels a second, peak memory {peak:.2f} GB"
+    )
     print(
         f"whole, 8 megapixels in memory: {whole:.2f} megapixels a second; the large one has {rate / whole:.2f} of it"
     )

@@ -53,7 +53,9 @@ def noise(height: int, width: int, coarsest: int, fade: float, rng: np.random.Ge
         shape = (grid.shape[1] * size, grid.shape[0] * size)
         total += (
             weight
-            * np.asarray(Image.fromarray(grid).resize(shape, Image.Resampling.BICUBIC))[:height, :width]
+            * np.asarray(Image.fromarray(grid).resize(shape, Image.Resampling.BICUBIC))[
+                :height, :width
+            ]
         )
         size, weight = size // 2, weight * fade
     low, high = np.percentile(total, [0.5, 99.5]).tolist()
@@ -104,10 +106,14 @@ def main() -> None:
     result = derainer.run(pair.rainy)
     colours: npt.NDArray[np.float32] = np.divide(pair.rainy, 255, dtype=np.float32)
     alone = np.rint(np.clip(derainer.estimate(colours, scale=1.0), 0, 1) * 255).astype(np.uint8)
-    before, after, at_full_size = (psnr(each, clean, PROTOCOL) for each in (pair.rainy, result.image, alone))
+    before, after, at_full_size = (
+        psnr(each, clean, PROTOCOL) for each in (pair.rainy, result.image, alone)
+    )
     print(f"rain: {pair.density.name}, strength {pair.strength:.1f}")
     print(f"sensed: {result.density!r}, {result.sensed}")
-    print(f"PSNR ({PROTOCOL}): rainy {before:.2f} dB, derained {after:.2f} dB, gain {after - before:+.2f} dB")
+    print(
+        f"PSNR ({PROTOCOL}): rainy {before:.2f} dB, derained {after:.2f} dB, gain {after - before:+.2f} dB"
+    )
     print(f"at full size alone {at_full_size - before:+.2f} dB")
     print(f"without rain it is sensed {derainer.sense(clean).density!r}")
     if arguments.sheet:

@@ -30,7 +30,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet import CRDNetError
-from crdnet.bench import NETWORK, PICTURE, Timing, WorkerProcess, interleaved, machine, rainy_picture, told
+from crdnet.bench import (
+    NETWORK,
+    PICTURE,
+    Timing,
+    WorkerProcess,
+    interleaved,
+    machine,
+    rainy_picture,
+    told,
+)
 from crdnet.nn import build_crdnet
 from crdnet.runtime import find_model, installed_devices
 from crdnet.sizes import pad_to_multiple
@@ -91,12 +100,19 @@ def _run(
         np.save(path, rainy)
         for model in map(find_model, models):
             for device in devices:
-                task = {"model": str(model.path), "device": device, "threads": threads, "picture": str(path)}
+                task = {
+                    "model": str(model.path),
+                    "device": device,
+                    "threads": threads,
+                    "picture": str(path),
+                }
                 worker = stack.enter_context(WorkerProcess(task))
                 for words, what in TASKS.items():
                     calls[f"{model.name}, {device}, {words}"] = partial(worker.ask, what)
         calls[PUBLISHED] = torch_network(rainy, threads)
-        return dict(zip(calls, interleaved(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True))
+        return dict(
+            zip(calls, interleaved(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True)
+        )
 
 
 def ratio_of(baseline: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
@@ -118,13 +134,19 @@ def as_text(report: dict[str, Any]) -> str:
     ]
     for name, timing in report["timings"].items():
         ratio = report["ratios"][name]
-        spread = f"{ratio['median']:.2f} [{ratio['lower_quartile']:.2f}, {ratio['upper_quartile']:.2f}]"
+        spread = (
+            f"{ratio['median']:.2f} [{ratio['lower_quartile']:.2f}, {ratio['upper_quartile']:.2f}]"
+        )
         lines.append(f"{Timing(**timing).row(name)} {spread:>25}")
     return "\n".join(lines)
 
 
 rounds_option = click.option(
-    "--rounds", type=click.IntRange(1), default=10, show_default=True, help="Timed runs of each in a process."
+    "--rounds",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Timed runs of each in a process.",
 )
 runs_option = click.option(
     "--runs",
@@ -153,9 +175,15 @@ runs_option = click.option(
     help="May be given several times; all installed, if not at all.",
 )
 @click.option(
-    "--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the picture in pixels."
+    "--size",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Side of the picture in pixels.",
 )
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads for each.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads for each."
+)
 @rounds_option
 @runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

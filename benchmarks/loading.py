@@ -32,10 +32,14 @@ and how many there are to choose from does not matter to the clock."""
 
 def specified(values: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe's values with tuples for lists, as its classes take them."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
 
 
-def data_of(recipe: dict[str, Any], photographs: Path, pairs: Path | None, streaks: Path | None) -> MixedData:
+def data_of(
+    recipe: dict[str, Any], photographs: Path, pairs: Path | None, streaks: Path | None
+) -> MixedData:
     options = specified(recipe["data"]) | {
         "mixture": MixtureSpec(**specified(recipe["data"]["mixture"])),
         "bank": BankSpec(**specified(recipe["data"]["bank"]) | {"per_density": LAYERS}),
@@ -72,7 +76,9 @@ def loading(loader: "DataLoader[Batch]", batches: int) -> float:
 
 def stepping(recipe: dict[str, Any], batch: Batch) -> Callable[[], int]:
     """Return a training step on a batch."""
-    training = ResidualTraining(ResidualSpec(**specified(recipe["model"]["network"])), channels_last=True)
+    training = ResidualTraining(
+        ResidualSpec(**specified(recipe["model"]["network"])), channels_last=True
+    )
     optimizer = torch.optim.AdamW(training.parameters())
 
     def step() -> int:
@@ -91,12 +97,22 @@ def stepping(recipe: dict[str, Any], batch: Batch) -> Callable[[], int]:
 @click.option("--pairs", type=click.Path(path_type=Path), help="Folder of real pairs.")
 @click.option("--streaks", type=click.Path(path_type=Path), help="Folder of streak pictures.")
 @click.option(
-    "--config", type=click.Path(path_type=Path), default=Path("configs/default.yaml"), show_default=True
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("configs/default.yaml"),
+    show_default=True,
 )
-@click.option("--batches", type=click.IntRange(1), default=3, show_default=True, help="Timed in a round.")
+@click.option(
+    "--batches", type=click.IntRange(1), default=3, show_default=True, help="Timed in a round."
+)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 def main(
-    photographs: Path, pairs: Path | None, streaks: Path | None, config: Path, batches: int, rounds: int
+    photographs: Path,
+    pairs: Path | None,
+    streaks: Path | None,
+    config: Path,
+    batches: int,
+    rounds: int,
 ) -> None:
     """Compare the speed of loading with that of training, for every side of the crops."""
     torch.set_num_threads(1)
@@ -106,7 +122,9 @@ def main(
     except CRDNetError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    print("| side | loader in the training process | loader of its own (1 worker) | training step | ratio |")
+    print(
+        "| side | loader in the training process | loader of its own (1 worker) | training step | ratio |"
+    )
     print("|---|---|---|---|---|")
     for side in SIDES:
         inside, beside = (loader_of(data, side, workers) for workers in (0, 1))
@@ -116,7 +134,10 @@ def main(
             for _ in range(rounds)
         ]
         alone, own, trained = (statistics.median(each) for each in zip(*turns, strict=True))
-        print(f"| {side} | {alone:.3g} | {own:.3g} | {trained:.3g} | {own / trained:.1f} |", flush=True)
+        print(
+            f"| {side} | {alone:.3g} | {own:.3g} | {trained:.3g} | {own / trained:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

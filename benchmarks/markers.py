@@ -17,5 +17,7 @@ def put_between_markers(path: Path, name: str, text: str) -> None:
     before, begin, rest = document.partition(opening)
     _, end, after = rest.partition(closing)
     if not (begin and end):
-        raise DataError(f"{path} has no lines {opening} and {closing}; add them where the tables belong")
+        raise DataError(
+            f"{path} has no lines {opening} and {closing}; add them where the tables belong"
+        )
     write_whole(path, f"{before}{begin}\n\n{text}\n{end}{after}".encode())

@@ -49,16 +49,17 @@ def latency_part(report: Mapping[str, Any]) -> str:
             ]
         )
     headings = ["model, device", "milliseconds", "times as fast as PyTorch"]
-    about = (
-        f"{report['size']} x {report['size']} pixels, {report['threads']} threads, {report['rounds']} rounds"
-    )
+    about = f"{report['size']} x {report['size']} pixels, {report['threads']} threads, {report['rounds']} rounds"
     return f"{bench.markdown_table(headings, lines)}\n\n{about}. {machine_line(report)}"
 
 
 def startup_part(report: Mapping[str, Any]) -> str:
     """Return the table of startup.py."""
     lines = [
-        [f"`{name}`", f"{each['median']:.0f} [{each['lower_quartile']:.0f}, {each['upper_quartile']:.0f}]"]
+        [
+            f"`{name}`",
+            f"{each['median']:.0f} [{each['lower_quartile']:.0f}, {each['upper_quartile']:.0f}]",
+        ]
         for name, each in report["commands"].items()
     ]
     table = bench.markdown_table(["command", "milliseconds"], lines)
@@ -101,7 +102,9 @@ def main(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
         devices = installed_devices()
         click.echo(f"against PyTorch: {', '.join(MODELS)} on {', '.join(devices)}", err=True)
         latency = measure(MODELS, devices, SIZE, THREADS, rounds, runs)
-        subjects = [bench.Subject(find_model(model), device) for model in MODELS for device in devices]
+        subjects = [
+            bench.Subject(find_model(model), device) for model in MODELS for device in devices
+        ]
         click.echo("against the machine: as crdnet bench", err=True)
         report = bench.measure(subjects, sizes, threads=usable_cpus(), rounds=max(1, rounds // 2))
         click.echo("whole commands", err=True)

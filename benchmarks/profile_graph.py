@@ -70,7 +70,11 @@ def with_openvino(path: Path, batch: Batch, threads: int, rounds: int, precision
     if precision == "bf16":
         graph = engine.with_rest(graph)
         inputs[engine.REST_NAME] = engine.rest_of(colours)
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True, "INFERENCE_PRECISION_HINT": precision}
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERF_COUNT": True,
+        "INFERENCE_PRECISION_HINT": precision,
+    }
     request = core.compile_model(
         engine.with_channels_last(openvino, graph), "CPU", settings
     ).create_infer_request()
@@ -96,7 +100,9 @@ def as_text(engine: str, times: Times, slowest: int) -> str:
         if time >= whole / 1000
     ]
     for node in sorted(times, key=lambda each: -times[each])[:slowest]:
-        lines.append(f"{100 * times[node] / whole:6.1f} % {times[node]:8.2f} ms    {node.name} ({node.kind})")
+        lines.append(
+            f"{100 * times[node] / whole:6.1f} % {times[node]:8.2f} ms    {node.name} ({node.kind})"
+        )
     return "\n".join(lines)
 
 
@@ -106,8 +112,12 @@ def as_text(engine: str, times: Times, slowest: int) -> str:
 )
 @click.option("--size", default=512, show_default=True, help="Side of the picture in pixels.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the engine.")
-@click.option("--rounds", default=12, show_default=True, help="Runs, of which each node's fastest counts.")
-@click.option("--nodes", default=0, show_default=True, help="How many of the slowest nodes to name.")
+@click.option(
+    "--rounds", default=12, show_default=True, help="Runs, of which each node's fastest counts."
+)
+@click.option(
+    "--nodes", default=0, show_default=True, help="How many of the slowest nodes to name."
+)
 def main(model: str, size: int, threads: int, rounds: int, nodes: int) -> None:
     """Tell where the time of a model goes, by kind of node."""
     path = find_model(model).path
@@ -116,7 +126,13 @@ def main(model: str, size: int, threads: int, rounds: int, nodes: int) -> None:
     if find_spec("openvino") is not None:
         for precision, name in (("f32", "float32"), ("bf16", "bfloat16")):
             print()
-            print(as_text(f"OpenVINO, {name}", with_openvino(path, batch, threads, rounds, precision), nodes))
+            print(
+                as_text(
+                    f"OpenVINO, {name}",
+                    with_openvino(path, batch, threads, rounds, precision),
+                    nodes,
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -91,7 +91,10 @@ def pairs(data: Path) -> Iterator[Scene]:
 
 def photographs() -> list[Picture]:
     """Return the photographs of scikit-image, grey ones as RGB."""
-    return [np.asarray(Image.fromarray(getattr(skimage.data, name)()).convert("RGB")) for name in PHOTOGRAPHS]
+    return [
+        np.asarray(Image.fromarray(getattr(skimage.data, name)()).convert("RGB"))
+        for name in PHOTOGRAPHS
+    ]
 
 
 def enlarged(picture: Picture, times: float) -> Picture:
@@ -119,7 +122,9 @@ def wilson(count: int, number: int) -> tuple[float, float]:
     """Return Wilson's interval, at 95 %, of the share of which `count` in `number` were seen."""
     square = NORMAL_QUANTILE**2
     middle = (count + square / 2) / (number + square)
-    reach = NORMAL_QUANTILE / (number + square) * sqrt(count * (number - count) / number + square / 4)
+    reach = (
+        NORMAL_QUANTILE / (number + square) * sqrt(count * (number - count) / number + square / 4)
+    )
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
@@ -152,7 +157,9 @@ def scale_table(derainer: crdnet.Derainer, scenes: Sequence[Scene]) -> Iterator[
             if times == 1:
                 at_one, grades_at_one = float(np.mean(gains)), grades
             same = sum(one == other for one, other in zip(grades, grades_at_one, strict=True))
-            sizes = ", ".join(f"{scale:g}: {number}" for scale, number in sorted(found.items(), reverse=True))
+            sizes = ", ".join(
+                f"{scale:g}: {number}" for scale, number in sorted(found.items(), reverse=True)
+            )
             yield (
                 f"| {group} | {times} | {np.mean(before):.2f} | {np.mean(gains):+.2f} | {np.mean(gains) / at_one:.0%} "
                 f"| {np.mean(alone):+.2f} | {same} of {len(members)} | {sizes} |"
@@ -185,13 +192,18 @@ def rained_on(dry: Sequence[Picture], library: StreakLibrary) -> Iterator[tuple[
     for number, picture in enumerate(dry):
         for grade in WET:
             rng = np.random.default_rng((number, grade))
-            pair = make_rainy_pair(picture, grade, rng, library=library if (number + grade) % 2 else None)
+            pair = make_rainy_pair(
+                picture, grade, rng, library=library if (number + grade) % 2 else None
+            )
             if pair.density != RainDensity.NONE:
                 yield pair.rainy, pair.strength
 
 
 def rainy_table(
-    derainer: crdnet.Derainer, scenes: Sequence[Scene], dry: Sequence[Picture], library: StreakLibrary
+    derainer: crdnet.Derainer,
+    scenes: Sequence[Scene],
+    dry: Sequence[Picture],
+    library: StreakLibrary,
 ) -> Iterator[str]:
     rainy: list[tuple[str, Picture, float]] = [
         (scene.group, scene.rainy, rain_strength(scene.rainy, scene.clean)) for scene in scenes
@@ -202,16 +214,23 @@ def rainy_table(
     sensed = [(group, derainer.sense(picture), strength) for group, picture, strength in rainy]
     for group in ("light", "medium", "heavy", "rain800", "drawn", "all"):
         members = [each for each in sensed if group in (each[0], "all")]
-        off = [abs(int(report.density) - RainDensity.from_strength(true)) for _, report, true in members]  # type: ignore[arg-type]
+        off = [
+            abs(int(report.density) - RainDensity.from_strength(true))
+            for _, report, true in members
+        ]  # type: ignore[arg-type]
         none = sum(report.density == RainDensity.NONE for _, report, _ in members)
-        rank = rank_correlation([report.strength for _, report, _ in members], [true for *_, true in members])
+        rank = rank_correlation(
+            [report.strength for _, report, _ in members], [true for *_, true in members]
+        )
         yield (
             f"| {group} | {len(members)} | {share(none, len(members))} | {off.count(0)} | "
             f"{sum(each > 1 for each in off)} | {rank:.3f} |"
         )
 
 
-def called_rainy_table(derainer: crdnet.Derainer, dry: Mapping[str, list[Picture]]) -> Iterator[str]:
+def called_rainy_table(
+    derainer: crdnet.Derainer, dry: Mapping[str, list[Picture]]
+) -> Iterator[str]:
     yield "| dry pictures | shown | number | called rainy | surely dry (left alone in files) |"
     yield "|---|---|---|---|---|"
     for shown, views in VIEWS.items():
@@ -252,7 +271,9 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--part", choices=["scale", "dry", "sensing", "lookalikes"], action="append")
+    parser.add_argument(
+        "--part", choices=["scale", "dry", "sensing", "lookalikes"], action="append"
+    )
     parser.add_argument("--limit", type=int, help="scenes of each set, for a try")
     arguments = parser.parse_args()
     derainer = crdnet.Derainer(arguments.model)
@@ -266,7 +287,9 @@ def main() -> None:
         ]
     clean = {
         "val_synth/clean": [scene.clean for scene in scenes if scene.group == "light"],
-        "clean halves of rain800/val": [scene.clean for scene in scenes if scene.group == "rain800"],
+        "clean halves of rain800/val": [
+            scene.clean for scene in scenes if scene.group == "rain800"
+        ],
         "scikit-image": photographs()[: arguments.limit],
     }
     dry = clean | {

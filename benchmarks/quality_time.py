@@ -57,7 +57,9 @@ def measured_points(report: Mapping[str, Any]) -> dict[str, list[Point]]:
     points: dict[str, list[Point]] = {}
     for name, timing in report["timings"].items():
         if name == PUBLISHED:
-            points.setdefault("paper", []).append(Point("PyTorch", timing["median"], _gain("paper")))
+            points.setdefault("paper", []).append(
+                Point("PyTorch", timing["median"], _gain("paper"))
+            )
             continue
         model, device, task = name.split(", ")
         if task == words:
@@ -91,7 +93,9 @@ def plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> st
     highest = ceil(max(point.gain for point in points)) + 1
 
     def across(milliseconds: float) -> float:
-        return LEFT + (RIGHT - LEFT) * (log10(milliseconds) - decades[0]) / (decades[1] - decades[0])
+        return LEFT + (RIGHT - LEFT) * (log10(milliseconds) - decades[0]) / (
+            decades[1] - decades[0]
+        )
 
     def up(gain: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * gain / highest
@@ -109,7 +113,9 @@ def plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> st
         parts.append(f'<path d="M{LEFT} {up(gain):.1f}H{RIGHT}" stroke="#ddd"/>')
         parts.append(_text(LEFT - 8, up(gain) + 4, f"{gain:+d}" if gain else "0", "end"))
     parts.append(
-        _text((LEFT + RIGHT) / 2, BOTTOM + 38, "time for 512 x 512 pixels on this machine", "middle")
+        _text(
+            (LEFT + RIGHT) / 2, BOTTOM + 38, "time for 512 x 512 pixels on this machine", "middle"
+        )
     )
     parts.append(
         f'<text x="16" y="{(TOP + BOTTOM) / 2}" text-anchor="middle" '
@@ -156,7 +162,11 @@ def _gain(model: str) -> float:
 
 def _duration(milliseconds: float) -> str:
     seconds = milliseconds / 1000
-    return f"{milliseconds:.0f} ms" if seconds < 1 else f"{round(seconds, 1 if seconds < 10 else None):g} s"
+    return (
+        f"{milliseconds:.0f} ms"
+        if seconds < 1
+        else f"{round(seconds, 1 if seconds < 10 else None):g} s"
+    )
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#222") -> str:

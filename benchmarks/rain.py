@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.density import RainDensity
-from crdnet.rain import LayerBank, RainSpec, StreakLibrary, choose_rain_scale, compose, make_rainy_pair
+from crdnet.rain import (
+    LayerBank,
+    RainSpec,
+    StreakLibrary,
+    choose_rain_scale,
+    compose,
+    make_rainy_pair,
+)
 
 GRADES = tuple(RainDensity)
 ROUNDS = 5
@@ -41,7 +48,9 @@ def main() -> None:
     library = StreakLibrary.read(sys.argv[1]) if len(sys.argv) > 1 else None
     began = time.process_time()
     bank = LayerBank.draw(np.random.default_rng(0), per_density=16, library=library)
-    print(f"drawing a layer of {bank.side} x {bank.side}: {(time.process_time() - began) / 48 * 1e3:.0f} ms")
+    print(
+        f"drawing a layer of {bank.side} x {bank.side}: {(time.process_time() - began) / 48 * 1e3:.0f} ms"
+    )
 
     patch = scene(128, 128)
     rng = np.random.default_rng(0)
@@ -52,13 +61,17 @@ def main() -> None:
     print(f"128 x 128 patches, composition alone:             {1 / each:6.0f} a second")
     each = seconds(lambda number: bank.make_pair(patch, GRADES[number % 4], rng), 300)
     print(f"128 x 128 patches, strength searched and measured: {1 / each:6.0f} a second")
-    each = seconds(lambda number: bank.make_pair(patch, GRADES[number % 4], rng, jpeg_quality=85), 100)
+    each = seconds(
+        lambda number: bank.make_pair(patch, GRADES[number % 4], rng, jpeg_quality=85), 100
+    )
     print(f"the same, both pictures through JPEG:              {1 / each:6.0f} a second")
     for height, width, times in ((333, 500, 8), (3000, 4000, 2)):
         clean = scene(height, width)
         scale = choose_rain_scale(height, width)
 
-        def whole(number: int, clean: npt.NDArray[np.uint8] = clean, scale: float = scale) -> object:
+        def whole(
+            number: int, clean: npt.NDArray[np.uint8] = clean, scale: float = scale
+        ) -> object:
             return make_rainy_pair(clean, GRADES[1 + number % 3], rng, scale=scale, library=library)
 
         each = seconds(whole, times)

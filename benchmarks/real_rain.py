@@ -139,7 +139,8 @@ def contrast(plane: Plane, streak: Streak) -> float:
     )
     around = plane[rows, columns]
     y, x = (
-        np.mgrid[: around.shape[0], : around.shape[1]] + np.array([rows.start, columns.start])[:, None, None]
+        np.mgrid[: around.shape[0], : around.shape[1]]
+        + np.array([rows.start, columns.start])[:, None, None]
     )
     length = float(np.hypot(streak.x1 - streak.x0, streak.y1 - streak.y0))
     right, down = (streak.x1 - streak.x0) / length, (streak.y1 - streak.y0) / length
@@ -148,17 +149,23 @@ def contrast(plane: Plane, streak: Streak) -> float:
     beside = (along >= 0) & (along <= length)
     edge = streak.width / 2
     stroke = beside & (np.abs(across) <= edge)
-    bands = [beside & (side * across > edge + NEAR) & (side * across <= edge + FAR) for side in (-1, 1)]
+    bands = [
+        beside & (side * across > edge + NEAR) & (side * across <= edge + FAR) for side in (-1, 1)
+    ]
     return float(around[stroke].mean() - np.mean([around[band].mean() for band in bands]))
 
 
-def measure(marked: MarkedCrop, rainy: Picture, derained: Picture) -> tuple[float, float, float | None]:
+def measure(
+    marked: MarkedCrop, rainy: Picture, derained: Picture
+) -> tuple[float, float, float | None]:
     """Return the mean contrast before, that after, and the change where there is no streak."""
     before, after = (
         float(np.mean([contrast(plane, streak) for streak in marked.streaks]))
         for plane in (luma(picture.astype(np.float64)) for picture in (rainy, derained))
     )
-    changes = [np.abs(box.cut(rainy).astype(np.float64) - box.cut(derained)).ravel() for box in marked.dry]
+    changes = [
+        np.abs(box.cut(rainy).astype(np.float64) - box.cut(derained)).ravel() for box in marked.dry
+    ]
     return before, after, float(np.concatenate(changes).mean()) if changes else None
 
 
@@ -186,7 +193,9 @@ def judge(marked: MarkedCrop, folder: Path, derainer: Derainer) -> tuple[CropRes
     return found, np.stack([marked.crop.cut(rainy), marked.crop.cut(result.image)])
 
 
-def interval(values: Sequence[float], statistic: Callable[..., Any], rng: np.random.Generator) -> Interval:
+def interval(
+    values: Sequence[float], statistic: Callable[..., Any], rng: np.random.Generator
+) -> Interval:
     """Return a statistic of the crops with its percentile interval; crops are drawn with replacement."""
     drawn = statistic(rng.choice(values, (RESAMPLES, len(values))), axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
@@ -216,7 +225,9 @@ def as_markdown(results: Sequence[CropResult], summary: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for found in results:
-        sensed = "-" if found.density is None else f"{found.density.lower()}, S = {found.strength:.1f}"
+        sensed = (
+            "-" if found.density is None else f"{found.density.lower()}, S = {found.strength:.1f}"
+        )
         cells = [
             Path(found.picture).stem,
             found.rain,
@@ -269,9 +280,15 @@ def draw_sheet(names: Sequence[str], strips: Sequence[Picture]) -> Image.Image:
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "-m", "--model", default="default", show_default=True, help="Name of a model or path of an .onnx file."
+    "-m",
+    "--model",
+    default="default",
+    show_default=True,
+    help="Name of a model or path of an .onnx file.",
 )
-@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="Draw the crops to a JPEG.")
+@click.option(
+    "--sheet", type=click.Path(path_type=Path, dir_okay=False), help="Draw the crops to a JPEG."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def main(data: Path, model: str, sheet: Path | None, as_json: bool) -> None:
     """Measure what a model does to the marked streaks of the photographs in the folder DATA."""
@@ -295,7 +312,8 @@ def report(data: Path, model: str, sheet: Path | None, *, as_json: bool) -> None
     if as_json:
         crops = [asdict(result) | {"ratio": result.ratio} for result in results]
         figures = {
-            key: value._asdict() if isinstance(value, Interval) else value for key, value in summary.items()
+            key: value._asdict() if isinstance(value, Interval) else value
+            for key, value in summary.items()
         }
         print(json.dumps({"model": model, "set": figures, "crops": crops}, indent=2))
     else:

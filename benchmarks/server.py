@@ -42,7 +42,9 @@ KEPT_THROUGHPUT = 0.85
 FLAT = 1.1
 
 model_option = click.option("-m", "--model", default="default", show_default=True)
-jobs_option = click.option("-j", "--jobs", default=2, show_default=True, help="Pictures in work at once.")
+jobs_option = click.option(
+    "-j", "--jobs", default=2, show_default=True, help="Pictures in work at once."
+)
 
 
 def photo(megapixels: float, seed: int = 0) -> bytes:
@@ -50,14 +52,19 @@ def photo(megapixels: float, seed: int = 0) -> bytes:
 
     It is the example, mirrored as often as it takes; each seed shows another part of it.
     """
-    width, height = round((megapixels * 1e6 * 4 / 3) ** 0.5), round((megapixels * 1e6 * 3 / 4) ** 0.5)
+    width, height = (
+        round((megapixels * 1e6 * 4 / 3) ** 0.5),
+        round((megapixels * 1e6 * 3 / 4) ** 0.5),
+    )
     with Image.open(EXAMPLE) as example:
         rainy = np.asarray(example)
     below, beside = max(height - rainy.shape[0], 0), max(width - rainy.shape[1], 0)
     large = np.pad(rainy, ((0, below), (0, beside), (0, 0)), "symmetric")
     top, left = np.random.default_rng(seed).integers(0, large.shape[:2])
     buffer = BytesIO()
-    Image.fromarray(np.roll(large, (top, left), (0, 1))[:height, :width]).save(buffer, "JPEG", quality=90)
+    Image.fromarray(np.roll(large, (top, left), (0, 1))[:height, :width]).save(
+        buffer, "JPEG", quality=90
+    )
     return buffer.getvalue()
 
 
@@ -184,7 +191,16 @@ def _rate_of_derain(files: Sequence[bytes], model: str, jobs: int) -> float:
         source.mkdir()
         for number, content in enumerate(files):
             (source / f"{number:03}.jpg").write_bytes(content)
-        arguments = ["derain", str(source), "-o", str(Path(folder, "out")), "-m", model, "-j", str(jobs)]
+        arguments = [
+            "derain",
+            str(source),
+            "-o",
+            str(Path(folder, "out")),
+            "-m",
+            model,
+            "-j",
+            str(jobs),
+        ]
         command = [sys.executable, "-m", "crdnet.cli", *arguments, "--always", "--json", "--quiet"]
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
@@ -215,7 +231,9 @@ class _Seen:
 @click.option("--largest", default=12.0, show_default=True, help="Megapixels.")
 def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) -> None:
     """Send pictures of 0.1 to 12 megapixels, a tenth of them bad, for long; watch answers and memory."""
-    sizes = [(size, often) for size, often in zip(MEGAPIXELS, OFTEN, strict=True) if size <= largest]
+    sizes = [
+        (size, often) for size, often in zip(MEGAPIXELS, OFTEN, strict=True) if size <= largest
+    ]
     photos = [photo(size) for size, _ in sizes]
     seen, end = _Seen(), time.monotonic() + 60 * minutes
     with server("-m", model, "-j", str(jobs)) as running:
@@ -226,14 +244,18 @@ def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) ->
         with ThreadPoolExecutor(clients) as pool:
             list(
                 pool.map(
-                    lambda seed: _client(running, seen, photos, [often for _, often in sizes], end, seed),
+                    lambda seed: _client(
+                        running, seen, photos, [often for _, often in sizes], end, seed
+                    ),
                     range(clients),
                 )
             )
         watch.join()
     third = len(seen.megabytes) // 3
     middle, last = max(seen.megabytes[third : 2 * third]), max(seen.megabytes[2 * third :])
-    fine = not seen.wrong and not [status for status in seen.statuses if status >= 500 and status != 503]
+    fine = not seen.wrong and not [
+        status for status in seen.statuses if status >= 500 and status != 503
+    ]
     _tell(
         fine and last <= FLAT * middle and seen.statuses[200] > 0,
         model=model,
@@ -247,7 +269,12 @@ def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) ->
 
 
 def _client(
-    running: Server, seen: _Seen, photos: Sequence[bytes], often: Sequence[int], end: float, seed: int
+    running: Server,
+    seen: _Seen,
+    photos: Sequence[bytes],
+    often: Sequence[int],
+    end: float,
+    seed: int,
 ) -> None:
     chance = random.Random(seed)
     while time.monotonic() < end:
@@ -255,7 +282,12 @@ def _client(
         bad = chance.random() < BAD_SHARE
         if bad:
             content = chance.choice(
-                [content[: len(content) // 2], b"no picture", b"", content[:2] + chance.randbytes(5000)]
+                [
+                    content[: len(content) // 2],
+                    b"no picture",
+                    b"",
+                    content[:2] + chance.randbytes(5000),
+                ]
             )
         began = time.monotonic()
         status, answer = running.post(content)

@@ -56,7 +56,9 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
     return {
         "machine": place,
         "rounds": rounds,
-        "commands": {name: Timing.of(each).as_dict() for name, each in zip(commands, seconds, strict=True)},
+        "commands": {
+            name: Timing.of(each).as_dict() for name, each in zip(commands, seconds, strict=True)
+        },
     }
 
 
@@ -91,10 +93,18 @@ def _command() -> str:
 
 @click.command()
 @click.option(
-    "-m", "--model", default="default", show_default=True, help="Name of a model or path of an .onnx file."
+    "-m",
+    "--model",
+    default="default",
+    show_default=True,
+    help="Name of a model or path of an .onnx file.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(1), default=10, show_default=True, help="Timed runs of each command."
+    "--rounds",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Timed runs of each command.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def main(model: str, rounds: int, as_json: bool) -> None:

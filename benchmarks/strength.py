@@ -58,7 +58,9 @@ def row(name: str, truths: Sequence[float], measured: Sequence[Sequence[float]])
     cells = []
     for strength in np.transpose(measured):
         truth = np.asarray(truths)
-        crossed = [int(((truth >= each) != (strength >= each)).sum()) for each in STRENGTH_THRESHOLDS]
+        crossed = [
+            int(((truth >= each) != (strength >= each)).sum()) for each in STRENGTH_THRESHOLDS
+        ]
         off = 100 * np.median(np.abs(strength - truth) / truth)
         cells.append(f"{', '.join(map(str, crossed))}; {off:.1f} %")
     print(f"| {name} | {len(truths)} | {' | '.join(cells)} |")
@@ -76,7 +78,9 @@ def pairs_of(folder: Path, layout: str) -> Iterator[tuple[Picture, Picture]]:
 
 @click.command()
 @click.argument("lossless", type=click.Path(path_type=Path))
-@click.option("--jpeg", type=click.Path(path_type=Path), help="Folder of pairs that others compressed.")
+@click.option(
+    "--jpeg", type=click.Path(path_type=Path), help="Folder of pairs that others compressed."
+)
 @click.option("--layout", default="auto", show_default=True, help="Layout of --jpeg.")
 def main(lossless: Path, jpeg: Path | None, layout: str) -> None:
     """Grade the pairs of the folder LOSSLESS before and after JPEG."""
@@ -98,7 +102,9 @@ def compressed_here(folder: Path) -> None:
     )
     row("none", truths, [strengths(*pair) for pair in pairs])
     for quality in QUALITIES:
-        measured = [strengths(lossy(rainy, quality), lossy(clean, quality)) for rainy, clean in pairs]
+        measured = [
+            strengths(lossy(rainy, quality), lossy(clean, quality)) for rainy, clean in pairs
+        ]
         row(f"quality {quality}", truths, measured)
 
     dry = list({clean.tobytes(): clean for _, clean in pairs}.values())
@@ -114,7 +120,9 @@ def compressed_by_others(folder: Path, layout: str) -> None:
     heading("folder", "The same, against the absolute change.")
     row(folder.name, [found[0] for found in measured], measured)
     shares = [positive / absolute for absolute, _, positive in measured]
-    print(f"\nPositive part / absolute change: median {np.median(shares):.2f}, least {min(shares):.2f}")
+    print(
+        f"\nPositive part / absolute change: median {np.median(shares):.2f}, least {min(shares):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -62,8 +62,12 @@ class Rain:
 
 RAINS = {
     RainDensity.LIGHT: Rain(strength=5.0, angle_degrees=-8.0, spread_degrees=1.5, veil=0.0, seed=1),
-    RainDensity.MEDIUM: Rain(strength=16.0, angle_degrees=12.0, spread_degrees=2.5, veil=0.015, seed=2),
-    RainDensity.HEAVY: Rain(strength=38.0, angle_degrees=-16.0, spread_degrees=3.5, veil=0.06, seed=3),
+    RainDensity.MEDIUM: Rain(
+        strength=16.0, angle_degrees=12.0, spread_degrees=2.5, veil=0.015, seed=2
+    ),
+    RainDensity.HEAVY: Rain(
+        strength=38.0, angle_degrees=-16.0, spread_degrees=3.5, veil=0.06, seed=3
+    ),
 }
 
 
@@ -90,7 +94,9 @@ class _Streak:
     """In radians, as `Rain.angle_degrees`."""
 
 
-def _streaks(shape: tuple[int, ...], rain: Rain, rng: np.random.Generator, number: int) -> Iterator[_Streak]:
+def _streaks(
+    shape: tuple[int, ...], rain: Rain, rng: np.random.Generator, number: int
+) -> Iterator[_Streak]:
     """Yield streaks at random places, some of which stick out of the picture."""
     height, width = shape
     side = min(height, width)
@@ -111,7 +117,9 @@ def _add(layer: Layer, streak: _Streak) -> None:
     """Draw one streak, a soft line that fades at both ends, into the layer."""
     reach = streak.length / 2 + 3 * streak.width
     rows = _window(streak.row, reach, layer.shape[0])
-    columns = _window(streak.column, abs(np.sin(streak.angle)) * reach + 3 * streak.width, layer.shape[1])
+    columns = _window(
+        streak.column, abs(np.sin(streak.angle)) * reach + 3 * streak.width, layer.shape[1]
+    )
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
     down = np.arange(rows.start, rows.stop)[:, None] - streak.row
@@ -138,7 +146,9 @@ def main() -> None:
     for density, rain in RAINS.items():
         name = f"{density.name.lower()}.jpg"
         clean = np.asarray(Image.open(FOLDER / "clean" / name).convert("RGB"))
-        Image.fromarray(put_rain_on(clean, rain)).save(FOLDER / name, quality=JPEG_QUALITY, optimize=True)
+        Image.fromarray(put_rain_on(clean, rain)).save(
+            FOLDER / name, quality=JPEG_QUALITY, optimize=True
+        )
         stored = np.asarray(Image.open(FOLDER / name))
         print(
             f"{name}: strength {rain_strength(stored, clean):.1f} grey levels, {(FOLDER / name).stat().st_size} bytes"

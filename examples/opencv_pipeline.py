@@ -55,7 +55,9 @@ def people_detector(cv2: Any) -> Callable[[Frame], list[Box]]:
 
     def detect(frame: Frame) -> list[Box]:
         boxes, _ = detector.detectMultiScale(frame)
-        return [(int(left), int(top), int(width), int(height)) for left, top, width, height in boxes]
+        return [
+            (int(left), int(top), int(width), int(height)) for left, top, width, height in boxes
+        ]
 
     return detect
 

@@ -66,7 +66,9 @@ def test_times_are_those_that_are_asked_for(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mtime_ns == 10**18 + 7
 
 
-def test_a_full_disk_is_known_from_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_known_from_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: Path, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 

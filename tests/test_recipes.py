@@ -9,7 +9,9 @@ from crdnet.errors import RecipeError
 from crdnet.recipes import find_recipe, shipped_recipes, summary_of
 
 
-@pytest.mark.parametrize("name", ["paper", "paper.yaml", "configs/paper.yaml", Path("configs/paper.yaml")])
+@pytest.mark.parametrize(
+    "name", ["paper", "paper.yaml", "configs/paper.yaml", Path("configs/paper.yaml")]
+)
 def test_a_shipped_recipe_is_found_from_any_folder(
     name: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

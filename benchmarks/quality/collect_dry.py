@@ -41,7 +41,9 @@ Image.MAX_IMAGE_PIXELS = None  # wallpapers are large, and chosen by us
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--manifest", default=MANIFEST, type=click.Path(path_type=Path), help="Another list of images.")
+@click.option(
+    "--manifest", default=MANIFEST, type=click.Path(path_type=Path), help="Another list of images."
+)
 def main(*, folder: Path, data: Path | None, manifest: Path) -> None:
     with manifest.open(newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: (row["source"], row["file"]))
@@ -67,7 +69,9 @@ def main(*, folder: Path, data: Path | None, manifest: Path) -> None:
         writer.writeheader()
         for row in sorted(collected, key=lambda row: row["file"]):
             place = (
-                row["source"] if row["source"].startswith("drawn:") else f"{row['source']} {row['member']}"
+                row["source"]
+                if row["source"].startswith("drawn:")
+                else f"{row['source']} {row['member']}"
             )
             writer.writerow(row | {"source": place})
     click.echo(f"{len(collected)} of {len(rows)} images in {folder}")

@@ -51,7 +51,12 @@ def _lines(figure: Any, rng: np.random.Generator) -> None:
     axes, steps = figure.subplots(), int(rng.integers(20, 800))
     for number in range(int(rng.integers(1, 8))):
         walk = np.cumsum(rng.normal(0, 1, steps))
-        axes.plot(walk, rng.choice(["-", "--", ":", "-."]), lw=rng.uniform(0.5, 2.5), label=f"run {number}")
+        axes.plot(
+            walk,
+            rng.choice(["-", "--", ":", "-."]),
+            lw=rng.uniform(0.5, 2.5),
+            label=f"run {number}",
+        )
     axes.set(xlabel="time in s", ylabel="load", title="Load of the last hours")
     axes.grid(bool(rng.random() < 0.5))
     axes.legend()
@@ -67,7 +72,9 @@ def _noisy_lines(figure: Any, rng: np.random.Generator) -> None:
 def _bars(figure: Any, rng: np.random.Generator) -> None:
     axes, number = figure.subplots(), int(rng.integers(5, 90))
     for group in range(int(rng.integers(1, 4))):
-        axes.bar(np.arange(number) + 0.25 * group, rng.gamma(2, 10, number), 0.25, label=f"group {group}")
+        axes.bar(
+            np.arange(number) + 0.25 * group, rng.gamma(2, 10, number), 0.25, label=f"group {group}"
+        )
     axes.set(title="Sales by month", ylabel="thousands")
     axes.legend()
 
@@ -77,7 +84,9 @@ def _hatched_bars(figure: Any, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(1, 5))):
         height = rng.uniform(3, 20, 6)
         fill = "white" if rng.random() < 0.5 else None
-        axes.bar(range(6), height, bottom=below, hatch=rng.choice(HATCHES), color=fill, edgecolor="black")
+        axes.bar(
+            range(6), height, bottom=below, hatch=rng.choice(HATCHES), color=fill, edgecolor="black"
+        )
         below += height
     axes.set_xticks(range(6), ["Lyon", "Oslo", "Graz", "Turin", "Porto", "Ghent"])
 
@@ -137,7 +146,8 @@ def _table(figure: Any, rng: np.random.Generator) -> None:
 def _scatter(figure: Any, rng: np.random.Generator) -> None:
     axes, number = figure.subplots(), int(rng.integers(50, 2000))
     points = (
-        rng.normal(0, 1, (2, number)) + np.repeat(rng.normal(0, 2, (2, 5)), -(-number // 5), 1)[:, :number]
+        rng.normal(0, 1, (2, number))
+        + np.repeat(rng.normal(0, 2, (2, 5)), -(-number // 5), 1)[:, :number]
     )
     marker = rng.choice(["o", "x", "|", "+", "^", "."])
     axes.scatter(*points, s=rng.uniform(4, 60), c=points[0], marker=marker, alpha=0.7)
@@ -145,8 +155,12 @@ def _scatter(figure: Any, rng: np.random.Generator) -> None:
 
 def _contours(figure: Any, rng: np.random.Generator) -> None:
     axes, (y, x) = figure.subplots(), np.mgrid[-3:3:120j, -3:3:120j]
-    heights = sum(a * np.exp(-((x - b) ** 2) - (y - c) ** 2) for a, b, c in rng.normal(0, 1.5, (6, 3)))
-    (axes.contour if rng.random() < 0.6 else axes.contourf)(x, y, heights, 18, cmap=rng.choice(MAPS))
+    heights = sum(
+        a * np.exp(-((x - b) ** 2) - (y - c) ** 2) for a, b, c in rng.normal(0, 1.5, (6, 3))
+    )
+    (axes.contour if rng.random() < 0.6 else axes.contourf)(
+        x, y, heights, 18, cmap=rng.choice(MAPS)
+    )
 
 
 def _boxes(figure: Any, rng: np.random.Generator) -> None:
@@ -167,19 +181,26 @@ def _error_bars(figure: Any, rng: np.random.Generator) -> None:
     axes.errorbar(
         x, np.sin(x / 6) + rng.normal(0, 0.1, number), rng.gamma(2, 0.1, number), fmt="o", capsize=2
     )
-    axes.fill_between(x, np.sin(x / 6) - 0.3, np.sin(x / 6) + 0.3, alpha=0.2, hatch=rng.choice(HATCHES))
+    axes.fill_between(
+        x, np.sin(x / 6) - 0.3, np.sin(x / 6) + 0.3, alpha=0.2, hatch=rng.choice(HATCHES)
+    )
 
 
 def _arrows(figure: Any, rng: np.random.Generator) -> None:
     axes, (y, x) = figure.subplots(), np.mgrid[-2:2:22j, -2:2:22j]
     turn = rng.uniform(-2, 2)
-    axes.quiver(x, y, np.sin(turn * y) + 0.3, np.cos(x) * turn, np.hypot(x, y), cmap=rng.choice(MAPS))
+    axes.quiver(
+        x, y, np.sin(turn * y) + 0.3, np.cos(x) * turn, np.hypot(x, y), cmap=rng.choice(MAPS)
+    )
 
 
 def _pies(figure: Any, rng: np.random.Generator) -> None:
     for axes in np.ravel(figure.subplots(1, int(rng.integers(1, 3)))):
         axes.pie(
-            rng.gamma(2, 1, 6), labels=list("ABCDEF"), autopct="%d%%", hatch=["", "//", "", "x", "", "."]
+            rng.gamma(2, 1, 6),
+            labels=list("ABCDEF"),
+            autopct="%d%%",
+            hatch=["", "//", "", "x", "", "."],
         )
 
 

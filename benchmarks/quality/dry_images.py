@@ -50,13 +50,17 @@ class Outcome:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-m", "--model", default="default", show_default=True)
 @click.option("--always", is_flag=True, help="Derain images that are surely dry too.")
-@click.option("--csv", "table", type=click.Path(dir_okay=False, path_type=Path), help="Of every image.")
+@click.option(
+    "--csv", "table", type=click.Path(dir_okay=False, path_type=Path), help="Of every image."
+)
 def main(*, folder: Path, model: str, always: bool, table: Path | None) -> None:
     derainer = Derainer(model)
     with (folder / LIST).open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
-        raise click.UsageError(f"{folder / LIST} names no image; build the folder with collect_dry.py")
+        raise click.UsageError(
+            f"{folder / LIST} names no image; build the folder with collect_dry.py"
+        )
     outcomes = [run(derainer, folder, row["file"], row["kind"], always=always) for row in rows]
     if table is not None:
         with table.open("w", newline="") as file:
@@ -93,7 +97,9 @@ def report(outcomes: Sequence[Outcome]) -> Iterable[str]:
         harmed = sum(psnr < HARMED for psnr in changed)
         shares = " ".join(f"{count:5d} ({count / len(among):4.0%})" for count in (rainy, alone))
         yield f"{kind or 'all':14} {len(among):6d} {shares} {mean} {worst} {harmed:6d}"
-    harmed_images = sorted((each for each in outcomes if each.psnr < HARMED), key=lambda each: each.psnr)
+    harmed_images = sorted(
+        (each for each in outcomes if each.psnr < HARMED), key=lambda each: each.psnr
+    )
     yield f"below {HARMED:g} dB: {len(harmed_images)}"
     for each in harmed_images:
         yield f"  {each.psnr:5.2f} dB  {each.density:6} S = {each.strength:4.1f}  {each.kind:12} {each.file}"

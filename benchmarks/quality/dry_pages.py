@@ -75,7 +75,9 @@ def _scan(rng: np.random.Generator) -> Image:
         rng.normal(0, 1.5), Pillow.Resampling.BICUBIC, fillcolor="white"
     )
     grey = np.asarray(page, np.float32)
-    shade = np.linspace(1, rng.uniform(0.6, 0.95), grey.shape[1])[:, np.newaxis] * rng.uniform(0.8, 1)
+    shade = np.linspace(1, rng.uniform(0.6, 0.95), grey.shape[1])[:, np.newaxis] * rng.uniform(
+        0.8, 1
+    )
     paper = np.array([1, rng.uniform(0.93, 1), rng.uniform(0.82, 1)])
     return _rounded(grey * shade * paper + rng.normal(0, rng.uniform(1, 5), grey.shape))
 
@@ -148,7 +150,10 @@ def _engraving(rng: np.random.Generator) -> Image:
                 reach = half * rng.uniform(0.4, 1)
                 foot = x - offset * sin(angle), y + offset * cos(angle)
                 start = foot[0] - half * cos(angle), foot[1] - half * sin(angle)
-                end = foot[0] + (reach - half / 3) * cos(angle), foot[1] + (reach - half / 3) * sin(angle)
+                end = (
+                    foot[0] + (reach - half / 3) * cos(angle),
+                    foot[1] + (reach - half / 3) * sin(angle),
+                )
                 ink.pen.line((start, end), fill=0, width=int(rng.integers(2, 7)))
         ink.pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=0, width=6)
     return ink.finished()
@@ -190,7 +195,9 @@ def _score(rng: np.random.Generator) -> Image:
 def _code(rng: np.random.Generator) -> Image:
     """Return an editor or a terminal with coloured words, line numbers and a side bar."""
     dark = rng.random() < 0.6
-    paper = tuple(int(each) for each in (rng.integers(12, 45, 3) if dark else rng.integers(243, 256, 3)))
+    paper = tuple(
+        int(each) for each in (rng.integers(12, 45, 3) if dark else rng.integers(243, 256, 3))
+    )
     image = Pillow.new("RGB", (760, 520), paper)
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(int(rng.integers(10, 16)))
     low, high = (130, 256) if dark else (0, 150)
@@ -238,12 +245,16 @@ def _desktop(rng: np.random.Generator) -> Image:
     for _ in range(int(rng.integers(2, 5))):
         x, y = int(rng.integers(0, 500)), int(rng.integers(0, 300))
         wide, high = int(rng.integers(200, 420)), int(rng.integers(150, 330))
-        pen.rounded_rectangle((x, y, x + wide, y + high), 6, fill=(246, 246, 246), outline=(90, 90, 90))
+        pen.rounded_rectangle(
+            (x, y, x + wide, y + high), 6, fill=(246, 246, 246), outline=(90, 90, 90)
+        )
         pen.rectangle((x, y, x + wide, y + 22), fill=(70, 110, 170))
         for line in range(y + 32, y + high - 20, 22):
             choice = rng.random()
             if choice < 0.5:
-                pen.text((x + 12, line), _sentence(rng, 4)[: wide // 9], fill=(30, 30, 30), font=font)
+                pen.text(
+                    (x + 12, line), _sentence(rng, 4)[: wide // 9], fill=(30, 30, 30), font=font
+                )
             elif choice < 0.8:
                 pen.rounded_rectangle(
                     (x + 12, line, x + 80, line + 16), 4, fill=(225, 225, 225), outline="grey"

@@ -22,14 +22,20 @@ GRADES = Path(__file__).with_name("real_rain_grades.csv")
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("photographs", type=click.Path(path_type=Path))
 @click.option("-m", "--model", default="default", show_default=True)
-@click.option("--grades", default=GRADES, type=click.Path(path_type=Path), help="Another list of grades.")
+@click.option(
+    "--grades", default=GRADES, type=click.Path(path_type=Path), help="Another list of grades."
+)
 def main(*, photographs: Path, model: str, grades: Path) -> None:
     derainer = Derainer(model)
     with grades.open(newline="") as file:
         rows = list(csv.DictReader(file))
     reports = {row["image"]: derainer.sense(read_rgb(photographs / row["image"])) for row in rows}
     for falls in ("rain", "snow"):
-        graded = [(row["image"], RainDensity[row["grade"].upper()]) for row in rows if row["falls"] == falls]
+        graded = [
+            (row["image"], RainDensity[row["grade"].upper()])
+            for row in rows
+            if row["falls"] == falls
+        ]
         equal = far = 0
         missed, alone = [], []
         for name, by_eye in graded:
@@ -40,7 +46,9 @@ def main(*, photographs: Path, model: str, grades: Path) -> None:
             far += abs(report.density - by_eye) >= 2
             missed += [name] if report.density is RainDensity.NONE else []
             alone += [name] if report.dry else []
-        click.echo(f"{falls}: {len(graded)} photographs, grade equal {equal}, two apart or more {far}")
+        click.echo(
+            f"{falls}: {len(graded)} photographs, grade equal {equal}, two apart or more {far}"
+        )
         click.echo(f"  called NONE {len(missed)}: {' '.join(missed)}")
         click.echo(f"  left alone {len(alone)}: {' '.join(alone)}")
 

@@ -33,7 +33,12 @@ FRAMES, STEP = 5, 4
 @click.option("--exposure", default=1 / 250, show_default=True, help="Of camera rain, in seconds.")
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for images side by side.")
 def main(
-    *, clips: tuple[Path, ...], dry: tuple[Path, ...], model: str, exposure: float, save: Path | None
+    *,
+    clips: tuple[Path, ...],
+    dry: tuple[Path, ...],
+    model: str,
+    exposure: float,
+    save: Path | None,
 ) -> None:
     derainer = Derainer(model)
 

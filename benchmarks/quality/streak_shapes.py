@@ -48,7 +48,9 @@ class Kind(NamedTuple):
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("clean", type=click.Path(exists=True, path_type=Path))
 @click.option("-m", "--model", default="default", show_default=True)
-@click.option("--scale", type=click.Choice(["1", "0.5", "0.25"]), help="At which the network sees images.")
+@click.option(
+    "--scale", type=click.Choice(["1", "0.5", "0.25"]), help="At which the network sees images."
+)
 @click.option("--every", default=2, show_default=True, help="Take every Nth image.")
 def main(*, clean: Path, model: str, scale: str | None, every: int) -> None:
     derainer = Derainer(model)

@@ -34,7 +34,8 @@ COLUMNS = ("length, px", "width, px", "contrast, levels")
 def main(*, clips: tuple[Path, ...], rate: float, exposure: str, focal: float) -> None:
     rain = CameraRain(rate, float(Fraction(exposure)), focal)
     click.echo(
-        f"{'clip':24} {'':6} {'number per megapixel':>21} " + " ".join(f"{each:>22}" for each in COLUMNS)
+        f"{'clip':24} {'':6} {'number per megapixel':>21} "
+        + " ".join(f"{each:>22}" for each in COLUMNS)
     )
     for path in clips:
         frames = read_frames(path, start=3, count=FRAMES)

@@ -52,13 +52,18 @@ def photographs() -> list[Picture]:
     """Return the rocket, the cat, the coffee and the astronaut as squares."""
     rocket, cat = skimage.data.rocket()[107:427, 120:440], skimage.data.chelsea()[:, 70:370]
     coffee, astronaut = skimage.data.coffee()[:, 100:500], skimage.data.astronaut()[:440, 30:470]
-    squares = (Image.fromarray(each).resize((SIDE, SIDE)) for each in (rocket, cat, coffee, astronaut))
+    squares = (
+        Image.fromarray(each).resize((SIDE, SIDE)) for each in (rocket, cat, coffee, astronaut)
+    )
     return [np.asarray(each, dtype=np.uint8) for each in squares]
 
 
 def grid(pictures: list[Picture], columns: int) -> Image.Image:
     """Return pictures of one size in rows."""
-    rows = [np.concatenate(pictures[at : at + columns], axis=1) for at in range(0, len(pictures), columns)]
+    rows = [
+        np.concatenate(pictures[at : at + columns], axis=1)
+        for at in range(0, len(pictures), columns)
+    ]
     return Image.fromarray(np.concatenate(rows))
 
 
@@ -72,7 +77,9 @@ def main() -> None:
     ]
     grid(by_density, 4).save(FOLDER / "rain_densities.jpg", quality=QUALITY, optimize=True)
     by_kind = [
-        make_rainy_pair(clean[0] if number % 2 else clean[3], spec, np.random.default_rng(number)).rainy
+        make_rainy_pair(
+            clean[0] if number % 2 else clean[3], spec, np.random.default_rng(number)
+        ).rainy
         for number, spec in enumerate(KINDS.values())
     ]
     grid(by_kind, 4).save(FOLDER / "rain_kinds.jpg", quality=QUALITY, optimize=True)

@@ -16,7 +16,15 @@ from crdnet._version import __version__
 if TYPE_CHECKING:
     from crdnet.density import RainDensity
     from crdnet.errors import CRDNetError
-    from crdnet.runtime import Derainer, DerainResult, FileRecord, SenseReport, derain, derain_file, sense
+    from crdnet.runtime import (
+        Derainer,
+        DerainResult,
+        FileRecord,
+        SenseReport,
+        derain,
+        derain_file,
+        sense,
+    )
 
 # onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs children of
 # fork at their exit. Offline is a promise, so this stands before anything here can import onnxruntime; who

@@ -56,5 +56,7 @@ def installed_devices() -> tuple[str, ...]:
 
     Imports none of them.
     """
-    found = (name for name, device in ENGINES.items() if find_spec(device.package) and device.works())
+    found = (
+        name for name, device in ENGINES.items() if find_spec(device.package) and device.works()
+    )
     return tuple(found)

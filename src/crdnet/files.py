@@ -70,7 +70,11 @@ def whole_file(
     except OSError as error:
         failure = OutputError(
             f"cannot write {path}: {error.strerror or error}; "
-            + ("make room" if error.errno in _FULL else "choose a place that exists and may be written to")
+            + (
+                "make room"
+                if error.errno in _FULL
+                else "choose a place that exists and may be written to"
+            )
         )
         failure.errno = error.errno
         raise failure from error

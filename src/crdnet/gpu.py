@@ -179,12 +179,18 @@ def _node(stored: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]]) -> 
         values = [constants[name].tolist() for name in inputs[1:] if name]
         inputs = inputs[:1]
     if stored.op_type not in _OPERATIONS:
-        raise NotImplementedError(f"the operation {stored.op_type} is not among {', '.join(_OPERATIONS)}")
+        raise NotImplementedError(
+            f"the operation {stored.op_type} is not among {', '.join(_OPERATIONS)}"
+        )
     return _Node(_OPERATIONS[stored.op_type](has, values), inputs, stored.output[0])
 
 
 def _convolution(has: Mapping[str, Any], _: Sequence[Any]) -> Callable[..., Tensor]:
-    strides, dilations, groups = has.get("strides", [1, 1]), has.get("dilations", [1, 1]), has.get("group", 1)
+    strides, dilations, groups = (
+        has.get("strides", [1, 1]),
+        has.get("dilations", [1, 1]),
+        has.get("group", 1),
+    )
     padding = _symmetric(has)
 
     def convolution(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -42,7 +42,10 @@ def test_groups_and_transposed_convolutions_are_counted_once(tmp_path: Path) -> 
         "grouped",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(depthwise, "depthwise"), numpy_helper.from_array(transposed, "transposed")],
+        [
+            numpy_helper.from_array(depthwise, "depthwise"),
+            numpy_helper.from_array(transposed, "transposed"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, ModelInfo("grouped", 1, 1, "1", "nothing").to_metadata())

@@ -53,7 +53,9 @@ def test_those_of_one_size_take_turns_and_memory_is_read_before_the_network_runs
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurement, "WorkerProcess", Recorded)
-    monkeypatch.setattr(measurement, "known_limits", lambda **_: [(COPY, "numpy"), ("float32", "numpy")])
+    monkeypatch.setattr(
+        measurement, "known_limits", lambda **_: [(COPY, "numpy"), ("float32", "numpy")]
+    )
     Recorded.asked = []
     model = find_model(write_tiny_model(tmp_path / "tiny.onnx"))
     steps: list[int] = []
@@ -113,7 +115,10 @@ def made(precision: str, limits: dict[tuple[str, str], Timing], device: str = "c
 
 
 def test_shares_are_of_the_limit_of_the_same_precision_and_of_the_fastest_library() -> None:
-    product, copy = 1e3 * PRODUCT_MACS / 160e9, 1e3 * COPY_BYTES / 8e9  # milliseconds at these rates
+    product, copy = (
+        1e3 * PRODUCT_MACS / 160e9,
+        1e3 * COPY_BYTES / 8e9,
+    )  # milliseconds at these rates
     limits = {
         ("float32", "numpy"): timing(product),
         ("float32", "another"): timing(2 * product),
@@ -161,8 +166,12 @@ def test_every_limit_can_be_timed_again_and_again(
     call()
 
 
-@pytest.mark.parametrize(("megapixels", "size"), [(0.25, (433, 577)), (1e-6, (1, 1)), (0.0001, (9, 11))])
-def test_the_picture_has_the_size_that_was_asked_for(megapixels: float, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("megapixels", "size"), [(0.25, (433, 577)), (1e-6, (1, 1)), (0.0001, (9, 11))]
+)
+def test_the_picture_has_the_size_that_was_asked_for(
+    megapixels: float, size: tuple[int, int]
+) -> None:
     assert sides_of(megapixels) == size
     rainy = rainy_picture(*size)
     assert rainy.shape == (*size, 3)
@@ -178,7 +187,12 @@ def test_the_rain_of_the_picture_is_at_full_size_however_large_it_is() -> None:
 def test_what_a_worker_says_is_wrong_is_an_error_here(tmp_path: Path) -> None:
     np.save(tmp_path / "rainy.npy", rainy_picture(20, 30))
     theirs = write_tiny_model(tmp_path / "theirs.onnx", None)
-    task = {"model": str(theirs), "device": "cpu", "threads": 1, "picture": str(tmp_path / "rainy.npy")}
+    task = {
+        "model": str(theirs),
+        "device": "cpu",
+        "threads": 1,
+        "picture": str(tmp_path / "rainy.npy"),
+    }
     with pytest.raises(CRDNetError, match="not a crdnet model"), WorkerProcess(task):
         pass
 
@@ -197,5 +211,7 @@ def test_a_model_is_checked_before_any_worker_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("megapixels", "rounds"), [(0.01, 10), (0.25, 10), (2.0, 2), (12.0, 1)])
-def test_small_pictures_are_run_more_often_before_the_clock_runs(megapixels: float, rounds: int) -> None:
+def test_small_pictures_are_run_more_often_before_the_clock_runs(
+    megapixels: float, rounds: int
+) -> None:
     assert warm_up_rounds(megapixels) == rounds

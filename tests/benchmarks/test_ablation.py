@@ -65,7 +65,9 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ablation(runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ablation:
+def ablation(
+    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Ablation:
     """Runs the script in this process; returns its exit status and what it printed."""
     import ablation as script  # noqa: PLC0415
 
@@ -87,7 +89,9 @@ def times(runs: Any, folder: Path) -> None:
 
 
 def test_all_rows_but_the_published_network_cost_the_same(runs: Any) -> None:
-    costs = {name: sum(count_kilo_macs(row.build().eval()).values()) for name, row in runs.ROWS.items()}
+    costs = {
+        name: sum(count_kilo_macs(row.build().eval()).values()) for name, row in runs.ROWS.items()
+    }
     assert costs.pop("published") == pytest.approx(13.29, abs=0.01)
     assert all(cost == pytest.approx(14.8, abs=0.1) for cost in costs.values()), costs
 
@@ -96,7 +100,9 @@ def test_rows_are_timed_trained_scored_and_told(
     runs: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ablation: Ablation
 ) -> None:
     folder, document = tmp_path / "runs", tmp_path / "ablation.md"
-    document.write_text("Before.\n<!-- ablation: begin -->\noutdated\n<!-- ablation: end -->\nAfter.\n")
+    document.write_text(
+        "Before.\n<!-- ablation: begin -->\noutdated\n<!-- ablation: end -->\nAfter.\n"
+    )
     assert ablation("time", "-o", folder, "--rounds", "1")[0] == 0
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
     monkeypatch.setattr(runs, "RECIPE", tmp_path / "recipe.yaml")
@@ -119,7 +125,9 @@ def test_rows_are_timed_trained_scored_and_told(
     assert "| with second pass → with sensing, ours | equal time |" in text
     assert "of 3 |" in text, "three dry pictures are graded"
     status, _, said = ablation("time", "-o", folder)
-    assert (status, said.count("\n")) == (1, 1), "runs were scored at steps that follow from the first times"
+    assert (status, said.count("\n")) == (1, 1), (
+        "runs were scored at steps that follow from the first times"
+    )
 
 
 def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
@@ -142,7 +150,9 @@ def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
     runs.run_one(data, folder, "published", 0, STEPS)
     assert json.loads(result.read_text()) == unbroken
     result.unlink()
-    runs.batches_path(folder, 0, STEPS).unlink()  # all weights are there, so nothing is trained again
+    runs.batches_path(
+        folder, 0, STEPS
+    ).unlink()  # all weights are there, so nothing is trained again
     runs.run_one(data, folder, "published", 0, STEPS)
     assert json.loads(result.read_text()) == unbroken
 
@@ -161,11 +171,15 @@ def test_the_batches_follow_from_the_seed(
     assert first.shape == (2, 2, runs.BATCH, runs.SIDE, runs.SIDE, 3)
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
-    assert (first[:, 0].astype(int) - first[:, 1]).mean() > 1, "the first of each pair is the rainy one"
+    assert (first[:, 0].astype(int) - first[:, 1]).mean() > 1, (
+        "the first of each pair is the rainy one"
+    )
 
 
 @pytest.mark.parametrize("name", ["published", "strength"])
-def test_steps_on_one_batch_make_the_loss_smaller_and_the_average_follows(runs: Any, name: str) -> None:
+def test_steps_on_one_batch_make_the_loss_smaller_and_the_average_follows(
+    runs: Any, name: str
+) -> None:
     clean = np.random.default_rng(0).integers(0, 100, (4, 16, 16, 3)).repeat(4, 1).repeat(4, 2)
     pair = np.stack([clean + 60, clean]).astype(np.uint8)
     run = runs.Run(runs.ROWS[name], seed=0)
@@ -215,8 +229,17 @@ def write_result(
         }
         for number, (psnr, grade) in enumerate(zip(psnrs, grades, strict=True))
     ]
-    scored = {when: {"step": 9, "pictures": pictures} for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)}
-    document = {"row": name, "seed": seed, "kilo_macs_per_pixel": 1.0, "parameters": 1, "scored": scored}
+    scored = {
+        when: {"step": 9, "pictures": pictures}
+        for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
+    }
+    document = {
+        "row": name,
+        "seed": seed,
+        "kilo_macs_per_pixel": 1.0,
+        "parameters": 1,
+        "scored": scored,
+    }
     runs.result_path(folder, name, seed, 9).write_text(json.dumps(document))
 
 
@@ -231,14 +254,17 @@ def test_rows_are_compared_by_picture_with_the_seeds_that_both_have(
         write_result(runs, tmp_path, "strength", seed, list(scenes + 3 * seed + 1), right)
     write_result(runs, tmp_path, "strength", 2, list(scenes + 100), right)
     results = reporting.Results(tmp_path, 9)
-    effect = results.mean("strength", "equal steps", reporting.psnr_of, "val_synth/light", against="code")
+    effect = results.mean(
+        "strength", "equal steps", reporting.psnr_of, "val_synth/light", against="code"
+    )
     # The scenes differ by 10 dB, which would be an interval of as much were the rows not compared by picture.
     assert effect.over_scenes == Estimate(2.0, 2.0, 2.0)
     assert effect.by_seed == [1.0, 3.0]
     assert effect.seed_margin == pytest.approx(12.71, rel=1e-3)
     text = reporting.report(results, runs.read_times(tmp_path))
     assert (
-        "- with sensing, MSE code → with sensing, ours, at equal time: the effect is smaller than its" in text
+        "- with sensing, MSE code → with sensing, ours, at equal time: the effect is smaller than its"
+        in text
     )
     assert (
         "| with sensing, ours | equal steps | 100.0 [100.0, 100.0] ± 0.0 | 0 of 0 | 0 of 18 | 0 of 18 |"

@@ -20,7 +20,9 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_kind_has_forty_images_or_more_each_with_a_licence(rows: list[dict[str, str]]) -> None:
+def test_every_kind_has_forty_images_or_more_each_with_a_licence(
+    rows: list[dict[str, str]],
+) -> None:
     assert len({row["file"] for row in rows}) == len(rows)
     kinds = Counter(row["kind"] for row in rows)
     assert set(kinds) == KINDS
@@ -45,7 +47,12 @@ def test_images_are_counted_by_kind_and_the_harmed_ones_listed(tmp_path: Path) -
     for name, grey in (("a", 0), ("b", 255), ("c", 0)):
         Image.new("RGB", (64, 64), (grey, grey, grey)).save(tmp_path / f"{name}.png")
     result = run(
-        "quality/dry_images.py", str(tmp_path), "--model", model, "--csv", str(tmp_path / "outcomes.csv")
+        "quality/dry_images.py",
+        str(tmp_path),
+        "--model",
+        model,
+        "--csv",
+        str(tmp_path / "outcomes.csv"),
     )
     assert result.returncode == 0, result.stderr
     lines = [line.split() for line in result.stdout.splitlines()]

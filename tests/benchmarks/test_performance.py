@@ -10,7 +10,13 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NAME = "default, cpu, network"
-PLACE = {"cpu": "a processor", "usable_cores": 2, "load": "0.1", "busy": False, "versions": {"Python": "3"}}
+PLACE = {
+    "cpu": "a processor",
+    "usable_cores": 2,
+    "load": "0.1",
+    "busy": False,
+    "versions": {"Python": "3"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +77,9 @@ def test_what_moved_by_more_than_its_spread_is_told(
     assert (f"Slower by more than the spread: {NAME}" in told) == (verdict == "slower")
 
 
-def test_on_another_kind_of_machine_ratios_may_differ(guard: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_another_kind_of_machine_ratios_may_differ(
+    guard: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     committed, measured = (guard.ratios_of(report(**{NAME: each})) for each in (5.0, 2.0))
     committed["machine"] = committed["machine"] | {"cpu": "another"}
     assert guard.compare(committed, measured) == 0
@@ -196,7 +204,11 @@ def test_the_page_says_what_was_measured() -> None:
         "machine": PLACE,
         "rounds": 10,
         "commands": {
-            "crdnet derain (512 x 512)": {"median": 465.0, "lower_quartile": 460.0, "upper_quartile": 470.0}
+            "crdnet derain (512 x 512)": {
+                "median": 465.0,
+                "lower_quartile": 460.0,
+                "upper_quartile": 470.0,
+            }
         },
     }
     assert "| `crdnet derain (512 x 512)` | 465 [460, 470] |" in performance.startup_part(startup)

@@ -46,7 +46,9 @@ def test_the_ends_of_the_interval_are_the_shares_at_the_edge_of_what_was_seen(
     quality: dict[str, Any], count: int, number: int
 ) -> None:
     for end in quality["wilson"](count, number):
-        assert abs(count / number - end) == pytest.approx(1.96 * sqrt(end * (1 - end) / number), abs=1e-9)
+        assert abs(count / number - end) == pytest.approx(
+            1.96 * sqrt(end * (1 - end) / number), abs=1e-9
+        )
 
 
 def test_quarters_are_views_that_do_not_overlap(quality: dict[str, Any]) -> None:
@@ -60,9 +62,13 @@ def test_every_part_is_measured(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = write_streak_model(tmp_path / "streak.onnx")
-    monkeypatch.setattr(sys, "argv", ["quality.py", str(data), "--model", str(model), "--limit", "2"])
+    monkeypatch.setattr(
+        sys, "argv", ["quality.py", str(data), "--model", str(model), "--limit", "2"]
+    )
     runpy.run_path(str(SCRIPT), run_name="__main__")
-    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    rows = [
+        line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")
+    ]
     numbers = {(row[0], row[1]) for row in rows} | {(row[0], row[1], row[2]) for row in rows}
     assert ("| scikit-image", "2") in numbers
     assert ("| clean halves of rain800/val", "2") in numbers

@@ -38,7 +38,9 @@ def picture_of_a_streak(light: int, slope: int = 0) -> npt.NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def marked(real_rain: dict[str, Any], streak: tuple[float, ...] = (31.5, 12.0, 31.5, 48.0, 4.0)) -> Any:
+def marked(
+    real_rain: dict[str, Any], streak: tuple[float, ...] = (31.5, 12.0, 31.5, 48.0, 4.0)
+) -> Any:
     return real_rain["MarkedCrop"](
         "a.png",
         (64, 60),
@@ -77,14 +79,18 @@ def test_a_streak_marked_beside_itself_is_noticed(real_rain: dict[str, Any]) -> 
     assert real_rain["measure"](crop, picture, picture)[0] < 0
 
 
-def test_the_change_is_the_mean_over_the_dry_places_and_all_colours(real_rain: dict[str, Any]) -> None:
+def test_the_change_is_the_mean_over_the_dry_places_and_all_colours(
+    real_rain: dict[str, Any],
+) -> None:
     rainy = picture_of_a_streak(LIGHT)
     derained = rainy.copy()
     derained[2:12, 2:12, 0] -= np.uint8(6)
     assert real_rain["measure"](marked(real_rain), rainy, derained)[2] == pytest.approx(6 / 3 / 2)
 
 
-def test_there_are_twenty_crops_of_twenty_pictures_with_two_to_six_streaks(marks: list[Any]) -> None:
+def test_there_are_twenty_crops_of_twenty_pictures_with_two_to_six_streaks(
+    marks: list[Any],
+) -> None:
     assert len({crop.picture for crop in marks}) == len(marks) == 20
     for crop in marks:
         assert 2 <= len(crop.streaks) <= 6, crop.picture
@@ -109,11 +115,15 @@ def test_marks_and_dry_places_lie_inside_their_crops(marks: list[Any]) -> None:
 def test_no_streak_crosses_a_dry_place(marks: list[Any]) -> None:
     for crop in marks:
         for streak in crop.streaks:
-            x, y = (np.linspace(*ends, 200) for ends in ((streak.x0, streak.x1), (streak.y0, streak.y1)))
+            x, y = (
+                np.linspace(*ends, 200) for ends in ((streak.x0, streak.x1), (streak.y0, streak.y1))
+            )
             reach = streak.width / 2
             for dry in crop.dry:
                 across = (x > dry.left - reach) & (x < dry.right + reach)
-                assert not (across & (y > dry.top - reach) & (y < dry.bottom + reach)).any(), crop.picture
+                assert not (across & (y > dry.top - reach) & (y < dry.bottom + reach)).any(), (
+                    crop.picture
+                )
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +151,9 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_model_that_changes_nothing_leaves_every_streak(photographs: Path, tmp_path: Path) -> None:
+def test_a_model_that_changes_nothing_leaves_every_streak(
+    photographs: Path, tmp_path: Path
+) -> None:
     model = str(write_identity_model(tmp_path / "identity.onnx"))
     sheet = tmp_path / "sheet.jpg"
     result = run(str(photographs), "--model", model, "--json", "--sheet", str(sheet))

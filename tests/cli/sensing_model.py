@@ -20,7 +20,9 @@ def write_sensing_model(path: Path) -> Path:
     nodes = [
         helper.make_node("Mul", [INPUT_NAME, "half"], [OUTPUT_NAME]),
         helper.make_node("ReduceMean", [INPUT_NAME, "channel"], ["grey"], keepdims=1),
-        helper.make_node("AveragePool", ["grey"], ["cells"], kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
+        helper.make_node(
+            "AveragePool", ["grey"], ["cells"], kernel_shape=[CELL, CELL], strides=[CELL, CELL]
+        ),
         helper.make_node("Mul", ["cells", "hundred"], [DENSITY_NAME]),
     ]
     shape: list[str | int | None] = ["batch", 3, "height", "width"]

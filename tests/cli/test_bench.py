@@ -23,7 +23,19 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def quick(tmp_path: Path) -> list[str]:
     """Arguments that make a measurement short."""
     model = write_tiny_model(tmp_path / "tiny.onnx")
-    return ["bench", "-m", str(model), "-d", "cpu", "--size", "0.01", "--rounds", "2", "--threads", "1"]
+    return [
+        "bench",
+        "-m",
+        str(model),
+        "-d",
+        "cpu",
+        "--size",
+        "0.01",
+        "--rounds",
+        "2",
+        "--threads",
+        "1",
+    ]
 
 
 def test_json_holds_everything(crdnet: Crdnet, quick: list[str], tmp_path: Path) -> None:
@@ -34,7 +46,8 @@ def test_json_holds_everything(crdnet: Crdnet, quick: list[str], tmp_path: Path)
     assert (report["threads"], report["rounds"]) == (1, 2)
     assert {"Python", "numpy", "onnxruntime", "crdnet"} <= report["machine"]["versions"].keys()
     limits = {
-        (each["kind"], each["measured_by"]): each["milliseconds"]["median"] for each in report["limits"]
+        (each["kind"], each["measured_by"]): each["milliseconds"]["median"]
+        for each in report["limits"]
     }
     assert limits[("float32", "numpy")] > 0
     assert limits[("copy", "numpy")] > 0
@@ -52,7 +65,11 @@ def test_json_holds_everything(crdnet: Crdnet, quick: list[str], tmp_path: Path)
         for what in ("network_milliseconds", "picture_milliseconds"):
             times = row[what]
             assert (
-                0 < times["fastest"] <= times["lower_quartile"] <= times["median"] <= times["upper_quartile"]
+                0
+                < times["fastest"]
+                <= times["lower_quartile"]
+                <= times["median"]
+                <= times["upper_quartile"]
             )
         rate = row["height"] * row["width"] / 1e3 / row["network_milliseconds"]["median"]
         assert row["megapixels_per_second"] == pytest.approx(rate)
@@ -164,7 +181,9 @@ def test_a_bar_is_drawn_on_a_terminal(
 
 
 @pytest.mark.parametrize("kind", ["theirs", "no model at all"])
-def test_a_file_of_another_kind_is_told_in_one_line(crdnet: Crdnet, tmp_path: Path, kind: str) -> None:
+def test_a_file_of_another_kind_is_told_in_one_line(
+    crdnet: Crdnet, tmp_path: Path, kind: str
+) -> None:
     path = tmp_path / "theirs.onnx"
     if kind == "theirs":
         write_tiny_model(path, None)

@@ -110,6 +110,9 @@ def test_neither_torch_nor_rich_is_imported_without_a_terminal(pairs: Path) -> N
         "sys.exit(f'imported {loaded}' if loaded else 0)\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program, "check", str(pairs)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, "check", str(pairs)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -66,7 +66,9 @@ def is_derained(source: str, output: str, model: Path) -> bool:
         expected = Image.fromarray(Derainer(model)(np.asarray(before)))
         if isinstance(before, JpegImageFile):
             stored = BytesIO()
-            expected.save(stored, "JPEG", qtables=before.quantization, subsampling=get_sampling(before))
+            expected.save(
+                stored, "JPEG", qtables=before.quantization, subsampling=get_sampling(before)
+            )
             expected = Image.open(stored)
         return np.array_equal(np.asarray(after), np.asarray(expected))
 
@@ -100,9 +102,14 @@ def test_a_tree_is_mirrored(crdnet: Crdnet, model: Path) -> None:
     assert is_derained("photos/deep/er/c.webp", "clean/deep/er/c.webp", model)
 
 
-def test_results_inside_the_tree_are_not_inputs_of_the_next_run(crdnet: Crdnet, model: Path) -> None:
+def test_results_inside_the_tree_are_not_inputs_of_the_next_run(
+    crdnet: Crdnet, model: Path
+) -> None:
     for _ in range(2):
-        assert crdnet("derain", "photos", "-o", "photos/clean", "-r", "--overwrite", "-m", model).code == 0
+        assert (
+            crdnet("derain", "photos", "-o", "photos/clean", "-r", "--overwrite", "-m", model).code
+            == 0
+        )
     assert tree("photos/clean") == {"a.png", "b.JPG", "deep/er/c.webp"}
 
 
@@ -113,7 +120,9 @@ def test_a_folder_needs_a_place_for_its_results(crdnet: Crdnet, model: Path) -> 
     assert "street_derained.jpg" not in tree()
 
 
-def test_a_derained_picture_beside_its_source_is_never_an_input(crdnet: Crdnet, model: Path) -> None:
+def test_a_derained_picture_beside_its_source_is_never_an_input(
+    crdnet: Crdnet, model: Path
+) -> None:
     picture("photos/a_derained.jpg")
     picture("photos/lonely_derained.jpg")
     for inputs in (["photos"], ["photos/*"]):
@@ -124,7 +133,9 @@ def test_a_derained_picture_beside_its_source_is_never_an_input(crdnet: Crdnet, 
     assert tree("other") == {"lonely_derained.jpg"}
 
 
-def test_named_alone_it_is_done_and_named_with_its_source_it_is_left_out(crdnet: Crdnet, model: Path) -> None:
+def test_named_alone_it_is_done_and_named_with_its_source_it_is_left_out(
+    crdnet: Crdnet, model: Path
+) -> None:
     picture("street_derained.jpg")
     assert crdnet("derain", "street_derained.jpg", "-m", model).code == 0
     done = crdnet("derain", "street.jpg", "street_derained.jpg", "-m", model, "--overwrite")
@@ -221,7 +232,9 @@ def test_existing_results_are_skipped_or_replaced_on_request(crdnet: Crdnet, mod
     assert is_derained("street.jpg", "street_derained.jpg", model)
 
 
-def test_an_output_that_is_the_input_is_refused_even_through_a_link(crdnet: Crdnet, model: Path) -> None:
+def test_an_output_that_is_the_input_is_refused_even_through_a_link(
+    crdnet: Crdnet, model: Path
+) -> None:
     before = Path("street.jpg").read_bytes()
     Path("link.jpg").symlink_to("street.jpg")
     for output in ("street.jpg", "link.jpg", "./photos/../street.jpg"):
@@ -235,7 +248,9 @@ def test_an_output_that_is_the_input_is_refused_even_through_a_link(crdnet: Crdn
     assert len(same_tree.error_lines) == 2
 
 
-def test_two_inputs_with_one_output_are_refused_before_anything_starts(crdnet: Crdnet, model: Path) -> None:
+def test_two_inputs_with_one_output_are_refused_before_anything_starts(
+    crdnet: Crdnet, model: Path
+) -> None:
     picture("other/a.png")
     done = crdnet("derain", "photos/a.png", "other/a.png", "street.jpg", "-o", "clean", "-m", model)
     assert done.code == 2
@@ -247,7 +262,9 @@ def test_two_inputs_with_one_output_are_refused_before_anything_starts(crdnet: C
 
 def test_a_result_that_would_replace_another_input_is_refused(crdnet: Crdnet, model: Path) -> None:
     picture("other/a.png")
-    done = crdnet("derain", "photos/a.png", "other/a.png", "-o", "other", "--overwrite", "-m", model)
+    done = crdnet(
+        "derain", "photos/a.png", "other/a.png", "-o", "other", "--overwrite", "-m", model
+    )
     assert done.code == 2
     assert "other/a.png" in done.err
 
@@ -258,7 +275,9 @@ def test_an_input_given_twice_is_done_once(crdnet: Crdnet, model: Path) -> None:
     assert done.out.count("->") == 1
 
 
-def test_bad_inputs_are_named_in_a_line_each_and_the_others_done(crdnet: Crdnet, model: Path) -> None:
+def test_bad_inputs_are_named_in_a_line_each_and_the_others_done(
+    crdnet: Crdnet, model: Path
+) -> None:
     Path("text.jpg").write_text("hello")
     Path("half.jpg").write_bytes(Path("street.jpg").read_bytes()[:600])
     Path("empty.png").touch()
@@ -275,7 +294,9 @@ def test_bad_inputs_are_named_in_a_line_each_and_the_others_done(crdnet: Crdnet,
 
 
 @pytest.mark.parametrize("output", ["street.jpg/new.jpg", "/proc/nowhere/new.jpg"])
-def test_an_output_that_cannot_be_written_is_named(crdnet: Crdnet, model: Path, output: str) -> None:
+def test_an_output_that_cannot_be_written_is_named(
+    crdnet: Crdnet, model: Path, output: str
+) -> None:
     before = tree()
     done = crdnet("derain", "photos/b.JPG", "-o", output, "-m", model)
     assert done.code == 1
@@ -404,13 +425,19 @@ def test_what_a_file_cannot_carry_is_a_warning(crdnet: Crdnet, model: Path) -> N
 def test_strength_and_tiles_reach_the_network(crdnet: Crdnet, model: Path) -> None:
     source = picture("large.png", size=(200, 150))
     assert crdnet("derain", source, "-o", "none.png", "--strength", "0", "-m", model).code == 0
-    np.testing.assert_array_equal(np.asarray(Image.open("none.png")), np.asarray(Image.open(source)))
+    np.testing.assert_array_equal(
+        np.asarray(Image.open("none.png")), np.asarray(Image.open(source))
+    )
     assert crdnet("derain", source, "-o", "tiled.png", "--tile", "30", "-m", model).code == 0
     assert (
-        crdnet("derain", source, "-o", "whole.png", "--tile", "0", "--always", "-j", "1", "-m", model).code
+        crdnet(
+            "derain", source, "-o", "whole.png", "--tile", "0", "--always", "-j", "1", "-m", model
+        ).code
         == 0
     )
-    apart = np.abs(np.asarray(Image.open("tiled.png")).astype(int) - np.asarray(Image.open("whole.png")))
+    apart = np.abs(
+        np.asarray(Image.open("tiled.png")).astype(int) - np.asarray(Image.open("whole.png"))
+    )
     assert apart.max() <= 1
 
 
@@ -463,7 +490,10 @@ def test_a_picture_is_not_thrown_at_a_terminal(model: Path) -> None:
 def read_until_closed(terminal: int) -> bytes:
     """Return everything that is written to a terminal until nobody holds it open any more."""
     shown = b""
-    with os.fdopen(terminal, "rb", buffering=0) as file, suppress(OSError):  # how Linux tells of the end
+    with (
+        os.fdopen(terminal, "rb", buffering=0) as file,
+        suppress(OSError),
+    ):  # how Linux tells of the end
         while more := file.read(4096):
             shown += more
     return shown
@@ -537,7 +567,9 @@ def test_a_second_interruption_ends_at_once_and_leaves_whole_files_only(model: P
         Image.open(f"clean/{name}").load()
 
 
-def test_an_input_that_is_not_there_fails_for_that_wherever_its_result_should_go(crdnet: Crdnet) -> None:
+def test_an_input_that_is_not_there_fails_for_that_wherever_its_result_should_go(
+    crdnet: Crdnet,
+) -> None:
     result = crdnet("derain", "gone.jpg", "-o", "clean.png")
     assert result.code == 1
     assert result.err.startswith("Error: gone.jpg: there is no such file")
@@ -563,7 +595,9 @@ def test_a_picture_over_the_limit_fails_alone(crdnet: Crdnet, model: Path) -> No
     assert Path("street_derained.jpg").exists()
 
 
-def test_a_format_that_is_only_read_needs_another_to_be_written(crdnet: Crdnet, model: Path) -> None:
+def test_a_format_that_is_only_read_needs_another_to_be_written(
+    crdnet: Crdnet, model: Path
+) -> None:
     with Image.open("photos/a.png") as image:
         image.save("old.bmp")
     done = crdnet("derain", "old.bmp", "-m", model)

@@ -84,11 +84,19 @@ def test_a_model_is_scored_before_and_after_and_nothing_is_asked_for_but_the_dat
     assert gain == pytest.approx(12.04, abs=0.3)
 
 
-def test_every_report_tells_the_same(crdnet: Crdnet, root: Path, model: Path, tmp_path: Path) -> None:
-    out_file, csv_file, markdown = tmp_path / "all.json", tmp_path / "new" / "a.csv", tmp_path / "a.md"
+def test_every_report_tells_the_same(
+    crdnet: Crdnet, root: Path, model: Path, tmp_path: Path
+) -> None:
+    out_file, csv_file, markdown = (
+        tmp_path / "all.json",
+        tmp_path / "new" / "a.csv",
+        tmp_path / "a.md",
+    )
     protocols = ["--protocol", "crdnet", "--protocol", "toolbox-rgb"]
     reports = ["-o", out_file, "--csv", csv_file, "--markdown", markdown]
-    code, out, _ = crdnet("--data", root, "-m", model, "-j", 2, "--tile", 0, "--json", *protocols, *reports)
+    code, out, _ = crdnet(
+        "--data", root, "-m", model, "-j", 2, "--tile", 0, "--json", *protocols, *reports
+    )
     assert code == 0
     document = json.loads(out)
     assert json.loads(out_file.read_text()) == document
@@ -133,7 +141,9 @@ def test_a_bad_pair_is_named_the_rest_is_scored_and_the_exit_code_is_1(
     assert str(root / "input" / "1.png") in second
 
 
-def test_where_no_picture_can_be_scored_there_is_no_table(crdnet: Crdnet, root: Path, model: Path) -> None:
+def test_where_no_picture_can_be_scored_there_is_no_table(
+    crdnet: Crdnet, root: Path, model: Path
+) -> None:
     for path in (root / "input").iterdir():
         path.write_bytes(b"broken")
     code, out, err = crdnet("--data", root, "-m", model)
@@ -216,7 +226,9 @@ def test_scoring_imports_neither_torch_nor_what_it_does_not_draw() -> None:
         "import sys, crdnet.metrics, crdnet.evaluation, crdnet.cli.evaluate;"
         "print({'torch', 'rich', 'onnxruntime', 'scipy', 'skimage'} & set(sys.modules))"
     )
-    printed = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    ).stdout
     assert printed.strip() == "set()"
 
 

@@ -54,12 +54,16 @@ def picture(path: str, seed: int = 0) -> None:
 def contents(root: str) -> dict[str, bytes]:
     """The files of a tree, and what is in them."""
     return {
-        str(path.relative_to(root)): path.read_bytes() for path in Path(root).rglob("*") if path.is_file()
+        str(path.relative_to(root)): path.read_bytes()
+        for path in Path(root).rglob("*")
+        if path.is_file()
     }
 
 
 def results(root: str = "clean") -> dict[str, bytes]:
-    return {name: content for name, content in contents(root).items() if not name.startswith(".crdnet/")}
+    return {
+        name: content for name, content in contents(root).items() if not name.startswith(".crdnet/")
+    }
 
 
 @pytest.fixture
@@ -97,10 +101,14 @@ def test_a_run_that_is_called_again_does_what_is_missing_and_nothing_else(derain
 def test_json_tells_what_was_done_already(derain: Derain) -> None:
     derain()
     records = list(map(json.loads, derain("--json").out.splitlines()))
-    assert [(record["status"], record["reason"]) for record in records] == [("skipped", "done already")] * 3
+    assert [(record["status"], record["reason"]) for record in records] == [
+        ("skipped", "done already")
+    ] * 3
 
 
-def test_both_folders_may_be_moved_together(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_folders_may_be_moved_together(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     derain()
     Path("elsewhere").mkdir()
     Path("photos").rename("elsewhere/photos")
@@ -150,7 +158,9 @@ def test_a_run_that_is_killed_twenty_times_leaves_the_tree_of_one_that_was_not(
     kills = 0
     for _ in range(20):
         # Each file is a touch, an open, a rename and a removal; what is done is not done again, unless it is replaced.
-        kills += killed_at_event(int(rng.integers(1, 60 if "--overwrite" in more else 12)), arguments)
+        kills += killed_at_event(
+            int(rng.integers(1, 60 if "--overwrite" in more else 12)), arguments
+        )
     assert kills >= 8
     assert derain(*more).code == 0
     killed = contents("clean"), contents("clean-rain")
@@ -165,7 +175,9 @@ def test_a_killed_run_that_replaced_results_never_takes_old_ones_for_new_ones(
 ) -> None:
     derain("-m", other_model)
     old = results()
-    assert killed_at_event(15, ["photos", "-o", "clean", "-r", "-j", "1", "-m", str(model), "--overwrite"])
+    assert killed_at_event(
+        15, ["photos", "-o", "clean", "-r", "-j", "1", "-m", str(model), "--overwrite"]
+    )
     mixed = results()
     assert any(mixed[name] != old[name] for name in old if name in mixed)
     assert any(mixed[name] == old[name] for name in old)
@@ -258,13 +270,17 @@ def test_after_a_part_was_replaced_the_rest_is_not_taken_for_the_same(
     assert results()["deep/c.png"] == old["deep/c.png"]
 
 
-def test_one_picture_into_a_folder_makes_no_run_of_it_but_joins_one(crdnet: Crdnet, derain: Derain) -> None:
+def test_one_picture_into_a_folder_makes_no_run_of_it_but_joins_one(
+    crdnet: Crdnet, derain: Derain
+) -> None:
     model = derain._model
     assert crdnet("derain", "photos/a.png", "-o", "alone/", "-m", model).code == 0
     assert list(contents("alone")) == ["a.png"]
     derain()
     assert crdnet("derain", "photos/a.png", "-o", "clean", "-m", model).code == 0
-    assert crdnet("derain", "photos/a.png", "-o", "clean", "-m", model, "--strength", "0.5").code == 2
+    assert (
+        crdnet("derain", "photos/a.png", "-o", "clean", "-m", model, "--strength", "0.5").code == 2
+    )
 
 
 def test_the_journal_names_model_options_and_sources(derain: Derain) -> None:
@@ -273,7 +289,11 @@ def test_the_journal_names_model_options_and_sources(derain: Derain) -> None:
     assert told["settings"]["strength"] == 0.5
     assert len(told["settings"]["sha256"]) == 64
     found = Path("photos/deep/c.png").stat()
-    assert told["results"]["deep/c.png"] == ["../photos/deep/c.png", found.st_size, found.st_mtime_ns]
+    assert told["results"]["deep/c.png"] == [
+        "../photos/deep/c.png",
+        found.st_size,
+        found.st_mtime_ns,
+    ]
 
 
 def test_a_damaged_journal_is_told_in_one_line(derain: Derain) -> None:
@@ -361,17 +381,31 @@ ls clean
 """Derains into a file system that is too small, makes it larger, and goes on."""
 
 
-def test_a_disk_that_is_really_full_stops_the_run_which_goes_on_when_there_is_room(model: Path) -> None:
+def test_a_disk_that_is_really_full_stops_the_run_which_goes_on_when_there_is_room(
+    model: Path,
+) -> None:
     try:
-        subprocess.run(["unshare", "--mount", "--map-root-user", "true"], check=True, capture_output=True)
+        subprocess.run(
+            ["unshare", "--mount", "--map-root-user", "true"], check=True, capture_output=True
+        )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("nobody here may mount a file system, not even in a name space of its own")
     for each in range(12):
-        Image.fromarray(np.random.default_rng(each).integers(0, 256, (100, 100, 3), dtype=np.uint8)).save(
-            f"photos/{each}.png"
-        )
+        Image.fromarray(
+            np.random.default_rng(each).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+        ).save(f"photos/{each}.png")
     Path("clean").mkdir()
-    command = [sys.executable, "-m", "crdnet.cli", "derain", "photos", "-o", "clean", "-m", str(model)]
+    command = [
+        sys.executable,
+        "-m",
+        "crdnet.cli",
+        "derain",
+        "photos",
+        "-o",
+        "clean",
+        "-m",
+        str(model),
+    ]
     command += ["--strength", "0"]  # noise stays noise, which no format packs
     done = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", FULL_DISK, "sh", *command],
@@ -498,7 +532,9 @@ def test_a_name_that_exists_wins_over_a_pattern(crdnet: Crdnet, model: Path) -> 
     assert not Path("ab_derained.png").exists()
 
 
-def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(derain: Derain, crdnet: Crdnet) -> None:
+def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(
+    derain: Derain, crdnet: Crdnet
+) -> None:
     long = "/".join(["a" * 100] * 5)
     picture(f"photos/{long}/x.png")
     assert derain().code == 0

@@ -18,7 +18,9 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
     source = write_tiny_model(tmp_path / "source.onnx")
-    register_model(source, "tiny", "A tiny one.", parameters=1234, aliases=("default",), folder=folder)
+    register_model(
+        source, "tiny", "A tiny one.", parameters=1234, aliases=("default",), folder=folder
+    )
     register_model(source, "other", "Another.", folder=folder)
     known = stored_models(folder)
     monkeypatch.setattr(runtime, "stored_models", lambda: known)
@@ -29,7 +31,13 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_models_are_listed_with_size_summary_and_scores(crdnet: Crdnet) -> None:
     done = crdnet("models")
     assert done.code == 0
-    for words in ("tiny (also called default)", "1,234 parameters", "A tiny one.", "none psnr: 1.5", "other"):
+    for words in (
+        "tiny (also called default)",
+        "1,234 parameters",
+        "A tiny one.",
+        "none psnr: 1.5",
+        "other",
+    ):
         assert words in done.out
 
 

@@ -29,7 +29,11 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures that the model calls dry, of medium rain (strength 20), and of heavy rain."""
     monkeypatch.chdir(tmp_path)
-    for name, level in {"dry.jpg": 0, "photos/medium.png": 51, "photos/deep/heavy.png": 255}.items():
+    for name, level in {
+        "dry.jpg": 0,
+        "photos/medium.png": 51,
+        "photos/deep/heavy.png": 255,
+    }.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((24, 40, 3), level, np.uint8)).save(name)
 
@@ -135,22 +139,36 @@ def test_dry_pictures_are_derained_on_request(crdnet: Crdnet, model: Path) -> No
     assert np.asarray(Image.open("out.png")).max() == 0
 
 
-def test_with_a_model_that_does_not_sense_nothing_is_guessed(crdnet: Crdnet, tmp_path: Path) -> None:
+def test_with_a_model_that_does_not_sense_nothing_is_guessed(
+    crdnet: Crdnet, tmp_path: Path
+) -> None:
     tiny = write_tiny_model(tmp_path / "tiny.onnx")
     done = crdnet("derain", "dry.jpg", "--json", "-m", tiny)
     record = records(done.out)["dry.jpg"]
     assert record["status"] == "done"
-    assert [record[key] for key in ("density", "probabilities", "score", "strength", "scale")] == [None] * 5
+    assert [record[key] for key in ("density", "probabilities", "score", "strength", "scale")] == [
+        None
+    ] * 5
 
 
 def test_the_rain_is_saved_beside_the_result(crdnet: Crdnet, model: Path) -> None:
     done = crdnet(
-        "derain", "photos/deep/heavy.png", "-o", "out.png", "--rain", "rain.png", "--json", "-m", model
+        "derain",
+        "photos/deep/heavy.png",
+        "-o",
+        "out.png",
+        "--rain",
+        "rain.png",
+        "--json",
+        "-m",
+        model,
     )
     assert records(done.out)["photos/deep/heavy.png"]["rain"] == "rain.png"
     rain = np.asarray(Image.open("rain.png")).astype(int)
     np.testing.assert_array_equal(rain + np.asarray(Image.open("out.png")), 255)
-    done = crdnet("derain", "photos", "dry.jpg", "-r", "-o", "clean", "--rain", "rain/", "-m", model)
+    done = crdnet(
+        "derain", "photos", "dry.jpg", "-r", "-o", "clean", "--rain", "rain/", "-m", model
+    )
     assert done.code == 0
     assert sorted(str(path.relative_to("rain")) for path in Path("rain").rglob("*.png")) == [
         "deep/heavy.png",
@@ -163,7 +181,9 @@ def test_the_rain_is_saved_beside_the_result(crdnet: Crdnet, model: Path) -> Non
 def test_rain_that_exists_is_not_replaced_unasked(crdnet: Crdnet, model: Path) -> None:
     Path("rain").mkdir()
     Path("rain/medium.png").write_text("mine")
-    for _ in range(2):  # that the first run wrote the others down must not make the second take it for ours
+    for _ in range(
+        2
+    ):  # that the first run wrote the others down must not make the second take it for ours
         done = crdnet("derain", "photos", "-r", "-o", "clean", "--rain", "rain", "-m", model)
         assert done.code == 1
         assert "rain/medium.png exists" in done.error_lines[0]
@@ -201,7 +221,15 @@ def test_a_place_is_taken_out_of_dry_pictures_too(crdnet: Crdnet, model: Path) -
     assert Path("kept.jpg").read_bytes() == Path("placed.jpg").read_bytes()
     for more in ([], ["--always"]):
         done = crdnet(
-            "derain", "placed.jpg", "-o", "clean.jpg", "--strip-gps", "--overwrite", *more, "-m", model
+            "derain",
+            "placed.jpg",
+            "-o",
+            "clean.jpg",
+            "--strip-gps",
+            "--overwrite",
+            *more,
+            "-m",
+            model,
         )
         assert done.code == 0
         with Image.open("clean.jpg") as image:

@@ -27,7 +27,9 @@ def photos(tmp_path: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     for seed, name in enumerate(("1.png", "2.jpg", "sub/1.png")):
         coarse = np.random.default_rng(seed).integers(20, 180, (4, 5, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(folder / name)
+        Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(
+            folder / name
+        )
     return folder
 
 
@@ -42,14 +44,20 @@ def run(*arguments: str | Path) -> Result:
 def code(*arguments: str | Path) -> int:
     result = run(*arguments)
     if result.exception is not None:
-        return 1 if isinstance(result.exception, CRDNetError) else getattr(result.exception, "exit_code", 3)
+        return (
+            1
+            if isinstance(result.exception, CRDNetError)
+            else getattr(result.exception, "exit_code", 3)
+        )
     assert isinstance(result.return_value, int)
     return result.return_value
 
 
 def pixels(folder: Path) -> dict[str, str]:
     return {
-        path.relative_to(folder).as_posix(): sha256(np.asarray(Image.open(path)).tobytes()).hexdigest()
+        path.relative_to(folder).as_posix(): sha256(
+            np.asarray(Image.open(path)).tobytes()
+        ).hexdigest()
         for kind in ("input", "target", "streaks")
         for path in sorted((folder / kind).rglob("*.*g"))
     }
@@ -67,7 +75,9 @@ def test_pairs_are_read_by_find_pairs_and_pass_the_doctor(photos: Path, tmp_path
     assert np.array_equal(clean["input/sub/1.png"], np.asarray(Image.open(photos / "sub/1.png")))
 
 
-def test_variants_of_a_photo_share_its_target_and_are_one_scene(photos: Path, tmp_path: Path) -> None:
+def test_variants_of_a_photo_share_its_target_and_are_one_scene(
+    photos: Path, tmp_path: Path
+) -> None:
     assert code(photos, "-o", tmp_path / "pairs", "--per-photo", "3") == 0
     pairs = find_pairs(tmp_path / "pairs")
     assert len(pairs) == 6
@@ -77,7 +87,9 @@ def test_variants_of_a_photo_share_its_target_and_are_one_scene(photos: Path, tm
 
 
 @pytest.mark.parametrize("density", ["none", "light", "medium", "heavy"])
-def test_labels_and_manifest_say_what_the_pictures_hold(photos: Path, tmp_path: Path, density: str) -> None:
+def test_labels_and_manifest_say_what_the_pictures_hold(
+    photos: Path, tmp_path: Path, density: str
+) -> None:
     pairs = tmp_path / "pairs"
     assert code(photos, "-o", pairs, "--density", density, "--seed", "5") == 0
     with (pairs / "labels.csv").open() as file:
@@ -150,7 +162,10 @@ def test_a_folder_of_unknown_origin_is_left_alone(photos: Path, tmp_path: Path) 
     assert code(photos, "-o", tmp_path / "pairs") == 1
     (tmp_path / "pairs" / "manifest.json").write_text("[]")
     assert code(photos, "-o", tmp_path / "pairs") == 1
-    assert sorted(path.name for path in (tmp_path / "pairs").rglob("*.*")) == ["manifest.json", "mine.png"]
+    assert sorted(path.name for path in (tmp_path / "pairs").rglob("*.*")) == [
+        "manifest.json",
+        "mine.png",
+    ]
 
 
 def test_a_manifest_cannot_have_files_elsewhere_removed(photos: Path, tmp_path: Path) -> None:
@@ -283,7 +298,9 @@ def test_the_command_line_ends_with_the_exit_code(
     assert ("bad.png" in ended.stderr) is broken
 
 
-def test_camera_rain_follows_from_rate_exposure_and_focal_length(photos: Path, tmp_path: Path) -> None:
+def test_camera_rain_follows_from_rate_exposure_and_focal_length(
+    photos: Path, tmp_path: Path
+) -> None:
     options = ("--camera", "--rate", "60", "--exposure", "1/500", "--focal", "50")
     assert code(photos, "-o", tmp_path / "a", "-r", *options) == 0
     assert code(photos, "-o", tmp_path / "b", "-r", *options) == 0
@@ -292,7 +309,8 @@ def test_camera_rain_follows_from_rate_exposure_and_focal_length(photos: Path, t
     assert record["camera"]["exposure_seconds"] == 1 / 500
     assert record["pairs"][0]["spec"]["kind"] == "CameraRain"
     rainy, clean = (
-        np.asarray(Image.open(tmp_path / "a" / kind / "1.png")).astype(int) for kind in ("input", "target")
+        np.asarray(Image.open(tmp_path / "a" / kind / "1.png")).astype(int)
+        for kind in ("input", "target")
     )
     assert (rainy - clean).max() > 20
 

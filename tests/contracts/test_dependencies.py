@@ -54,7 +54,9 @@ def test_no_package_is_pinned_twice() -> None:
 def test_torch_is_spelt_as_the_makefile_reads_it() -> None:
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.lower().startswith("torch==")] == ["torch==2.13.0"]
-    assert "$(shell grep '^torch==' constraints.txt)" in (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert "$(shell grep '^torch==' constraints.txt)" in (REPOSITORY / "Makefile").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_constraints_of_builds_and_of_installs_can_both_hold() -> None:

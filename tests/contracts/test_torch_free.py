@@ -13,7 +13,9 @@ from tests.waiting import HANG_SECONDS
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONTRACT = "What users run never imports torch"
 ON_THE_TORCH_SIDE = ("crdnet.nn", "crdnet.training", "crdnet.export", "crdnet.gpu")
-_IMPORT_THESE = "from importlib import import_module\nfor name in {names!r}:\n    import_module(name)"
+_IMPORT_THESE = (
+    "from importlib import import_module\nfor name in {names!r}:\n    import_module(name)"
+)
 _PROBE = "print(*sorted({'torch', 'pytorch_lightning', 'jsonargparse', 'safetensors'} & set(sys.modules)))"
 
 
@@ -21,7 +23,9 @@ _PROBE = "print(*sorted({'torch', 'pytorch_lightning', 'jsonargparse', 'safetens
 def copy(tmp_path: Path) -> Path:
     """The package and its contracts, to be spoilt."""
     shutil.copytree(
-        REPOSITORY / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "weights")
+        REPOSITORY / "src",
+        tmp_path / "src",
+        ignore=shutil.ignore_patterns("__pycache__", "weights"),
     )
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     return tmp_path
@@ -60,7 +64,9 @@ def test_the_contracts_hold_for_a_copy_of_the_package(copy: Path) -> None:
     assert f"{CONTRACT} KEPT" in result.stdout
 
 
-@pytest.mark.parametrize("planted", ["import torch\n", "def later() -> None:\n    from torch import nn\n"])
+@pytest.mark.parametrize(
+    "planted", ["import torch\n", "def later() -> None:\n    from torch import nn\n"]
+)
 def test_the_torch_contract_can_fail(copy: Path, planted: str) -> None:
     with (copy / "src" / "crdnet" / "sizes.py").open("a", encoding="utf-8") as module:
         module.write(f"\n\n{planted}")
@@ -74,7 +80,9 @@ def deployed_modules() -> list[str]:
     """Return the names of all modules but those of the torch side."""
     source = REPOSITORY / "src"
     paths = (
-        path.relative_to(source).with_suffix("") for path in source.rglob("*.py") if path.stem != "__main__"
+        path.relative_to(source).with_suffix("")
+        for path in source.rglob("*.py")
+        if path.stem != "__main__"
     )
     names = (".".join(path.parts).removesuffix(".__init__") for path in paths)
     return sorted(name for name in names if not name.startswith(ON_THE_TORCH_SIDE))
@@ -82,7 +90,9 @@ def deployed_modules() -> list[str]:
 
 def test_deployed_side_does_not_import_torch(tmp_path: Path) -> None:
     names = deployed_modules()
-    assert {"crdnet", "crdnet.runtime.derainer", "crdnet.cli.derain", "crdnet.cli.train"} <= set(names)
+    assert {"crdnet", "crdnet.runtime.derainer", "crdnet.cli.derain", "crdnet.cli.train"} <= set(
+        names
+    )
     assert loaded_by(_IMPORT_THESE.format(names=names), tmp_path) == []
 
 
@@ -99,7 +109,15 @@ def test_the_import_probe_can_fail(tmp_path: Path) -> None:
     ids=lambda arguments: arguments[0],
 )
 def test_a_command_of_the_torch_side_names_its_extra_in_one_line(arguments: list[str]) -> None:
-    missing = ("torch", "onnx", "onnxscript", "pytorch_lightning", "jsonargparse", "jaxtyping", "safetensors")
+    missing = (
+        "torch",
+        "onnx",
+        "onnxscript",
+        "pytorch_lightning",
+        "jsonargparse",
+        "jaxtyping",
+        "safetensors",
+    )
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({missing!r}))  # None there makes an import fail as if nothing were installed

@@ -46,7 +46,9 @@ def run(
 
 def must_run_or_have_no_network(result: "subprocess.CompletedProcess[str]") -> None:
     """Skip the test if a package could not be fetched because nothing can, fail it for any other reason."""
-    if result.returncode and any(sign in result.stdout + result.stderr for sign in _SIGNS_OF_NO_NETWORK):
+    if result.returncode and any(
+        sign in result.stdout + result.stderr for sign in _SIGNS_OF_NO_NETWORK
+    ):
         pytest.skip("this test installs packages, and there is no network")
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -58,7 +60,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Without hatchling here, `build` fetches it into a place of its own.
     isolation = ["--no-isolation"] if find_spec("hatchling") else []
     must_run_or_have_no_network(
-        run(sys.executable, "-m", "build", "--wheel", *isolation, "--outdir", folder, REPOSITORY, cwd=folder)
+        run(
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            *isolation,
+            "--outdir",
+            folder,
+            REPOSITORY,
+            cwd=folder,
+        )
     )
     (made,) = folder.glob("*.whl")
     return made
@@ -72,9 +84,13 @@ def test_the_wheel_holds_the_whole_package_its_licence_and_nothing_else(wheel: P
     assert tops == {"crdnet", information}
     assert f"{information}/licenses/LICENSE" in names
     source = REPOSITORY / "src"
-    wanted = {path.relative_to(source).as_posix() for path in source.rglob("*.py")} | {"crdnet/py.typed"}
+    wanted = {path.relative_to(source).as_posix() for path in source.rglob("*.py")} | {
+        "crdnet/py.typed"
+    }
     assert wanted <= names
-    assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".ckpt", ".tmp"))]
+    assert not [
+        name for name in names if "test" in name.lower() or name.endswith((".pyc", ".ckpt", ".tmp"))
+    ]
 
 
 @NEEDS_A_MODEL
@@ -121,7 +137,9 @@ def test_the_training_line_of_the_readme_finds_its_recipe_in_the_wheel(
         env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
     )
     assert Path(result.stdout.strip()).is_relative_to(tmp_path / "installed")
-    assert result.stderr == "Error: nowhere: there is no such folder; name the folder of a data set\n"
+    assert (
+        result.stderr == "Error: nowhere: there is no such folder; name the folder of a data set\n"
+    )
 
 
 @pytest.mark.slow
@@ -131,9 +149,21 @@ def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Pat
     binaries = venv / ("Scripts" if os.name == "nt" else "bin")
     python, crdnet = binaries / "python", binaries / "crdnet"
     constraints = REPOSITORY / "constraints.txt"
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--constraint", constraints)
+    pip = (
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--constraint",
+        constraints,
+    )
     must_run_or_have_no_network(run(*pip, wheel, cwd=tmp_path))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))
+    }
 
     where = run(python, "-c", "import crdnet; print(crdnet.__file__)", cwd=tmp_path, env=clean)
     assert Path(where.stdout.strip()).is_relative_to(venv), where.stderr

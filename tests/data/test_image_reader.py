@@ -113,7 +113,9 @@ def test_sixteen_bits_of_colour_keep_their_high_byte(tmp_path: Path) -> None:
 
 
 def test_opaque_alpha_is_dropped(tmp_path: Path) -> None:
-    Image.fromarray(np.dstack([scene(3), np.full((48, 64), 255, np.uint8)])).save(tmp_path / "a.png")
+    Image.fromarray(np.dstack([scene(3), np.full((48, 64), 255, np.uint8)])).save(
+        tmp_path / "a.png"
+    )
     np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), scene(3))
 
 

@@ -44,7 +44,8 @@ def test_side_by_side_images_are_both_halves_of_their_pair(touch: Touch, layout:
 def test_densities_of_did_mdn_come_from_its_folders(touch: Touch) -> None:
     root = touch(*(f"Rain_{grade}/train2018new/0.jpg" for grade in ("Heavy", "Medium", "Light")))
     assert told(root, "rainy-clean") == [
-        (f"Rain_{grade.name.title()}/train2018new/0.jpg",) * 2 + (grade,) for grade in (HEAVY, LIGHT, MEDIUM)
+        (f"Rain_{grade.name.title()}/train2018new/0.jpg",) * 2 + (grade,)
+        for grade in (HEAVY, LIGHT, MEDIUM)
     ]
 
 

@@ -45,7 +45,9 @@ def markdown_files(root: Path = REPOSITORY) -> list[Path]:
     return sorted(
         path
         for path in root.rglob("*.md")
-        if not any(part.startswith(".") or part in generated for part in path.relative_to(root).parts)
+        if not any(
+            part.startswith(".") or part in generated for part in path.relative_to(root).parts
+        )
     )
 
 
@@ -69,7 +71,9 @@ def blocks_in(text: str, source: str) -> Iterator[Block]:
             before = lines[start] if lines[start].strip() else before
             start += 1
             continue
-        end = next((n for n in range(start + 1, len(lines)) if lines[n].strip() == opening["fence"]), None)
+        end = next(
+            (n for n in range(start + 1, len(lines)) if lines[n].strip() == opening["fence"]), None
+        )
         if end is None:
             raise MarkdownError(f"{source}:{start + 1}: this fence is never closed")
         mark = _NOT_RUN.match(before)

@@ -34,7 +34,9 @@ def flags_of(path: tuple[str, ...]) -> frozenset[str]:
         assert found is not None
         command = found
     options = [
-        param for param in command.get_params(click.Context(command)) if isinstance(param, click.Option)
+        param
+        for param in command.get_params(click.Context(command))
+        if isinstance(param, click.Option)
     ]
     names = {name for option in options for name in (*option.opts, *option.secondary_opts)}
     return frozenset(names | set(context.help_option_names) | {"-h", "--help"})
@@ -46,7 +48,9 @@ def problems_of(arguments: str) -> list[str]:
     path: tuple[str, ...] = ()
     command: click.Command | None = cli
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        if not re.fullmatch(r"[a-z-]+", words[0]):  # a placeholder, such as COMMAND or {derain,sense}
+        if not re.fullmatch(
+            r"[a-z-]+", words[0]
+        ):  # a placeholder, such as COMMAND or {derain,sense}
             return []
         command = command.get_command(click.Context(command), words[0])
         if command is None:
@@ -70,7 +74,9 @@ def _is_bundle(flag: str, known: frozenset[str]) -> bool:
 def test_every_command_and_flag_in_the_documentation_exists(path: Path) -> None:
     found = commands_in(path.read_text(encoding="utf-8"))
     problems = [
-        f"{path.name}:{line}: {problem}" for line, arguments in found for problem in problems_of(arguments)
+        f"{path.name}:{line}: {problem}"
+        for line, arguments in found
+        for problem in problems_of(arguments)
     ]
     assert problems == []
 

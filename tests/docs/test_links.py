@@ -17,12 +17,18 @@ def broken_links(path: Path) -> list[str]:
         found = path.parent / place if place else path
         if not found.exists():
             broken.append(f"{path.name}:{line}: there is no {target}")
-        elif anchor and found.suffix == ".md" and anchor not in anchors_in(found.read_text(encoding="utf-8")):
+        elif (
+            anchor
+            and found.suffix == ".md"
+            and anchor not in anchors_in(found.read_text(encoding="utf-8"))
+        ):
             broken.append(f"{path.name}:{line}: there is no heading for {target}")
     return broken
 
 
-@pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+@pytest.mark.parametrize(
+    "path", markdown_files(), ids=lambda path: str(path.relative_to(REPOSITORY))
+)
 def test_every_link_leads_somewhere(path: Path) -> None:
     assert broken_links(path) == []
 

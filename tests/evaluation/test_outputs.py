@@ -28,7 +28,9 @@ def test_names_that_would_share_a_file_are_refused() -> None:
     names=st.lists(st.from_regex(r"[a-z]{1,3}(/[a-z.]{0,2}[a-z])?", fullmatch=True), unique=True),
 )
 def test_images_of_different_names_have_different_files(names: list[str]) -> None:
-    assert len(set(ImageFolder(Path("out")).locate_all(f"{name}.jpg" for name in names))) == len(names)
+    assert len(set(ImageFolder(Path("out")).locate_all(f"{name}.jpg" for name in names))) == len(
+        names
+    )
 
 
 def test_existing_files_are_refused_by_name(tmp_path: Path) -> None:

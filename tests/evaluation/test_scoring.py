@@ -88,7 +88,10 @@ def test_an_image_smaller_than_the_window_fails_and_the_others_do_not(tmp_path: 
         pairs.append(Pair(f"{name}.png", name, rainy, clean))
     evaluation = evaluate(make_model_cases(pairs, unchanged))
     assert [image.name for image in evaluation.images] == ["large.png"]
-    assert "small.png: SSIM under restormer-y has a window of 11 x 11" in evaluation.failures[0].message
+    assert (
+        "small.png: SSIM under restormer-y has a window of 11 x 11"
+        in evaluation.failures[0].message
+    )
 
 
 def test_an_error_of_the_derainer_itself_is_not_hidden(pairs: list[Pair]) -> None:

@@ -17,7 +17,9 @@ def write_identity_model(path: Path) -> Path:
         [onnx.helper.make_tensor_value_info(INPUT_NAME, onnx.TensorProto.FLOAT, shape)],
         [onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, shape)],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9
+    )
     info = ModelInfo(name="identity", size_multiple=32, margin=0, version="1", training_data="none")
     onnx.helper.set_model_props(model, info.to_metadata())
     onnx.save(model, path)

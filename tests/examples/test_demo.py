@@ -16,7 +16,9 @@ DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 NAMES = ("light", "medium", "heavy")
 
 
-def run_demo(folder: Path, *arguments: str, wrapper: str = "") -> "subprocess.CompletedProcess[str]":
+def run_demo(
+    folder: Path, *arguments: str, wrapper: str = ""
+) -> "subprocess.CompletedProcess[str]":
     program = [sys.executable, "-c", wrapper, str(DEMO)] if wrapper else [sys.executable, str(DEMO)]
     return subprocess.run(
         [*program, *arguments],
@@ -31,7 +33,9 @@ def run_demo(folder: Path, *arguments: str, wrapper: str = "") -> "subprocess.Co
 
 def gains(output: str) -> list[float]:
     """Return the gains in dB that the demo prints, in the order of the pictures."""
-    return [float(line.split(" dB ")[2]) for line in output.splitlines() if line.split(".")[0] in NAMES]
+    return [
+        float(line.split(" dB ")[2]) for line in output.splitlines() if line.split(".")[0] in NAMES
+    ]
 
 
 @pytest.fixture

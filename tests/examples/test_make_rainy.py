@@ -42,7 +42,9 @@ def test_an_example_is_what_the_script_makes_and_has_the_density_of_its_name(
 def test_rain_of_a_seed_is_always_the_same_rain(script: dict[str, Any]) -> None:
     clean = np.full((64, 96, 3), 90, np.uint8)
     rain = script["RAINS"][RainDensity.MEDIUM]
-    np.testing.assert_array_equal(script["put_rain_on"](clean, rain), script["put_rain_on"](clean, rain))
+    np.testing.assert_array_equal(
+        script["put_rain_on"](clean, rain), script["put_rain_on"](clean, rain)
+    )
 
 
 def test_rain_only_adds_light(script: dict[str, Any]) -> None:

@@ -46,11 +46,14 @@ def test_the_detector_sees_frames_without_rain_and_with_their_own_colours(
     assert found == [("none", [(1, 2, 3, 4)]), ("light", [(1, 2, 3, 4)])]
     assert np.array_equal(seen[0], scene(0))
     assert (
-        np.abs(seen[1].astype(int) - scene(0)).mean() < 0.1 * np.abs(scene(100).astype(int) - scene(0)).mean()
+        np.abs(seen[1].astype(int) - scene(0)).mean()
+        < 0.1 * np.abs(scene(100).astype(int) - scene(0)).mean()
     )
 
 
-def test_a_missing_opencv_is_named(example: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_opencv_is_named(
+    example: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(SystemExit, match="pip install opencv-python-headless"):
         example["main"](["film.mp4"])

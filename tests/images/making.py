@@ -68,7 +68,12 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def with_chunk(content: bytes, name: bytes, payload: bytes) -> bytes:
-    chunk = struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+    chunk = (
+        struct.pack(">I", len(payload))
+        + name
+        + payload
+        + struct.pack(">I", zlib.crc32(name + payload))
+    )
     return content[:33] + chunk + content[33:]
 
 
@@ -93,7 +98,10 @@ def png_of_bits(bits: int, colour: int) -> bytes:
     content = b"\x89PNG\r\n\x1a\n"
     for name, payload in [(b"IHDR", header), (b"IDAT", zlib.compress(row)), (b"IEND", b"")]:
         content += (
-            struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+            struct.pack(">I", len(payload))
+            + name
+            + payload
+            + struct.pack(">I", zlib.crc32(name + payload))
         )
     return content
 
@@ -175,7 +183,9 @@ def picture_file(kind: str, channels: str, bits: int, orientation: int = 6) -> b
         if bits == 8:
             return plain
         content = by_vips("pngsave_buffer", samples, bitdepth=16, keep="none")
-        around = [chunk for chunk in png_chunks(plain) if chunk[0] not in (b"IHDR", b"IDAT", b"IEND")]
+        around = [
+            chunk for chunk in png_chunks(plain) if chunk[0] not in (b"IHDR", b"IDAT", b"IEND")
+        ]
         for name, payload in reversed(around):
             content = with_chunk(content, name, payload)
         return content

@@ -28,7 +28,9 @@ from tests.images.making import (
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("pixels", [PIXELS, PIXELS[..., 0], PIXELS[:1, :1]], ids=["rgb", "grey", "one pixel"])
+@pytest.mark.parametrize(
+    "pixels", [PIXELS, PIXELS[..., 0], PIXELS[:1, :1]], ids=["rgb", "grey", "one pixel"]
+)
 def test_a_lossless_file_comes_back_with_its_pixels(kind: str, pixels: np.ndarray) -> None:
     content = again(saved(pixels, kind))
     image = opened(content)
@@ -56,7 +58,12 @@ def test_a_grey_jpeg_stays_grey() -> None:
 
 def test_everything_around_a_jpegs_pixels_is_copied_byte_for_byte() -> None:
     plain = saved(
-        kind="JPEG", quality=80, exif=exif_of(6).tobytes(), xmp=XMP, icc_profile=PROFILE, dpi=(300, 300)
+        kind="JPEG",
+        quality=80,
+        exif=exif_of(6).tobytes(),
+        xmp=XMP,
+        icc_profile=PROFILE,
+        dpi=(300, 300),
     )
     extra = [
         segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x08caption!"),
@@ -64,10 +71,19 @@ def test_everything_around_a_jpegs_pixels_is_copied_byte_for_byte() -> None:
         segment(0xFE, b"one comment"),
         segment(0xFE, b"another"),
     ]
-    before = plain[:2] + jpeg_segments(plain)[0] + b"".join(extra) + plain[2 + len(jpeg_segments(plain)[0]) :]
+    before = (
+        plain[:2]
+        + jpeg_segments(plain)[0]
+        + b"".join(extra)
+        + plain[2 + len(jpeg_segments(plain)[0]) :]
+    )
     after = again(before)
-    kept = [each for each in jpeg_segments(before) if each[1] in range(0xE1, 0xEE) or each[1] == 0xFE]
-    assert [each for each in jpeg_segments(after) if each[1] in range(0xE1, 0xEE) or each[1] == 0xFE] == kept
+    kept = [
+        each for each in jpeg_segments(before) if each[1] in range(0xE1, 0xEE) or each[1] == 0xFE
+    ]
+    assert [
+        each for each in jpeg_segments(after) if each[1] in range(0xE1, 0xEE) or each[1] == 0xFE
+    ] == kept
     assert len(kept) >= 7
     assert opened(after).info["dpi"] == (300, 300)
     assert images.lost_between(images.decode(before)) == ()
@@ -76,7 +92,10 @@ def test_everything_around_a_jpegs_pixels_is_copied_byte_for_byte() -> None:
 def test_what_a_jpeg_cannot_keep_is_named() -> None:
     plain = saved(kind="JPEG")
     before = (
-        plain[:2] + segment(0xE2, b"MPF\0" + b"\0" * 20) + segment(0xEB, b"JP\0\x01" + b"\0" * 20) + plain[2:]
+        plain[:2]
+        + segment(0xE2, b"MPF\0" + b"\0" * 20)
+        + segment(0xEB, b"JP\0\x01" + b"\0" * 20)
+        + plain[2:]
     )
     picture = images.decode(before)
     lost = images.lost_between(picture)
@@ -96,7 +115,11 @@ def test_a_png_keeps_text_colour_and_private_chunks() -> None:
     text.add_text("Title", "a street")
     text.add_itxt("Author", "Jemand", "de", "Autor")
     before = saved(pnginfo=text, exif=exif_of(3).tobytes(), dpi=(72, 144))
-    for name, payload in [(b"gAMA", struct.pack(">I", 45455)), (b"prVt", b"ours"), (b"sRGB", b"\0")]:
+    for name, payload in [
+        (b"gAMA", struct.pack(">I", 45455)),
+        (b"prVt", b"ours"),
+        (b"sRGB", b"\0"),
+    ]:
         before = with_chunk(before, name, payload)
     after = again(before)
     pixel_chunks = {b"IHDR", b"IDAT", b"IEND"}
@@ -125,7 +148,10 @@ def test_the_network_sees_a_picture_upright_and_it_comes_out_the_same_way_up(
     assert after.size == shown.shape[1::-1]
     assert np.abs(np.asarray(after).astype(int) - shown).max() <= (0 if kind != "JPEG" else 40)
     if kind != "TIFF":
-        assert opened(images.encode(picture, picture.pixels)).info["exif"] == opened(before).info["exif"]
+        assert (
+            opened(images.encode(picture, picture.pixels)).info["exif"]
+            == opened(before).info["exif"]
+        )
 
 
 @given(orientation=integers(1, 8))
@@ -161,8 +187,13 @@ def test_exif_profile_and_xmp_are_carried_between_formats(source: str, target: s
 def test_what_only_jpeg_holds_is_named_when_the_format_changes() -> None:
     picture = images.decode(saved(kind="JPEG", comment=b"remember"))
     assert images.lost_between(picture) == ()
-    assert images.lost_between(picture, "PNG") == ("what only JPEG files hold (captions, comments, text)",)
-    assert images.lost_between(images.decode(saved(kind="JPEG", exif=exif_of().tobytes())), "PNG") == ()
+    assert images.lost_between(picture, "PNG") == (
+        "what only JPEG files hold (captions, comments, text)",
+    )
+    assert (
+        images.lost_between(images.decode(saved(kind="JPEG", exif=exif_of().tobytes())), "PNG")
+        == ()
+    )
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])

@@ -16,8 +16,8 @@ from hypothesis.strategies import binary
 from PIL import Image
 
 from crdnet import images
-from crdnet.containers import png
 from crdnet.errors import ImageError, NotAPictureError
+from crdnet.images.containers import png
 from tests.images.making import (
     PIXELS,
     PROFILE,
@@ -59,7 +59,10 @@ REFUSED = {
     "lab tiff": (tiff_of(SMOOTH, photometric="cielab"), "Lab"),
     "five samples": (tiff_of(np.dstack([SMOOTH, SMOOTH])[..., :5], photometric="rgb"), "5 samples"),
     "raw tiff": (tiff_of(SMOOTH[..., 0], photometric=32803), "raw"),
-    "12 bit jpeg": (saved(kind="JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"), "12 bits"),
+    "12 bit jpeg": (
+        saved(kind="JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+        "12 bits",
+    ),
     "film": (b"\0\0\0\x18ftypisom" + b"\0" * 40, "a film"),
     "jpeg xl": (b"\xff\x0a" + b"\0" * 40, "JPEG XL"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
@@ -155,7 +158,9 @@ def test_a_picture_may_be_a_pixel_or_a_line(kind: str, shape: tuple[int, int]) -
     assert opened(again(saved(grey, kind))).size == shape[::-1]
 
 
-def test_a_file_may_be_larger_than_pillow_likes_but_not_than_we_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_may_be_larger_than_pillow_likes_but_not_than_we_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Pillow would warn above this and refuse twice as many.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for kind in ("JPEG", "PNG", "TIFF", "BMP"):
@@ -172,9 +177,16 @@ def test_frames_count_towards_the_limit() -> None:
 def png_bomb(side: int) -> bytes:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     content = b"\x89PNG\r\n\x1a\n"
-    for name, payload in [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1 << 20))), (b"IEND", b"")]:
+    for name, payload in [
+        (b"IHDR", header),
+        (b"IDAT", zlib.compress(bytes(1 << 20))),
+        (b"IEND", b""),
+    ]:
         content += (
-            struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+            struct.pack(">I", len(payload))
+            + name
+            + payload
+            + struct.pack(">I", zlib.crc32(name + payload))
         )
     return content
 
@@ -185,7 +197,7 @@ import sys
 from pathlib import Path
 from time import process_time
 from crdnet import images
-from crdnet.containers import png
+from crdnet.images.containers import png
 from crdnet.errors import ImageError, NotAPictureError
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -207,8 +219,12 @@ def test_too_large_a_picture_is_refused_from_its_header(tmp_path: Path, kind: st
     if kind == "png":
         path.write_bytes(png_bomb(50_000))
     else:
-        tifffile.memmap(path, shape=(50_000, 50_000), dtype=np.uint8, bigtiff=True).flush()  # a sparse file
-    done = subprocess.run([sys.executable, "-c", PROBE, path], capture_output=True, text=True, check=True)
+        tifffile.memmap(
+            path, shape=(50_000, 50_000), dtype=np.uint8, bigtiff=True
+        ).flush()  # a sparse file
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, path], capture_output=True, text=True, check=True
+    )
     seconds, kilobytes, message = done.stdout.split(" ", 2)
     assert "50000 x 50000 pixels, more than 2,000,000,000" in message
     assert float(seconds) < 0.1
@@ -242,15 +258,21 @@ def test_a_missing_extra_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow tells of it as well
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("broken", [b"II*\0\xff\xff\xff\x7fnonsense", b"MM\0*\0\0\0\x08\xff\xff", b"x"])
-def test_a_broken_exif_block_is_carried_and_costs_only_the_orientation(kind: str, broken: bytes) -> None:
+@pytest.mark.parametrize(
+    "broken", [b"II*\0\xff\xff\xff\x7fnonsense", b"MM\0*\0\0\0\x08\xff\xff", b"x"]
+)
+def test_a_broken_exif_block_is_carried_and_costs_only_the_orientation(
+    kind: str, broken: bytes
+) -> None:
     before = saved(kind=kind, exif=b"Exif\0\0" + broken)
     assert images.decode(before).orientation == 1
     assert opened(again(before)).info["exif"].removeprefix(b"Exif\0\0") == broken
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("profile", [b"", b"nonsense", PROFILE[:200]], ids=["none", "nonsense", "cut off"])
+@pytest.mark.parametrize(
+    "profile", [b"", b"nonsense", PROFILE[:200]], ids=["none", "nonsense", "cut off"]
+)
 def test_a_missing_or_broken_profile_is_carried_as_it_is(kind: str, profile: bytes) -> None:
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     assert opened(again(saved(kind=kind, **options))).info.get("icc_profile", b"") == profile
@@ -280,5 +302,9 @@ def test_a_fork_of_a_process_that_used_libvips_gets_an_error_instead_of_waiting_
 
 def test_a_damaged_block_of_photoshop_does_not_stop_a_picture() -> None:
     plain = saved(kind="JPEG")
-    before = plain[:2] + segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x0c\0\0\xff\xff\xff\xff") + plain[2:]
+    before = (
+        plain[:2]
+        + segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x0c\0\0\xff\xff\xff\xff")
+        + plain[2:]
+    )
     assert opened(again(before)).size == (36, 24)

@@ -68,7 +68,10 @@ def test_bands_keep_what_is_around_the_pixels(tmp_path: Path, kind: str) -> None
         writer = BandWriter(buffer, reader)
         writer.write(*reader.rows(0, reader.height))
         writer.finish()
-    assert images.decode(buffer.getvalue()).surroundings == images.decode(path.read_bytes()).surroundings
+    assert (
+        images.decode(buffer.getvalue()).surroundings
+        == images.decode(path.read_bytes()).surroundings
+    )
 
 
 def test_rows_may_overlap_but_not_go_back(tmp_path: Path) -> None:
@@ -132,7 +135,9 @@ def test_a_picture_of_sixty_megapixels_takes_the_memory_of_its_bands(tmp_path: P
     done = subprocess.run(
         [sys.executable, "-c", COPY, before, after], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 160, "MB at most; the pixels alone are 172, the process without them 50"
+    assert int(done.stdout) < 160, (
+        "MB at most; the pixels alone are 172, the process without them 50"
+    )
     with tifffile.TiffFile(after) as file:
         np.testing.assert_array_equal(file.asarray()[4990:5110, ::100], pixels[4990:5110, ::100])
 
@@ -147,7 +152,8 @@ def test_a_jpeg_of_bands_is_one_that_others_read(tmp_path: Path) -> None:
         writer.finish()
     whole = images.decode(FILES["420.jpg"])
     np.testing.assert_array_equal(
-        np.asarray(opened(buffer.getvalue())), np.asarray(opened(images.encode(whole, whole.pixels)))
+        np.asarray(opened(buffer.getvalue())),
+        np.asarray(opened(images.encode(whole, whole.pixels))),
     )
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from crdnet import images
-from crdnet.containers import tiff
 from crdnet.errors import ImageError
 from crdnet.images import BandReader, Decoders
+from crdnet.images.containers import tiff
 from tests.images.making import by_vips, opened, saved, tiff_of
 
 NOISE = np.random.default_rng(7)

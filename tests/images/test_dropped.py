@@ -13,7 +13,17 @@ from PIL import Image, ImageCms, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from crdnet import images
-from tests.images.making import SMOOTH, again, exif_of, opened, pil_saved, saved, segment, tiff_of, with_chunk
+from tests.images.making import (
+    SMOOTH,
+    again,
+    exif_of,
+    opened,
+    pil_saved,
+    saved,
+    segment,
+    tiff_of,
+    with_chunk,
+)
 
 THUMBNAIL = saved(SMOOTH[::2, ::2], "JPEG", quality=20)
 PLACE = {1: "N", 2: (48.0, 8.0, 30.0), 3: "E", 4: (11.0, 34.0, 12.0)}
@@ -27,12 +37,21 @@ def exif_with_thumbnail(*, big_endian: bool) -> bytes:
         order + "HHII", 0x0202, 4, 1, len(THUMBNAIL)
     )
     head = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(order + "I", 8)
-    return head + first + struct.pack(order + "I", 26) + second + struct.pack(order + "I", 0) + THUMBNAIL
+    return (
+        head
+        + first
+        + struct.pack(order + "I", 26)
+        + second
+        + struct.pack(order + "I", 0)
+        + THUMBNAIL
+    )
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_the_thumbnail_that_shows_the_rain_is_dropped_and_named(kind: str, big_endian: bool) -> None:
+def test_the_thumbnail_that_shows_the_rain_is_dropped_and_named(
+    kind: str, big_endian: bool
+) -> None:
     exif = exif_with_thumbnail(big_endian=big_endian)
     before = saved(kind=kind, exif=b"Exif\0\0" + exif)
     assert THUMBNAIL in before
@@ -71,7 +90,9 @@ def test_the_thumbnail_of_photoshop_is_dropped_beside_a_caption_that_is_kept() -
 
 def test_further_pictures_and_gain_maps_are_dropped_and_named() -> None:
     plain = saved(kind="JPEG", xmp=b'<x hdrgm:Version="1.0"/>')
-    before = plain[:2] + segment(0xE2, b"MPF\0" + b"\0" * 20) + plain[2:] + saved(255 - SMOOTH, "JPEG")
+    before = (
+        plain[:2] + segment(0xE2, b"MPF\0" + b"\0" * 20) + plain[2:] + saved(255 - SMOOTH, "JPEG")
+    )
     assert images.lost_between(images.decode(before)) == ("further pictures (MPF)", "the gain map")
     assert len(again(before)) < len(before) - 400
     np.testing.assert_array_equal(images.decode(before).pixels, images.decode(plain).pixels)
@@ -90,7 +111,9 @@ def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
         file.write(SMOOTH[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
     picture = images.decode(buffer.getvalue())
     assert images.lost_between(picture) == ("smaller copies of the picture",)
-    np.testing.assert_array_equal(np.asarray(opened(images.encode(picture, picture.pixels))), SMOOTH)
+    np.testing.assert_array_equal(
+        np.asarray(opened(images.encode(picture, picture.pixels))), SMOOTH
+    )
 
 
 def xmp_with_place(space: bytes) -> bytes:
@@ -118,7 +141,11 @@ def test_no_word_of_the_place_is_left_and_all_else_is(kind: str, space: bytes) -
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
     # Pillow writes no place into a TIFF, so there it comes from a JPEG.
-    before = again(saved(kind="JPEG", **options), kind) if kind == "TIFF" else saved(kind=kind, **options)
+    before = (
+        again(saved(kind="JPEG", **options), kind)
+        if kind == "TIFF"
+        else saved(kind=kind, **options)
+    )
     assert exif_in(before)[0]
     after = images.without_gps(before)
     assert exif_in(after) == ({}, "Somebody", pytest.approx(0.01))
@@ -171,7 +198,9 @@ def test_inks_with_a_profile_become_what_little_cms_makes_of_it() -> None:
     ink = ImageCms.ImageCmsProfile(BytesIO(profile))
     inks = Image.fromarray(SMOOTH).convert("CMYK")
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    wanted = ImageCms.profileToProfile(inks, ink, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags)
+    wanted = ImageCms.profileToProfile(
+        inks, ink, ImageCms.createProfile("sRGB"), intent, "RGB", flags=flags
+    )
     picture = images.decode(pil_saved(inks, "TIFF", icc_profile=profile))
     assert picture.changes == ("CMYK inks became sRGB colours by their profile",)
     np.testing.assert_allclose(picture.pixels.astype(int), np.asarray(wanted), atol=4)
@@ -182,7 +211,9 @@ def bits_of_png(bits: int, colour: int, samples: list[int], key: bytes = b"") ->
     row = 0
     for sample in samples:
         row = row << bits | sample
-    packed = b"\0" + (row << (-len(samples) * bits) % 8).to_bytes((len(samples) * bits + 7) // 8, "big")
+    packed = b"\0" + (row << (-len(samples) * bits) % 8).to_bytes(
+        (len(samples) * bits + 7) // 8, "big"
+    )
     content = saved(SMOOTH[:1, :1])[:8]
     header = struct.pack(">IIBBBBB", len(samples), 1, bits, colour, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(packed)), (b"IEND", b"")]
@@ -201,7 +232,9 @@ def bits_of_png(bits: int, colour: int, samples: list[int], key: bytes = b"") ->
 def test_few_bits_become_grey_of_eight_with_the_transparent_one_hidden(bits: int) -> None:
     samples = list(range(2**bits))
     picture = images.decode(bits_of_png(bits, 0, samples, b"\0\1"))
-    np.testing.assert_array_equal(picture.pixels[0], [255 * each // (2**bits - 1) for each in samples])
+    np.testing.assert_array_equal(
+        picture.pixels[0], [255 * each // (2**bits - 1) for each in samples]
+    )
     assert picture.alpha is not None
     np.testing.assert_array_equal(picture.alpha[0], [0 if each == 1 else 255 for each in samples])
     assert len(picture.changes) == 2
@@ -216,7 +249,9 @@ def test_a_palette_becomes_colours_and_its_chunks_go() -> None:
     np.testing.assert_array_equal(picture.pixels, shown)
     after = opened(images.encode(picture, picture.pixels))
     assert after.mode == "RGBA"
-    np.testing.assert_array_equal(np.asarray(after)[..., 3], np.where(np.asarray(pale) == 3, 0, 255))
+    np.testing.assert_array_equal(
+        np.asarray(after)[..., 3], np.where(np.asarray(pale) == 3, 0, 255)
+    )
     assert b"sBIT" not in images.encode(picture, picture.pixels)
     assert picture.changes == ("the palette became colours",)
 

@@ -29,8 +29,8 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
         return content[: rng.integers(1, len(content))]
     changed = bytearray(content)
     for _ in range(rng.integers(1, 20)):
-        changed[rng.integers(len(changed) if rng.random() < 0.3 else min(len(changed), 400))] = rng.integers(
-            256
+        changed[rng.integers(len(changed) if rng.random() < 0.3 else min(len(changed), 400))] = (
+            rng.integers(256)
         )
     return bytes(changed)
 
@@ -51,6 +51,8 @@ def test_a_mutated_file_ends_in_a_picture_or_a_named_error(kind: tuple[str, str,
                 messages.append(str(error))
     assert messages
     unnamed = [
-        message for message in messages if "\n" in message or not ("it " in message or "picture" in message)
+        message
+        for message in messages
+        if "\n" in message or not ("it " in message or "picture" in message)
     ]
     assert not unnamed

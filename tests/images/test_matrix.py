@@ -31,7 +31,11 @@ from tests.images.making import (
 KEPT = [
     *(("JPEG", channels, 8) for channels in ("grey", "rgb")),
     *(("PNG", channels, bits) for channels in ("grey", "rgb", "greya", "rgba") for bits in (8, 16)),
-    *(("TIFF", channels, bits) for channels in ("grey", "rgb", "greya", "rgba") for bits in (8, 16)),
+    *(
+        ("TIFF", channels, bits)
+        for channels in ("grey", "rgb", "greya", "rgba")
+        for bits in (8, 16)
+    ),
     *(("WEBP", channels, 8) for channels in ("rgb", "rgba")),
     *(("AVIF", channels, 8) for channels in ("grey", "rgb", "rgba")),
     *(("AVIF", channels, bits) for channels in ("rgb", "rgba") for bits in (10, 12)),
@@ -71,27 +75,42 @@ def described(content: bytes, kind: str) -> dict[str, Any]:
                 "SampleFormat",
                 "PlanarConfiguration",
             }
-            return {tag.name: tag.value for tag in file.pages.first.tags if tag.name not in of_pixels}
+            return {
+                tag.name: tag.value for tag in file.pages.first.tags if tag.name not in of_pixels
+            }
     image = Image.open(BytesIO(content))
-    around = {key: image.info.get(key) for key in ("icc_profile", "exif", "xmp", "dpi", "comment", "Title")}
-    around["exif"] = (around["exif"] or b"").removeprefix(b"Exif\0\0")  # some makers of AVIF write this mark
+    around = {
+        key: image.info.get(key)
+        for key in ("icc_profile", "exif", "xmp", "dpi", "comment", "Title")
+    }
+    around["exif"] = (around["exif"] or b"").removeprefix(
+        b"Exif\0\0"
+    )  # some makers of AVIF write this mark
     return around | {"size": image.size}
 
 
 @pytest.mark.parametrize(("kind", "channels", "bits"), KEPT)
-def test_a_file_comes_out_as_it_came_in_but_for_its_colours(kind: str, channels: str, bits: int) -> None:
+def test_a_file_comes_out_as_it_came_in_but_for_its_colours(
+    kind: str, channels: str, bits: int
+) -> None:
     before = picture_file(kind, channels, bits)
     picture = images.decode(before)
     # What the network sees is upright, without alpha, and of the file's depth.
     orientation = 1 if kind == "AVIF" and bits > 8 else 6
     stored, told = read(before, kind)
     colours = stored[..., :-1].squeeze() if channels.endswith("a") else stored
-    np.testing.assert_array_equal(picture.pixels, np.rot90(colours, -1) if orientation == 6 else colours)
+    np.testing.assert_array_equal(
+        picture.pixels, np.rot90(colours, -1) if orientation == 6 else colours
+    )
     assert picture.pixels.dtype == (np.uint8 if bits == 8 else np.uint16)
     derained = picture.pixels - picture.pixels // 4
     content = images.encode(picture, derained)
     stored_after, told_after = read(content, kind)
-    assert (stored_after.shape, stored_after.dtype, told_after) == (stored.shape, stored.dtype, told)
+    assert (stored_after.shape, stored_after.dtype, told_after) == (
+        stored.shape,
+        stored.dtype,
+        told,
+    )
     after = stored_after[..., :-1].squeeze() if channels.endswith("a") else stored_after
     if channels.endswith("a"):
         np.testing.assert_array_equal(stored_after[..., -1], stored[..., -1])
@@ -110,7 +129,11 @@ def test_the_matrix_holds_what_it_says(kind: str, channels: str, bits: int) -> N
     content = picture_file(kind, channels, bits)
     around = described(content, kind)
     if kind == "TIFF":
-        assert (around["Make"], around["InterColorProfile"], around["Orientation"]) == ("A maker", PROFILE, 6)
+        assert (around["Make"], around["InterColorProfile"], around["Orientation"]) == (
+            "A maker",
+            PROFILE,
+            6,
+        )
         assert around["XResolution"] == (300, 1)
         assert (around["XMP"], around["IPTCNAA"]) == (XMP, IPTC)
         return
@@ -144,13 +167,17 @@ def test_another_format_holds_what_it_can_and_the_rest_is_named(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_every_orientation_is_seen_upright_and_stored_as_it_was(kind: str, orientation: int) -> None:
+def test_every_orientation_is_seen_upright_and_stored_as_it_was(
+    kind: str, orientation: int
+) -> None:
     before = picture_file(kind, "rgb", 8, orientation)
     shown = np.asarray(ImageOps.exif_transpose(opened(before)))
     picture = images.decode(before)
     np.testing.assert_array_equal(picture.pixels, shown)
     after = opened(images.encode(picture, picture.pixels))
-    assert after.getexif().get(Base.Orientation, 1) == opened(before).getexif().get(Base.Orientation, 1)
+    assert after.getexif().get(Base.Orientation, 1) == opened(before).getexif().get(
+        Base.Orientation, 1
+    )
     again = np.asarray(ImageOps.exif_transpose(after))
     assert again.shape == shown.shape
     assert np.abs(again.astype(int) - shown).max() <= (0 if kind in EXACT else 32)
@@ -160,7 +187,9 @@ def test_every_orientation_is_seen_upright_and_stored_as_it_was(kind: str, orien
 def test_an_avif_of_ten_bits_is_turned_by_its_boxes(orientation: int) -> None:
     tall = images.decode(picture_file("PNG", "rgb", 16, orientation))
     content = images.encode(tall, tall.pixels, "AVIF")
-    np.testing.assert_allclose(pyvips.Image.new_from_buffer(content, "").numpy(), tall.pixels, atol=12 * 257)
+    np.testing.assert_allclose(
+        pyvips.Image.new_from_buffer(content, "").numpy(), tall.pixels, atol=12 * 257
+    )
     picture = images.decode(content)
     np.testing.assert_allclose(picture.pixels, tall.pixels, atol=12 * 257)
     assert picture.orientation == orientation
@@ -169,7 +198,8 @@ def test_an_avif_of_ten_bits_is_turned_by_its_boxes(orientation: int) -> None:
 def test_an_avif_without_loss_stays_without_loss() -> None:
     before = by_vips("heifsave_buffer", SMOOTH, compression="av1", lossless=True)
     np.testing.assert_array_equal(
-        np.asarray(opened(again := images.encode(images.decode(before), 255 - SMOOTH))), 255 - SMOOTH
+        np.asarray(opened(again := images.encode(images.decode(before), 255 - SMOOTH))),
+        255 - SMOOTH,
     )
     assert again != before
 
@@ -230,7 +260,9 @@ BY_EXIFTOOL = {
     "wide.png": by_vips("pngsave_buffer", samples_of("rgb", 16), bitdepth=16),
     "a.webp": saved(kind="WEBP"),
     "lzw.tif": saved(kind="TIFF", compression="tiff_lzw"),
-    "wide.tif": by_vips("tiffsave_buffer", samples_of("rgba", 16), compression="deflate", keep="none"),
+    "wide.tif": by_vips(
+        "tiffsave_buffer", samples_of("rgba", 16), compression="deflate", keep="none"
+    ),
     "a.avif": saved(kind="AVIF"),
     "wide.avif": by_vips("heifsave_buffer", samples_of("rgb", 16), compression="av1", bitdepth=10),
 }
@@ -250,7 +282,11 @@ def dumped(path: Path) -> dict[str, Any]:
 @pytest.mark.skipif(which("exiftool") is None, reason="exiftool is not installed")
 @pytest.mark.parametrize("name", BY_EXIFTOOL)
 def test_exiftool_finds_what_it_wrote(tmp_path: Path, name: str) -> None:
-    before, after, placeless = tmp_path / name, tmp_path / f"after_{name}", tmp_path / f"placeless_{name}"
+    before, after, placeless = (
+        tmp_path / name,
+        tmp_path / f"after_{name}",
+        tmp_path / f"placeless_{name}",
+    )
     before.write_bytes(BY_EXIFTOOL[name])
     exiftool("-q", "-overwrite_original", *TAGS, *ONLY_THERE.get(before.suffix, []), before)
     picture = images.decode(before.read_bytes())
@@ -272,7 +308,12 @@ def test_a_tiff_keeps_its_tiles_predictor_and_wide_places() -> None:
     picture = images.decode(before)
     with tifffile.TiffFile(BytesIO(images.encode(picture, picture.pixels))) as file:
         page = file.pages.first
-        assert (file.is_bigtiff, page.is_tiled, page.tile, page.predictor) == (True, True, (16, 32), 2)
+        assert (file.is_bigtiff, page.is_tiled, page.tile, page.predictor) == (
+            True,
+            True,
+            (16, 32),
+            2,
+        )
         np.testing.assert_array_equal(page.asarray(), samples)
 
 

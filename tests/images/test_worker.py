@@ -32,7 +32,9 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crdnet.images.worker._ENTRY", f"exec({CRASHING!r})")
 
 
-@pytest.mark.parametrize("kind", [("JPEG", "rgb", 8), ("PNG", "rgba", 16), ("TIFF", "grey", 16)], ids=str)
+@pytest.mark.parametrize(
+    "kind", [("JPEG", "rgb", 8), ("PNG", "rgba", 16), ("TIFF", "grey", 16)], ids=str
+)
 def test_a_picture_comes_out_of_another_process_as_it_is(kind: tuple[str, str, int]) -> None:
     content = picture_file(*kind)
     here = images.decode(content)

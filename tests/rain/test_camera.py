@@ -146,7 +146,9 @@ def test_a_pair_of_camera_rain_has_brighter_streaks_and_says_its_parameters() ->
 def test_drops_take_their_light_from_the_sky_and_at_night_from_lamps() -> None:
     day = np.full((90, 90, 3), 40, np.uint8)
     day[:30] = (180, 200, 220)
-    assert estimate_drop_light(CameraRain(), day)[80, 40].tolist() == decode_srgb(day)[0, 0].tolist()
+    assert (
+        estimate_drop_light(CameraRain(), day)[80, 40].tolist() == decode_srgb(day)[0, 0].tolist()
+    )
     night = np.full((90, 90, 3), 8, np.uint8)
     night[20:24, 20:24] = (255, 200, 120)
     light = estimate_drop_light(CameraRain(), night).astype(int)

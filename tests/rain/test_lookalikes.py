@@ -61,7 +61,9 @@ def test_something_is_drawn_and_another_seed_draws_something_else(name: str, see
 
 @pytest.mark.parametrize("name", ["fence", "hair", "text"])
 def test_between_what_is_drawn_the_image_is_seen_as_it_was(name: str) -> None:
-    kept = [(LOOKALIKES[name](noise(96, 96), rng(seed)) == noise(96, 96)).mean() for seed in range(20)]
+    kept = [
+        (LOOKALIKES[name](noise(96, 96), rng(seed)) == noise(96, 96)).mean() for seed in range(20)
+    ]
     assert max(kept) > 0.5
     assert min(kept) < 0.95
 

@@ -29,7 +29,9 @@ def crop(seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("physical", [False, True])
 def test_rain_of_a_seed_is_always_the_same_and_changes_the_crop(physical: bool) -> None:
-    first, second = (add_random_drops(crop(), np.random.default_rng(5), physical=physical) for _ in range(2))
+    first, second = (
+        add_random_drops(crop(), np.random.default_rng(5), physical=physical) for _ in range(2)
+    )
     assert np.array_equal(first[0], second[0])
     changed = [
         not np.array_equal(
@@ -55,7 +57,9 @@ def test_streaks_span_sizes_and_directions_of_real_rain() -> None:
 
 
 def test_random_cameras_are_valid_and_differ() -> None:
-    rates = {sample_camera(np.random.default_rng(seed))[0].millimetres_per_hour for seed in range(50)}
+    rates = {
+        sample_camera(np.random.default_rng(seed))[0].millimetres_per_hour for seed in range(50)
+    }
     assert len(rates) == 50
 
 

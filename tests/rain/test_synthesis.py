@@ -129,7 +129,9 @@ def test_a_white_wall_says_that_no_rain_is_seen_on_it() -> None:
 def test_haze_veils_the_top_more_than_the_bottom() -> None:
     black = np.zeros((100, 10, 3), np.uint8)
     rainy = (
-        make_rainy_pair(black, RainSpec(haze=Haze(beta=1.0, airlight=0.8)), rng()).rainy[:, 0, 0].astype(int)
+        make_rainy_pair(black, RainSpec(haze=Haze(beta=1.0, airlight=0.8)), rng())
+        .rainy[:, 0, 0]
+        .astype(int)
     )
     assert (np.diff(rainy) <= 0).all()
     assert rainy[0] == pytest.approx(204 * (1 - np.exp(-1)), abs=2)
@@ -220,7 +222,9 @@ def test_strength_agrees_with_the_definition(seed: int) -> None:
 def test_a_bank_gives_pairs_of_the_density_asked_for(bank: LayerBank) -> None:
     clean = scene(4, 96, 96)
     pairs = [
-        (density, bank.make_pair(clean, density, rng(seed))) for density in FALLING for seed in range(40)
+        (density, bank.make_pair(clean, density, rng(seed)))
+        for density in FALLING
+        for seed in range(40)
     ]
     hit = sum(pair.density is density for density, pair in pairs)
     # A crop may fall where sparse rain of a large scale has no streak.

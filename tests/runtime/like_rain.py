@@ -45,7 +45,9 @@ class _Layer:
         box = tuple(FINE * each for each in (x - radius, y - radius, x + radius, y + radius))
         self.pen.ellipse(box, fill=round(255 * level))
 
-    def stroke(self, x: float, y: float, dx: float, dy: float, width: float, level: float = 1.0) -> None:
+    def stroke(
+        self, x: float, y: float, dx: float, dy: float, width: float, level: float = 1.0
+    ) -> None:
         ends = tuple(FINE * each for each in (x, y, x + dx, y + dy))
         self.pen.line(ends, fill=round(255 * level), width=max(1, round(FINE * width)))
 
@@ -54,9 +56,13 @@ class _Layer:
         blurred = self.mask.filter(ImageFilter.GaussianBlur(FINE * blur)).reduce(FINE)
         return np.asarray(blurred, np.float32)[..., np.newaxis] / np.float32(255)
 
-    def painted(self, colour: tuple[int, int, int], opacity: float = 1.0, blur: float = 0.6) -> Picture:
+    def painted(
+        self, colour: tuple[int, int, int], opacity: float = 1.0, blur: float = 0.6
+    ) -> Picture:
         """Return the scene with a colour where the mask is white."""
-        return _mixed(self.scene, np.array(colour, np.float32), np.float32(opacity) * self.covered(blur))
+        return _mixed(
+            self.scene, np.array(colour, np.float32), np.float32(opacity) * self.covered(blur)
+        )
 
 
 def snow(scene: Picture, rng: np.random.Generator) -> Pair:
@@ -154,7 +160,11 @@ def starry_sky(scene: Picture, rng: np.random.Generator) -> Pair:
     """Return a night sky above the dark scene: many faint points, and a few bright ones with a glow."""
     height = scene.shape[0]
     share = np.clip(np.linspace(-2, 3, height), 0, 1)[:, np.newaxis, np.newaxis].astype(np.float32)
-    sky = np.array((8, 12, 26), np.float32) + 14 * share + rng.normal(0, 1.5, scene.shape).astype(np.float32)
+    sky = (
+        np.array((8, 12, 26), np.float32)
+        + 14 * share
+        + rng.normal(0, 1.5, scene.shape).astype(np.float32)
+    )
     night = _mixed(_rounded(sky), np.float32(0.18) * scene.astype(np.float32), share)
     layer = _Layer(night)
     for x, y, radius in _places(layer, rng, 500, 0.3, 0.8, bottom=0.55):
@@ -208,7 +218,9 @@ class Outcome:
 
 def pairs(name: str) -> list[Pair]:
     """Return a thing on every clean example, from several seeds."""
-    scenes = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    scenes = [
+        np.asarray(Image.open(path).convert("RGB")) for path in sorted(EXAMPLES.glob("*.jpg"))
+    ]
     return [
         LIKE_RAIN[name](scene, np.random.default_rng((seed, number, *name.encode())))
         for number, scene in enumerate(scenes)
@@ -225,7 +237,11 @@ def outcome_of(derainer: Derainer, pair: Pair) -> Outcome:
     assert result.strength is not None
     gain = psnr(result.image, scene, "restormer-y") - psnr(image, scene, "restormer-y")
     return Outcome(
-        result.density, result.strength, result.left_alone, share_taken_out(*pair, result.image), gain
+        result.density,
+        result.strength,
+        result.left_alone,
+        share_taken_out(*pair, result.image),
+        gain,
     )
 
 
@@ -241,7 +257,9 @@ def share_taken_out(scene: Picture, image: Picture, derained: Picture) -> float:
 @click.command(help=(__doc__ or "").splitlines()[0])
 @click.option("-m", "--model", default="default", show_default=True)
 @click.option(
-    "--sheet", type=click.Path(path_type=Path), help="Image of one example of each, before and after."
+    "--sheet",
+    type=click.Path(path_type=Path),
+    help="Image of one example of each, before and after.",
 )
 def main(*, model: str, sheet: Path | None) -> None:
     derainer = Derainer(model, threads=1)
@@ -253,7 +271,9 @@ def main(*, model: str, sheet: Path | None) -> None:
         images = pairs(name)
         outcomes = [outcome_of(derainer, pair) for pair in images]
         grades = [sum(each.density is grade for each in outcomes) for grade in RainDensity]
-        sensed = ", ".join(f"{grade.name} {n}" for grade, n in zip(RainDensity, grades, strict=True) if n)
+        sensed = ", ".join(
+            f"{grade.name} {n}" for grade, n in zip(RainDensity, grades, strict=True) if n
+        )
         strength, taken, gain = (
             np.mean([getattr(each, field) for each in outcomes])
             for field in ("strength", "taken_out", "gain")
@@ -279,7 +299,10 @@ def _places(
     bottom: float = 1.0,
 ) -> list[tuple[float, float, float]]:
     """Return places in a band of the scene, each with a size."""
-    low, high = np.array((0, top * layer.height, least)), np.array((layer.width, bottom * layer.height, most))
+    low, high = (
+        np.array((0, top * layer.height, least)),
+        np.array((layer.width, bottom * layer.height, most)),
+    )
     return [(x, y, size) for x, y, size in rng.uniform(low, high, (number, 3)).tolist()]
 
 
@@ -298,7 +321,9 @@ def _refracted(
     return _mixed(scene, inside, np.float32(0.9) * layer.covered(blur))
 
 
-def _mixed(scene: Picture, colours: npt.NDArray[np.float32], covered: npt.NDArray[np.float32]) -> Picture:
+def _mixed(
+    scene: Picture, colours: npt.NDArray[np.float32], covered: npt.NDArray[np.float32]
+) -> Picture:
     return _rounded(scene.astype(np.float32) * (1 - covered) + colours * covered)
 
 

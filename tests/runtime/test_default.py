@@ -16,7 +16,8 @@ from crdnet.rain import LOOKALIKES
 from crdnet.runtime import SenseReport, stored_models
 
 pytestmark = pytest.mark.skipif(
-    "default" not in [model.name for model in stored_models()], reason="no default in src/crdnet/weights"
+    "default" not in [model.name for model in stored_models()],
+    reason="no default in src/crdnet/weights",
 )
 
 Picture = npt.NDArray[np.uint8]
@@ -43,7 +44,8 @@ def example(grade: RainDensity) -> tuple[Picture, Picture]:
     """Return the example picture of a grade, rainy and clean."""
     name = f"{grade.name.lower()}.jpg"
     rainy, clean = (
-        np.asarray(Image.open(folder / name).convert("RGB")) for folder in (EXAMPLES, EXAMPLES / "clean")
+        np.asarray(Image.open(folder / name).convert("RGB"))
+        for folder in (EXAMPLES, EXAMPLES / "clean")
     )
     return rainy, clean
 
@@ -87,7 +89,9 @@ def test_what_looks_like_rain_is_at_most_light_rain(default: Derainer, name: str
 
 
 @pytest.mark.parametrize("period", [8, 16, 32])
-def test_upright_bars_over_the_whole_picture_are_at_most_light_rain(default: Derainer, period: int) -> None:
+def test_upright_bars_over_the_whole_picture_are_at_most_light_rain(
+    default: Derainer, period: int
+) -> None:
     bars = np.zeros((256, 320, 3), np.uint8)
     bars[:, np.arange(320) % period < period // 4] = 230
     assert grade_of(default.sense(bars)) <= RainDensity.LIGHT
@@ -98,7 +102,9 @@ def test_a_page_of_letters_is_at_most_light_rain(default: Derainer, size: int) -
     page = Image.new("RGB", (320, 256), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size)
     for top in range(0, 256, round(1.4 * size)):
-        pen.text((4, top), 4 * "The quick brown fox jumps over the lazy dog. ", fill="black", font=font)
+        pen.text(
+            (4, top), 4 * "The quick brown fox jumps over the lazy dog. ", fill="black", font=font
+        )
     assert grade_of(default.sense(np.asarray(page))) <= RainDensity.LIGHT
 
 

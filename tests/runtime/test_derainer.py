@@ -60,7 +60,9 @@ def test_tiles_with_too_small_a_margin_do_not(
     grey=sampled_from([True, False]),
     real=sampled_from([True, False]),
 )
-def test_what_goes_in_comes_out(derainer: Derainer, height: int, width: int, grey: bool, real: bool) -> None:
+def test_what_goes_in_comes_out(
+    derainer: Derainer, height: int, width: int, grey: bool, real: bool
+) -> None:
     rng = np.random.default_rng(0)
     shape = (height, width) if grey else (height, width, 3)
     rainy = floats(rng, *shape) if real else levels(rng, *shape)
@@ -74,7 +76,9 @@ def test_an_array_is_padded_by_reflection_cropped_clipped_and_rounded(
     derainer: Derainer, rng: np.random.Generator
 ) -> None:
     rainy = levels(rng, 13, 22, 3)
-    padded = np.pad(rainy, [(0, 3), (0, 2), (0, 0)], mode="reflect").astype(np.float32) / np.float32(255)
+    padded = np.pad(rainy, [(0, 3), (0, 2), (0, 0)], mode="reflect").astype(
+        np.float32
+    ) / np.float32(255)
     estimate = derainer.session(padded).derained[:13, :22]
     assert estimate.min() < 0  # so that clipping is seen
     assert estimate.max() > 1
@@ -82,7 +86,9 @@ def test_an_array_is_padded_by_reflection_cropped_clipped_and_rounded(
     np.testing.assert_array_equal(derainer(rainy), expected)
 
 
-def test_an_estimate_is_neither_clipped_nor_rounded(derainer: Derainer, rng: np.random.Generator) -> None:
+def test_an_estimate_is_neither_clipped_nor_rounded(
+    derainer: Derainer, rng: np.random.Generator
+) -> None:
     rainy = floats(rng, 16, 16, 3)
     np.testing.assert_array_equal(derainer.estimate(rainy), derainer.session(rainy).derained)
     assert derainer.estimate(rainy).max() > 1
@@ -101,10 +107,14 @@ def test_a_turned_view_is_read_as_it_looks(derainer: Derainer, rng: np.random.Ge
     np.testing.assert_array_equal(derainer(rainy), derainer(rainy.copy()))
 
 
-def test_strength_blends_between_rainy_and_derained(derainer: Derainer, rng: np.random.Generator) -> None:
+def test_strength_blends_between_rainy_and_derained(
+    derainer: Derainer, rng: np.random.Generator
+) -> None:
     rainy = floats(rng, 20, 24, 3)
     derained = derainer(rainy)
-    np.testing.assert_allclose(derainer(rainy, strength=0.25), rainy + 0.25 * (derained - rainy), atol=1e-6)
+    np.testing.assert_allclose(
+        derainer(rainy, strength=0.25), rainy + 0.25 * (derained - rainy), atol=1e-6
+    )
     dark = levels(rng, 20, 24, 3)
     np.testing.assert_array_equal(derainer(dark, strength=0.0), dark)
 
@@ -192,7 +202,9 @@ def test_something_else_is_an_error_that_names_what_is_taken(derainer: Derainer)
         (np.full((4, 4, 3), -0.5, np.float32), "from -0.5"),
     ],
 )
-def test_an_array_that_would_be_misread_is_refused(derainer: Derainer, image: np.ndarray, rule: str) -> None:
+def test_an_array_that_would_be_misread_is_refused(
+    derainer: Derainer, image: np.ndarray, rule: str
+) -> None:
     with pytest.raises(ImageError, match=rule):
         derainer(image)
 
@@ -243,7 +255,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_child_of_fork_derains_and_ends(tiny_model: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", _FORK, tiny_model], timeout=HANG_SECONDS, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK, tiny_model], timeout=HANG_SECONDS, check=False
+    )
     assert done.returncode == 0
 
 
@@ -272,14 +286,18 @@ def test_an_unknown_device_is_refused(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"threads": 0}, {"tile": -1}])
-def test_arguments_that_make_no_sense_are_refused(tiny_model: Path, arguments: dict[str, int]) -> None:
+def test_arguments_that_make_no_sense_are_refused(
+    tiny_model: Path, arguments: dict[str, int]
+) -> None:
     with pytest.raises(ValueError, match="got"):
         Derainer(tiny_model, **arguments)  # type: ignore[arg-type]
 
 
 def test_the_function_keeps_its_model_open(tiny_model: Path, rng: np.random.Generator) -> None:
     rainy = levels(rng, 20, 20, 3)
-    np.testing.assert_array_equal(crdnet.derain(rainy, model=tiny_model), Derainer(tiny_model)(rainy))
+    np.testing.assert_array_equal(
+        crdnet.derain(rainy, model=tiny_model), Derainer(tiny_model)(rainy)
+    )
 
 
 _QUIET = """
@@ -294,7 +312,14 @@ assert not list(pathlib.Path.home().rglob("*")), list(pathlib.Path.home().rglob(
 
 def test_nothing_is_reported_to_anybody(tiny_model: Path, tmp_path: Path) -> None:
     """onnxruntime's telemetry leaves an identifier in the home folder before it calls home."""
-    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": os.environ["PATH"]}
+    home = {
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PATH": os.environ["PATH"],
+    }
     subprocess.run(
-        [sys.executable, "-W", "error", "-c", _QUIET, tiny_model], env=home, timeout=HANG_SECONDS, check=True
+        [sys.executable, "-W", "error", "-c", _QUIET, tiny_model],
+        env=home,
+        timeout=HANG_SECONDS,
+        check=True,
     )

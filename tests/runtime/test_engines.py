@@ -19,7 +19,14 @@ from PIL import Image
 from crdnet.devices import DEVICES, ENGINES
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.gpu import TorchEngine
-from crdnet.runtime import Derainer, Session, find_model, installed_devices, read_info, stored_models
+from crdnet.runtime import (
+    Derainer,
+    Session,
+    find_model,
+    installed_devices,
+    read_info,
+    stored_models,
+)
 from crdnet.runtime.engines import DEVICE_VARIABLE
 from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
 from tests.runtime.tiny import write_tiny_model
@@ -57,7 +64,9 @@ def share_within_a_level(colours: Colours, truth: Colours) -> float:
 @NEEDS_OPENVINO
 def test_what_bfloat16_loses_of_colours_is_all_of_it() -> None:
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
-    colours = np.concatenate([levels, np.random.default_rng(0).random(4096, np.float32), [np.float32(0.5)]])
+    colours = np.concatenate(
+        [levels, np.random.default_rng(0).random(4096, np.float32), [np.float32(0.5)]]
+    )
     rest = rest_of(colours)
     kept = colours - rest
     assert (kept.view(np.uint32) & 0xFFFF == 0).all()  # bfloat16 is the upper half of a float32
@@ -77,12 +86,16 @@ def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
     rest = rest_of(rainy)
     # The head of the graph adds the correction to the first part, here without the rest. Kernels of
     # another processor add in another order; without the rest the error would be that of bfloat16, 4e-3.
-    assert np.allclose(whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=1e-5)
+    assert np.allclose(
+        whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("device", FASTER)
 @pytest.mark.parametrize("name", NAMES)
-def test_an_engine_agrees_with_the_reference_on_the_example_pictures(device: str, name: str) -> None:
+def test_an_engine_agrees_with_the_reference_on_the_example_pictures(
+    device: str, name: str
+) -> None:
     reference, faster = (Session(find_model(name), each, threads=1) for each in ("cpu", device))
     for path in EXAMPLES:
         rainy = colours_of(path)
@@ -90,17 +103,23 @@ def test_an_engine_agrees_with_the_reference_on_the_example_pictures(device: str
         assert share_within_a_level(answer.derained, truth.derained) >= 0.999
         assert (answer.density is None) == (truth.density is None)
         if answer.density is not None and truth.density is not None:
-            np.testing.assert_allclose(answer.density.mean(), truth.density.mean(), rtol=0.02, atol=0.02)
+            np.testing.assert_allclose(
+                answer.density.mean(), truth.density.mean(), rtol=0.02, atol=0.02
+            )
 
 
 @pytest.mark.parametrize("device", FASTER)
 def test_an_engine_agrees_with_the_reference_on_real_rain(device: str, shared_data: Path) -> None:
     pictures = sorted((shared_data / "real_rain").rglob("*.jpg"))[:8]
     assert pictures
-    reference, faster = (Session(find_model("default"), each, threads=1) for each in ("cpu", device))
+    reference, faster = (
+        Session(find_model("default"), each, threads=1) for each in ("cpu", device)
+    )
     for path in pictures:
         rainy = colours_of(path)
-        assert share_within_a_level(faster(rainy).derained, reference(rainy).derained) >= 0.999, path
+        assert share_within_a_level(faster(rainy).derained, reference(rainy).derained) >= 0.999, (
+            path
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -198,14 +217,18 @@ def test_a_processor_that_openvino_cannot_use_gets_onnxruntime() -> None:
 
 @NEEDS_OPENVINO
 def test_one_core_is_enough() -> None:
-    done = derain_elsewhere(before="import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})")
+    done = derain_elsewhere(
+        before="import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    )
     assert done.stdout.startswith("OpenVINO"), done.stderr
 
 
 @pytest.fixture
 def small_container() -> Iterator[str]:
     """Code that puts a process into groups of half a core and 512 MB, where we may make them; version 1."""
-    groups = [Path("/sys/fs/cgroup", kind, f"crdnet-engines-{os.getpid()}") for kind in ("cpu", "memory")]
+    groups = [
+        Path("/sys/fs/cgroup", kind, f"crdnet-engines-{os.getpid()}") for kind in ("cpu", "memory")
+    ]
     try:
         for group in groups:
             group.mkdir()
@@ -213,7 +236,9 @@ def small_container() -> Iterator[str]:
         (groups[1] / "memory.limit_in_bytes").write_text(str(512 * 2**20))
     except OSError as error:
         pytest.skip(f"control groups of version 1 cannot be made here: {error}")
-    entered = "; ".join(f"open('{group}/cgroup.procs', 'w').write(str(os.getpid()))" for group in groups)
+    entered = "; ".join(
+        f"open('{group}/cgroup.procs', 'w').write(str(os.getpid()))" for group in groups
+    )
     yield f"import os; {entered}"
     for group in groups:
         group.rmdir()
@@ -265,7 +290,9 @@ if child == 0:
     sys.exit(0 if np.array_equal(derainer(rainy), derained) else 5)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", code, tiny_model], timeout=HANG_SECONDS, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tiny_model], timeout=HANG_SECONDS, check=False
+    )
     assert done.returncode == 0
 
 
@@ -342,7 +369,11 @@ print(*installed_devices())
 print(*[name for name in ("torch", "openvino", "onnxruntime") if name in sys.modules])
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=True,
     )
     devices, imported = done.stdout.split("\n")[:2]
     assert devices.split()[-1] == "cpu"
@@ -375,7 +406,9 @@ def test_cuda_without_a_gpu_says_what_is_missing(tiny_model: Path) -> None:
         Derainer(tiny_model, device="cuda").session  # noqa: B018
 
 
-@pytest.mark.parametrize("changes", [{"module": "no_such_module"}, {"engine": "Broken", "module": __name__}])
+@pytest.mark.parametrize(
+    "changes", [{"module": "no_such_module"}, {"engine": "Broken", "module": __name__}]
+)
 def test_an_engine_that_fails_is_replaced_and_named_in_one_line(
     tiny_model: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -401,7 +434,9 @@ class Broken:
         raise RuntimeError("illegal instruction\nand a stack of calls")
 
 
-def test_the_environment_says_what_auto_is(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_says_what_auto_is(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
     assert Session(find_model(tiny_model), "auto", 1).device == "cpu"
     monkeypatch.setenv(DEVICE_VARIABLE, "abacus")

@@ -53,7 +53,9 @@ def test_an_existing_output_is_replaced_only_on_request(
 
 
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
-def test_the_source_is_never_replaced(derainer: Derainer, street: Path, tmp_path: Path, link: object) -> None:
+def test_the_source_is_never_replaced(
+    derainer: Derainer, street: Path, tmp_path: Path, link: object
+) -> None:
     other = tmp_path / "other.png"
     link(other, street)  # type: ignore[operator]
     before = street.read_bytes()

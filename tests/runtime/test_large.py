@@ -68,7 +68,9 @@ def test_a_large_dry_file_comes_out_byte_for_byte(derainer: Derainer, tmp_path: 
 
 
 @pytest.mark.usefixtures("small_is_large")
-def test_a_large_file_that_ends_early_leaves_nothing_behind(derainer: Derainer, tmp_path: Path) -> None:
+def test_a_large_file_that_ends_early_leaves_nothing_behind(
+    derainer: Derainer, tmp_path: Path
+) -> None:
     source, folder = tmp_path / "short.png", tmp_path / "out"
     Image.fromarray(rainy(3)).save(source)
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
@@ -78,7 +80,9 @@ def test_a_large_file_that_ends_early_leaves_nothing_behind(derainer: Derainer, 
 
 
 @pytest.mark.usefixtures("small_is_large")
-def test_a_large_file_is_sensed_in_bands_as_it_is_derained(derainer: Derainer, tmp_path: Path) -> None:
+def test_a_large_file_is_sensed_in_bands_as_it_is_derained(
+    derainer: Derainer, tmp_path: Path
+) -> None:
     source = tmp_path / "large.png"
     Image.fromarray(rainy(4)).save(source)
     sensed, height, width = sense_source(derainer, source, options=FileOptions())
@@ -115,13 +119,19 @@ def test_a_large_file_that_changes_while_it_is_read_is_told(
     ],
 )
 def test_what_must_be_read_whole_and_does_not_fit_is_refused_with_the_reason(
-    derainer: Derainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], reason: str
+    derainer: Derainer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    reason: str,
 ) -> None:
     source = tmp_path / "large.jpg"
     exif = Image.Exif()
     exif[0x112] = 1 if options else 6
     Image.fromarray(rainy(3)).save(source, exif=exif)
     monkeypatch.setattr(os, "sysconf", lambda _name: 1000)  # a thousand pages of a thousand bytes
-    with pytest.raises(ImageError, match=f"520 x 700 pixels must be read whole for {reason}") as caught:
+    with pytest.raises(
+        ImageError, match=f"520 x 700 pixels must be read whole for {reason}"
+    ) as caught:
         derain_source(derainer, source, **{"options": FileOptions(), **options})
     assert "\n" not in str(caught.value)

@@ -23,7 +23,8 @@ WORSE = 0.5
 """Decibels that the scene may lose: some textures are changed a little beside what falls."""
 
 needs_default = pytest.mark.skipif(
-    "default" not in [model.name for model in stored_models()], reason="no default in src/crdnet/weights"
+    "default" not in [model.name for model in stored_models()],
+    reason="no default in src/crdnet/weights",
 )
 
 

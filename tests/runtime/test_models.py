@@ -17,7 +17,9 @@ from tests.runtime.tiny import TINY, write_tiny_model
 @pytest.fixture
 def store(tmp_path: Path, tiny_model: Path) -> Path:
     folder = tmp_path / "weights"
-    register_model(tiny_model, "tiny", "A tiny one.", parameters=12, aliases=("default",), folder=folder)
+    register_model(
+        tiny_model, "tiny", "A tiny one.", parameters=12, aliases=("default",), folder=folder
+    )
     return folder
 
 
@@ -31,7 +33,11 @@ def test_a_model_takes_its_name_from_an_alias(tmp_path: Path, tiny_model: Path) 
 def test_a_registered_model_is_found_by_name_alias_and_path(store: Path) -> None:
     by_name = find_model("tiny", store)
     assert by_name == find_model("default", store)
-    assert (by_name.summary, by_name.parameters, by_name.aliases) == ("A tiny one.", 12, ("default",))
+    assert (by_name.summary, by_name.parameters, by_name.aliases) == (
+        "A tiny one.",
+        12,
+        ("default",),
+    )
     assert stored_models(store) == (by_name,)
     assert find_model(str(by_name.path)).path == find_model(by_name.path).path == by_name.path
     assert read_info(by_name) == TINY
@@ -109,7 +115,9 @@ def test_a_model_that_gives_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_whose_metadata_is_wrong_fails_with_its_name(tmp_path: Path) -> None:
-    derainer = Derainer(write_tiny_model(tmp_path / "liar.onnx", replace(TINY, size_multiple=1)), threads=1)
+    derainer = Derainer(
+        write_tiny_model(tmp_path / "liar.onnx", replace(TINY, size_multiple=1)), threads=1
+    )
     with pytest.raises(ModelError, match=r"liar\.onnx failed on 7 x 5 pixels"):
         derainer(np.zeros((5, 7, 3), np.uint8))
 
@@ -120,7 +128,13 @@ def test_metadata_come_back_as_they_went() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"margin": "wide"}, {"scores": "{"}, {"task": "dehaze"}, {"colour": "yuv"}, {"format": "crdnet/9"}],
+    [
+        {"margin": "wide"},
+        {"scores": "{"},
+        {"task": "dehaze"},
+        {"colour": "yuv"},
+        {"format": "crdnet/9"},
+    ],
 )
 def test_damaged_or_foreign_metadata_are_refused(change: dict[str, str]) -> None:
     with pytest.raises(ModelError, match="it "):

@@ -13,7 +13,12 @@ from hypothesis.strategies import floats
 from PIL import Image as PILImage
 
 import crdnet
-from crdnet.density import RainDensity, average_strongest, compute_density_score, compute_grade_probabilities
+from crdnet.density import (
+    RainDensity,
+    average_strongest,
+    compute_density_score,
+    compute_grade_probabilities,
+)
 from crdnet.errors import ImageError, ModelError
 from crdnet.runtime import Derainer, ModelInfo, SenseReport
 from crdnet.runtime.network import RowsRead
@@ -33,7 +38,10 @@ def rain_of(height: int, width: int, thickness: int, rng: np.random.Generator) -
     """Return light in [0, 1] (h, w): vertical lines of a thickness, blurred as a large picture of them is."""
     lines = np.zeros((height // thickness, width // thickness), np.uint8)
     lines[:, rng.permutation(np.arange(2, lines.shape[1] - 2, 3))[: lines.shape[1] // 8]] = 120
-    return np.asarray(PILImage.fromarray(lines).resize((width, height), PILImage.Resampling.BICUBIC)) / 255
+    return (
+        np.asarray(PILImage.fromarray(lines).resize((width, height), PILImage.Resampling.BICUBIC))
+        / 255
+    )
 
 
 def rainy_scene(height: int, width: int, thickness: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +121,10 @@ def test_tiles_agree_with_the_whole_at_a_reduced_size(
 ) -> None:
     rng = np.random.default_rng(1)
     rainy = rng.random((*size, 3), dtype=np.float32)
-    whole, tiled = Derainer(streak_model, tile=0, threads=1), Derainer(streak_model, tile=tile, threads=1)
+    whole, tiled = (
+        Derainer(streak_model, tile=0, threads=1),
+        Derainer(streak_model, tile=tile, threads=1),
+    )
     for scale in (1.0, 0.5):
         difference = np.abs(whole.estimate(rainy, scale=scale) - tiled.estimate(rainy, scale=scale))
         assert difference.max() <= 1e-5
@@ -156,7 +167,9 @@ def test_rows_that_were_passed_are_forgotten() -> None:
 def test_what_is_not_rain_is_kept_at_a_reduced_size(streak_model: Path) -> None:
     rng = np.random.default_rng(2)
     fine = rng.integers(0, 256, (256, 256, 1), dtype=np.uint8).repeat(3, 2)
-    estimate = Derainer(streak_model, threads=1).estimate((fine / 255).astype(np.float32), scale=0.5)
+    estimate = Derainer(streak_model, threads=1).estimate(
+        (fine / 255).astype(np.float32), scale=0.5
+    )
     # Noise of single pixels would be gone had the picture itself been reduced and enlarged.
     assert np.corrcoef(estimate.ravel(), fine.ravel())[0, 1] > 0.9
 
@@ -171,17 +184,23 @@ def test_alpha_and_depth_come_out_as_they_came_in(streak_model: Path, dtype: typ
     assert derained.dtype == dtype
     np.testing.assert_array_equal(derained[..., 3], image[..., 3])
     assert np.abs(derained[..., :3].astype(float) - image[..., :3]).max() > 0.1 * top
-    np.testing.assert_array_equal(derained[..., :3], Derainer(streak_model, threads=1)(image[..., :3].copy()))
+    np.testing.assert_array_equal(
+        derained[..., :3], Derainer(streak_model, threads=1)(image[..., :3].copy())
+    )
 
 
 def test_16_bits_stay_16_bits_through_the_network(streak_model: Path) -> None:
-    ramp = np.linspace(2000, 60000, 96 * 64).reshape(96, 64, 1).round().astype(np.uint16).repeat(3, 2)
+    ramp = (
+        np.linspace(2000, 60000, 96 * 64).reshape(96, 64, 1).round().astype(np.uint16).repeat(3, 2)
+    )
     derained = Derainer(streak_model, threads=1)(ramp)
     assert len(np.unique(derained)) > 4000  # 8 bits on the way would leave at most 256
     assert np.abs(derained.astype(int) - ramp).max() <= 20
 
 
-def test_a_surely_dry_file_comes_back_byte_for_byte_and_an_array_does_not(streak_model: Path) -> None:
+def test_a_surely_dry_file_comes_back_byte_for_byte_and_an_array_does_not(
+    streak_model: Path,
+) -> None:
     _, clean = rainy_scene(64, 64, 1)
     clean[40, 30] += 0.02  # what the model takes for a trace of rain
     pixels = np.rint(clean * 255).astype(np.uint8)
@@ -235,7 +254,9 @@ def test_a_small_picture_is_looked_at_as_it_is_and_a_photograph_down_to_an_eight
 def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_picture_and_spreads_it() -> None:
     parts = list(samples(3000, 4000))
     assert sum(high * wide for _, _, high, wide in parts) <= 2**18
-    assert all(0 <= top <= 3000 - high and 0 <= left <= 4000 - wide for top, left, high, wide in parts)
+    assert all(
+        0 <= top <= 3000 - high and 0 <= left <= 4000 - wide for top, left, high, wide in parts
+    )
     assert len({top // 1000 for top, *_ in parts}) == 3
     assert list(samples(400, 300)) == [(0, 0, 400, 300)]
     assert {(high, wide) for _, _, high, wide in samples(7, 500_000)} == {(7, SAMPLE_SIDE)}
@@ -244,7 +265,8 @@ def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_picture_and_sp
 def chosen_of(strengths: list[float], details: list[float] | None = None) -> int:
     looks = [2**each for each in range(len(strengths))]
     return chosen(
-        dict(zip(looks, strengths, strict=True)), dict(zip(looks, details or [5.0] * len(looks), strict=True))
+        dict(zip(looks, strengths, strict=True)),
+        dict(zip(looks, details or [5.0] * len(looks), strict=True)),
     )
 
 

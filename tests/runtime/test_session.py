@@ -35,7 +35,9 @@ assert np.array_equal(session(small).derained, before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-def test_shrinking_gives_back_what_a_large_picture_took_and_changes_no_answer(tmp_path: Path) -> None:
+def test_shrinking_gives_back_what_a_large_picture_took_and_changes_no_answer(
+    tmp_path: Path,
+) -> None:
     """In a process of its own: one that ran other tests may take the memory from what those have freed."""
     model = write_tiny_model(tmp_path / "tiny.onnx")
     done = subprocess.run(

@@ -33,7 +33,9 @@ def write_tiny_model(
     rng = np.random.default_rng(7)
     layers = [("a", 3, 4), ("b", 4, 6), ("c", 6, 6), ("d", 6, 3)]
     constants = [
-        numpy_helper.from_array(rng.normal(0, 0.4, (after, before, 3, 3)).astype(np.float32), f"w_{name}")
+        numpy_helper.from_array(
+            rng.normal(0, 0.4, (after, before, 3, 3)).astype(np.float32), f"w_{name}"
+        )
         for name, before, after in layers
     ]
     constants += [
@@ -101,7 +103,11 @@ def write_streak_model(path: Path) -> Path:
         helper.make_node("Sub", [INPUT_NAME, "rain"], [OUTPUT_NAME]),
         helper.make_node("Conv", ["rain", "luma"], ["change"]),
         helper.make_node(
-            "AveragePool", ["change"], ["mean"], kernel_shape=[STREAK_SIDE] * 2, strides=[STREAK_SIDE] * 2
+            "AveragePool",
+            ["change"],
+            ["mean"],
+            kernel_shape=[STREAK_SIDE] * 2,
+            strides=[STREAK_SIDE] * 2,
         ),
         helper.make_node("Mul", ["mean", "levels"], [DENSITY_NAME]),
     ]
@@ -114,7 +120,9 @@ def write_streak_model(path: Path) -> Path:
     shape: list[str | int | None] = ["batch", 3, "height", "width"]
     outputs = [
         helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, shape),
-        helper.make_tensor_value_info(DENSITY_NAME, TensorProto.FLOAT, ["batch", 1, "rows", "columns"]),
+        helper.make_tensor_value_info(
+            DENSITY_NAME, TensorProto.FLOAT, ["batch", 1, "rows", "columns"]
+        ),
     ]
     graph = helper.make_graph(
         nodes,

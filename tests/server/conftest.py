@@ -43,7 +43,9 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     log = tmp_path_factory.mktemp("log") / "server.log"
     names = ("header", "body", "answer", "codec", "queue", "grace")
     limits = [word for name in names for word in (f"--{name}-seconds", HANG_SECONDS)]
-    with running("-m", model, "-m", "paper", "-d", "cpu", "--max-megabytes", 4, *limits, log=log) as server:
+    with running(
+        "-m", model, "-m", "paper", "-d", "cpu", "--max-megabytes", 4, *limits, log=log
+    ) as server:
         yield server
 
 

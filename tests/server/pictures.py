@@ -10,7 +10,9 @@ from PIL import Image
 SIZE = (96, 64)
 
 
-def scene(width: int = SIZE[0], height: int = SIZE[1], *, rain: int = 0, seed: int = 0) -> Image.Image:
+def scene(
+    width: int = SIZE[0], height: int = SIZE[1], *, rain: int = 0, seed: int = 0
+) -> Image.Image:
     """Return a smooth picture, with vertical lines one pixel wide that are `rain` grey levels brighter."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[0:height, 0:width]
@@ -36,7 +38,9 @@ def png_claiming(width: int, height: int, rows: int = 1) -> bytes:
     """Return a PNG whose header says one size and which holds `rows` rows of it, compressed: a bomb in little."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     data = zlib.compress(bytes(rows * (1 + 3 * width)), 9)
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

@@ -73,7 +73,9 @@ def test_browsers_may_give_the_key_as_a_password(keyed: TestClient) -> None:
         ("evil.example", 421),
     ],
 )
-def test_the_server_answers_to_its_own_names_only(keyed: TestClient, host: str, status: int) -> None:
+def test_the_server_answers_to_its_own_names_only(
+    keyed: TestClient, host: str, status: int
+) -> None:
     answer = keyed.get("/healthz", headers={"host": host})
     assert answer.status_code == status
     if status != 200:
@@ -106,7 +108,8 @@ def test_posts_from_other_sites_are_refused_unless_they_are_named(
 def test_only_named_sites_may_read_answers(keyed: TestClient, client: TestClient) -> None:
     friend = {"origin": "https://friend.example", "access-control-request-method": "POST"}
     assert (
-        keyed.options("/v1/sense", headers=friend).headers["access-control-allow-origin"] == friend["origin"]
+        keyed.options("/v1/sense", headers=friend).headers["access-control-allow-origin"]
+        == friend["origin"]
     )
     stranger = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     assert "access-control-allow-origin" not in keyed.options("/v1/sense", headers=stranger).headers

@@ -33,14 +33,21 @@ def test_a_picture_comes_back_as_the_library_derains_it(
 
 def test_a_form_and_the_raw_bytes_get_the_same_answer(client: TestClient) -> None:
     raw = client.post("/v1/derain", params={"strength": 0.5}, content=RAINY)
-    form = client.post("/v1/derain", data={"strength": "0.5"}, files={"file": ("../../etc/passwd", RAINY)})
+    form = client.post(
+        "/v1/derain", data={"strength": "0.5"}, files={"file": ("../../etc/passwd", RAINY)}
+    )
     assert raw.status_code == form.status_code == 200
     assert raw.content == form.content
 
 
 def test_strength_says_how_much_rain_is_taken_out(client: TestClient) -> None:
-    answers = [client.post("/v1/derain", params={"strength": s}, content=RAINY).content for s in (0, 0.5, 1)]
-    none, half, all_of_it = (np.asarray(Image.open(BytesIO(answer)), np.int16) for answer in answers)
+    answers = [
+        client.post("/v1/derain", params={"strength": s}, content=RAINY).content
+        for s in (0, 0.5, 1)
+    ]
+    none, half, all_of_it = (
+        np.asarray(Image.open(BytesIO(answer)), np.int16) for answer in answers
+    )
     assert np.array_equal(none, np.asarray(Image.open(BytesIO(RAINY))))
     assert np.abs(half - (none + all_of_it) / 2).max() <= 1
     assert np.abs(none - all_of_it).max() > 30
@@ -73,7 +80,10 @@ def test_metadata_comes_back(client: TestClient) -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
     sent = encoded(
-        scene(rain=60), "JPEG", exif=exif.tobytes(), icc_profile=b"not a real profile, kept all the same"
+        scene(rain=60),
+        "JPEG",
+        exif=exif.tobytes(),
+        icc_profile=b"not a real profile, kept all the same",
     )
     image = Image.open(BytesIO(client.post("/v1/derain", content=sent).content))
     assert image.getexif()[0x010F] == "a camera"
@@ -104,7 +114,11 @@ def test_sensing_answers_with_density_and_probabilities(
     assert said["density"] == report.density.name.lower()
     assert said["score"] == pytest.approx(report.score)
     assert sum(said["probabilities"].values()) == pytest.approx(1)
-    assert (said["width"], said["height"], said["format"], said["model"]) == (*SIZE, "PNG", "streak")
+    assert (said["width"], said["height"], said["format"], said["model"]) == (
+        *SIZE,
+        "PNG",
+        "streak",
+    )
 
 
 def test_a_model_that_senses_nothing_says_so(client: TestClient) -> None:
@@ -117,7 +131,10 @@ def test_a_model_that_senses_nothing_says_so(client: TestClient) -> None:
 
 def test_the_models_are_listed_without_their_places(client: TestClient, model: Path) -> None:
     said = client.get("/v1/models")
-    assert [(each["name"], each["default"]) for each in said.json()] == [("streak", True), ("paper", False)]
+    assert [(each["name"], each["default"]) for each in said.json()] == [
+        ("streak", True),
+        ("paper", False),
+    ]
     assert str(model.parent) not in said.text
 
 
@@ -133,7 +150,8 @@ def test_metrics_count_requests_errors_pixels_and_densities(client: TestClient) 
     def counted() -> dict[str, float]:
         lines = client.get("/metrics").text.splitlines()
         return {
-            name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")
+            name: float(value)
+            for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")
         }
 
     before = counted()
@@ -149,11 +167,25 @@ def test_metrics_count_requests_errors_pixels_and_densities(client: TestClient) 
         'crdnet_stage_seconds_count{stage="derain"}': 1,
     }.items():
         assert after[name] - before.get(name, 0) == more, name
-    assert after["crdnet_queue_length"] == after["crdnet_pixels_in_work"] == after["crdnet_upload_bytes"] == 0
-    assert sum(after[name] - before[name] for name in after if name.startswith("crdnet_densities_total")) == 1
+    assert (
+        after["crdnet_queue_length"]
+        == after["crdnet_pixels_in_work"]
+        == after["crdnet_upload_bytes"]
+        == 0
+    )
+    assert (
+        sum(
+            after[name] - before[name]
+            for name in after
+            if name.startswith("crdnet_densities_total")
+        )
+        == 1
+    )
 
 
-def test_every_answer_has_an_id_and_headers_that_keep_browsers_from_guessing(client: TestClient) -> None:
+def test_every_answer_has_an_id_and_headers_that_keep_browsers_from_guessing(
+    client: TestClient,
+) -> None:
     answers = [
         client.post("/v1/derain", content=RAINY),
         client.get("/"),

@@ -20,7 +20,11 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     said: dict[str, Any] = answer.json()
     assert set(said) == {"type", "title", "status", "detail", "instance"}
-    assert (answer.status_code, said["status"], said["type"]) == (status, status, f"urn:crdnet:{kind}"), said
+    assert (answer.status_code, said["status"], said["type"]) == (
+        status,
+        status,
+        f"urn:crdnet:{kind}",
+    ), said
     assert said["instance"] == f"urn:uuid:{answer.headers['x-request-id']}"
     assert said["detail"]
     assert "\n" not in said["detail"]
@@ -64,7 +68,9 @@ def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
 )
-def test_bad_bytes_are_told_apart(client: TestClient, content: bytes, status: int, kind: str) -> None:
+def test_bad_bytes_are_told_apart(
+    client: TestClient, content: bytes, status: int, kind: str
+) -> None:
     problem(refused(client, content=content), status, kind)
 
 
@@ -74,7 +80,9 @@ def test_an_animation_is_refused_by_name(client: TestClient) -> None:
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
     assert (
         "frames"
-        in problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-picture")["detail"]
+        in problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-picture")[
+            "detail"
+        ]
     )
 
 
@@ -103,7 +111,11 @@ def test_wrong_parameters_are_named(client: TestClient, query: str) -> None:
 
 
 def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, model: Path) -> None:
-    problem(client.post("/v1/derain", params={"model": str(model)}, content=RAINY), 422, "wrong-parameter")
+    problem(
+        client.post("/v1/derain", params={"model": str(model)}, content=RAINY),
+        422,
+        "wrong-parameter",
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,16 +123,27 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
     [
         ({"files": {"photo": RAINY}}, 422, "wrong-parameter"),
         ({"files": [("file", RAINY), ("file", RAINY)]}, 400, "bad-request"),
-        ({"files": {"file": RAINY}, "data": {f"field{n}": "x" for n in range(1000)}}, 400, "bad-request"),
+        (
+            {"files": {"file": RAINY}, "data": {f"field{n}": "x" for n in range(1000)}},
+            400,
+            "bad-request",
+        ),
         ({"files": {"file": RAINY}, "data": {"strength": "2"}}, 422, "wrong-parameter"),
         ({"files": {"file": RAINY}, "data": {"strength": "x" * 100_000}}, 400, "bad-request"),
         ({"files": {"file": b""}}, 422, "broken-picture"),
         (
-            {"content": b"nonsense", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            {
+                "content": b"nonsense",
+                "headers": {"content-type": "multipart/form-data; boundary=x"},
+            },
             400,
             "bad-request",
         ),
-        ({"content": b"nonsense", "headers": {"content-type": "multipart/form-data"}}, 400, "bad-request"),
+        (
+            {"content": b"nonsense", "headers": {"content-type": "multipart/form-data"}},
+            400,
+            "bad-request",
+        ),
         ({"content": RAINY, "headers": {"content-encoding": "gzip"}}, 415, "not-a-picture"),
     ],
     ids=[
@@ -135,7 +158,9 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
         "gzip",
     ],
 )
-def test_bad_forms_are_told_apart(client: TestClient, form: dict[str, Any], status: int, kind: str) -> None:
+def test_bad_forms_are_told_apart(
+    client: TestClient, form: dict[str, Any], status: int, kind: str
+) -> None:
     problem(refused(client, **form), status, kind)
 
 

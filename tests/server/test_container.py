@@ -39,7 +39,9 @@ def stages() -> list[list[tuple[str, str]]]:
 
 def service() -> dict[str, Any]:
     only: dict[str, Any]
-    (only,) = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
+    (only,) = yaml.safe_load((REPOSITORY / "compose.yaml").read_text(encoding="utf-8"))[
+        "services"
+    ].values()
     return only
 
 
@@ -57,13 +59,19 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_image_is_slim_and_pinned_to_a_version() -> None:
-    assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {"python:3.11-slim"}
+    assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {
+        "python:3.11-slim"
+    }
 
 
 def test_it_runs_as_nobody_in_particular_and_answers_signals() -> None:
     last = dict(stages()[-1])
-    assert int(last["USER"]) > 0  # a number: a cluster that wants no root cannot know what a name means
-    assert [name for name, _ in stages()[-1]].index("USER") > [name for name, _ in stages()[-1]].index("RUN")
+    assert (
+        int(last["USER"]) > 0
+    )  # a number: a cluster that wants no root cannot know what a name means
+    assert [name for name, _ in stages()[-1]].index("USER") > [
+        name for name, _ in stages()[-1]
+    ].index("RUN")
     assert json.loads(last["ENTRYPOINT"]) == [
         "crdnet",
         "serve",
@@ -89,7 +97,9 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
 
 
 def test_no_secret_is_built_in_and_every_setting_exists() -> None:
-    set_here = re.findall(r"(CRDNET_\w+)=", " ".join(rest for name, rest in instructions() if name == "ENV"))
+    set_here = re.findall(
+        r"(CRDNET_\w+)=", " ".join(rest for name, rest in instructions() if name == "ENV")
+    )
     assert set(set_here) | set(service()["environment"]) <= variables()
     assert "CRDNET_API_KEY" not in set_here
     assert "CRDNET_NO_AUTH" not in set_here

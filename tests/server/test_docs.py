@@ -17,7 +17,9 @@ TEXT = (REPOSITORY / "docs" / "server.md").read_text(encoding="utf-8")
 
 
 def test_the_client_of_ten_lines_works(server: Running, tmp_path: Path) -> None:
-    (program,) = (block.text for block in blocks_in(TEXT, "server.md") if block.language == "python")
+    (program,) = (
+        block.text for block in blocks_in(TEXT, "server.md") if block.language == "python"
+    )
     assert program.count("\n") <= 12
     (tmp_path / "street.jpg").write_bytes(JPEG)
     program = program.replace("http://127.0.0.1:8000", server.url)
@@ -44,5 +46,7 @@ def test_the_defaults_are_as_told() -> None:
     rows = re.findall(r"(?m)^\| (`--[^|]+) \| ([\d, ]+) \|", TEXT)
     assert len(rows) >= 8
     for names, values in rows:
-        told = dict(zip(re.findall(r"--[\w-]+", names), map(float, values.split(", ")), strict=True))
+        told = dict(
+            zip(re.findall(r"--[\w-]+", names), map(float, values.split(", ")), strict=True)
+        )
         assert told == {name: defaults[name] for name in told}

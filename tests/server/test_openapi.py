@@ -33,7 +33,10 @@ def test_the_api_is_what_its_document_says(server: Running, mode: GenerationMode
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
-            max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
         )
         def check(case: "schemathesis.Case[Any]") -> None:
             case.call_and_validate(headers={"Host": "localhost"})

@@ -17,7 +17,9 @@ from tests.waiting import HANG_SECONDS
 PAGE = Path(str(files("crdnet.server"))) / "page"
 TEXTS = sorted(path for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js"))
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 MILLISECONDS = 1000 * HANG_SECONDS
 
 
@@ -40,12 +42,16 @@ def test_the_page_is_under_sixty_kilobytes() -> None:
 
 
 def test_the_example_is_the_one_whose_terms_are_told() -> None:
-    assert (PAGE / "example.jpg").read_bytes() == (REPOSITORY / "examples" / "medium.jpg").read_bytes()
+    assert (PAGE / "example.jpg").read_bytes() == (
+        REPOSITORY / "examples" / "medium.jpg"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_nothing_is_loaded_from_elsewhere(path: Path) -> None:
-    urls = re.findall(r"(?:https?:)?//[\w.-]+", re.sub(r"//[^\n]*\n", "\n", path.read_text(encoding="utf-8")))
+    urls = re.findall(
+        r"(?:https?:)?//[\w.-]+", re.sub(r"//[^\n]*\n", "\n", path.read_text(encoding="utf-8"))
+    )
     assert set(urls) <= {"http://127.0.0.1"}  # shown as a command
 
 
@@ -70,9 +76,9 @@ def test_ink_can_be_read_on_its_paper(scheme: int) -> None:
     blocks = re.findall(r":root \{([^}]*)\}", style)
     assert len(blocks) == 2
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[scheme]))
-    pairs = [(ink, paper) for ink in ("ink", "soft", "act", "bad") for paper in ("paper", "card")] + [
-        ("on-act", "act")
-    ]
+    pairs = [
+        (ink, paper) for ink in ("ink", "soft", "act", "bad") for paper in ("paper", "card")
+    ] + [("on-act", "act")]
     for one, other in pairs:
         high, low = sorted((luminance(colours[one]), luminance(colours[other])), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 4.5, (one, other)
@@ -87,7 +93,9 @@ def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
         quiet = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
         quiet += ["disable-background-networking", "disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{each}" for each in quiet])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[f"--{each}" for each in quiet]
+        )
         yield browser
         browser.close()
 
@@ -171,7 +179,10 @@ def test_the_rain_that_was_taken_out_can_be_looked_at(page: Any) -> None:
     drop(page, RAINY)
     page.wait_for_selector("article .done:not([hidden])")
     page.get_by_label("the rain that was taken out").check()
-    assert page.evaluate("getComputedStyle(document.querySelector('.after')).mixBlendMode") == "difference"
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.after')).mixBlendMode")
+        == "difference"
+    )
 
 
 def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: Running) -> None:
@@ -182,7 +193,9 @@ def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: R
     assert gauge.get_attribute("aria-valuenow") == headers["x-rain-score"]
     assert headers["x-rain-density"] in gauge.get_attribute("aria-valuetext").lower()
     shares = [each.split("=")[1] for each in headers["x-rain-probabilities"].split(", ")]
-    assert page.locator("dd").all_text_contents() == [f"{100 * float(share):.0f} %" for share in shares]
+    assert page.locator("dd").all_text_contents() == [
+        f"{100 * float(share):.0f} %" for share in shares
+    ]
 
 
 def test_a_photo_can_be_pasted(page: Any) -> None:
@@ -220,7 +233,9 @@ def test_several_photos_each_have_their_card(page: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_stands_between_the_page_and_anybody(page: Any, server: Running, scheme: str) -> None:
+def test_nothing_serious_stands_between_the_page_and_anybody(
+    page: Any, server: Running, scheme: str
+) -> None:
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     page.emulate_media(color_scheme=scheme)
@@ -242,7 +257,9 @@ def test_nothing_serious_stands_between_the_page_and_anybody(page: Any, server: 
         ] == []
 
 
-def test_a_key_that_is_needed_can_be_given_on_the_page(browser: Any, model: Path, tmp_path: Path) -> None:
+def test_a_key_that_is_needed_can_be_given_on_the_page(
+    browser: Any, model: Path, tmp_path: Path
+) -> None:
     from tests.server.running import running  # noqa: PLC0415
 
     with running("-m", model, log=tmp_path / "log", CRDNET_API_KEY="open-sesame") as server:

@@ -43,7 +43,9 @@ def until_closed(connection: socket.socket) -> bytes:
     return received
 
 
-def send_until_cut_off(server: Running, pieces: Iterable[bytes], pause_seconds: float = 0.0) -> None:
+def send_until_cut_off(
+    server: Running, pieces: Iterable[bytes], pause_seconds: float = 0.0
+) -> None:
     """Send pieces without end until the server closes the connection."""
     with server.connect() as connection, suppress(ConnectionError):
         for piece in pieces:
@@ -81,10 +83,14 @@ def test_ten_gigabytes_declared_and_ten_bytes_sent_are_refused_at_once(server: R
         until_closed(connection)  # and it does not wait for the rest
 
 
-def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(server: Running) -> None:
+def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(
+    server: Running,
+) -> None:
     before = refused(server)
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-    send_until_cut_off(server, chain([head("/v1/derain", Transfer_Encoding="chunked")], repeat(chunk)))
+    send_until_cut_off(
+        server, chain([head("/v1/derain", Transfer_Encoding="chunked")], repeat(chunk))
+    )
     wait_until(lambda: refused(server) > before)
 
 
@@ -104,8 +110,12 @@ def many_answers() -> bytes:
     return b"GET /assets/example.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
 
 
-@pytest.mark.skipif(not hasattr(select, "poll"), reason="tells of a connection that was cut by poll")
-@pytest.mark.parametrize("request_bytes", [one_large_answer, many_answers], ids=lambda made: made.__name__)
+@pytest.mark.skipif(
+    not hasattr(select, "poll"), reason="tells of a connection that was cut by poll"
+)
+@pytest.mark.parametrize(
+    "request_bytes", [one_large_answer, many_answers], ids=lambda made: made.__name__
+)
 def test_a_client_that_does_not_fetch_its_answers_is_cut_off(
     impatient: Running, request_bytes: Callable[[], bytes]
 ) -> None:
@@ -132,7 +142,9 @@ def test_connections_over_the_cap_are_told_so(server: Running) -> None:
 def test_a_client_that_goes_away_has_its_picture_stopped(server: Running) -> None:
     done = server.metric("crdnet_pixels_done")
     with server.connect() as connection:
-        connection.sendall(head("/v1/derain?model=paper&always=true", Content_Length=len(SLOW)) + SLOW)
+        connection.sendall(
+            head("/v1/derain?model=paper&always=true", Content_Length=len(SLOW)) + SLOW
+        )
         wait_until(lambda: server.metric("crdnet_pixels_in_work") > 0)
     wait_until(lambda: server.metric("crdnet_pixels_in_work") == 0)
     wait_until(lambda: any(line.get("outcome") == "client-gone" for line in server.lines()))
@@ -166,12 +178,18 @@ def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> Non
     server.get(f"/{secret}")
     wait_until(lambda: any(line.get("route") == "none" for line in server.lines()))
     assert secret not in server.log.read_text(encoding="utf-8")
-    (line,) = (line for line in server.lines() if line.get("request_id") == answer.headers["x-request-id"])
+    (line,) = (
+        line for line in server.lines() if line.get("request_id") == answer.headers["x-request-id"]
+    )
     assert set(line) == {
         *("time", "level", "event", "request_id", "method", "route", "status", "outcome"),
         *("bytes_in", "bytes_out", "milliseconds"),
     }
-    assert (line["route"], line["status"], line["outcome"]) == ("/v1/derain", 422, "wrong-parameter")
+    assert (line["route"], line["status"], line["outcome"]) == (
+        "/v1/derain",
+        422,
+        "wrong-parameter",
+    )
 
 
 def test_sigterm_finishes_what_is_in_flight_and_ends_with_0(model: Path, tmp_path: Path) -> None:
@@ -220,14 +238,18 @@ def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_wrong_settings_are_one_line_and_2(crdnet: Crdnet, arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_settings_are_one_line_and_2(
+    crdnet: Crdnet, arguments: tuple[str, ...], words: str
+) -> None:
     finished = crdnet("serve", *arguments)
     assert finished.code == 2
     assert len(finished.error_lines) == 1
     assert words in finished.err
 
 
-def test_settings_are_environment_variables_too(crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_environment_variables_too(
+    crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CRDNET_HOST", "0.0.0.0")
     assert "no API key is set" in crdnet("serve").err
 
@@ -242,7 +264,9 @@ def test_a_key_is_taken_from_one_place(
     assert "leave one of them away" in crdnet("serve", "--api-key-file", file).err
 
 
-def test_without_its_extra_the_command_names_it(crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_extra_the_command_names_it(
+    crdnet: Crdnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys  # noqa: PLC0415
 
     for name in [name for name in sys.modules if name.startswith(("crdnet.server", "fastapi"))]:

@@ -32,7 +32,9 @@ def test_a_run_that_nobody_waits_for_is_stopped(model: Path) -> None:
 
     async def test() -> None:
         work = Work(Settings(models=(str(model),), device="cpu"))
-        running = asyncio.create_task(work._run(endless, endless.run, Looked("PNG", 1, 1), Stages()))
+        running = asyncio.create_task(
+            work._run(endless, endless.run, Looked("PNG", 1, 1), Stages())
+        )
         await asyncio.to_thread(endless.begun.wait)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

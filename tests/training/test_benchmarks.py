@@ -48,7 +48,8 @@ def test_measures_of_strength_agree_on_lossless_rain_and_the_mean_is_nearest_aft
     assert result.returncode == 0, result.stderr
     assert table(result.stdout, "none") == ["none", "3", *["0, 0, 0; 0.0 %"] * 3]
     plain, taught = (
-        float(cell.split("; ")[1].removesuffix(" %")) for cell in table(result.stdout, "quality 60")[2:4]
+        float(cell.split("; ")[1].removesuffix(" %"))
+        for cell in table(result.stdout, "quality 60")[2:4]
     )
     assert taught < 0.5 * plain
     assert "Positive part / absolute change: median 1.00, least 1.00" in result.stdout

@@ -93,7 +93,9 @@ def pulled(distance: float, loss: Callable[[torch.Tensor, torch.Tensor], torch.T
     return float(derained.grad.sum())
 
 
-def test_the_loss_by_psnr_pulls_as_hard_as_charbonnier_at_26_db_and_harder_at_better_images() -> None:
+def test_the_loss_by_psnr_pulls_as_hard_as_charbonnier_at_26_db_and_harder_at_better_images() -> (
+    None
+):
     assert pulled(0.05, psnr_loss) == pytest.approx(pulled(0.05, charbonnier), rel=0.05)
     assert pulled(0.025, psnr_loss) > 1.5 * pulled(0.05, psnr_loss)
 

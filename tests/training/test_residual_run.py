@@ -333,7 +333,11 @@ def test_the_clean_images_of_pairs_are_rained_on_too_as_often_as_asked_for(
         samples = [mixed[(0, index)] for index in range(200)]
         borrowed = [each for each in samples if each.names[0].startswith("input/")]
         if borrowed:
-            assert 0.1 < sum(torch.equal(each.rainy, each.clean) for each in borrowed) / len(borrowed) < 0.35
+            assert (
+                0.1
+                < sum(torch.equal(each.rainy, each.clean) for each in borrowed) / len(borrowed)
+                < 0.35
+            )
         return len(borrowed)
 
     assert from_pairs(0.0) == 0
@@ -404,7 +408,8 @@ def test_every_kind_of_sample_is_graded_both_images_alike(backgrounds: Path, pai
             for share in (0.0, 1.0)
         )
         changed = sum(
-            not np.array_equal(plain[(0, index)].clean, coloured[(0, index)].clean) for index in range(8)
+            not np.array_equal(plain[(0, index)].clean, coloured[(0, index)].clean)
+            for index in range(8)
         )
         assert changed >= 7, shares
         if not shares:
@@ -430,7 +435,10 @@ def test_the_label_is_the_grade_of_the_crop_and_not_of_the_image(
             .numpy()
             for each in (sample.rainy, sample.clean)
         )
-        assert tuple(sample.codes.tolist()) == RainDensity.from_strength(rain_strength(rainy, clean)).code
+        assert (
+            tuple(sample.codes.tolist())
+            == RainDensity.from_strength(rain_strength(rainy, clean)).code
+        )
 
 
 @pytest.mark.parametrize(
@@ -489,7 +497,9 @@ def test_both_images_of_a_pair_are_rotated_alike(backgrounds: Path, tmp_path: Pa
     )
     samples = [mixed[(0, index)] for index in range(60)]
     assert all(torch.equal(each.rainy, each.clean) for each in samples)
-    turned = [not torch.equal(each.clean, upright[(0, index)].clean) for index, each in enumerate(samples)]
+    turned = [
+        not torch.equal(each.clean, upright[(0, index)].clean) for index, each in enumerate(samples)
+    ]
     assert 0.1 < np.mean(turned) < 0.45  # a quarter
 
 
@@ -596,7 +606,9 @@ def test_a_pupil_comes_nearer_to_its_teacher(
     for _ in range(40):
         losses, total = pupil.compute_losses(batch)
         assert total.item() == pytest.approx(
-            losses["image"].item() + 0.01 * losses["classifier"].item() + 10 * losses["teacher"].item(),
+            losses["image"].item()
+            + 0.01 * losses["classifier"].item()
+            + 10 * losses["teacher"].item(),
             rel=1e-5,
         )
         optimizer.zero_grad()

@@ -90,7 +90,9 @@ def test_grades_codes_and_logits_are_those_of_the_torch_free_side(strengths: lis
     values = torch.tensor(strengths)
     grades = [RainDensity.from_strength(strength) for strength in strengths]
     assert grade_intensities(values).tolist() == grades
-    assert encode_grades(grade_intensities(values)).tolist() == [list(grade.code) for grade in grades]
+    assert encode_grades(grade_intensities(values)).tolist() == [
+        list(grade.code) for grade in grades
+    ]
     expected = [compute_cumulative_probabilities(strength) for strength in strengths]
     np.testing.assert_allclose(
         compute_cumulative_logits(values).sigmoid().numpy(),
@@ -101,7 +103,9 @@ def test_grades_codes_and_logits_are_those_of_the_torch_free_side(strengths: lis
 
 @pytest.mark.parametrize("threshold", STRENGTH_THRESHOLDS)
 def test_a_threshold_belongs_to_the_heavier_grade(threshold: float) -> None:
-    assert grade_intensities(torch.tensor([threshold])).item() == RainDensity.from_strength(threshold)
+    assert grade_intensities(torch.tensor([threshold])).item() == RainDensity.from_strength(
+        threshold
+    )
 
 
 def perfect(strength: float, says: str) -> torch.Tensor:
@@ -115,7 +119,9 @@ def perfect(strength: float, says: str) -> torch.Tensor:
 @pytest.mark.parametrize("says", ["strength", "code", "classes"])
 def test_each_loss_is_small_for_the_truth_and_larger_the_further_it_is_off(says: Sensing) -> None:
     truth = torch.full((1, 1, 2, 2), 3.0)
-    right, near, far = (float(sensing_loss(perfect(said, says), truth, says)) for said in (3.0, 20.0, 60.0))
+    right, near, far = (
+        float(sensing_loss(perfect(said, says), truth, says)) for said in (3.0, 20.0, 60.0)
+    )
     assert right < 0.02
     assert right < near <= far + 1e-6
     if says != "classes":

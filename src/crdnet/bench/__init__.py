@@ -1,7 +1,15 @@
 """How fast the engines are, against each other and against what the machine can do; no torch."""
 
 from crdnet.bench.cost import cost_of
-from crdnet.bench.measurement import Report, Row, Subject, measure, rainy_picture, sides_of, steps_in
+from crdnet.bench.measurement import (
+    Report,
+    Row,
+    Subject,
+    measure,
+    rainy_picture,
+    sides_of,
+    steps_in,
+)
 from crdnet.bench.process import NETWORK, PICTURE, WorkerProcess
 from crdnet.bench.report import as_json, as_markdown, as_text, markdown_table
 from crdnet.bench.timing import Timing, interleaved, machine, told

@@ -48,7 +48,9 @@ def _nodes_run(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
         options.log_severity_level = _ERRORS_ONLY
         # As the file has them: what optimising makes of a convolution is no convolution by name.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights have no shape
+        options.add_session_config_entry(
+            "session.disable_prepacking", "1"
+        )  # packed weights have no shape
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(model.read(), options, providers=["CPUExecutionProvider"])

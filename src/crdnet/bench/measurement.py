@@ -30,7 +30,12 @@ from crdnet.sizes import cut_reflected_window
 WARM_UP_MEGAPIXELS = 3.0
 """Pictures before the clock runs: an engine may look into a size that comes again and again, and compile for it."""
 MOST_WARM_UP_ROUNDS = 10
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_BLAS_THREADS = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 """What numpy's BLAS may read its number of threads from, before it is loaded."""
 _DRAWN_SIDE = 512
 """Pixels; larger pictures are mirror images of it."""
@@ -159,7 +164,8 @@ def measure(
     for size in megapixels:
         of_size, of_limits = _measure_size(subjects, size, threads, rounds, on_step)
         rows += [
-            Row(cost=costs[subject.model], **row) for subject, row in zip(subjects, of_size, strict=True)
+            Row(cost=costs[subject.model], **row)
+            for subject, row in zip(subjects, of_size, strict=True)
         ]
         for limit, each in of_limits.items():
             seconds.setdefault(limit, []).extend(each)
@@ -185,7 +191,11 @@ def rainy_picture(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def _measure_size(
-    subjects: Sequence[Subject], megapixels: float, threads: int, rounds: int, on_step: Callable[[], object]
+    subjects: Sequence[Subject],
+    megapixels: float,
+    threads: int,
+    rounds: int,
+    on_step: Callable[[], object],
 ) -> tuple[list[dict[str, Any]], dict[Limit, list[float]]]:
     """Return what is measured of each subject at a size, as fields of `Row`, and seconds of the limits."""
     rainy = rainy_picture(*sides_of(megapixels))
@@ -194,15 +204,24 @@ def _measure_size(
         np.save(path, rainy)
         workers = []
         for model, device in subjects:
-            task = {"model": str(model.path), "device": device, "threads": threads, "picture": str(path)}
+            task = {
+                "model": str(model.path),
+                "device": device,
+                "threads": threads,
+                "picture": str(path),
+            }
             workers.append(stack.enter_context(WorkerProcess(task)))
             on_step()
         calls: list[Callable[[], object]] = [partial(worker.ask, PICTURE) for worker in workers]
         pictures = interleaved(calls, rounds, warm_up_rounds(megapixels), on_step)
         peaks = [worker.ask(MEMORY) for worker in workers]
-        limits = known_limits(in_bfloat16=any("bfloat16" in worker.said["engine"] for worker in workers))
+        limits = known_limits(
+            in_bfloat16=any("bfloat16" in worker.said["engine"] for worker in workers)
+        )
         bounds = stack.enter_context(
-            WorkerProcess({"limits": limits, "threads": threads}, dict.fromkeys(_BLAS_THREADS, str(threads)))
+            WorkerProcess(
+                {"limits": limits, "threads": threads}, dict.fromkeys(_BLAS_THREADS, str(threads))
+            )
         )
         calls = [partial(worker.ask, NETWORK) for worker in workers]
         calls += [partial(bounds.ask, " ".join(limit)) for limit in limits]

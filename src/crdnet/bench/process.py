@@ -30,7 +30,9 @@ class WorkerProcess:
         CRDNetError: It said what is wrong, or ended without a word.
     """
 
-    def __init__(self, task: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, task: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    ) -> None:
         self._task = task
         began = perf_counter()
         self._process = subprocess.Popen(
@@ -54,7 +56,10 @@ class WorkerProcess:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """End the process."""
         self._process.kill()

@@ -49,7 +49,8 @@ def peak_memory() -> int | None:
     except OSError:
         return None
     return next(
-        (1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), None
+        (1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")),
+        None,
     )
 
 

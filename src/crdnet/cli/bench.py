@@ -60,12 +60,16 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     help="Timed runs of each, after the warm-up.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Processors for each; all that may be used, if not given."
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Processors for each; all that may be used, if not given.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from."
+)
 def command(  # noqa: D103 - its help stands above
     models: tuple[str, ...],
     devices: tuple[str, ...],
@@ -83,7 +87,11 @@ def command(  # noqa: D103 - its help stands above
     from crdnet.runtime import installed_devices, usable_cpus  # noqa: PLC0415
 
     stored = [options.stored_model(model) for model in models]
-    subjects = [bench.Subject(model, device) for model in stored for device in devices or installed_devices()]
+    subjects = [
+        bench.Subject(model, device)
+        for model in stored
+        for device in devices or installed_devices()
+    ]
     with progress(bench.steps_in(sizes, len(subjects), rounds), "steps", quiet=quiet) as on_step:
         report = bench.measure(
             subjects, sizes, threads=threads or usable_cpus(), rounds=rounds, on_step=on_step

@@ -31,7 +31,9 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Write the whole report as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context
-def check_command(context: click.Context, path: Path, layout: str, as_json: bool, quiet: bool) -> None:
+def check_command(
+    context: click.Context, path: Path, layout: str, as_json: bool, quiet: bool
+) -> None:
     """Load every pair below PATH; say what the set holds and name each problem.
 
     Exit code 0 means healthy, 1 that problems were found.

@@ -56,14 +56,19 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     if value == "keep":
         return None
     if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
-        raise click.BadParameter(f"{value!r} is neither keep nor a number from 1 to 100", ctx, param)
+        raise click.BadParameter(
+            f"{value!r} is neither keep nor a number from 1 to 100", ctx, param
+        )
     return int(value)
 
 
 @click.command("derain", help=_HELP)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
-    "-o", "--output", metavar="PATH", help="A file for one input, or a folder. A folder as input needs it."
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="A file for one input, or a folder. A folder as input needs it.",
 )
 @options.model
 @options.device
@@ -85,8 +90,12 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     callback=_strength,
     help="How much of the rain to take out.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Look into the folders in a folder, and mirror them.")
-@click.option("--overwrite", is_flag=True, help="Replace results that exist. An input is never replaced.")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Look into the folders in a folder, and mirror them."
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace results that exist. An input is never replaced."
+)
 @click.option(
     "--skip-existing",
     is_flag=True,
@@ -119,7 +128,9 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     help="1 to 100 for formats that lose something; keep: what the picture had, a JPEG's tables and subsampling.",
 )
 @click.option(
-    "--strip-gps", is_flag=True, help="Take out of EXIF and XMP where the picture was taken, dry or not."
+    "--strip-gps",
+    is_flag=True,
+    help="Take out of EXIF and XMP where the picture was taken, dry or not.",
 )
 @click.option("--preserve-times", is_flag=True, help="Give each result the times of its picture.")
 @options.files_from
@@ -161,7 +172,9 @@ def command(  # noqa: D103 - its help stands above
     from crdnet.runtime import FileOptions  # noqa: PLC0415
 
     if overwrite and skip_existing:
-        raise click.UsageError("--overwrite and --skip-existing contradict each other; give one of them")
+        raise click.UsageError(
+            "--overwrite and --skip-existing contradict each other; give one of them"
+        )
     arguments = options.all_inputs(inputs, files_from)
     planned = plan(arguments, output, recursive=recursive, format=format_, rain=rain)
     if not planned.each:
@@ -182,7 +195,9 @@ def command(  # noqa: D103 - its help stands above
         "rain": rain is not None,
     }
     derainer = options.shared_derainer(model, device, tile, pictures=len(work), jobs=jobs)
-    report = Report("derain", as_json=as_json, quiet=quiet, verbose=verbose, results_to_stderr=to_stdout)
+    report = Report(
+        "derain", as_json=as_json, quiet=quiet, verbose=verbose, results_to_stderr=to_stdout
+    )
     with ExitStack() as stack:
         journal = _journal(planned)
         if work and not dry_run:
@@ -225,7 +240,9 @@ def command(  # noqa: D103 - its help stands above
 def _check_stdout(*, as_json: bool, dry_run: bool) -> None:
     """Refuse to write a picture where something else is to stand."""
     if as_json:
-        raise click.UsageError("--json and the picture would both go to standard output; give -o FILE")
+        raise click.UsageError(
+            "--json and the picture would both go to standard output; give -o FILE"
+        )
     if not dry_run and sys.stdout.isatty():
         raise click.UsageError(
             "a picture would go to the terminal; redirect standard output, or give -o FILE"
@@ -249,5 +266,7 @@ def _clean(jobs: "Sequence[Job]", *, locked: bool) -> None:
     """Remove what killed runs left where results will go; where no lock keeps others out, only what is old."""
     from crdnet.files import remove_stale_parts  # noqa: PLC0415
 
-    for folder in {place.parent for job in jobs for place in (job.output, job.rain) if place is not None}:
+    for folder in {
+        place.parent for job in jobs for place in (job.output, job.rain) if place is not None
+    }:
         remove_stale_parts(folder, seconds=0.0 if locked else UNLOCKED_SECONDS)

@@ -71,14 +71,22 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
 @click.command(
     help=_HELP, short_help="Score a model, or pictures made by any method, under a named protocol."
 )
-@click.option("--data", type=_FOLDER, help="Data set to score on; `crdnet data check` looks at one.")
 @click.option(
-    "--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="How it is laid out."
+    "--data", type=_FOLDER, help="Data set to score on; `crdnet data check` looks at one."
+)
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="auto",
+    show_default=True,
+    help="How it is laid out.",
 )
 @click.option(
     "-m", "--model", default="default", show_default=True, help="Name of a model, or an .onnx file."
 )
-@click.option("--results", type=_FOLDER, help="Score these saved pictures instead of running a model.")
+@click.option(
+    "--results", type=_FOLDER, help="Score these saved pictures instead of running a model."
+)
 @click.option(
     "--clip",
     "clips",
@@ -98,12 +106,18 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
     help="How to compare; may be given several times.",
 )
 @click.option("-o", "--output", type=_FILE, help="Write everything as JSON to this file.")
-@click.option("--csv", "csv_file", type=_FILE, help="Write the scores of every picture to this file.")
+@click.option(
+    "--csv", "csv_file", type=_FILE, help="Write the scores of every picture to this file."
+)
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the table to this file.")
 @click.option("--save", type=_FOLDER, help="Save the derained pictures in this folder, as PNG.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("--json", "print_json", is_flag=True, help="Print everything as JSON instead of a table.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals.")
+@click.option(
+    "--json", "print_json", is_flag=True, help="Print everything as JSON instead of a table."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals."
+)
 @options.device
 @click.option(
     "--tile",
@@ -115,7 +129,9 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Pictures worked on at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from."
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -169,10 +185,14 @@ def command(
         cases, unmatched = make_saved_pair_cases(pairs, results)
         failures += unmatched
     if not overwrite:
-        refuse_existing([*reports, *(folder.locate_all(case.pair.name for case in cases) if folder else [])])
+        refuse_existing(
+            [*reports, *(folder.locate_all(case.pair.name for case in cases) if folder else [])]
+        )
 
     with progress(len(cases), "pictures", quiet=quiet) as advance:
-        evaluation = assign_seen_scenes(evaluate(cases, protocols, jobs=jobs, on_done=advance), cases)
+        evaluation = assign_seen_scenes(
+            evaluate(cases, protocols, jobs=jobs, on_done=advance), cases
+        )
     evaluation = replace(evaluation, failures=(*failures, *evaluation.failures))
     rows = summarise(evaluation, np.random.default_rng(seed))
 
@@ -193,7 +213,9 @@ def command(
 
 
 def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
-    given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    given = {
+        name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
     if "clips" in given:
         _check_clip_usage(given)
         return
@@ -208,7 +230,9 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
             raise click.UsageError(f"--{name} goes with --{partner}")
     for name in ("model", "save", "device", "tile"):
         if name in given and "results" in given:
-            raise click.UsageError(f"--{name} is for running a model, --results for pictures that are there")
+            raise click.UsageError(
+                f"--{name} is for running a model, --results for pictures that are there"
+            )
     if len({path.absolute() for path in reports}) < len(reports):
         raise click.UsageError("two reports cannot share a file")
 
@@ -226,7 +250,9 @@ def _check_clip_usage(given: set[str]) -> None:
         "jobs",
     ):
         if name in given:
-            flag = {"protocols": "protocol", "csv_file": "csv", "markdown_file": "markdown"}.get(name, name)
+            flag = {"protocols": "protocol", "csv_file": "csv", "markdown_file": "markdown"}.get(
+                name, name
+            )
             raise click.UsageError(f"--{flag} is for pairs of images and does not go with --clip")
 
 
@@ -250,7 +276,9 @@ def _opened_model(model: str, device: str, tile: int | Literal["auto"], jobs: in
     return derainer.estimate
 
 
-def _opened_derainer(model: str, device: str, tile: int | Literal["auto"]) -> Callable[[Frame], Frame]:
+def _opened_derainer(
+    model: str, device: str, tile: int | Literal["auto"]
+) -> Callable[[Frame], Frame]:
     """Return what derains a frame as `crdnet derain` derains a file, which leaves dry ones alone."""
     from crdnet.runtime import Derainer  # noqa: PLC0415
 
@@ -267,9 +295,15 @@ def _opened_derainer(model: str, device: str, tile: int | Literal["auto"]) -> Ca
 def _about(ctx: click.Context) -> dict[str, Any]:
     """Return what was scored, for the reports."""
     told = ["results", "target"] if ctx.params["target"] else ["results", "data", "layout"]
-    told = ["seed", *told] if ctx.params["results"] else ["seed", "model", "device", "tile", "data", "layout"]
+    told = (
+        ["seed", *told]
+        if ctx.params["results"]
+        else ["seed", "model", "device", "tile", "data", "layout"]
+    )
     values = {name: ctx.params[name] for name in told}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in values.items()
+    }
 
 
 def _print_table(rows: Sequence[Row]) -> None:

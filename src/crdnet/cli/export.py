@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 
-def _scores(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+def _scores(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, float]:
     del context, parameter
     scores = {}
     for value in values:
@@ -40,18 +42,30 @@ crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
     help="The model file to write, NAME.onnx.",
 )
 @click.option(
-    "--published", metavar="ROOT", type=click.Path(path_type=Path), help="Folder of the authors' checkpoints."
+    "--published",
+    metavar="ROOT",
+    type=click.Path(path_type=Path),
+    help="Folder of the authors' checkpoints.",
 )
 @click.option("--epoch", type=int, help="Which of the authors' checkpoints, with --published.")
 @click.option("--name", help="What the model calls itself [default: the output's name].")
 @click.option(
-    "--training-data", default="not stated", help="A sentence for the file: data trained on and its terms."
+    "--training-data",
+    default="not stated",
+    help="A sentence for the file: data trained on and its terms.",
 )
 @click.option(
-    "--score", "scores", multiple=True, callback=_scores, metavar="NAME=NUMBER", help="A measured score."
+    "--score",
+    "scores",
+    multiple=True,
+    callback=_scores,
+    metavar="NAME=NUMBER",
+    help="A measured score.",
 )
 @click.option(
-    "--weights", type=click.Path(path_type=Path), help="Write the torch weights too, as safetensors."
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Write the torch weights too, as safetensors.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(

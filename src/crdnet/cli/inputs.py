@@ -109,9 +109,13 @@ def plan(
         return Plan([_stream_job(arguments, output, rain)], single=True)
     folders = [argument for argument in arguments if argument and Path(argument).is_dir()]
     if folders and output is None:
-        raise click.UsageError(f"{folders[0]} is a folder; say with -o/--output where its results shall go")
+        raise click.UsageError(
+            f"{folders[0]} is a folder; say with -o/--output where its results shall go"
+        )
     left_out: Counter[str] = Counter()
-    results = frozenset(os.path.realpath(place) for place in (output, rain) if place not in (None, STREAM))
+    results = frozenset(
+        os.path.realpath(place) for place in (output, rain) if place not in (None, STREAM)
+    )
     found = [
         each
         for argument in arguments
@@ -142,7 +146,9 @@ def plan(
             streaks /= Path(each.below).with_suffix(RAIN_SUFFIX)
         return Job(source, target, streaks, each.stat)
 
-    planned = [each if isinstance(each, NoJob) else job(each) for each in _without_results(found, left_out)]
+    planned = [
+        each if isinstance(each, NoJob) else job(each) for each in _without_results(found, left_out)
+    ]
     folder = Path(output) if output is not None and into_folder else None
     return Plan(list(_without_clashes(planned)), folder, single, left_out)
 
@@ -237,7 +243,8 @@ def _expand(
         stat = _stat(argument)
         if stat is not None and not S_ISREG(stat.st_mode):
             yield NoJob(
-                argument, "is no regular file but a pipe, socket or device; pipe its picture through -"
+                argument,
+                "is no regular file but a pipe, socket or device; pipe its picture through -",
             )
         else:
             yield _Found(argument, path.name, named=True, stat=stat)
@@ -270,7 +277,9 @@ def _walk(
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if results:
             folders[:] = [
-                name for name in folders if os.path.realpath(os.path.join(here, name)) not in results
+                name
+                for name in folders
+                if os.path.realpath(os.path.join(here, name)) not in results
             ]
         for name in sorted(names):
             where = name if below == "." else os.path.join(below, name)
@@ -281,12 +290,16 @@ def _walk(
             deeper = bool(folders)
             left_out["folders"] += len(folders)
             break
-        left_out["links to folders"] += sum(os.path.islink(os.path.join(here, name)) for name in folders)
+        left_out["links to folders"] += sum(
+            os.path.islink(os.path.join(here, name)) for name in folders
+        )
     for error in errors:
         yield NoJob(str(error.filename), f"cannot be read: {error.strerror}")
     if none and not errors:
         hint = "; --recursive looks into the folders in it" if deeper else ""
-        yield NoJob(folder, f"no pictures in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){hint}")
+        yield NoJob(
+            folder, f"no pictures in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){hint}"
+        )
 
 
 def _picture_in_folder(path: str, below: str, left_out: Counter[str]) -> _Found | None:
@@ -335,14 +348,18 @@ def _matches(pattern: str) -> Iterator[tuple[str, str]]:
             yield str(match), str(where)
 
 
-def _without_results(found: Sequence[_Found | NoJob], left_out: Counter[str]) -> Iterator[_Found | NoJob]:
+def _without_results(
+    found: Sequence[_Found | NoJob], left_out: Counter[str]
+) -> Iterator[_Found | NoJob]:
     """Leave out what an earlier run wrote beside its source.
 
     Found in a folder or by a pattern it is counted. Named by the user, as when the shell expands *.jpg, it is left out
     only if its source is named too, and told.
     """
     given = {
-        os.path.splitext(_place(each.path))[0] for each in found if isinstance(each, _Found) and each.named
+        os.path.splitext(_place(each.path))[0]
+        for each in found
+        if isinstance(each, _Found) and each.named
     }
     for each in found:
         stem, suffix = ("", "") if isinstance(each, NoJob) else os.path.splitext(each.path)
@@ -391,7 +408,9 @@ def _without_clashes(planned: Sequence[Job | NoJob]) -> Iterator[Job | NoJob]:
             there = _stat(str(target))
             replaced = None if there is None else inputs.get((there.st_dev, there.st_ino))
             # That the result is the job's own input is that job's failure.
-            if replaced is not None and (target is each.rain or _place(replaced.name) != _place(each.name)):
+            if replaced is not None and (
+                target is each.rain or _place(replaced.name) != _place(each.name)
+            ):
                 raise click.UsageError(
                     f"the result of {each.name} would replace the input {replaced.name}; nothing was done. "
                     "Choose another output folder"

@@ -21,7 +21,10 @@ EXIT_INTERRUPTED = 130
 _COMMANDS = {
     "derain": ("crdnet.cli.derain", "Take the rain out of pictures and folders of pictures."),
     "sense": ("crdnet.cli.sense", "Tell how heavy the rain in pictures is."),
-    "serve": ("crdnet.cli.serve", "Serve an HTTP API and a page to drop a photo on (extra: serve)."),
+    "serve": (
+        "crdnet.cli.serve",
+        "Serve an HTTP API and a page to drop a photo on (extra: serve).",
+    ),
     "models": ("crdnet.cli.models", "List the models that come with crdnet."),
     "bench": ("crdnet.cli.bench", "Measure how fast each engine is on this machine."),
     "evaluate": (

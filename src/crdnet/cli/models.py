@@ -15,7 +15,9 @@ def command(as_json: bool) -> int:
     failed = False
     models = stored_models()
     if not models:
-        click.echo("no models come with this installation; give -m the path of an .onnx file", err=True)
+        click.echo(
+            "no models come with this installation; give -m the path of an .onnx file", err=True
+        )
     for model in models:
         try:
             info, size = read_info(model), model.path.stat().st_size

@@ -51,11 +51,17 @@ files_from = click.option(
     help="Read inputs from a list, one a line.",
 )
 as_json = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a line on standard output for each input."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object a line on standard output for each input.",
 )
 quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 verbose = click.option(
-    "-v", "--verbose", is_flag=True, help="Say which model and device work, and where errors come from."
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Say which model and device work, and where errors come from.",
 )
 
 
@@ -72,7 +78,9 @@ def all_inputs(named: Sequence[str], listed: Any) -> list[str]:
             raise click.UsageError("no input; give files, a folder, or - for standard input")
         return list(named)
     if STREAM in named:
-        raise click.UsageError("- (standard input) is one picture and stands alone; leave --files-from away")
+        raise click.UsageError(
+            "- (standard input) is one picture and stands alone; leave --files-from away"
+        )
     return [*named, *read_list(listed)]
 
 

@@ -22,6 +22,8 @@ def progress(total: int, of: str, *, quiet: bool) -> Iterator[Callable[[], None]
 
     columns = BarColumn(), MofNCompleteColumn(), of, TimeRemainingColumn(), "left"
     # Drawn seldom: what is measured, or worked on, needs the processors.
-    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=2) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, refresh_per_second=2
+    ) as bar:
         task = bar.add_task(of, total=total)
         yield lambda: bar.advance(task)

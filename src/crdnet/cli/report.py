@@ -116,7 +116,9 @@ class Report:
             name = "" if outcome.input in str(outcome.reason) else f"{outcome.input}: "
             click.echo(f"Error: {shown(f'{name}{outcome.reason}')}", err=True)
             if self._verbose and outcome.exception is not None:
-                click.echo("".join(traceback.format_exception(outcome.exception)), err=True, nl=False)
+                click.echo(
+                    "".join(traceback.format_exception(outcome.exception)), err=True, nl=False
+                )
         elif not self._quiet and (self._verbose or not outcome.resumed):
             self._tell(outcome)
         if self._as_json:
@@ -162,9 +164,14 @@ class Report:
                 click.echo(f"failed: {shown(name)}", err=True)
 
     def _counted(self) -> str:
-        counts = {name: self._counts[name] for name in ("planned", "done", "dry", "skipped", "failed")}
+        counts = {
+            name: self._counts[name] for name in ("planned", "done", "dry", "skipped", "failed")
+        }
         counts["left"] = self._left
-        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing to do"
+        return (
+            ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+            or "nothing to do"
+        )
 
     def _how_far(self) -> str:
         """Return the counts, the speed, and the time left if the rest is like what was done."""
@@ -211,10 +218,14 @@ class Report:
             "height": outcome.height,
             "seconds": _rounded(outcome.seconds, 3),
             "engine": outcome.engine,
-            "density": None if sensed is None or sensed.density is None else sensed.density.name.lower(),
+            "density": None
+            if sensed is None or sensed.density is None
+            else sensed.density.name.lower(),
             "probabilities": None
             if sensed is None or sensed.probabilities is None
-            else {grade.name.lower(): round(share, 4) for grade, share in sensed.probabilities.items()},
+            else {
+                grade.name.lower(): round(share, 4) for grade, share in sensed.probabilities.items()
+            },
             "score": None if sensed is None else _rounded(sensed.score, 4),
             "strength": None if sensed is None else _rounded(sensed.strength, 3),
             "scale": None if sensed is None else sensed.scale,
@@ -227,10 +238,14 @@ def in_words(sensed: SenseReport) -> str:
     if sensed.density is None or sensed.probabilities is None or sensed.scale is None:
         return "unknown"
     shares = {grade: round(100 * sensed.probabilities[grade]) for grade in RainDensity}
-    likely = ", ".join(f"{grade.name.lower()} {share} %" for grade, share in shares.items() if share)
+    likely = ", ".join(
+        f"{grade.name.lower()} {share} %" for grade, share in shares.items() if share
+    )
     # Rain of no strength is at no size.
     where = (
-        "" if sensed.density is RainDensity.NONE else _SCALES.get(sensed.scale, f", at {sensed.scale:g} size")
+        ""
+        if sensed.density is RainDensity.NONE
+        else _SCALES.get(sensed.scale, f", at {sensed.scale:g} size")
     )
     return f"{sensed.density.name.lower()}, strength {sensed.strength:.2g}, score {sensed.score:.2f} ({likely}){where}"
 
@@ -238,7 +253,9 @@ def in_words(sensed: SenseReport) -> str:
 def shown(name: str) -> str:
     """Return a text as one line of a terminal: line breaks, control characters and broken bytes become escapes."""
     return "".join(
-        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNSHOWN else letter
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in _UNSHOWN
+        else letter
         for letter in name
     )
 

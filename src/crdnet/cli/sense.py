@@ -74,7 +74,9 @@ def command(  # noqa: D103 - its help stands above
             stop = stack.enter_context(stop_on_signals(quiet=quiet))
             file_options = FileOptions(max_pixels=max_pixels, decoders=decoders)
             do = partial(sense_job, derainer, options=file_options, stdin=stdin)
-            with closing(do_jobs(stands.to_do, do, workers=jobs, stop=stop, abort=derainer.stop)) as outcomes:
+            with closing(
+                do_jobs(stands.to_do, do, workers=jobs, stop=stop, abort=derainer.stop)
+            ) as outcomes:
                 report.follow(outcomes, total=len(stands.to_do))
     finally:
         report.summary(planned.left_out)

@@ -36,7 +36,9 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
 
 @click.command("serve", help=_HELP)
 @_option(
-    "--host", default="127.0.0.1", help="Address to listen on. Another than this machine's needs an API key."
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen on. Another than this machine's needs an API key.",
 )
 @_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
 @_option(
@@ -55,9 +57,17 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     default=2,
     help="Pictures in work at once; they share processors.",
 )
-@_option("--max-megabytes", type=click.FloatRange(min=0, min_open=True), default=32.0, help="Of one upload.")
 @_option(
-    "--max-megapixels", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Of one picture."
+    "--max-megabytes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=32.0,
+    help="Of one upload.",
+)
+@_option(
+    "--max-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    default=50.0,
+    help="Of one picture.",
 )
 @_option(
     "--budget-megapixels",
@@ -140,9 +150,13 @@ def _key(file: Path | None) -> str | None:
     if file is None:
         return from_environment
     if from_environment is not None:
-        raise click.UsageError("CRDNET_API_KEY and --api-key-file both give a key; leave one of them away")
+        raise click.UsageError(
+            "CRDNET_API_KEY and --api-key-file both give a key; leave one of them away"
+        )
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"the key file {file} cannot be read ({error}); give a text file") from error
+        raise click.UsageError(
+            f"the key file {file} cannot be read ({error}); give a text file"
+        ) from error
     return lines[0].strip() if lines else ""

@@ -59,7 +59,9 @@ def standing(
     return sorted_
 
 
-def _settled(job: Job, journal: Journal | None, *, overwrite: bool, skip_existing: bool) -> Outcome | None:
+def _settled(
+    job: Job, journal: Journal | None, *, overwrite: bool, skip_existing: bool
+) -> Outcome | None:
     """Return the outcome of a job that is not to be begun."""
     if job.output is not None and skip_existing and lexists(job.output):
         return Outcome(job.name, str(job.output), "skipped", f"{job.output} exists")

@@ -88,7 +88,9 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
 
 @click.command(name="synth", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("photos", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the pairs.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the pairs."
+)
 @click.option(
     "--density",
     type=click.Choice(["none", "light", "medium", "heavy", "mix"]),
@@ -97,10 +99,18 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     help="How heavy the rain is; mix is light, medium and heavy, each as often.",
 )
 @click.option(
-    "--per-photo", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Pairs per photograph."
+    "--per-photo",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    show_default=True,
+    help="Pairs per photograph.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What the rain follows from."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="What the rain follows from.",
 )
 @click.option(
     "--streaks",
@@ -112,9 +122,15 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     is_flag=True,
     help="Rain of drops before a camera, by the physics of --rate and the camera below, instead of a density.",
 )
-@click.option("--rate", type=float, default=25.0, show_default=True, help="Rain rate in mm/h, 0.1 to 200.")
 @click.option(
-    "--exposure", callback=_seconds, default="1/120", show_default=True, help="Exposure time in seconds."
+    "--rate", type=float, default=25.0, show_default=True, help="Rain rate in mm/h, 0.1 to 200."
+)
+@click.option(
+    "--exposure",
+    callback=_seconds,
+    default="1/120",
+    show_default=True,
+    help="Exposure time in seconds.",
 )
 @click.option(
     "--focal",
@@ -130,12 +146,22 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     show_default=True,
     help="Diameter of the lens opening in mm; 0 has everything in focus.",
 )
-@click.option("--focus", type=float, default=5.0, show_default=True, help="Distance in focus in metres.")
 @click.option(
-    "--wind", type=float, default=0.0, show_default=True, help="Wind in m/s, positive towards the right."
+    "--focus", type=float, default=5.0, show_default=True, help="Distance in focus in metres."
 )
 @click.option(
-    "--distance", type=float, default=30.0, show_default=True, help="Distance of the scene in metres."
+    "--wind",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Wind in m/s, positive towards the right.",
+)
+@click.option(
+    "--distance",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Distance of the scene in metres.",
 )
 @click.option(
     "--scale",
@@ -162,7 +188,9 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders in PHOTOS too.")
 @click.option("--overwrite", is_flag=True, help="Replace the pairs of an earlier run.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from.")
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from."
+)
 def command(
     *,
     photos: Path,
@@ -212,7 +240,10 @@ def command(
         "jpeg": quality,
         "format": file_format,
     }
-    with PairFolder(output, options, overwrite=overwrite) as folder, _progress(len(jobs), quiet) as advance:
+    with (
+        PairFolder(output, options, overwrite=overwrite) as folder,
+        _progress(len(jobs), quiet) as advance,
+    ):
         for job in jobs:
             if not folder.has(job.place):
                 try:
@@ -245,10 +276,14 @@ def _refuse_overlap(photos: Path, output: Path) -> None:
             "name a folder beside it"
         )
     if any(outside.is_relative_to(inside / name) for name in ("input", "target", "streaks")):
-        raise click.UsageError(f"the pairs would be written into the input folder {photos}; name another -o")
+        raise click.UsageError(
+            f"the pairs would be written into the input folder {photos}; name another -o"
+        )
 
 
-def _plan(photos: Path, file_format: str, per_photo: int, *, recursive: bool) -> tuple[list[_Job], list[str]]:
+def _plan(
+    photos: Path, file_format: str, per_photo: int, *, recursive: bool
+) -> tuple[list[_Job], list[str]]:
     """Return the pairs to make, and what is wrong with photographs that share a place."""
     listing = list_images(photos)
     pictures = [picture for picture in listing.images if recursive or len(picture.parts) == 1]
@@ -267,7 +302,9 @@ def _plan(photos: Path, file_format: str, per_photo: int, *, recursive: bool) ->
             )
             continue
         for variant in range(1, per_photo + 1):
-            place = PairPlace.from_source(picture, f".{file_format}", None if per_photo == 1 else variant)
+            place = PairPlace.from_source(
+                picture, f".{file_format}", None if per_photo == 1 else variant
+            )
             jobs.append(_Job(picture, variant, place))
     return jobs, failures
 

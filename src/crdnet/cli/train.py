@@ -10,7 +10,11 @@ from crdnet.recipes import shipped_recipes, summary_of
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    },
     short_help="Train a network from a recipe (extra: train).",
 )
 @click.option("--list", "lists", is_flag=True, help="List the recipes that come with crdnet.")

@@ -91,7 +91,9 @@ def ending(stop: Stop, *, failed: bool) -> int:
     if stop.interrupted:
         raise KeyboardInterrupt
     if stop.disk_is_full:
-        raise OutputError("the disk is full, and the run stops here; make room and call it again to go on")
+        raise OutputError(
+            "the disk is full, and the run stops here; make room and call it again to go on"
+        )
     return 1 if failed else 0
 
 
@@ -143,10 +145,14 @@ def do_jobs(
             return do(job)
         except (CRDNetError, OSError) as error:
             stop.disk_is_full |= means_full_disk(error)
-            return Outcome(job.name, str(job.output or "") or None, "failed", str(error), exception=error)
+            return Outcome(
+                job.name, str(job.output or "") or None, "failed", str(error), exception=error
+            )
         except Exception as error:  # a fault of ours must not cost the user the other pictures
             reason = f"unexpected {type(error).__name__}: {error}; please report it, with the output of -v"
-            return Outcome(job.name, str(job.output or "") or None, "failed", reason, exception=error)
+            return Outcome(
+                job.name, str(job.output or "") or None, "failed", reason, exception=error
+            )
 
     pending: set[Future[Outcome | None]] = set()
     remaining = iter(jobs)
@@ -155,7 +161,9 @@ def do_jobs(
         while True:
             # Few are handed out at a time, so that a hundred thousand pictures are not a hundred thousand
             # futures.
-            while not stop and len(pending) <= workers and (job := next(remaining, None)) is not None:
+            while (
+                not stop and len(pending) <= workers and (job := next(remaining, None)) is not None
+            ):
                 pending.add(pool.submit(guarded, job))
             if not pending:
                 return
@@ -190,7 +198,11 @@ def derain_job(
     if job.output is not None:
         check_output(job.source, job.output, overwrite=wanted.overwrite)
     derained, found = _derained(derainer, job, wanted, target, stdin)
-    times_ns = (found.st_atime_ns, found.st_mtime_ns) if found is not None and wanted.preserve_times else None
+    times_ns = (
+        (found.st_atime_ns, found.st_mtime_ns)
+        if found is not None and wanted.preserve_times
+        else None
+    )
     # The rain first: whoever finds the result finds its rain too, after a kill as well.
     if job.rain is not None:
         assert derained.rain is not None
@@ -231,7 +243,9 @@ def _derained(
     """Return the derained picture of a job, and what the file system said of its source, if it has one."""
     with_rain = job.rain is not None
     if job.source is not None and job.output is not None:
-        return derain_source(derainer, job.source, options=wanted.options, rain=with_rain, format=target)
+        return derain_source(
+            derainer, job.source, options=wanted.options, rain=with_rain, format=target
+        )
     content, found = _content(job, stdin, wanted.options.max_pixels)
     derained = derain_content(
         derainer, content, name=_name(job), options=wanted.options, rain=with_rain, format=target

@@ -1,22 +1,23 @@
-"""Picture files in and out: what the network sees, and everything around it that must not be lost.
+"""Image files in and out: pixels for the network, and metadata that must not be lost.
 
-JPEG, PNG, WebP, TIFF and AVIF go out as they came in: format, size, 8 or 16 bits per sample, grey or RGB, alpha bit for
-bit. GIF, BMP, PPM and (with the extra `heic`) HEIC are read, and need another format to be written. The content decides
-which format it is, never the name. Palettes become colours, CMYK becomes sRGB, 1 bit becomes grey of 8 bits, and each
-says so; animations, several pages, floats and Lab are refused by name, since what cannot be kept must not be lost in
-silence.
+JPEG, PNG, WebP, TIFF and AVIF are written as they were read: format, size, 8 or 16 bits per sample,
+grey or RGB, alpha unchanged. GIF, BMP, PPM and (with the extra `heic`) HEIC are read, and need
+another format for the result. The content determines the format, not the name. Palettes become
+colours, CMYK becomes sRGB, 1 bit becomes grey of 8 bits; a note names each conversion. Animations,
+several pages, floats and Lab are refused by name, since their content would be lost.
 
-The network sees a picture upright, RGB or grey, while its alpha channel waits in the `Picture`. The pixels are stored
-in the file as they were stored before and the orientation tag stays. What is around them is copied as the bytes it was
-(`crdnet.containers`). A JPEG is written with the quantisation tables and the subsampling it came with. What a format
-cannot carry is named by `notes`.
+Pixels are upright, RGB or grey; the alpha channel is kept beside them in the `Picture`. They are
+stored in the orientation of the source, with its orientation tag. Metadata is copied as bytes
+(`crdnet.images.containers`). A JPEG is written with its source's quantisation tables and
+subsampling. `notes` names what a format cannot hold.
 
-What is too large for memory goes through `BandReader` and `BandWriter`, row band by row band.
+`BandReader` and `BandWriter` process images that do not fit into memory, band by band.
 
-Any decoder may crash of what it is given. `Decoders` decode in processes of their own, of which a crash takes one;
-a `Worker` is such a process, whose memory can be bounded.
+Decoders may crash. `Decoders` run them in subprocesses, so a crash ends only one; a `Worker` is
+such a process, with bounded memory.
 
-Pillow codes 8 bits, since it alone keeps a JPEG's tables; libvips codes what Pillow cannot, and is loaded only then.
+Pillow codes 8 bits, because it keeps a JPEG's tables; libvips codes what Pillow cannot, and is
+loaded only then.
 """
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from crdnet.containers import jpeg, png, tiff
 from crdnet.errors import ImageError
 from crdnet.images import vips
+from crdnet.images.containers import jpeg, png, tiff
 from crdnet.images.headers import read_header
 from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
 from crdnet.images.reading import BROKEN, picture_around
@@ -54,7 +54,9 @@ class BandReader:
         self._name = str(source)
         header = read_header(source, max_pixels=max_pixels)
         if header.format not in BANDED or header.frames > 1:
-            raise ImageError(f"{source} is a {header.format}, which cannot be read in bands; read it whole")
+            raise ImageError(
+                f"{source} is a {header.format}, which cannot be read in bands; read it whole"
+            )
         self._file = source.open("rb")
         try:
             with mmap(self._file.fileno(), 0, access=ACCESS_READ) as mapped:
@@ -80,7 +82,10 @@ class BandReader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.close()
 
@@ -124,7 +129,9 @@ class BandWriter:
     Call `write` until all rows are there, then `finish`.
     """
 
-    def __init__(self, file: BufferedIOBase, reader: BandReader, *, quality: int | None = None) -> None:
+    def __init__(
+        self, file: BufferedIOBase, reader: BandReader, *, quality: int | None = None
+    ) -> None:
         self._reader = reader
         form: dict[str, Callable[[BufferedIOBase, BandReader, int | None], Any]] = {
             "TIFF": _Tiff,
@@ -171,8 +178,15 @@ class _Tiff:
     def __init__(self, file: BufferedIOBase, reader: BandReader, _quality: int | None) -> None:
         self._file, self._reader = file, reader
         self._options = dict(reader.like.options)
-        samples = reader.height * reader.width * (reader.channels + reader.has_alpha) * reader.dtype.itemsize
-        self._big = self._options.pop("bigtiff") or samples > 2**31  # packing may swell what is noise
+        samples = (
+            reader.height
+            * reader.width
+            * (reader.channels + reader.has_alpha)
+            * reader.dtype.itemsize
+        )
+        self._big = (
+            self._options.pop("bigtiff") or samples > 2**31
+        )  # packing may swell what is noise
         self.step = self._options.get("tile_height", _TIFF_ROWS)
         self._tags: dict[int, tiff.Tag] = {}
         self._places, self._sizes = list[int](), list[int]()
@@ -201,10 +215,15 @@ class _Tiff:
         code = "Q" if self._big else "I"
         kind = tiff.LONG8 if self._big else tiff.LONG
         packed = (
-            tiff.Tag(kind, struct.pack(f"<{len(each)}{code}", *each)) for each in (self._places, self._sizes)
+            tiff.Tag(kind, struct.pack(f"<{len(each)}{code}", *each))
+            for each in (self._places, self._sizes)
         )
-        where, size = (tiff.TILE_PLACES, tiff.TILE_BYTES) if tiled else (tiff.STRIP_PLACES, tiff.STRIP_BYTES)
-        own = dict(self._tags) | {tiff.HEIGHT: tiff.Tag(tiff.LONG, struct.pack("<I", self._reader.height))}
+        where, size = (
+            (tiff.TILE_PLACES, tiff.TILE_BYTES) if tiled else (tiff.STRIP_PLACES, tiff.STRIP_BYTES)
+        )
+        own = dict(self._tags) | {
+            tiff.HEIGHT: tiff.Tag(tiff.LONG, struct.pack("<I", self._reader.height))
+        }
         own |= dict(zip((where, size), packed, strict=True))
         if not tiled:
             own[tiff.ROWS_PER_STRIP] = tiff.Tag(tiff.LONG, struct.pack("<I", self.step))
@@ -230,11 +249,15 @@ class _Png:
         self._packer = zlib.compressobj(6)
         self._above = np.zeros((1, 0), np.uint8)
         self._packed = b""
-        kind = {(1, False): 0, (3, False): 2, (1, True): 4, (3, True): 6}[reader.channels, reader.has_alpha]
+        kind = {(1, False): 0, (3, False): 2, (1, True): 4, (3, True): 6}[
+            reader.channels, reader.has_alpha
+        ]
         header = struct.pack(
             ">IIBBBBB", reader.width, reader.height, 8 * reader.dtype.itemsize, kind, 0, 0, 0
         )
-        file.write(b"".join((png.MAGIC, png.chunk_of(b"IHDR", header), *reader.like.surroundings.blocks)))
+        file.write(
+            b"".join((png.MAGIC, png.chunk_of(b"IHDR", header), *reader.like.surroundings.blocks))
+        )
 
     def write(self, rows: Pixels) -> None:
         plain = rows.astype(">u2").view(np.uint8) if rows.dtype == np.uint16 else rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from crdnet.containers import exif, isobmff, jpeg, png, webp
+from crdnet.images.containers import exif, isobmff, jpeg, png, webp
 from crdnet.images.headers import read_header
 
 _WITHOUT: Mapping[str, Callable[[bytes], bytes]] = {

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from crdnet.containers import isobmff, jpeg, png, tiff, webp
-from crdnet.containers.around import Content
 from crdnet.errors import ImageError, NotAPictureError
+from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
+from crdnet.images.containers.around import Content
 from crdnet.images.picture import FORMATS, MAX_PIXELS
 
 READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"
@@ -49,7 +49,9 @@ class Header:
         return self.width * self.height * self.frames
 
 
-def read_header(source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS) -> Header:
+def read_header(
+    source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Header:
     """Return what a picture file is, reading only its header.
 
     Args:
@@ -115,7 +117,9 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
             return "AVIF", _boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _boxes
-        raise NotAPictureError(f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}")
+        raise NotAPictureError(
+            f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}"
+        )
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP", _webp
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
@@ -124,9 +128,12 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
         if start.startswith(magic):
             return kind, measure
     other = next(
-        (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)), "not a picture"
+        (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)),
+        "not a picture",
     )
-    raise NotAPictureError(f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first")
+    raise NotAPictureError(
+        f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first"
+    )
 
 
 def _jpeg(content: Content, format: str) -> Header:  # noqa: A002
@@ -174,7 +181,9 @@ def _ppm(content: Content, format: str) -> Header:  # noqa: A002
 
 def _boxes(content: Content, format: str) -> Header:  # noqa: A002
     coding = isobmff.coding(content)
-    return Header(format, coding.width, coding.height, 2 if isobmff.is_sequence(content) else 1, coding.bits)
+    return Header(
+        format, coding.width, coding.height, 2 if isobmff.is_sequence(content) else 1, coding.bits
+    )
 
 
 _MAGIC = {

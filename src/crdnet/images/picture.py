@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.containers.around import Surroundings
+from crdnet.images.containers.around import Surroundings
 
 Pixels = npt.NDArray[Any]
 """(h, w, 3) RGB or (h, w) grey; uint8 or uint16, whose largest value is white."""

@@ -30,6 +30,8 @@ def pil_like(image: Image.Image, pixels: Pixels) -> Image.Image:
     """
     orientation = orientation_of(image)
     alpha = samples_of(image)[1]
-    derained = Image.fromarray(np.ascontiguousarray(with_alpha(turned_back(pixels, orientation), alpha)))
+    derained = Image.fromarray(
+        np.ascontiguousarray(with_alpha(turned_back(pixels, orientation), alpha))
+    )
     derained.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return derained

@@ -19,10 +19,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from crdnet.containers import exif, isobmff, jpeg, png, tiff, webp
-from crdnet.containers.around import Around, Content, Surroundings
 from crdnet.errors import ImageError
 from crdnet.images import vips
+from crdnet.images.containers import exif, isobmff, jpeg, png, tiff, webp
+from crdnet.images.containers.around import Around, Content, Surroundings
 from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Picture, Pixels, alpha_apart, turned_back, turned_up
 
@@ -142,7 +142,11 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
         return *alpha_apart(np.asarray(image.convert(mode))), (_PALETTE,)
     if image.mode == "CMYK":
         pixels, told = vips.rgb_of_inks(np.asarray(image), image.info.get("icc_profile") or b"")
-        return pixels, None, (_INKS.format("their profile" if told else "a profile of common print"),)
+        return (
+            pixels,
+            None,
+            (_INKS.format("their profile" if told else "a profile of common print"),),
+        )
     if image.mode in ("RGB", "L", "RGBA", "LA", "1") or image.mode.startswith("I;16"):
         changes = (_ONE_BIT,) if image.mode == "1" else ()
         stored = np.asarray(image.convert("L") if image.mode == "1" else image)
@@ -193,7 +197,10 @@ def picture_around(content: mmap, header: Header, name: str) -> Picture:
     try:
         if header.format == "TIFF":
             tags = tiff.pages(content)[0]
-            plain = tiff.number_of(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED) and header.bits >= 8
+            plain = (
+                tiff.number_of(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED)
+                and header.bits >= 8
+            )
             around = _around_tiff(content, header)
         elif header.format == "JPEG":
             image: Any = JpegImageFile(cast(BinaryIO, content))
@@ -202,7 +209,9 @@ def picture_around(content: mmap, header: Header, name: str) -> Picture:
         else:
             image = PngImageFile(cast(BinaryIO, content))
             plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
-            around = Picture(_NO_PIXELS, "PNG", None, orientation_of(image), {}, png.surroundings(content))
+            around = Picture(
+                _NO_PIXELS, "PNG", None, orientation_of(image), {}, png.surroundings(content)
+            )
     except _Refused as refused:
         raise _refusal(name, refused) from None
     if not plain:
@@ -228,13 +237,21 @@ def _around_jpeg(content: Content, image: Any) -> Picture:
     options: dict[str, Any] = {"qtables": [image.quantization[number] for number in numbers]}
     options["progressive"] = bool(image.info.get("progressive"))
     if not grey:
-        options["subsampling"] = _SAMPLINGS.get(frame.samplings, 0)  # another layout loses nothing in 4:4:4
-    options |= {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
+        options["subsampling"] = _SAMPLINGS.get(
+            frame.samplings, 0
+        )  # another layout loses nothing in 4:4:4
+    options |= (
+        {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
+    )
     around = jpeg.surroundings(content, with_icc=image.mode != "CMYK")
     if image.mode not in ("L", "CMYK") and frame.samplings not in _SAMPLINGS:
         name = _UNWRITTEN.get(frame.samplings, "of a rare kind")
         around = replace(
-            around, left_behind=(*around.left_behind, f"the chroma subsampling {name}, for want of a writer")
+            around,
+            left_behind=(
+                *around.left_behind,
+                f"the chroma subsampling {name}, for want of a writer",
+            ),
         )
     return Picture(_NO_PIXELS, "JPEG", None, orientation_of(image), options, around)
 
@@ -249,7 +266,11 @@ def _png(content: bytes, header: Header) -> Picture:
         image = _opened(PngImageFile, content)
         if not png.has_all_rows(content):  # Pillow says nothing of it
             raise OSError("rows are missing")
-        if image.mode == "L" and header.bits < 8 and isinstance(image.info.get("transparency"), int):
+        if (
+            image.mode == "L"
+            and header.bits < 8
+            and isinstance(image.info.get("transparency"), int)
+        ):
             image.info["transparency"] *= 255 // (2**header.bits - 1)
         pixels, alpha, changes = samples_of(image)
         if image.mode == "L" and header.bits < 8:
@@ -262,7 +283,9 @@ def _webp(content: bytes, _header: Header) -> Picture:
     image = _opened(WebPImageFile, content)
     pixels, alpha, changes = samples_of(image)
     options: dict[str, Any] = {"lossless": webp.is_lossless(content)}
-    return Picture(pixels, "WEBP", alpha, orientation_of(image), options, webp.surroundings(content), changes)
+    return Picture(
+        pixels, "WEBP", alpha, orientation_of(image), options, webp.surroundings(content), changes
+    )
 
 
 def _tiff(content: bytes, header: Header) -> Picture:
@@ -321,7 +344,9 @@ def _tiff_options(content: Content, tags: tiff.Tags) -> dict[str, Any]:
         "premultiply": tiff.number_of(tags, tiff.EXTRA_SAMPLES, 0) == _ASSOCIATED,
     }
     if tiff.TILE_WIDTH in tags:
-        width, height = (tiff.number_of(tags, number, 256) for number in (tiff.TILE_WIDTH, tiff.TILE_HEIGHT))
+        width, height = (
+            tiff.number_of(tags, number, 256) for number in (tiff.TILE_WIDTH, tiff.TILE_HEIGHT)
+        )
         options |= {"tile": True, "tile_width": width, "tile_height": height}
     return options
 
@@ -358,7 +383,9 @@ def _heic(content: bytes, _header: Header) -> Picture:
     try:
         import pi_heif  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise ImageError("HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'") from error
+        raise ImageError(
+            "HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'"
+        ) from error
     opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
     # libheif applies rotation and crop unasked. Copy: pi_heif frees the samples with `opened`.
     upright = np.array(opened)

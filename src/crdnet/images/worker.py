@@ -82,7 +82,10 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -145,16 +148,23 @@ class Decoders:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         while self._idle:
             self._idle.pop().close()
 
-    def decode(self, content: bytes, name: str = "the picture", *, max_pixels: int = MAX_PIXELS) -> Picture:
+    def decode(
+        self, content: bytes, name: str = "the picture", *, max_pixels: int = MAX_PIXELS
+    ) -> Picture:
         """Do what `images.decode` does; a decoder that crashes is an ImageError as well."""
         worker = self._taken()
         try:
-            said, (samples, sealed) = worker.call("decode", [content], name=name, max_pixels=max_pixels)
+            said, (samples, sealed) = worker.call(
+                "decode", [content], name=name, max_pixels=max_pixels
+            )
         except CodecError as error:
             raise ImageError(error.detail) from None
         except WorkerDiedError as error:
@@ -173,7 +183,9 @@ class Decoders:
         while True:
             try:
                 worker = self._idle.pop()
-            except IndexError:  # asked for like this, since another thread may take the last one meanwhile
+            except (
+                IndexError
+            ):  # asked for like this, since another thread may take the last one meanwhile
                 return Worker()
             if worker.alive:
                 return worker
@@ -266,7 +278,9 @@ def _look(frames: Frames, _task: Message) -> tuple[Message, Frames]:
 
 
 def _decode(frames: Frames, task: Message) -> tuple[Message, Frames]:
-    picture = decode(bytes(frames[0]), task.get("name", "the picture"), max_pixels=task["max_pixels"])
+    picture = decode(
+        bytes(frames[0]), task.get("name", "the picture"), max_pixels=task["max_pixels"]
+    )
     pixels = np.ascontiguousarray(picture.pixels)
     sealed = pickle.dumps(replace(picture, pixels=np.empty(0, pixels.dtype)))
     height, width = turned_back(pixels, picture.orientation).shape[:2]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from crdnet.containers import isobmff, jpeg, png, tiff, webp
-from crdnet.containers.around import Around
 from crdnet.errors import ImageError
 from crdnet.images import vips
+from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
+from crdnet.images.containers.around import Around
 from crdnet.images.headers import writable
 from crdnet.images.picture import Picture, Pixels, turned_back, with_alpha
 from crdnet.images.reading import BROKEN
@@ -51,7 +51,9 @@ def encode(
         samples = np.rint(samples / np.float32(257)).astype(np.uint8)
     stored = np.ascontiguousarray(turned_back(samples, picture.orientation))
     try:
-        return _WRITERS[target](stored, picture, picture.options if target == picture.format else {}, quality)
+        return _WRITERS[target](
+            stored, picture, picture.options if target == picture.format else {}, quality
+        )
     except BROKEN as error:
         height, width = stored.shape[:2]
         raise ImageError(
@@ -70,7 +72,9 @@ def lost_between(picture: Picture, format: str | None = None) -> tuple[str, ...]
     if target == "JPEG" and picture.alpha is not None:
         lost.append("the alpha channel")
     if picture.pixels.dtype == np.uint16 and target not in ("PNG", "TIFF"):
-        lost.append("more than 12 bits per sample" if target == "AVIF" else "more than 8 bits per sample")
+        lost.append(
+            "more than 12 bits per sample" if target == "AVIF" else "more than 8 bits per sample"
+        )
     lost += _lost_around(found.around, target)
     if found.only_here:
         lost.append(f"what only {picture.format} files hold (captions, comments, text)")
@@ -79,7 +83,10 @@ def lost_between(picture: Picture, format: str | None = None) -> tuple[str, ...]
 
 def notes(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
     """Return, as sentences without a full stop, all that will not be in a file of `format` as it was."""
-    return (*picture.changes, *(f"could not carry over {what}" for what in lost_between(picture, format)))
+    return (
+        *picture.changes,
+        *(f"could not carry over {what}" for what in lost_between(picture, format)),
+    )
 
 
 def _lost_around(around: Around, target: str) -> list[str]:
@@ -104,12 +111,16 @@ def jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, An
 # where it was of another format), and the quality that was asked for.
 
 
-def _jpeg(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
+def _jpeg(
+    stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None
+) -> bytes:
     content = _pillow(stored, "JPEG", **jpeg_options(coding, quality))
     return jpeg.with_surroundings(content, _blocks(picture, "JPEG"))
 
 
-def _png(stored: Pixels, picture: Picture, _coding: Mapping[str, Any], _quality: int | None) -> bytes:
+def _png(
+    stored: Pixels, picture: Picture, _coding: Mapping[str, Any], _quality: int | None
+) -> bytes:
     if stored.dtype == np.uint16:
         content = vips.save("pngsave_buffer", stored, bitdepth=16, filter="up")
     else:
@@ -117,7 +128,9 @@ def _png(stored: Pixels, picture: Picture, _coding: Mapping[str, Any], _quality:
     return png.with_surroundings(content, _blocks(picture, "PNG"))
 
 
-def _webp(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
+def _webp(
+    stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None
+) -> bytes:
     lossless = coding.get("lossless", quality is None)
     # "exact" keeps the colours under an alpha of nought.
     options = {"lossless": True} if lossless else {"quality": quality or _QUALITY["WEBP"]}
@@ -128,7 +141,9 @@ def _webp(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: 
     )
 
 
-def _tiff(stored: Pixels, picture: Picture, coding: Mapping[str, Any], _quality: int | None) -> bytes:
+def _tiff(
+    stored: Pixels, picture: Picture, coding: Mapping[str, Any], _quality: int | None
+) -> bytes:
     options = dict(coding) or {"compression": "deflate", "predictor": "horizontal"}
     if stored.nbytes > _MOST_IN_SMALL_TIFF:
         options["bigtiff"] = True
@@ -137,15 +152,21 @@ def _tiff(stored: Pixels, picture: Picture, coding: Mapping[str, Any], _quality:
     return tiff.with_tags(vips.save("tiffsave_buffer", stored, **options), tags)
 
 
-def _avif(stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None) -> bytes:
+def _avif(
+    stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None
+) -> bytes:
     grey = stored.ndim == 2 or stored.shape[2] < 3
     wide = stored.dtype == np.uint16
     lossless = coding.get("lossless", False)
     if wide or (lossless and not grey):
         # libheif has one quality for colours and alpha, so that alpha is kept only where nothing is lost.
         exact = lossless or picture.alpha is not None
-        options: dict[str, Any] = {"lossless": True} if exact else {"Q": quality or _QUALITY["AVIF"]}
-        options["subsample_mode"] = "on" if coding.get("subsampling") == "4:2:0" and not exact else "off"
+        options: dict[str, Any] = (
+            {"lossless": True} if exact else {"Q": quality or _QUALITY["AVIF"]}
+        )
+        options["subsample_mode"] = (
+            "on" if coding.get("subsampling") == "4:2:0" and not exact else "off"
+        )
         options["bitdepth"] = coding.get("bits", 12 if wide else 8)
         content = vips.save("heifsave_buffer", stored, compression="av1", **options)
     else:

@@ -18,7 +18,9 @@ def usable_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
         cgroup: Where the control groups are mounted, of version 1, 2, or both.
         own: The file that says in which groups this process is.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min([allowed, *(ceil(granted) for granted in _granted(cgroup, own))]))
 
 

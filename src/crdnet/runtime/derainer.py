@@ -85,7 +85,9 @@ class Derainer:
                 f"a derainer needs at least one thread, got {threads}; None is as many as there are"
             )
         if tile != "auto" and (not isinstance(tile, int) or tile < 0):
-            raise ValueError(f"a tile is 'auto', 0 (whole pictures) or a side in pixels, got {tile!r}")
+            raise ValueError(
+                f"a tile is 'auto', 0 (whole pictures) or a side in pixels, got {tile!r}"
+            )
         self._arguments = (model, device, threads, tile)
         self._model = find_model(model)
         self._device = device
@@ -109,7 +111,9 @@ class Derainer:
         if self._session is None:
             with self._lock:
                 if self._session is None:
-                    self._session = Session(self._model, self._device, self._threads or usable_cpus())
+                    self._session = Session(
+                        self._model, self._device, self._threads or usable_cpus()
+                    )
         return self._session
 
     def __call__(self, image: Image, *, strength: float = 1.0) -> Image:
@@ -134,7 +138,9 @@ class Derainer:
         check_strength(strength)
         pixels, like = _opened(image, "derain", "call crdnet.derain_file for files")
         always = not isinstance(like, images.Picture) if always is None else always
-        rainy, alpha = (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2:] == (4,) else (pixels, None)
+        rainy, alpha = (
+            (pixels[..., :3], pixels[..., 3:]) if pixels.shape[2:] == (4,) else (pixels, None)
+        )
         sensed = self._network.sense(rainy)
         left_alone = sensed.report.dry and not always
         derained = rainy if left_alone else self._network.derain(rainy, sensed, strength)
@@ -158,7 +164,9 @@ class Derainer:
             ImageError: The picture holds something that cannot be looked at.
             TypeError: It is no picture.
         """
-        pixels, _ = _opened(image, "sense", "give the bytes of the file, or call `crdnet sense` on it")
+        pixels, _ = _opened(
+            image, "sense", "give the bytes of the file, or call `crdnet sense` on it"
+        )
         return self._network.sense(pixels[..., :3] if pixels.ndim == 3 else pixels).report
 
     def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
@@ -293,7 +301,9 @@ def shared_derainer(
 def check_strength(strength: float) -> None:
     """Refuse a strength outside [0, 1]."""
     if not 0 <= strength <= 1:
-        raise ValueError(f"strength is how much of the rain to take out, from 0 to 1, got {strength}")
+        raise ValueError(
+            f"strength is how much of the rain to take out, from 0 to 1, got {strength}"
+        )
 
 
 def _opened(image: Any, verb: str, for_paths: str) -> tuple[Array, Any]:

@@ -194,7 +194,11 @@ def derain_source(
     """
     header = _large_header(source, options.max_pixels)
     if header is not None:
-        asked = {"--rain": rain, "--strip-gps": options.strip_gps, "another format": format is not None}
+        asked = {
+            "--rain": rain,
+            "--strip-gps": options.strip_gps,
+            "another format": format is not None,
+        }
         reason = next((name for name, is_asked in asked.items() if is_asked), None)
         if reason is None and header.format in images.BANDED:
             found = source.stat()
@@ -209,7 +213,9 @@ def derain_source(
     ), found
 
 
-def sense_source(derainer: Derainer, source: Path, *, options: FileOptions) -> tuple[SenseReport, int, int]:
+def sense_source(
+    derainer: Derainer, source: Path, *, options: FileOptions
+) -> tuple[SenseReport, int, int]:
     """Tell how heavy the rain in a picture file is, in bands where it is too large for memory.
 
     Returns:
@@ -259,7 +265,11 @@ def _check_whole_fits(source: Path, header: images.Header, reason: str) -> None:
 
 
 def _derain_in_bands(
-    derainer: Derainer, source: Path, reader: images.BandReader, options: FileOptions, found: os.stat_result
+    derainer: Derainer,
+    source: Path,
+    reader: images.BandReader,
+    options: FileOptions,
+    found: os.stat_result,
 ) -> Derained:
     height, width = reader.height, reader.width
     alphas: list[images.Pixels] = []
@@ -287,7 +297,10 @@ def _derain_in_bands(
             copyfile(source, path)
             return
         writing = True
-        with images.BandReader(source, max_pixels=options.max_pixels) as like, path.open("wb") as file:
+        with (
+            images.BandReader(source, max_pixels=options.max_pixels) as like,
+            path.open("wb") as file,
+        ):
             writer = images.BandWriter(file, like, quality=options.quality)
             for pixels in derained:
                 writer.write(pixels, alpha_of(len(pixels)))
@@ -393,7 +406,9 @@ def default_output(source: Path, format: str | None = None) -> Path:  # noqa: A0
 
 def suffix_for(source: Path, format: str | None) -> str:  # noqa: A002
     """Return the suffix of a result: the source's, unless another format was asked for."""
-    if format is None or images.FORMAT_OF_SUFFIX.get(source.suffix.lower()) == images.FORMATS.get(format):
+    if format is None or images.FORMAT_OF_SUFFIX.get(source.suffix.lower()) == images.FORMATS.get(
+        format
+    ):
         return source.suffix
     return f".{format}"
 
@@ -407,7 +422,9 @@ def output_format(source_suffix: str, output_suffix: str, format: str | None) ->
     asked = images.FORMAT_OF_SUFFIX.get(output_suffix.lower())
     if format is not None:
         if format not in images.FORMATS:
-            raise OutputError(f"there is no format {format!r}; use one of {', '.join(images.FORMATS)}")
+            raise OutputError(
+                f"there is no format {format!r}; use one of {', '.join(images.FORMATS)}"
+            )
         if asked not in (None, images.FORMATS[format]):
             raise OutputError(
                 f"the suffix {output_suffix} does not fit the format {format}; leave one of them away"
@@ -417,7 +434,9 @@ def output_format(source_suffix: str, output_suffix: str, format: str | None) ->
         return None
     if asked not in images.FORMATS.values():
         written = images.FORMATS.values()
-        known = ", ".join(suffix for suffix, kind in images.FORMAT_OF_SUFFIX.items() if kind in written)
+        known = ", ".join(
+            suffix for suffix, kind in images.FORMAT_OF_SUFFIX.items() if kind in written
+        )
         raise OutputError(
             f"the suffix {output_suffix!r} names no format that crdnet writes; use one of {known}"
         )
@@ -473,5 +492,7 @@ def _check_unchanged(
 def _same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them does not exist, or is a link to itself, which Path.resolve cannot take
+    except (
+        OSError
+    ):  # one of them does not exist, or is a link to itself, which Path.resolve cannot take
         return os.path.realpath(one) == os.path.realpath(other)

@@ -119,7 +119,10 @@ class Journal:
         ]
 
     def begin(
-        self, settings: Mapping[str, Any], to_make: Mapping[Path, Origin], to_replace: Mapping[Path, Origin]
+        self,
+        settings: Mapping[str, Any],
+        to_make: Mapping[Path, Origin],
+        to_replace: Mapping[Path, Origin],
     ) -> None:
         """Write down what will be made, before any of it is.
 
@@ -165,7 +168,9 @@ class Journal:
 
     def _changed_settings(self, settings: Mapping[str, Any]) -> list[str]:
         keys = dict.fromkeys([*settings, *self._settings])
-        return [key for key in keys if self._settings and settings.get(key) != self._settings.get(key)]
+        return [
+            key for key in keys if self._settings and settings.get(key) != self._settings.get(key)
+        ]
 
     def _name(self, path: Path) -> str:
         """Return a path as seen from the folder."""

@@ -93,7 +93,9 @@ class Network:
         height, width = rainy.shape[:2]
         plan = list(self._plan(height, width, sensed.reduction))
         for tile in plan:
-            yield from self._piece(rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None)
+            yield from self._piece(
+                rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None
+            )
 
     def derain(self, rainy: Array, sensed: Sensed, strength: float) -> Array:
         """Return a derained picture in the shape, dtype and range of the rainy one.
@@ -121,7 +123,9 @@ class Network:
             window, core = across[0].window_rows, across[0].core_rows
             rainy = rows_read.between(window.start, min(window.stop, height))
             above = core.start - window.start
-            derained = np.empty_like(rainy[above : min(core.stop, height) - window.start], order="C")
+            derained = np.empty_like(
+                rainy[above : min(core.stop, height) - window.start], order="C"
+            )
             for tile in across:
                 lowered = tile._replace(
                     core_rows=slice(above, core.stop - window.start),
@@ -134,7 +138,9 @@ class Network:
             del rainy
             yield derained
 
-    def _look(self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int) -> Look:
+    def _look(
+        self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int
+    ) -> Look:
         """Run the network on a part of a picture; see `_Sample`. Its sides are rounded up to the model's multiple."""
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
         window = cut_reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
@@ -152,7 +158,9 @@ class Network:
             strongest = average_strongest(np.concatenate([self._cells(*part) for part in parts]))
             reports[reduction] = SenseReport(strength, 1 / reduction, strongest)
             details[reduction] = float(
-                np.mean([detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts])
+                np.mean(
+                    [detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts]
+                )
             )
         reduction = chosen(
             {
@@ -179,13 +187,18 @@ class Network:
         """Yield (rows, columns, estimate) for what a tile answers for; `look` is that at its window, if any."""
         window_rows, window_columns = tile.window_rows, tile.window_columns
         if look is None:
-            high, wide = ((span.stop - span.start) // reduction for span in (window_rows, window_columns))
+            high, wide = (
+                (span.stop - span.start) // reduction for span in (window_rows, window_columns)
+            )
             look = self._look(rainy, reduction, window_rows.start, window_columns.start, high, wide)
         if reduction == 1:
             estimates = iter([(tile.core_rows.start, look.derained[tile.core_in_window])])
         else:
             estimates = (
-                (rows.start, as_rgb(as_colours(cut_reflected_window(rainy, rows, tile.core_columns))) - rain)
+                (
+                    rows.start,
+                    as_rgb(as_colours(cut_reflected_window(rainy, rows, tile.core_columns))) - rain,
+                )
                 for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile)
             )
         # The padding beyond the picture is left behind here.
@@ -194,7 +207,11 @@ class Network:
         for start, estimate in estimates:
             rows = slice(start, min(start + len(estimate), height))
             if rows.stop > rows.start:
-                yield rows, columns, estimate[: rows.stop - rows.start, : columns.stop - columns.start]
+                yield (
+                    rows,
+                    columns,
+                    estimate[: rows.stop - rows.start, : columns.stop - columns.start],
+                )
 
     def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
         """Return the tiles of a picture, row by row."""

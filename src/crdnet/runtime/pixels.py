@@ -40,7 +40,9 @@ def check_pixels(image: Array) -> None:
         )
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
-        raise ImageError("a float picture holds colours in [0, 1], got NaN or infinity; replace them first")
+        raise ImageError(
+            "a float picture holds colours in [0, 1], got NaN or infinity; replace them first"
+        )
     if low < 0 or high > 1:
         raise ImageError(
             f"a float picture holds colours in [0, 1], got values from {low:g} to {high:g}; "

@@ -40,7 +40,9 @@ _BAND_ROWS = 256
 
 def looks(height: int, width: int) -> tuple[int, ...]:
     """Return by how much a picture is reduced for each look, none first."""
-    return tuple(each for each in REDUCTIONS if each == 1 or min(height, width) >= each * SMALLEST_SIDE)
+    return tuple(
+        each for each in REDUCTIONS if each == 1 or min(height, width) >= each * SMALLEST_SIDE
+    )
 
 
 def samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
@@ -125,7 +127,9 @@ def enlarged_bands(rain: Colours, reduction: int, tile: Tile) -> Iterator[tuple[
     width = tile.core_columns.stop - tile.core_columns.start
     for start in range(tile.core_rows.start, tile.core_rows.stop, _BAND_ROWS):
         rows = slice(start, min(start + _BAND_ROWS, tile.core_rows.stop))
-        top, bottom = ((row - tile.window_rows.start) / reduction for row in (rows.start, rows.stop))
+        top, bottom = (
+            (row - tile.window_rows.start) / reduction for row in (rows.start, rows.stop)
+        )
         part = (left, top, left + width / reduction, bottom)
         yield rows, _resized(rain, rows.stop - rows.start, width, part)
 
@@ -142,4 +146,6 @@ def _resized(
             (width, height), Image.Resampling.BICUBIC, part
         )
         return np.asarray(resized)
-    return np.stack([_resized(colours[..., each], height, width, part) for each in range(3)], axis=2)
+    return np.stack(
+        [_resized(colours[..., each], height, width, part) for each in range(3)], axis=2
+    )

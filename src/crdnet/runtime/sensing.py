@@ -51,7 +51,9 @@ class SenseReport:
         """How likely each grade is; they sum to 1."""
         if self.strength is None:
             return None
-        return compute_grade_probabilities(self.strength, visible_intensity(self.strength, self.strongest))
+        return compute_grade_probabilities(
+            self.strength, visible_intensity(self.strength, self.strongest)
+        )
 
     @property
     def score(self) -> float | None:

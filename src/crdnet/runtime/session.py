@@ -50,7 +50,9 @@ class Session:
         except Exception as error:  # engines' errors have no base class of their own
             if run.stopped:
                 raise CRDNetError("stopped before the picture was done") from error
-            raise ModelError(f"{self._source} failed on {_size(rainy)}: {first_line(error)}") from error
+            raise ModelError(
+                f"{self._source} failed on {_size(rainy)}: {first_line(error)}"
+            ) from error
         finally:
             with self._lock:
                 self._running.discard(run)

@@ -44,7 +44,9 @@ class StoredModel:
         try:
             content = self.path.read_bytes()
         except OSError as error:
-            raise ModelError(f"the model {self.path} cannot be read: {error.strerror or error}") from error
+            raise ModelError(
+                f"the model {self.path} cannot be read: {error.strerror or error}"
+            ) from error
         if self.sha256 is not None and sha256(content).hexdigest() != self.sha256:
             raise ModelError(
                 f"the model {self.name!r} is damaged: {self.path} does not have the SHA-256 that {MANIFEST} "
@@ -125,7 +127,11 @@ def register_model(
     if source.resolve() != target.resolve():
         copyfile(source, target)
     manifest = _read_manifest(folder)
-    entry = {"file": target.name, "sha256": sha256(target.read_bytes()).hexdigest(), "summary": summary}
+    entry = {
+        "file": target.name,
+        "sha256": sha256(target.read_bytes()).hexdigest(),
+        "summary": summary,
+    }
     manifest["models"][name] = entry | ({} if parameters is None else {"parameters": parameters})
     manifest["aliases"].pop(name, None)  # a name leads to the model that has it
     manifest["aliases"].update(dict.fromkeys(aliases, name))
@@ -144,5 +150,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             str(entry["file"]), str(entry["sha256"]), str(entry["summary"])
         dict(manifest["aliases"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"the list of models {path} is damaged ({error!r}); install crdnet again") from error
+        raise ModelError(
+            f"the list of models {path} is damaged ({error!r}); install crdnet again"
+        ) from error
     return dict(manifest)

@@ -54,7 +54,9 @@ class DerainWish(SenseWish):
         1.0, ge=0, le=1, allow_inf_nan=False, description="How much of the rain to take out."
     )
     format: Format | SkipJsonSchema[None] = Field(
-        None, description="Format of the answer; unasked, that of the picture.", json_schema_extra=_unasked
+        None,
+        description="Format of the answer; unasked, that of the picture.",
+        json_schema_extra=_unasked,
     )
     always: bool = Field(False, description="Whether a picture that is surely dry is derained too.")
 
@@ -77,7 +79,9 @@ class SenseAnswer(BaseModel):
     strength: float | None = Field(
         description="Mean change of luma that the rain makes, in grey levels of 255."
     )
-    scale: float | None = Field(description="The size at which the rain was found, 1 for the picture's own.")
+    scale: float | None = Field(
+        description="The size at which the rain was found, 1 for the picture's own."
+    )
     width: int = Field(description="Pixels as they are stored.")
     height: int
     format: str
@@ -150,26 +154,41 @@ def sense_answer(sensed: Sensed, model: str) -> SenseAnswer:
 def timing(stages: Stages) -> dict[str, str]:
     """Return the header that tells how long each stage took, in milliseconds."""
     seconds = stages.seconds | {"total": sum(stages.seconds.values())}
-    return {"Server-Timing": ", ".join(f"{name};dur={value * 1000:.1f}" for name, value in seconds.items())}
+    return {
+        "Server-Timing": ", ".join(
+            f"{name};dur={value * 1000:.1f}" for name, value in seconds.items()
+        )
+    }
 
 
 _BINARY = {"type": "string", "format": "binary", "description": "The bytes of a picture file."}
 PICTURE: dict[str, Any] = {
     "description": "The picture without its rain.",
-    "content": {each: {"schema": {"type": "string", "format": "binary"}} for each in MEDIA_TYPES.values()},
+    "content": {
+        each: {"schema": {"type": "string", "format": "binary"}} for each in MEDIA_TYPES.values()
+    },
     "headers": {
         "X-Rain-Density": {
             "description": "none, light, medium, heavy, or unknown where the model does not sense rain",
             "schema": {"type": "string", "enum": ["none", "light", "medium", "heavy", "unknown"]},
         },
-        "X-Rain-Score": {"description": "Strength of the rain, 0 to 1", "schema": {"type": "number"}},
-        "X-Rain-Probabilities": {"description": "How likely each grade is", "schema": {"type": "string"}},
+        "X-Rain-Score": {
+            "description": "Strength of the rain, 0 to 1",
+            "schema": {"type": "number"},
+        },
+        "X-Rain-Probabilities": {
+            "description": "How likely each grade is",
+            "schema": {"type": "string"},
+        },
         "X-Rain-Left-Alone": {
             "description": "Whether the picture was surely dry and is given back as it came",
             "schema": {"type": "string", "enum": ["true", "false"]},
         },
         "X-Notes": {"description": "What could not be carried over", "schema": {"type": "string"}},
-        "Server-Timing": {"description": "Milliseconds of each stage", "schema": {"type": "string"}},
+        "Server-Timing": {
+            "description": "Milliseconds of each stage",
+            "schema": {"type": "string"},
+        },
     },
 }
 

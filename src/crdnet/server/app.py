@@ -116,12 +116,18 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
     async def derain(request: Request, asked: Annotated[DerainWish, Query()]) -> Response:
         """Answers with the picture, in the same format and with the metadata that were sent."""
         async with AsyncExitStack() as stack:
-            _model(asked, work)  # wrong is wrong, though a field of the form may say it again and right
+            _model(
+                asked, work
+            )  # wrong is wrong, though a field of the form may say it again and right
             upload = await _upload(request, stack, settings, work)
             wish = _wish(asked, upload)
             model = _model(wish, work)
             doing = work.derain(
-                upload.content, model=model, strength=wish.strength, always=wish.always, format=wish.format
+                upload.content,
+                model=model,
+                strength=wish.strength,
+                always=wish.always,
+                format=wish.format,
             )
             derained = await _unless_gone(request, doing)
         metrics.worked(grade(derained.sensed), derained.stages)
@@ -141,7 +147,9 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
         request: Request, response: Response, asked: Annotated[SenseWish, Query()]
     ) -> SenseAnswer:
         async with AsyncExitStack() as stack:
-            _model(asked, work)  # wrong is wrong, though a field of the form may say it again and right
+            _model(
+                asked, work
+            )  # wrong is wrong, though a field of the form may say it again and right
             upload = await _upload(request, stack, settings, work)
             wish = _wish(asked, upload)
             model = _model(wish, work)
@@ -152,7 +160,11 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
 
 
 def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
-    @app.get("/v1/models", responses=responses(*_GUARD_PROBLEMS), summary="The models that may be asked for")
+    @app.get(
+        "/v1/models",
+        responses=responses(*_GUARD_PROBLEMS),
+        summary="The models that may be asked for",
+    )
     async def models() -> list[ModelAnswer]:
         return [
             ModelAnswer(
@@ -166,7 +178,9 @@ def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
             for place, (name, model) in enumerate(work.models.items())
         ]
 
-    @app.get("/healthz", responses=responses(Kind.WRONG_HOST), summary="Whether the server is alive")
+    @app.get(
+        "/healthz", responses=responses(Kind.WRONG_HOST), summary="Whether the server is alive"
+    )
     async def healthz() -> Standing:
         return Standing(status="alive")
 
@@ -177,7 +191,9 @@ def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
     )
     async def readyz() -> Standing:
         if not app.state.ready:
-            raise ProblemError(Kind.NOT_READY, "the first picture is not done yet; come again later")
+            raise ProblemError(
+                Kind.NOT_READY, "the first picture is not done yet; come again later"
+            )
         return Standing(status="ready")
 
     @app.get(
@@ -206,7 +222,9 @@ def _tell_of_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        kind = {404: Kind.NO_SUCH_PAGE, 405: Kind.WRONG_METHOD}.get(error.status_code, Kind.BAD_REQUEST)
+        kind = {404: Kind.NO_SUCH_PAGE, 405: Kind.WRONG_METHOD}.get(
+            error.status_code, Kind.BAD_REQUEST
+        )
         detail = (
             "GET /docs lists what is here and what it takes"
             if kind is not Kind.BAD_REQUEST
@@ -215,7 +233,9 @@ def _tell_of_problems(app: FastAPI) -> None:
         return tell(request, ProblemError(kind, detail, error.headers))
 
 
-async def _upload(request: Request, stack: AsyncExitStack, settings: Settings, work: Work) -> Upload:
+async def _upload(
+    request: Request, stack: AsyncExitStack, settings: Settings, work: Work
+) -> Upload:
     """Read what a client sent; it counts as memory in use while the stack lasts."""
     work.desk.check_room()  # before it has sent all of it
     share = stack.enter_context(work.memory.share())
@@ -289,7 +309,9 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
 def _document(app: FastAPI, settings: Settings, work: Work) -> None:
     """Add to the API document what FastAPI cannot know: problem documents, the key, and the models' names."""
     make = app.openapi
-    names = sorted({name for key, model in work.models.items() for name in (key, model.name, *model.aliases)})
+    names = sorted(
+        {name for key, model in work.models.items() for name in (key, model.name, *model.aliases)}
+    )
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

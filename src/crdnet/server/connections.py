@@ -107,7 +107,9 @@ class LimitedProtocol(H11Protocol):
         # An abort takes back from the client what it has not read yet; that is right only where it does not read.
         if self.transport.get_write_buffer_size():
             # Else the system would keep megabytes for a client that does not come.
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE
+            )
             self.transport.abort()
         else:
             self.transport.close()
@@ -125,4 +127,8 @@ def limited_by(limits: Settings, refused: Callable[[], None]) -> Any:
         limits: What bounds a connection.
         refused: Called for every connection over the cap.
     """
-    return type("LimitedByProtocol", (LimitedProtocol,), {"limits": limits, "refused": staticmethod(refused)})
+    return type(
+        "LimitedByProtocol",
+        (LimitedProtocol,),
+        {"limits": limits, "refused": staticmethod(refused)},
+    )

@@ -57,7 +57,8 @@ class Desk:
     def _check_queue(self) -> None:
         if self.waiting >= self._queue:
             raise ProblemError(
-                Kind.BUSY, f"{self.waiting} pictures wait already, and no more may; come again later"
+                Kind.BUSY,
+                f"{self.waiting} pictures wait already, and no more may; come again later",
             )
 
     @asynccontextmanager
@@ -90,7 +91,9 @@ class Desk:
         except BaseException as error:
             if wanted in self._waiting:
                 self._waiting.remove(wanted)
-            elif wanted.lane.done() and not wanted.lane.cancelled():  # given, and nobody is there any more
+            elif (
+                wanted.lane.done() and not wanted.lane.cancelled()
+            ):  # given, and nobody is there any more
                 self._idle.append(wanted.lane.result())
                 self.pixels -= pixels
             self._grant()

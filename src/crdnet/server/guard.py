@@ -167,7 +167,9 @@ def _has_key(authorization: str, key: str) -> bool:
             given = b64decode(given, validate=True).decode("utf-8", "replace").partition(":")[2]
         except (Base64Error, ValueError):
             given = ""
-    return scheme.lower() in ("basic", "bearer") and hmac.compare_digest(given.strip().encode(), key.encode())
+    return scheme.lower() in ("basic", "bearer") and hmac.compare_digest(
+        given.strip().encode(), key.encode()
+    )
 
 
 def _log_failure(error: BaseException, request_id: str) -> None:

@@ -18,17 +18,34 @@ class Metrics:
     def __init__(self, work: Work) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "crdnet_requests", "Answers by route and status", ["method", "route", "status"], registry=registry
+            "crdnet_requests",
+            "Answers by route and status",
+            ["method", "route", "status"],
+            registry=registry,
         )
-        self._errors = Counter("crdnet_errors", "Requests that failed, by kind", ["kind"], registry=registry)
+        self._errors = Counter(
+            "crdnet_errors", "Requests that failed, by kind", ["kind"], registry=registry
+        )
         self._seconds = Histogram(
-            "crdnet_request_seconds", "From head to answer", ["route"], buckets=_BUCKETS, registry=registry
+            "crdnet_request_seconds",
+            "From head to answer",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self._stages = Histogram(
-            "crdnet_stage_seconds", "Time in one stage", ["stage"], buckets=_BUCKETS, registry=registry
+            "crdnet_stage_seconds",
+            "Time in one stage",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=registry,
         )
-        self._densities = Counter("crdnet_densities", "Pictures by density", ["density"], registry=registry)
-        self._refused = Counter("crdnet_connections_refused", "Connections over the cap", registry=registry)
+        self._densities = Counter(
+            "crdnet_densities", "Pictures by density", ["density"], registry=registry
+        )
+        self._refused = Counter(
+            "crdnet_connections_refused", "Connections over the cap", registry=registry
+        )
         for density in (*(grade.name.lower() for grade in RainDensity), "unknown"):
             self._densities.labels(density)
         gauges: dict[str, tuple[str, Callable[[], float]]] = {

@@ -58,7 +58,8 @@ def serve(settings: Settings) -> None:
         with _listening(settings) as listening:
             host, port = listening.getsockname()[:2]
             log.info(
-                "listening", extra={"said": {"url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}}
+                "listening",
+                extra={"said": {"url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}},
             )
             uvicorn.Server(config).run(sockets=[listening])
     finally:

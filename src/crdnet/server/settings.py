@@ -64,7 +64,9 @@ class Settings:
                 f"a budget of {self.budget_pixels:,} pixels has no room for a picture of {self.max_pixels:,}; raise it "
                 "or lower the size of a picture"
             )
-        if self.key is not None and (not self.key or not self.key.isascii() or not self.key.isprintable()):
+        if self.key is not None and (
+            not self.key or not self.key.isascii() or not self.key.isprintable()
+        ):
             raise ValueError(
                 "an API key is one line of printable ASCII characters; make it with: openssl rand -hex 32"
             )
@@ -82,7 +84,11 @@ class Settings:
     @property
     def hosts(self) -> frozenset[str]:
         """The names by which the server may be called."""
-        own = () if self.host in ("0.0.0.0", "::") else (f"[{self.host}]" if ":" in self.host else self.host,)
+        own = (
+            ()
+            if self.host in ("0.0.0.0", "::")
+            else (f"[{self.host}]" if ":" in self.host else self.host,)
+        )
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, *own, *self.allowed_hosts))
 
     @property

@@ -52,12 +52,15 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
             upload = await (_form if is_form else _raw)(request, settings, share)
     except TimeoutError as error:
         raise ProblemError(
-            Kind.TOO_SLOW, f"the body did not arrive within {settings.body_seconds:g} seconds; send it faster"
+            Kind.TOO_SLOW,
+            f"the body did not arrive within {settings.body_seconds:g} seconds; send it faster",
         ) from error
     if len(upload.content) > settings.max_bytes:
         raise _too_large(len(upload.content), settings)
     if not upload.content:
-        raise ProblemError(Kind.BROKEN_PICTURE, "the picture is empty (0 bytes); send a picture's bytes")
+        raise ProblemError(
+            Kind.BROKEN_PICTURE, "the picture is empty (0 bytes); send a picture's bytes"
+        )
     return upload
 
 
@@ -84,11 +87,17 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
     try:
         file = form.get("file")
         if file is None:
-            raise ProblemError(Kind.WRONG_WISH, "the form has no field named file; put the picture there")
-        content = file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
+            raise ProblemError(
+                Kind.WRONG_WISH, "the form has no field named file; put the picture there"
+            )
+        content = (
+            file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
+        )
         others = form.multi_items()
         if any(not isinstance(value, str) for name, value in others if name != "file"):
-            raise ProblemError(Kind.WRONG_WISH, "the form has a second file; send one picture a request")
+            raise ProblemError(
+                Kind.WRONG_WISH, "the form has a second file; send one picture a request"
+            )
         return Upload(content, {name: str(value) for name, value in others if name != "file"})
     finally:
         await form.close()

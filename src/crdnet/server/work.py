@@ -107,7 +107,9 @@ class Work:
         derainers = [
             {
                 name: Derainer(
-                    model.path if model.sha256 is None else model.name, settings.device, settings.threads
+                    model.path if model.sha256 is None else model.name,
+                    settings.device,
+                    settings.threads,
                 )
                 for name, model in self.models.items()
             }
@@ -116,7 +118,10 @@ class Work:
         for derainer in (each for lane in derainers for each in lane.values()):
             _ = derainer.session  # a model that cannot be opened is told before anybody is served
         self.desk = Desk(
-            [Lane(each) for each in derainers], settings.budget_pixels, settings.queue, settings.queue_seconds
+            [Lane(each) for each in derainers],
+            settings.budget_pixels,
+            settings.queue,
+            settings.queue_seconds,
         )
         self.memory = Memory(settings.upload_bytes)
         # One more than pictures in work, so that a newcomer's header is looked at while they are decoded.
@@ -165,7 +170,9 @@ class Work:
             )
         async with self._place(looked, stages) as lane:
             decoded = await self._decode(content, looked, stages)
-            run = partial(lane.derainers[model].run, decoded.pixels, strength=strength, always=always)
+            run = partial(
+                lane.derainers[model].run, decoded.pixels, strength=strength, always=always
+            )
             result: DerainResult = await self._run(lane.derainers[model], run, looked, stages)
             notes: tuple[str, ...] = ()
             if not result.left_alone or target != looked.format:
@@ -180,7 +187,9 @@ class Work:
         async with self._place(looked, stages) as lane:
             decoded = await self._decode(content, looked, stages)
             derainer = lane.derainers[model]
-            report = await self._run(derainer, partial(derainer.sense, decoded.pixels), looked, stages)
+            report = await self._run(
+                derainer, partial(derainer.sense, decoded.pixels), looked, stages
+            )
         return Sensed(decoded.stored, report, stages)
 
     async def _look(self, content: bytes, stages: Stages) -> Looked:
@@ -198,7 +207,9 @@ class Work:
     async def _place(self, looked: Looked, stages: Stages) -> AsyncIterator[Lane]:
         async with AsyncExitStack() as stack:
             with stages.stage("queue"):
-                lane = await stack.enter_async_context(self.desk.place(looked.width * looked.height))
+                lane = await stack.enter_async_context(
+                    self.desk.place(looked.width * looked.height)
+                )
             yield lane
         self.pixels += looked.width * looked.height
 

@@ -117,7 +117,9 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
     except Exception as error:  # engines' errors have no base class of their own
         opset = opset_of(model.read())
         reason = (
-            first_line(error) if opset in (None, OPSET) else f"ONNX opset {opset}, where {OPSET} is expected"
+            first_line(error)
+            if opset in (None, OPSET)
+            else f"ONNX opset {opset}, where {OPSET} is expected"
         )
         raise _CannotOpenError(
             f"{model.path} is not a model that {package} can open ({reason}); "
@@ -129,5 +131,7 @@ def first_line(error: Exception) -> str:
     """Return what an error says in one line."""
     lines = [line for line in str(error).splitlines() if line]
     # OpenVINO's errors begin with the places in its source that they came through.
-    told = [line for line in lines if "Exception from " not in line and not line.startswith("Check '")]
+    told = [
+        line for line in lines if "Exception from " not in line and not line.startswith("Check '")
+    ]
     return (told or lines or [type(error).__name__])[0]

@@ -83,7 +83,10 @@ class Engine(ABC):
 
 
 def checked_info(
-    model: StoredModel, metadata: Mapping[str, str], inputs: Collection[str], outputs: Collection[str]
+    model: StoredModel,
+    metadata: Mapping[str, str],
+    inputs: Collection[str],
+    outputs: Collection[str],
 ) -> ModelInfo:
     """Return what a file says of itself, if it is one of ours.
 

@@ -86,7 +86,9 @@ def _open(model: StoredModel, options: ort.SessionOptions) -> ort.InferenceSessi
 
 def _info(model: StoredModel, session: ort.InferenceSession) -> ModelInfo:
     metadata = dict(session.get_modelmeta().custom_metadata_map)
-    return checked_info(model, metadata, _names(session.get_inputs()), _names(session.get_outputs()))
+    return checked_info(
+        model, metadata, _names(session.get_inputs()), _names(session.get_outputs())
+    )
 
 
 def _names(arguments: list[ort.NodeArg]) -> set[str]:

@@ -43,7 +43,9 @@ class OpenVinoEngine(Engine):
         about = ["framework"]
         metadata = dict(graph.get_rt_info(about).value) if graph.has_rt_info(about) else {}
         outputs = [port.get_any_name() for port in graph.outputs]
-        self.info = checked_info(model, metadata, [port.get_any_name() for port in graph.inputs], outputs)
+        self.info = checked_info(
+            model, metadata, [port.get_any_name() for port in graph.inputs], outputs
+        )
         self.senses = DENSITY_NAME in outputs
         self._settings: dict[str, Any] = {
             "NUM_STREAMS": runs,
@@ -54,7 +56,9 @@ class OpenVinoEngine(Engine):
             "CPU_RUNTIME_CACHE_CAPACITY": 128,
         }
         compiled = None
-        if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and _corrects(graph):
+        if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and _corrects(
+            graph
+        ):
             self._settings["INFERENCE_PRECISION_HINT"] = "bf16"
             self._graph = with_channels_last(openvino, with_rest(graph.clone()))
             compiled = _compiled_in_bfloat16(self._core, self._graph, self._settings)
@@ -219,7 +223,9 @@ def with_rest(graph: Any) -> Any:
         node = target.get_node()
         if node.get_type_name() == "Convolution":
             weights = node.input(1).get_source_output().get_node().get_data()
-            node.input(1).replace_source_output(ops.constant(np.concatenate([weights, weights], 1)).output(0))
+            node.input(1).replace_source_output(
+                ops.constant(np.concatenate([weights, weights], 1)).output(0)
+            )
             node.input(0).replace_source_output(both.output(0))
     graph.add_parameters([rest])
     graph.validate_nodes_and_infer_types()

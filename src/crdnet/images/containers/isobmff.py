@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from crdnet.containers import exif
-from crdnet.containers.around import Around, Content, Surroundings
+from crdnet.images.containers import exif
+from crdnet.images.containers.around import Around, Content, Surroundings
 
 _XMP_KIND = b"application/rdf+xml"
 _IDENTITY_MATRIX = 0
@@ -98,11 +98,13 @@ def coding(content: Content) -> Coding:
     av1 = next((body for kind, body in own if kind == b"av1C" and len(body) >= 4), None)
     if av1 is None:  # a picture put together of parts, each of which tells
         av1 = next(
-            (body for kind, body in meta.properties if kind == b"av1C" and len(body) >= 4), b"\x81\0\x0c\0"
+            (body for kind, body in meta.properties if kind == b"av1C" and len(body) >= 4),
+            b"\x81\0\x0c\0",
         )
     flags = av1[2]
     nclx = next(
-        (body for kind, body in own if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 11), None
+        (body for kind, body in own if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 11),
+        None,
     )
     return Coding(
         width=width,
@@ -131,7 +133,9 @@ def surroundings(content: bytes) -> Surroundings:
         kind, body = meta.properties[at - 1] if 0 < at <= len(meta.properties) else (b"", b"")
         if kind == b"colr" and body[:4] in (b"prof", b"rICC"):
             around["icc"] = body[4:]
-    return Surroundings((), Around(around["exif"], around["xmp"], around["icc"]), tuple(dict.fromkeys(left)))
+    return Surroundings(
+        (), Around(around["exif"], around["xmp"], around["icc"]), tuple(dict.fromkeys(left))
+    )
 
 
 def lost_of(around: Around) -> list[str]:
@@ -175,7 +179,10 @@ def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes
             parts.append(content[begin:end] if plain == content[body:end] else _box(kind, plain))
         if numbered and not has_references:
             parts.append(
-                _box(b"iref", b"\0\0\0\0" + b"".join(_reference(n, meta.primary) for n, *_ in numbered))
+                _box(
+                    b"iref",
+                    b"\0\0\0\0" + b"".join(_reference(n, meta.primary) for n, *_ in numbered),
+                )
             )
         return _box(b"meta", b"".join(parts))
 
@@ -233,7 +240,9 @@ def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
     if b"iprp" in inside:
         for kind, _, at, last in _boxes(content, *inside[b"iprp"]):
             if kind == b"ipco":
-                meta.properties = [(name, bytes(content[a:b])) for name, _, a, b in _boxes(content, at, last)]
+                meta.properties = [
+                    (name, bytes(content[a:b])) for name, _, a, b in _boxes(content, at, last)
+                ]
             elif kind == b"ipma":
                 _read_associations(content, meta, at)
     return meta
@@ -261,7 +270,10 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
         base = number(base_bytes)
         for _ in range(number(2)):
             number(index_bytes)
-            span = (base + number(offset_bytes) + (data if method == 1 else 0), number(length_bytes))
+            span = (
+                base + number(offset_bytes) + (data if method == 1 else 0),
+                number(length_bytes),
+            )
             if item in meta.items and method in (0, 1):
                 meta.items[item].spans.append(span)
 
@@ -282,7 +294,9 @@ def _read_associations(content: Content, meta: _Meta, at: int) -> None:
         place += many * size
 
 
-def _more_places(meta: _Meta, new: list[tuple[int, bytes, bytes, bytes]], grown: int, data: int) -> bytes:
+def _more_places(
+    meta: _Meta, new: list[tuple[int, bytes, bytes, bytes]], grown: int, data: int
+) -> bytes:
     """Return the payload of iloc, written anew: places of four bytes in the file, no bases."""
     count = len(meta.items) + len(new)
     parts = [b"\0\0\0\0\x44\0" + struct.pack(">H", count)]
@@ -301,7 +315,11 @@ def _more_items(plain: bytes, new: list[tuple[int, bytes, bytes, bytes]]) -> byt
     entries = [
         _box(
             b"infe",
-            b"\x02\0\0\x01" + struct.pack(">HH", number, 0) + kind + b"\0" + (mime + b"\0" if mime else b""),
+            b"\x02\0\0\x01"
+            + struct.pack(">HH", number, 0)
+            + kind
+            + b"\0"
+            + (mime + b"\0" if mime else b""),
         )
         for number, kind, mime, _ in new
     ]
@@ -345,7 +363,11 @@ def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
     for _ in range(struct.unpack(">I", plain[4:8])[0]):
         item, many = struct.unpack(">HB", plain[place : place + 3])
         more = added.get(item, [])
-        out += [struct.pack(">HB", item, many + len(more)), plain[place + 3 : place + 3 + many], bytes(more)]
+        out += [
+            struct.pack(">HB", item, many + len(more)),
+            plain[place + 3 : place + 3 + many],
+            bytes(more),
+        ]
         place += 3 + many
     return b"".join(out)
 
@@ -365,7 +387,9 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
     mirror = properties[b"imir"][0] & 1 if properties.get(b"imir") else None
     # A picture that is turned by half and mirrored is one that is mirrored the other way.
     told: Mapping[tuple[int, int | None], int] = {(2, 0): 2, (2, 1): 4, (1, 1): 7, (3, 1): 5}
-    return told.get((turns, mirror)) or next(tag for tag, turn in _TURNS.items() if turn == (turns, mirror))
+    return told.get((turns, mirror)) or next(
+        tag for tag, turn in _TURNS.items() if turn == (turns, mirror)
+    )
 
 
 def _content(content: bytes, item: _Item) -> bytes:
@@ -379,7 +403,10 @@ def _box(kind: bytes, payload: bytes) -> bytes:
 def _boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield (kind, where it begins, where its payload begins, where it ends)."""
     while begin + 8 <= end:
-        size, kind = int.from_bytes(content[begin : begin + 4], "big"), bytes(content[begin + 4 : begin + 8])
+        size, kind = (
+            int.from_bytes(content[begin : begin + 4], "big"),
+            bytes(content[begin + 4 : begin + 8]),
+        )
         body = begin + 8
         if size == 1:
             size, body = int.from_bytes(content[begin + 8 : begin + 16], "big"), begin + 16

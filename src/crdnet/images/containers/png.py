@@ -4,8 +4,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from crdnet.containers import exif
-from crdnet.containers.around import Around, Content, Surroundings
+from crdnet.images.containers import exif
+from crdnet.images.containers.around import Around, Content, Surroundings
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
@@ -58,11 +58,15 @@ def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings
             only_here = only_here or name in (b"tEXt", b"zTXt", b"iTXt", b"cICP")
         else:
             left.append(
-                "a signed history (C2PA)" if name == b"caBX" else f"the chunk {name.decode('latin-1')}"
+                "a signed history (C2PA)"
+                if name == b"caBX"
+                else f"the chunk {name.decode('latin-1')}"
             )
             continue
         kept.append(chunk)
-    return Surroundings(tuple(kept), Around(**around, dpi=dpi), tuple(dict.fromkeys(left)), only_here)
+    return Surroundings(
+        tuple(kept), Around(**around, dpi=dpi), tuple(dict.fromkeys(left)), only_here
+    )
 
 
 def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
@@ -82,7 +86,9 @@ def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
 
 def with_surroundings(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
     """Return an encoder's PNG with chunks put behind its header, and none of its own beside its pixels'."""
-    own = [(name, chunk) for name, chunk in _chunks(content) if name[:1].isupper() or name == b"tRNS"]
+    own = [
+        (name, chunk) for name, chunk in _chunks(content) if name[:1].isupper() or name == b"tRNS"
+    ]
     return b"".join((MAGIC, own[0][1], *chunks, *(chunk for _, chunk in own[1:])))
 
 
@@ -113,7 +119,15 @@ def is_animated(content: Content) -> bool:
 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Per pixel, by colour type."""
-_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+_PASSES = (
+    (0, 0, 8, 8),
+    (0, 4, 8, 8),
+    (4, 0, 8, 4),
+    (0, 2, 4, 4),
+    (2, 0, 4, 2),
+    (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)
 """First row and column of each pass of an interlaced picture, and how far the next ones are."""
 _INFLATED_AT_ONCE = 1 << 20
 
@@ -157,7 +171,12 @@ def _spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
 
 def chunk_of(name: bytes, payload: bytes) -> bytes:
     """Return a whole chunk."""
-    return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
+    return (
+        struct.pack(">I", len(payload))
+        + name
+        + payload
+        + struct.pack(">I", zlib.crc32(name + payload))
+    )
 
 
 def _inflated(packed: bytes) -> bytes:

@@ -4,7 +4,7 @@ import re
 import struct
 from contextlib import suppress
 
-from crdnet.containers import tiff
+from crdnet.images.containers import tiff
 
 MARK = b"Exif\0\0"
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202

@@ -12,14 +12,20 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from crdnet.containers.around import Around, Content, Surroundings
-from crdnet.containers.photoshop import resources_without_thumbnail
+from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.photoshop import resources_without_thumbnail
 
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 ORIENTATION, SAMPLES, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 0x0112, 0x0115, 0x013D, 0x0142, 0x0143
 EXTRA_SAMPLES, SAMPLE_FORMAT = 0x0152, 0x0153
-STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = 0x0111, 0x0116, 0x0117, 0x0144, 0x0145
+STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = (
+    0x0111,
+    0x0116,
+    0x0117,
+    0x0144,
+    0x0145,
+)
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _DIRECTORIES = {EXIF, GPS, INTEROP}
@@ -35,7 +41,16 @@ _MAX_TAGS = 4096
 
 # Tags that tell how the pixels are stored, which whoever stores them anew writes himself.
 _OF_PIXELS = {
-    *(*range(0x00FE, 0x0104), 0x0106, 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C, 0x0120, 0x0121),
+    *(
+        *range(0x00FE, 0x0104),
+        0x0106,
+        0x010A,
+        0x0111,
+        *range(0x0115, 0x011A),
+        0x011C,
+        0x0120,
+        0x0121,
+    ),
     *(0x0124, 0x0125, 0x013D, *range(0x0140, 0x0146), *range(0x014C, 0x0156), 0x015B),
     *(*range(0x0200, 0x020A), *range(0x0211, 0x0215)),
 }
@@ -115,7 +130,9 @@ def layout(content: Content) -> Layout:
     return Layout(order, False, struct.unpack_from(order + "I", content, 4)[0])
 
 
-def entries(content: Content, form: Layout, place: int) -> tuple[list[tuple[int, int, int, int, int]], int]:
+def entries(
+    content: Content, form: Layout, place: int
+) -> tuple[list[tuple[int, int, int, int, int]], int]:
     """Return the entries of the directory at `place`, and where the place of the next directory is written.
 
     An entry is (number, kind, count, where the value is, where the entry is).
@@ -175,7 +192,9 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
         resources, had = resources_without_thumbnail(kept[PHOTOSHOP].value)
         kept[PHOTOSHOP] = replace(kept[PHOTOSHOP], value=resources)
         left += ["the thumbnail of Photoshop"] * had
-    values = {name: kept[number].value if number in kept else b"" for name, number in _AROUND.items()}
+    values = {
+        name: kept[number].value if number in kept else b"" for name, number in _AROUND.items()
+    }
     described = {number: tag for number, tag in kept.items() if number not in _AROUND.values()}
     around = Around(**values, exif=structure(described) if described else b"", dpi=dpi_of(kept))
     return Surroundings((structure(kept),), around, tuple(dict.fromkeys(left)), IPTC in kept)
@@ -255,7 +274,9 @@ def _directory(
         if size == 0 or where + size > len(content):
             continue
         # IPTC is a string of bytes that many programs declare to be numbers.
-        value = _turned(bytes(content[where : where + size]), kind, "<" if number == IPTC else form.order)
+        value = _turned(
+            bytes(content[where : where + size]), kind, "<" if number == IPTC else form.order
+        )
         if number in _DIRECTORIES and not pointers:
             inner = Tag(kind, value).numbers
             if len(inner) != 1 or inner[0] in seen:
@@ -300,7 +321,9 @@ def directory(tags: Tags, place: int, *, big: bool) -> bytes:
             behind += value
             value = struct.pack(form.word, at)
         table.append(
-            struct.pack("<HH", number, kind) + struct.pack(form.word, count) + value.ljust(room, b"\0")
+            struct.pack("<HH", number, kind)
+            + struct.pack(form.word, count)
+            + value.ljust(room, b"\0")
         )
     return b"".join((*table, struct.pack(form.word, 0), behind))
 

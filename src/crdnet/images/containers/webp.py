@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from crdnet.containers import exif
-from crdnet.containers.around import Around, Surroundings
+from crdnet.images.containers import exif
+from crdnet.images.containers.around import Around, Surroundings
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
@@ -46,7 +46,9 @@ def surroundings(content: bytes) -> Surroundings:
 def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
     """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
     parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
-    return [_chunk(name, value) for name, value in parts if value], ["IPTC"] if around.photoshop else []
+    return [_chunk(name, value) for name, value in parts if value], [
+        "IPTC"
+    ] if around.photoshop else []
 
 
 def with_surroundings(
@@ -92,7 +94,9 @@ def without_gps(content: bytes) -> bytes:
 
 def is_lossless(content: bytes) -> bool:
     """Return whether the picture is stored without loss."""
-    return next((name == b"VP8L" for name, _ in _chunks(content) if name in (b"VP8 ", b"VP8L")), False)
+    return next(
+        (name == b"VP8L" for name, _ in _chunks(content) if name in (b"VP8 ", b"VP8L")), False
+    )
 
 
 def size_and_frames(content: bytes) -> tuple[int, int, int]:
@@ -107,7 +111,9 @@ def size_and_frames(content: bytes) -> tuple[int, int, int]:
             width, height = (1 + int.from_bytes(payload[at : at + 3], "little") for at in (4, 7))
             return width, height, 2 if payload[0] & _ANIMATED else 1
         if name == b"VP8 " and len(payload) >= 10:
-            width, height = (int.from_bytes(payload[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+            width, height = (
+                int.from_bytes(payload[at : at + 2], "little") & 0x3FFF for at in (6, 8)
+            )
             return width, height, 1
         if name == b"VP8L" and len(payload) >= 5:
             bits = int.from_bytes(payload[1:5], "little")

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crdnet.containers import exif
-from crdnet.containers.around import Around, Content, Surroundings
-from crdnet.containers.photoshop import resources_without_thumbnail
+from crdnet.images.containers import exif
+from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.photoshop import resources_without_thumbnail
 
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
@@ -67,8 +67,14 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
             continue
         payload = block[4:]
-        dropped = [name for kind, start, name in _LEFT_BEHIND if marker == kind and payload.startswith(start)]
-        ours = marker == _APP14 and payload.startswith(b"Adobe")  # tells how *these* pixels are coded
+        dropped = [
+            name
+            for kind, start, name in _LEFT_BEHIND
+            if marker == kind and payload.startswith(start)
+        ]
+        ours = marker == _APP14 and payload.startswith(
+            b"Adobe"
+        )  # tells how *these* pixels are coded
         if not (dropped or ours or (marker == _APP2 and payload.startswith(_ICC) and not with_icc)):
             payload, dropped = _without_thumbnail(marker, payload)
             kept.append(_block(marker, payload))
@@ -110,7 +116,9 @@ def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
     if len(parts) > 255:
         lost.append(f"the colour profile of {len(around.icc)} bytes")
     else:
-        blocks += [_block(_APP2, _ICC + bytes((at, len(parts))) + part) for at, part in enumerate(parts, 1)]
+        blocks += [
+            _block(_APP2, _ICC + bytes((at, len(parts))) + part) for at, part in enumerate(parts, 1)
+        ]
     return blocks, lost
 
 
@@ -183,7 +191,9 @@ def _without_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
 def _joined(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
     """Return what the blocks of one kind hold together."""
     begin = 4 + len(mark) + skipped
-    return b"".join(block[begin:] for block in blocks if block[1] == marker and block[4:].startswith(mark))
+    return b"".join(
+        block[begin:] for block in blocks if block[1] == marker and block[4:].startswith(mark)
+    )
 
 
 def _block(marker: int, payload: bytes) -> bytes:
