@@ -23,7 +23,7 @@ def noise(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def test_there_are_those_that_fool_derainers() -> None:
-    drawn_on_images = ["blades", "dots", "fence", "hair", "point_lights", "text", "wall"]
+    drawn_on_images = ["blades", "dots", "fence", "hair", "point_lights", "stars", "text", "wall"]
     drawn_whole = [
         "bar_chart",
         "bright_sky",

@@ -1,4 +1,4 @@
-"""Lookalikes of rain in dry images: fences, walls, hair, grass, text, dots and point lights.
+"""Lookalikes of rain in dry images: fences, walls, hair, grass, text, dots, lights, stars.
 
 Drawn on images without rain, they are hard negatives for training and tests: the network must
 return them unchanged.
@@ -184,6 +184,38 @@ def draw_point_lights(image: RgbImage, rng: np.random.Generator) -> RgbImage:
     return lit
 
 
+def draw_stars(image: RgbImage, rng: np.random.Generator) -> RgbImage:
+    """Draw stars over a night sky, or over a darkened image (h, w, 3).
+
+    Stars are round points whose number grows as their brightness falls; the brightest have a halo.
+    Snow and confetti in front of a dark ground look alike.
+    """
+    check_image(image)
+    height, width = image.shape[:2]
+    sky = image.astype(np.float32) * rng.uniform(0.02, 0.3)
+    if rng.random() < 0.6:
+        # A plain sky, brighter towards the horizon.
+        rise = np.linspace(rng.uniform(0, 0.5), 1, height, dtype=np.float32)[:, None, None]
+        sky = np.broadcast_to(rise * rng.uniform(0, 60, 3).astype(np.float32), image.shape).copy()
+    number = max(1, round(height * width * draw_log_uniform(2e-4, 1.2e-2, rng)))
+    # Ten times fainter stars are some six times as many.
+    levels = rng.uniform(6, 60) * (1 - rng.random(number)) ** -0.8
+    sharpness = draw_log_uniform(0.4, 1.3, rng)
+    for level, y, x in zip(
+        levels, rng.uniform(0, height, number), rng.uniform(0, width, number), strict=True
+    ):
+        colour = np.minimum(level * np.exp(rng.normal(0, 0.12, 3)), 1500).astype(np.float32)
+        reach = int(4 * sharpness * (1.5 if level > 400 else 1)) + 1
+        top, left = max(0, int(y) - reach), max(0, int(x) - reach)
+        seen = sky[top : int(y) + reach + 1, left : int(x) + reach + 1]
+        rows, columns = np.ogrid[top : top + seen.shape[0], left : left + seen.shape[1]]
+        squared = (rows - y) ** 2 + (columns - x) ** 2
+        spot = np.exp(-squared / (2 * sharpness**2)).astype(np.float32)
+        seen += spot[:, :, None] * colour
+    starry: RgbImage = np.clip(np.rint(sky), 0, 255).astype(np.uint8)
+    return starry
+
+
 LOOKALIKES: dict[str, Callable[[RgbImage, np.random.Generator], RgbImage]] = {
     "fence": draw_fence,
     "wall": draw_wall,
@@ -192,6 +224,7 @@ LOOKALIKES: dict[str, Callable[[RgbImage, np.random.Generator], RgbImage]] = {
     "dots": draw_dots,
     "text": draw_text,
     "point_lights": draw_point_lights,
+    "stars": draw_stars,
     **DOCUMENTS,
 }
 """Lookalikes by name; each returns a new image of the same shape from a generator."""
