@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from crdnet import RainDensity
 from crdnet.bench import Timing, interleaved
 from crdnet.data import Pair, assign_scenes, find_pairs
-from crdnet.density import rain_strength
+from crdnet.density import compute_intensity
 from crdnet.errors import DataError, TrainingError
 from crdnet.files import write_whole
 from crdnet.metrics import score
@@ -100,11 +100,11 @@ ROWS = {
         ("second-pass",),
         "classes",
     ),
-    "strength": Row(
-        "with sensing, ours", build_residual_crdnet, ("second-pass", "code", "classes"), "strength"
+    "intensity": Row(
+        "with sensing, ours", build_residual_crdnet, ("second-pass", "code", "classes"), "intensity"
     ),
 }
-OURS = "strength"
+OURS = "intensity"
 
 
 def estimated(network: Network, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -337,7 +337,7 @@ def judge(network: Network, pair: Pair) -> Judged:
     if isinstance(network, ResidualCRDNet) and network.sensing is not None and density is not None:
         cell = network.size_multiple
         grade = grade_density_map(density[0], network.sensing.says, height, width, cell).name
-    truth = RainDensity.from_strength(rain_strength(loaded.rainy, loaded.clean))
+    truth = RainDensity.from_intensity(compute_intensity(loaded.rainy, loaded.clean))
     dry = pair.rainy_path == pair.clean_path and pair.halves is None
     ours = derained[0, :, :height, :width].permute(1, 2, 0).numpy()
     psnr = None if dry else score(ours, loaded.clean, "restormer-y").psnr

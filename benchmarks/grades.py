@@ -28,7 +28,7 @@ CROPS = 300
 class Rained(NamedTuple):
     """What rain did to one picture."""
 
-    strength: float
+    intensity: float
     """S, in grey levels."""
     changed: float
     """Share of the pixels whose mean colour changed by more than `CHANGED_LEVELS`."""
@@ -42,9 +42,9 @@ def measured(rainy: Picture, clean: Picture) -> Rained:
 
 
 def row(pictures: Iterable[Rained]) -> str:
-    strengths, shares, decibels = zip(*pictures, strict=True)
+    intensities, shares, decibels = zip(*pictures, strict=True)
     return (
-        f"{np.median(strengths):.1f} ({min(strengths):.1f}-{max(strengths):.1f}) | {np.median(shares):.2f} | "
+        f"{np.median(intensities):.1f} ({min(intensities):.1f}-{max(intensities):.1f}) | {np.median(shares):.2f} | "
         f"{np.median(decibels):.1f} dB"
     )
 
@@ -59,7 +59,7 @@ def drawn(
             rng = np.random.default_rng((scene, turn, grade))
             pair = make_rainy_pair(clean, grade, rng, library=library if turn == 2 else None)
             pictures.append(measured(pair.rainy, pair.clean))
-            hits += RainDensity.from_strength(pictures[-1].strength) is grade
+            hits += RainDensity.from_intensity(pictures[-1].intensity) is grade
     return pictures, hits
 
 
@@ -73,7 +73,7 @@ def crops_of(scenes: list[Picture], grade: RainDensity, bank: LayerBank) -> int:
         pair = bank.make_pair(
             np.ascontiguousarray(clean[top : top + CROP, left : left + CROP]), grade, rng
         )
-        hits += RainDensity.from_strength(measure_intensity(pair.rainy, pair.clean)) is grade
+        hits += RainDensity.from_intensity(measure_intensity(pair.rainy, pair.clean)) is grade
     return hits
 
 

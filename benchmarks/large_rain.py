@@ -109,7 +109,7 @@ def main() -> None:
     before, after, at_full_size = (
         psnr(each, clean, PROTOCOL) for each in (pair.rainy, result.image, alone)
     )
-    print(f"rain: {pair.density.name}, strength {pair.strength:.1f}")
+    print(f"rain: {pair.density.name}, intensity {pair.intensity:.1f}")
     print(f"sensed: {result.density!r}, {result.sensed}")
     print(
         f"PSNR ({PROTOCOL}): rainy {before:.2f} dB, derained {after:.2f} dB, gain {after - before:+.2f} dB"

@@ -32,7 +32,7 @@ from PIL import Image
 import crdnet
 from crdnet import metrics
 from crdnet.data import Pair, assign_scenes, find_pairs
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 from crdnet.rain import LOOKALIKES, StreakLibrary, make_rainy_pair
 
 Picture = npt.NDArray[np.uint8]
@@ -196,7 +196,7 @@ def rained_on(dry: Sequence[Picture], library: StreakLibrary) -> Iterator[tuple[
                 picture, grade, rng, library=library if (number + grade) % 2 else None
             )
             if pair.density != RainDensity.NONE:
-                yield pair.rainy, pair.strength
+                yield pair.rainy, pair.intensity
 
 
 def rainy_table(
@@ -206,7 +206,7 @@ def rainy_table(
     library: StreakLibrary,
 ) -> Iterator[str]:
     rainy: list[tuple[str, Picture, float]] = [
-        (scene.group, scene.rainy, rain_strength(scene.rainy, scene.clean)) for scene in scenes
+        (scene.group, scene.rainy, compute_intensity(scene.rainy, scene.clean)) for scene in scenes
     ]
     rainy += [("drawn", *each) for each in rained_on(dry, library)]
     yield "| rainy pictures | number | called NONE | grade right | two grades off | rank correlation of score and S |"
@@ -215,7 +215,7 @@ def rainy_table(
     for group in ("light", "medium", "heavy", "rain800", "drawn", "all"):
         members = [each for each in sensed if group in (each[0], "all")]
         off = [
-            abs(int(report.density) - RainDensity.from_strength(true))
+            abs(int(report.density) - RainDensity.from_intensity(true))
             for _, report, true in members
         ]  # type: ignore[arg-type]
         none = sum(report.density == RainDensity.NONE for _, report, _ in members)

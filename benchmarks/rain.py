@@ -60,7 +60,7 @@ def main() -> None:
     each = seconds(lambda _: compose(patch, pair.streaks, spec), 300)
     print(f"128 x 128 patches, composition alone:             {1 / each:6.0f} a second")
     each = seconds(lambda number: bank.make_pair(patch, GRADES[number % 4], rng), 300)
-    print(f"128 x 128 patches, strength searched and measured: {1 / each:6.0f} a second")
+    print(f"128 x 128 patches, intensity searched and measured: {1 / each:6.0f} a second")
     each = seconds(
         lambda number: bank.make_pair(patch, GRADES[number % 4], rng, jpeg_quality=85), 100
     )

@@ -1,6 +1,6 @@
-"""How the strength of rain is best measured on pairs that JPEG went over.
+"""How the intensity of rain is best measured on pairs that JPEG went over.
 
-    python benchmarks/strength.py LOSSLESS [--jpeg FOLDER --layout clean-rainy]
+    python benchmarks/intensity.py LOSSLESS [--jpeg FOLDER --layout clean-rainy]
 
 Contract: the truth is the mean absolute change of luma of lossless pairs. They are compressed here, rainy and clean
 picture with the same quality, and graded again by three measures of the change: its absolute value, the absolute
@@ -21,7 +21,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from crdnet.data import find_pairs
-from crdnet.density import STRENGTH_THRESHOLDS
+from crdnet.density import INTENSITY_THRESHOLDS
 from crdnet.errors import CRDNetError
 from crdnet.nn import luma_channel
 from crdnet.rain import compress, decompress, measure_intensity
@@ -32,8 +32,8 @@ QUALITIES = (90, 75, 60)
 MEASURES = ("absolute change", "absolute mean over 3x3", "positive part of the mean")
 
 
-def strengths(rainy: Picture, clean: Picture) -> list[float]:
-    """Return the strength of a pair by each of the measures."""
+def intensities(rainy: Picture, clean: Picture) -> list[float]:
+    """Return the intensity of a pair by each of the measures."""
     ours, theirs = (
         torch.from_numpy(each.transpose(2, 0, 1)[None] / np.float32(255)) for each in (rainy, clean)
     )
@@ -56,12 +56,12 @@ def side_by_side(picture: Picture, quality: int) -> tuple[Picture, Picture]:
 def row(name: str, truths: Sequence[float], measured: Sequence[Sequence[float]]) -> None:
     """Print how many grades each measure changes, at which thresholds, and how far it is off."""
     cells = []
-    for strength in np.transpose(measured):
+    for intensity in np.transpose(measured):
         truth = np.asarray(truths)
         crossed = [
-            int(((truth >= each) != (strength >= each)).sum()) for each in STRENGTH_THRESHOLDS
+            int(((truth >= each) != (intensity >= each)).sum()) for each in INTENSITY_THRESHOLDS
         ]
-        off = 100 * np.median(np.abs(strength - truth) / truth)
+        off = 100 * np.median(np.abs(intensity - truth) / truth)
         cells.append(f"{', '.join(map(str, crossed))}; {off:.1f} %")
     print(f"| {name} | {len(truths)} | {' | '.join(cells)} |")
 
@@ -100,23 +100,23 @@ def compressed_here(folder: Path) -> None:
         "JPEG",
         "Grades changed (at the thresholds 1, 10, 30); median error of S, in grey levels where S is below 1.",
     )
-    row("none", truths, [strengths(*pair) for pair in pairs])
+    row("none", truths, [intensities(*pair) for pair in pairs])
     for quality in QUALITIES:
         measured = [
-            strengths(lossy(rainy, quality), lossy(clean, quality)) for rainy, clean in pairs
+            intensities(lossy(rainy, quality), lossy(clean, quality)) for rainy, clean in pairs
         ]
         row(f"quality {quality}", truths, measured)
 
     dry = list({clean.tobytes(): clean for _, clean in pairs}.values())
     heading("JPEG", "The same picture twice in one file: median and largest S.")
     for quality in QUALITIES:
-        found = np.transpose([strengths(*side_by_side(clean, quality)) for clean in dry])
+        found = np.transpose([intensities(*side_by_side(clean, quality)) for clean in dry])
         cells = [f"{np.median(each):.2f}, {each.max():.2f}" for each in found]
         print(f"| dry, quality {quality} | {len(dry)} | {' | '.join(cells)} |")
 
 
 def compressed_by_others(folder: Path, layout: str) -> None:
-    measured = [strengths(*pair) for pair in pairs_of(folder, layout)]
+    measured = [intensities(*pair) for pair in pairs_of(folder, layout)]
     heading("folder", "The same, against the absolute change.")
     row(folder.name, [found[0] for found in measured], measured)
     shares = [positive / absolute for absolute, _, positive in measured]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 
 Layer = npt.NDArray[np.float32]
 """Light of the streaks (h, w) in [0, 1]."""
@@ -49,7 +49,7 @@ NEAR = Drops(share=0.025, length=(0.20, 0.40), width=(0.0026, 0.0045), light=(0.
 class Rain:
     """What rain to put on one picture."""
 
-    strength: float
+    intensity: float
     """Mean change of luma to reach, in grey levels of 255; see `crdnet.density`."""
     angle_degrees: float
     """Direction of fall: 0 straight down, positive towards the right."""
@@ -61,12 +61,14 @@ class Rain:
 
 
 RAINS = {
-    RainDensity.LIGHT: Rain(strength=5.0, angle_degrees=-8.0, spread_degrees=1.5, veil=0.0, seed=1),
+    RainDensity.LIGHT: Rain(
+        intensity=5.0, angle_degrees=-8.0, spread_degrees=1.5, veil=0.0, seed=1
+    ),
     RainDensity.MEDIUM: Rain(
-        strength=16.0, angle_degrees=12.0, spread_degrees=2.5, veil=0.015, seed=2
+        intensity=16.0, angle_degrees=12.0, spread_degrees=2.5, veil=0.015, seed=2
     ),
     RainDensity.HEAVY: Rain(
-        strength=38.0, angle_degrees=-16.0, spread_degrees=3.5, veil=0.06, seed=3
+        intensity=38.0, angle_degrees=-16.0, spread_degrees=3.5, veil=0.06, seed=3
     ),
 }
 
@@ -76,7 +78,7 @@ def put_rain_on(clean: npt.NDArray[np.uint8], rain: Rain) -> npt.NDArray[np.uint
     rng = np.random.default_rng(rain.seed)
     layer: Layer = np.full(clean.shape[:2], rain.veil, dtype=np.float32)
     rainy = clean
-    while rain_strength(rainy, clean) < rain.strength:
+    while compute_intensity(rainy, clean) < rain.intensity:
         for streak in _streaks(layer.shape, rain, rng, number=40):
             _add(layer, streak)
         rainy = _screen(clean, layer)
@@ -151,7 +153,8 @@ def main() -> None:
         )
         stored = np.asarray(Image.open(FOLDER / name))
         print(
-            f"{name}: strength {rain_strength(stored, clean):.1f} grey levels, {(FOLDER / name).stat().st_size} bytes"
+            f"{name}: intensity {compute_intensity(stored, clean):.1f} grey levels, "
+            f"{(FOLDER / name).stat().st_size} bytes"
         )
 
 

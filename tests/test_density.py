@@ -1,4 +1,4 @@
-"""From a map of the strength of rain to a grade, its probabilities and a score."""
+"""From a map of the intensity of rain to a grade, its probabilities and a score."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers
 
 from crdnet.density import (
-    STRENGTH_THRESHOLDS,
+    INTENSITY_THRESHOLDS,
     RainDensity,
     average_intensity,
     compute_cumulative_probabilities,
@@ -14,16 +14,16 @@ from crdnet.density import (
     compute_grade_probabilities,
 )
 
-STRENGTHS = floats(0, 255)
+INTENSITIES = floats(0, 255)
 
 
-@given(strength=STRENGTHS)
-def test_heavier_is_never_likelier_than_lighter(strength: float) -> None:
-    light, medium, heavy = compute_cumulative_probabilities(strength)
+@given(intensity=INTENSITIES)
+def test_heavier_is_never_likelier_than_lighter(intensity: float) -> None:
+    light, medium, heavy = compute_cumulative_probabilities(intensity)
     assert 1 >= light >= medium >= heavy >= 0
 
 
-@given(one=STRENGTHS, other=STRENGTHS)
+@given(one=INTENSITIES, other=INTENSITIES)
 def test_more_rain_never_lowers_a_probability_or_the_score(one: float, other: float) -> None:
     less, more = sorted((one, other))
     pairs = zip(
@@ -35,21 +35,21 @@ def test_more_rain_never_lowers_a_probability_or_the_score(one: float, other: fl
     assert 0 <= compute_density_score(less) <= compute_density_score(more) < 1
 
 
-@given(strength=STRENGTHS)
+@given(intensity=INTENSITIES)
 def test_the_grades_share_one_certainty_and_the_grade_is_where_it_passes_one_half(
-    strength: float,
+    intensity: float,
 ) -> None:
-    probabilities = compute_grade_probabilities(strength)
+    probabilities = compute_grade_probabilities(intensity)
     assert sum(probabilities.values()) == pytest.approx(1)
     assert min(probabilities.values()) >= 0
-    passed = sum(each > 0.5 for each in compute_cumulative_probabilities(strength))
-    if not any(abs(strength - threshold) < 1e-9 for threshold in STRENGTH_THRESHOLDS):
-        assert RainDensity.from_strength(strength) == passed
+    passed = sum(each > 0.5 for each in compute_cumulative_probabilities(intensity))
+    if not any(abs(intensity - threshold) < 1e-9 for threshold in INTENSITY_THRESHOLDS):
+        assert RainDensity.from_intensity(intensity) == passed
 
 
-@pytest.mark.parametrize("threshold", STRENGTH_THRESHOLDS)
+@pytest.mark.parametrize("threshold", INTENSITY_THRESHOLDS)
 def test_at_a_threshold_its_grade_is_as_likely_as_not(threshold: float) -> None:
-    position = STRENGTH_THRESHOLDS.index(threshold)
+    position = INTENSITY_THRESHOLDS.index(threshold)
     assert compute_cumulative_probabilities(threshold)[position] == pytest.approx(0.5)
 
 
@@ -60,19 +60,19 @@ def test_a_dry_image_is_surely_dry_and_a_cold_temperature_overflows_nothing() ->
 
 
 def test_scores_that_are_easy_to_remember() -> None:
-    assert [compute_density_score(strength) for strength in (0.0, 10.0, 30.0)] == [0, 0.5, 0.75]
+    assert [compute_density_score(intensity) for intensity in (0.0, 10.0, 30.0)] == [0, 0.5, 0.75]
     assert compute_density_score(float("inf")) == 1
 
 
-@pytest.mark.parametrize("strength", [-1.0, float("nan")])
-def test_a_strength_that_is_none_is_refused(strength: float) -> None:
+@pytest.mark.parametrize("intensity", [-1.0, float("nan")])
+def test_an_intensity_that_is_none_is_refused(intensity: float) -> None:
     for function in (
         compute_density_score,
         compute_cumulative_probabilities,
         compute_grade_probabilities,
     ):
         with pytest.raises(ValueError, match="grey levels from 0 up"):
-            function(strength)
+            function(intensity)
 
 
 @given(height=integers(1, 70), width=integers(1, 70), cell=integers(1, 20))

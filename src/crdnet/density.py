@@ -20,7 +20,7 @@ import numpy.typing as npt
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of R, G and B in luma (ITU-R BT.601)."""
 
-STRENGTH_THRESHOLDS = (1.0, 10.0, 30.0)
+INTENSITY_THRESHOLDS = (1.0, 10.0, 30.0)
 """Intensities at which LIGHT, MEDIUM and HEAVY begin, in grey levels of 255."""
 
 TEMPERATURE = 0.15
@@ -67,20 +67,20 @@ class RainDensity(IntEnum):
         return min(cls, key=lambda grade: float(((values - grade.code) ** 2).sum()))
 
     @classmethod
-    def from_strength(cls, strength: float) -> "RainDensity":
+    def from_intensity(cls, intensity: float) -> "RainDensity":
         """Return the grade of an intensity.
 
         Args:
-            strength: Mean change of luma, in grey levels of 255, at least 0.
+            intensity: Mean change of luma, in grey levels of 255, at least 0.
 
         Raises:
             ValueError: The intensity is negative or not a number.
         """
-        if not strength >= 0:
+        if not intensity >= 0:
             raise ValueError(
-                f"the intensity of rain is a number of grey levels from 0 up, got {strength}",
+                f"the intensity of rain is a number of grey levels from 0 up, got {intensity}",
             )
-        return cls(sum(strength >= threshold for threshold in STRENGTH_THRESHOLDS))
+        return cls(sum(intensity >= threshold for threshold in INTENSITY_THRESHOLDS))
 
 
 RAINY_GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
@@ -92,7 +92,7 @@ def luma(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return rgb @ np.asarray(LUMA_WEIGHTS, dtype=rgb.dtype)
 
 
-def rain_strength(rainy: npt.NDArray[np.uint8], clean: npt.NDArray[np.uint8]) -> float:
+def compute_intensity(rainy: npt.NDArray[np.uint8], clean: npt.NDArray[np.uint8]) -> float:
     """Return the intensity S of the rain in a pair: the mean absolute change of luma.
 
     Args:
@@ -150,7 +150,7 @@ def average_strongest(cells: npt.NDArray[np.floating]) -> float:
 
 
 def compute_cumulative_probabilities(
-    strength: float, temperature: float = TEMPERATURE
+    intensity: float, temperature: float = TEMPERATURE
 ) -> tuple[float, float, float]:
     """Return the probabilities that the rain is at least LIGHT, MEDIUM and HEAVY, in this order.
 
@@ -159,56 +159,56 @@ def compute_cumulative_probabilities(
     network is proportional to S.
 
     Args:
-        strength: Intensity S in grey levels of 255, at least 0.
+        intensity: Intensity S in grey levels of 255, at least 0.
         temperature: Above 0; see `TEMPERATURE`.
 
     Raises:
         ValueError: The intensity is negative or not a number.
     """
-    if not strength >= 0:
+    if not intensity >= 0:
         raise ValueError(
-            f"the intensity of rain is a number of grey levels from 0 up, got {strength}",
+            f"the intensity of rain is a number of grey levels from 0 up, got {intensity}",
         )
     # exp() overflows beyond 709.
     light, medium, heavy = (
-        1 / (1 + exp(min(700.0, (log1p(threshold) - log1p(strength)) / temperature)))
-        for threshold in STRENGTH_THRESHOLDS
+        1 / (1 + exp(min(700.0, (log1p(threshold) - log1p(intensity)) / temperature)))
+        for threshold in INTENSITY_THRESHOLDS
     )
     return light, medium, heavy
 
 
 def compute_grade_probabilities(
-    strength: float, visible: float | None = None, temperature: float = TEMPERATURE
+    intensity: float, visible: float | None = None, temperature: float = TEMPERATURE
 ) -> dict[RainDensity, float]:
     """Return the probability of each grade; they sum to 1. See `compute_cumulative_probabilities`.
 
     Args:
-        strength: Intensity S in grey levels of 255, at least 0.
+        intensity: Intensity S in grey levels of 255, at least 0.
         visible: Intensity that replaces S in the decision between NONE and the other grades, at
             least S; None uses S.
         temperature: Above 0.
     """
-    _, medium, heavy = compute_cumulative_probabilities(strength, temperature)
+    _, medium, heavy = compute_cumulative_probabilities(intensity, temperature)
     light, _, _ = compute_cumulative_probabilities(
-        strength if visible is None else visible,
+        intensity if visible is None else visible,
         temperature,
     )
     reached = (1.0, light, medium, heavy, 0.0)
     return {grade: reached[grade] - reached[grade + 1] for grade in RainDensity}
 
 
-def compute_density_score(strength: float) -> float:
+def compute_density_score(intensity: float) -> float:
     """Map an intensity to [0, 1] by S / (S + 10), so that MEDIUM begins at one half.
 
     Args:
-        strength: Intensity S in grey levels of 255, at least 0; may be infinite.
+        intensity: Intensity S in grey levels of 255, at least 0; may be infinite.
 
     Raises:
         ValueError: The intensity is negative or not a number.
     """
-    if not strength >= 0:
+    if not intensity >= 0:
         raise ValueError(
-            f"the intensity of rain is a number of grey levels from 0 up, got {strength}",
+            f"the intensity of rain is a number of grey levels from 0 up, got {intensity}",
         )
     # inf / inf would be NaN.
-    return 1.0 if strength == inf else strength / (strength + SCORE_MIDDLE)
+    return 1.0 if intensity == inf else intensity / (intensity + SCORE_MIDDLE)

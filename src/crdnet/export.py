@@ -223,17 +223,17 @@ class _FreeOfChecks(nn.Module):
             )
             return derained
         estimate = network.estimate_unchecked(rainy)
-        if not _senses_strength(network):
+        if not _senses_intensity(network):
             return estimate.derained
         assert estimate.density is not None
         return estimate.derained, estimate.density
 
 
-def _senses_strength(network: Network) -> bool:
+def _senses_intensity(network: Network) -> bool:
     """Return whether a network has an intensity map to export; density scores are not exported."""
     if isinstance(network, CRDNet) or network.sensing is None:
         return False
-    return network.sensing.says == "strength"
+    return network.sensing.says == "intensity"
 
 
 def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
@@ -255,7 +255,7 @@ def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes={"rainy": shapes},
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME, *[DENSITY_NAME] * _senses_strength(network)],
+            output_names=[OUTPUT_NAME, *[DENSITY_NAME] * _senses_intensity(network)],
             opset_version=OPSET,
             verbose=False,
         )

@@ -110,11 +110,11 @@ def test_rows_are_timed_trained_scored_and_told(
     for name in ("published", "second-pass"):
         runs.run_one(data, folder, name, 0, STEPS)
     kept = (folder / f"second-pass-0-{STEPS}.json").stat().st_mtime_ns
-    only = ("--only", "second-pass", "--only", "strength", "--seed", "0")
+    only = ("--only", "second-pass", "--only", "intensity", "--seed", "0")
     status, printed, _ = ablation("train", "--data", data, "-o", folder, "--steps", STEPS, *only)
     assert status == 0
     assert f"second-pass-0-{STEPS}.json: was there" in printed
-    assert f"strength-0-{STEPS}.json: done" in printed
+    assert f"intensity-0-{STEPS}.json: done" in printed
     assert (folder / f"second-pass-0-{STEPS}.json").stat().st_mtime_ns == kept
     assert ablation("report", folder, "--steps", STEPS, "--into", document)[0] == 0
     text = document.read_text()
@@ -176,7 +176,7 @@ def test_the_batches_follow_from_the_seed(
     )
 
 
-@pytest.mark.parametrize("name", ["published", "strength"])
+@pytest.mark.parametrize("name", ["published", "intensity"])
 def test_steps_on_one_batch_make_the_loss_smaller_and_the_average_follows(
     runs: Any, name: str
 ) -> None:
@@ -251,11 +251,11 @@ def test_rows_are_compared_by_picture_with_the_seeds_that_both_have(
     right, wrong = ["LIGHT"] * 6, ["HEAVY"] * 6
     for seed in (0, 1):
         write_result(runs, tmp_path, "code", seed, list(scenes + seed), wrong)
-        write_result(runs, tmp_path, "strength", seed, list(scenes + 3 * seed + 1), right)
-    write_result(runs, tmp_path, "strength", 2, list(scenes + 100), right)
+        write_result(runs, tmp_path, "intensity", seed, list(scenes + 3 * seed + 1), right)
+    write_result(runs, tmp_path, "intensity", 2, list(scenes + 100), right)
     results = reporting.Results(tmp_path, 9)
     effect = results.mean(
-        "strength", "equal steps", reporting.psnr_of, "val_synth/light", against="code"
+        "intensity", "equal steps", reporting.psnr_of, "val_synth/light", against="code"
     )
     # The scenes differ by 10 dB, which would be an interval of as much were the rows not compared by picture.
     assert effect.over_scenes == Estimate(2.0, 2.0, 2.0)

@@ -28,7 +28,7 @@ def test_a_healthy_set_is_0_and_told_on_stdout(pairs: Path) -> None:
     result = run(pairs)
     assert result.exit_code == 0
     assert "layout folders" in result.stdout
-    assert "medium 1 (strength 20.0)" in result.stdout
+    assert "medium 1 (intensity 20.0)" in result.stdout
     assert "8 x 8: 1" in result.stdout
     assert result.stderr == ""
 

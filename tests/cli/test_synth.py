@@ -102,7 +102,7 @@ def test_labels_and_manifest_say_what_the_pictures_hold(
         assert pair.density is RainDensity[density.upper()]
         assert record["density"] == labels[record["rainy"]]["density"] == density
         assert record["sha256"] == sha256(pair.rainy.tobytes()).hexdigest()
-        assert float(labels[record["rainy"]]["strength"]) == record["strength"]
+        assert float(labels[record["rainy"]]["intensity"]) == record["intensity"]
 
 
 def test_the_same_seed_gives_the_same_pixels_in_any_company(photos: Path, tmp_path: Path) -> None:

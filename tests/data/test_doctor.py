@@ -28,7 +28,7 @@ def test_a_healthy_set_is_counted(healthy: Path) -> None:
     assert report.layout == "density-folders"
     assert (report.pairs, report.labelled, report.scenes, report.other_files) == (4, 4, 2, 1)
     assert report.densities == {RainDensity.LIGHT: 2, RainDensity.HEAVY: 2}
-    assert report.strengths[RainDensity.LIGHT] < report.strengths[RainDensity.HEAVY]
+    assert report.intensities[RainDensity.LIGHT] < report.intensities[RainDensity.HEAVY]
     assert report.sizes == {(64, 48): 4}
 
 

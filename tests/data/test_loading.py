@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crdnet.data import HalfOrder, LoadError, ProblemKind, find_pairs
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 from crdnet.errors import DataError
 
 from .scenery import RgbImage, rain, save, save_side_by_side, scene
@@ -133,13 +133,15 @@ def test_real_photographs_are_not_taken_for_pairs(shared_data: Path, folder: str
         find_pairs(shared_data / folder)
 
 
-def test_labels_of_the_synthetic_pairs_agree_with_their_strength(shared_data: Path) -> None:
+def test_labels_of_the_synthetic_pairs_agree_with_their_intensity(shared_data: Path) -> None:
     pairs = find_pairs(shared_data / "val_synth")
     assert len(pairs) == 72
     assert len({pair.scene for pair in pairs}) == 24
-    strengths: dict[RainDensity | None, list[float]] = {}
+    intensities: dict[RainDensity | None, list[float]] = {}
     for pair in pairs[::3]:
         loaded = pair.load()
-        strengths.setdefault(pair.density, []).append(rain_strength(loaded.rainy, loaded.clean))
-    light, medium, heavy = (np.median(strengths[RainDensity(grade)]) for grade in (1, 2, 3))
+        intensities.setdefault(pair.density, []).append(
+            compute_intensity(loaded.rainy, loaded.clean)
+        )
+    light, medium, heavy = (np.median(intensities[RainDensity(grade)]) for grade in (1, 2, 3))
     assert light < medium < heavy

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LARGEST_FILE_BYTES = 120_000
@@ -34,9 +34,9 @@ def test_an_example_is_what_the_script_makes_and_has_the_density_of_its_name(
     rain = script["RAINS"][density]
     made = script["put_rain_on"](clean, rain)
     # Storing as JPEG changes luma by 1.6 to 2.5 grey levels here, and rain of another seed by 9 to 26.
-    assert rain_strength(made, stored) < 4
-    assert rain_strength(made, clean) == pytest.approx(rain.strength, abs=2)
-    assert RainDensity.from_strength(rain_strength(stored, clean)) is density
+    assert compute_intensity(made, stored) < 4
+    assert compute_intensity(made, clean) == pytest.approx(rain.intensity, abs=2)
+    assert RainDensity.from_intensity(compute_intensity(stored, clean)) is density
 
 
 def test_rain_of_a_seed_is_always_the_same_rain(script: dict[str, Any]) -> None:

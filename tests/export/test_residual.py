@@ -17,7 +17,7 @@ from crdnet.sizes import pad_to_multiple
 TINY: dict[str, Any] = {"width": 4, "scale_widths": [4, 5, 6], "streak_width": 2}
 
 
-def network(sensing: Sensing | None = "strength") -> ResidualCRDNet:
+def network(sensing: Sensing | None = "intensity") -> ResidualCRDNet:
     torch.manual_seed(0)
     built = build_residual_crdnet(**TINY, sensing=sensing)
     torch.nn.init.normal_(built.head[-1].weight, std=0.1)  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def test_a_file_that_lost_its_density_is_not_left_behind(
 
 
 @pytest.mark.parametrize("sensing", [None, "code", "classes"])
-def test_only_a_map_of_the_strength_goes_into_the_file(
+def test_only_a_map_of_the_intensity_goes_into_the_file(
     tmp_path: Path,
     sensing: Sensing | None,
 ) -> None:

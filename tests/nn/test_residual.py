@@ -52,7 +52,7 @@ def test_every_idea_can_be_left_out(change: dict[str, Any]) -> None:
     estimate = network.sense(rainy)
     assert not torch.equal(estimate.derained, rainy)
     cell = network.size_multiple
-    if change.get("sensing", "strength") is None:
+    if change.get("sensing", "intensity") is None:
         assert estimate.density is None
     else:
         assert estimate.density is not None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import booleans, floats, integers, sampled_from
 from PIL import Image
 
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 from crdnet.errors import ImageError, RecipeError
 from crdnet.rain import (
     Haze,
@@ -76,9 +76,9 @@ def test_a_pair_has_the_density_that_was_asked_for(
         library=library() if photoreal else None,
     )
     assert pair.density is density
-    assert RainDensity.from_strength(pair.strength) is density
+    assert RainDensity.from_intensity(pair.intensity) is density
     # Ours counts in integers, the other in 32-bit floats.
-    assert pair.strength == pytest.approx(rain_strength(pair.rainy, pair.clean), abs=1e-3)
+    assert pair.intensity == pytest.approx(compute_intensity(pair.rainy, pair.clean), abs=1e-3)
 
 
 @given(density=sampled_from(RainDensity), seed=integers(0, 10_000))
@@ -90,7 +90,7 @@ def test_the_same_seed_is_the_same_rain(density: RainDensity, seed: int) -> None
     )
     assert one.rainy.tobytes() == other.rainy.tobytes()
     assert one.streaks.tobytes() == other.streaks.tobytes()
-    assert (one.spec, one.strength) == (other.spec, other.strength)
+    assert (one.spec, one.intensity) == (other.spec, other.intensity)
 
 
 def test_another_seed_is_other_rain() -> None:
@@ -102,7 +102,7 @@ def test_another_seed_is_other_rain() -> None:
 def test_no_rain_leaves_the_image_alone(quality: int | None) -> None:
     pair = make_rainy_pair(scene(1), RainDensity.NONE, rng(), jpeg_quality=quality)
     assert np.array_equal(pair.rainy, pair.clean)
-    assert pair.strength == 0
+    assert pair.intensity == 0
     assert pair.density is RainDensity.NONE
     assert not pair.streaks.any()
     assert isinstance(pair.spec, RainSpec)
@@ -179,7 +179,7 @@ def test_a_spec_is_rendered_as_it_stands() -> None:
 @given(density=sampled_from(FALLING), seed=integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_presets_aim_inside_their_grade(density: RainDensity, seed: int) -> None:
-    assert RainDensity.from_strength(sample_target(density, rng(seed))) is density
+    assert RainDensity.from_intensity(sample_target(density, rng(seed))) is density
     assert sample_spec(density, rng(seed), scale=2.0).scale == 2.0
 
 
@@ -213,10 +213,12 @@ def test_every_grade_has_every_kind_of_rain() -> None:
 
 @given(seed=integers(0, 1000))
 @settings(max_examples=15, deadline=None)
-def test_strength_agrees_with_the_definition(seed: int) -> None:
+def test_intensity_agrees_with_the_definition(seed: int) -> None:
     first, second = np.random.default_rng(seed).integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
     # Ours counts in integers, the other in 32-bit floats.
-    assert measure_intensity(first, second) == pytest.approx(rain_strength(first, second), abs=1e-3)
+    assert measure_intensity(first, second) == pytest.approx(
+        compute_intensity(first, second), abs=1e-3
+    )
 
 
 def test_a_bank_gives_pairs_of_the_density_asked_for(bank: LayerBank) -> None:
@@ -231,7 +233,7 @@ def test_a_bank_gives_pairs_of_the_density_asked_for(bank: LayerBank) -> None:
     assert hit >= 0.95 * len(pairs)
     for _, pair in pairs:
         assert pair.rainy.shape == clean.shape
-        assert pair.strength == pytest.approx(measure_intensity(pair.rainy, pair.clean))
+        assert pair.intensity == pytest.approx(measure_intensity(pair.rainy, pair.clean))
 
 
 def test_a_bank_leaves_dry_crops_dry(bank: LayerBank) -> None:

@@ -32,7 +32,7 @@ def table(text: str, first: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_measures_of_strength_agree_on_lossless_rain_and_the_mean_is_nearest_after_jpeg(
+def test_measures_of_intensity_agree_on_lossless_rain_and_the_mean_is_nearest_after_jpeg(
     tmp_path: Path,
 ) -> None:
     rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def test_measures_of_strength_agree_on_lossless_rain_and_the_mean_is_nearest_aft
         rain[2:-2, 2:-2] = rng.integers(0, 55, (46, 68, 1))
         Image.fromarray(clean).save(tmp_path / "target" / f"{number}.png")
         Image.fromarray(clean + rain).save(tmp_path / "input" / f"{number}.png")
-    result = run("strength.py", str(tmp_path), "--jpeg", str(tmp_path))
+    result = run("intensity.py", str(tmp_path), "--jpeg", str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert table(result.stdout, "none") == ["none", "3", *["0, 0, 0; 0.0 %"] * 3]
     plain, taught = (
@@ -79,7 +79,7 @@ def test_loading_is_compared_with_training(tmp_path: Path) -> None:
         assert ratio == pytest.approx(own / trained, rel=0.02, abs=0.06)  # rounded
 
 
-@pytest.mark.parametrize("script", ["strength.py", "loading.py"])
+@pytest.mark.parametrize("script", ["intensity.py", "loading.py"])
 def test_a_folder_that_is_not_there_is_told_in_one_line(script: str) -> None:
     result = run(script, "nowhere")
     assert result.returncode == 1

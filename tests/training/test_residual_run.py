@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from crdnet.data import find_pairs
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
 from crdnet.export import describe_model, export_network, load_network
 from crdnet.nn import build_residual_crdnet, count_kilo_macs
@@ -221,7 +221,7 @@ def test_steps_on_one_batch_make_both_losses_smaller(backgrounds: Path, pairs: P
         assert estimate.density is not None
         image, density = (
             charbonnier(estimate.derained, batch.clean),
-            sensing_loss(estimate.density, truth, "strength"),
+            sensing_loss(estimate.density, truth, "intensity"),
         )
         optimizer.zero_grad()
         (image + 0.01 * density).backward()
@@ -437,7 +437,7 @@ def test_the_label_is_the_grade_of_the_crop_and_not_of_the_image(
         )
         assert (
             tuple(sample.codes.tolist())
-            == RainDensity.from_strength(rain_strength(rainy, clean)).code
+            == RainDensity.from_intensity(compute_intensity(rainy, clean)).code
         )
 
 

@@ -9,10 +9,10 @@ from hypothesis.strategies import floats, integers, lists
 from PIL import Image
 
 from crdnet.density import (
-    STRENGTH_THRESHOLDS,
+    INTENSITY_THRESHOLDS,
     RainDensity,
     compute_cumulative_probabilities,
-    rain_strength,
+    compute_intensity,
 )
 from crdnet.nn import Sensing
 from crdnet.rain import compress, decompress
@@ -35,7 +35,7 @@ def smooth(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def test_the_map_of_rain_that_only_brightens_averages_to_the_strength_of_the_pair() -> None:
+def test_the_map_of_rain_that_only_brightens_averages_to_the_intensity_of_the_pair() -> None:
     rng = np.random.default_rng(0)
     clean = smooth(1, 48, 32)
     # A pixel on the border counts more in a 3x3 mean that stops there, so the outermost two are
@@ -45,7 +45,7 @@ def test_the_map_of_rain_that_only_brightens_averages_to_the_strength_of_the_pai
     rainy = clean + rain
     cells = map_intensity(on_torch(rainy), on_torch(clean), cell=16)
     assert cells.shape == (1, 1, 3, 2)
-    assert cells.mean().item() == pytest.approx(rain_strength(rainy, clean), rel=1e-5)
+    assert cells.mean().item() == pytest.approx(compute_intensity(rainy, clean), rel=1e-5)
     assert cells.mean().item() > 10
 
 
@@ -80,20 +80,20 @@ def test_what_jpeg_does_to_a_pair_counts_little(seed: int, quality: int) -> None
     ).astype(np.uint8)
     rainy = clean + (rng.random((64, 64, 1)) < 0.03).astype(np.uint8) * np.uint8(30)
     lossy = [decompress(compress(each, quality)) for each in (rainy, clean)]
-    truth = rain_strength(rainy, clean)
+    truth = compute_intensity(rainy, clean)
     taught = map_intensity(on_torch(lossy[0]), on_torch(lossy[1]), 16).mean().item()
-    assert abs(taught - truth) < 0.5 * abs(rain_strength(*lossy) - truth)
+    assert abs(taught - truth) < 0.5 * abs(compute_intensity(*lossy) - truth)
 
 
-@given(strengths=lists(floats(0, 255, width=32), min_size=1, max_size=8))
-def test_grades_codes_and_logits_are_those_of_the_torch_free_side(strengths: list[float]) -> None:
-    values = torch.tensor(strengths)
-    grades = [RainDensity.from_strength(strength) for strength in strengths]
+@given(intensities=lists(floats(0, 255, width=32), min_size=1, max_size=8))
+def test_grades_codes_and_logits_are_those_of_the_torch_free_side(intensities: list[float]) -> None:
+    values = torch.tensor(intensities)
+    grades = [RainDensity.from_intensity(intensity) for intensity in intensities]
     assert grade_intensities(values).tolist() == grades
     assert encode_grades(grade_intensities(values)).tolist() == [
         list(grade.code) for grade in grades
     ]
-    expected = [compute_cumulative_probabilities(strength) for strength in strengths]
+    expected = [compute_cumulative_probabilities(intensity) for intensity in intensities]
     np.testing.assert_allclose(
         compute_cumulative_logits(values).sigmoid().numpy(),
         expected,
@@ -101,22 +101,22 @@ def test_grades_codes_and_logits_are_those_of_the_torch_free_side(strengths: lis
     )
 
 
-@pytest.mark.parametrize("threshold", STRENGTH_THRESHOLDS)
+@pytest.mark.parametrize("threshold", INTENSITY_THRESHOLDS)
 def test_a_threshold_belongs_to_the_heavier_grade(threshold: float) -> None:
-    assert grade_intensities(torch.tensor([threshold])).item() == RainDensity.from_strength(
+    assert grade_intensities(torch.tensor([threshold])).item() == RainDensity.from_intensity(
         threshold
     )
 
 
-def perfect(strength: float, says: str) -> torch.Tensor:
-    grade = RainDensity.from_strength(strength)
-    if says == "strength":
-        return torch.full((1, 1, 2, 2), strength)
+def perfect(intensity: float, says: str) -> torch.Tensor:
+    grade = RainDensity.from_intensity(intensity)
+    if says == "intensity":
+        return torch.full((1, 1, 2, 2), intensity)
     scores = grade.code if says == "code" else [30.0 * (each == grade) for each in RainDensity]
     return torch.tensor(scores).view(1, -1, 1, 1).expand(1, -1, 2, 2)
 
 
-@pytest.mark.parametrize("says", ["strength", "code", "classes"])
+@pytest.mark.parametrize("says", ["intensity", "code", "classes"])
 def test_each_loss_is_small_for_the_truth_and_larger_the_further_it_is_off(says: Sensing) -> None:
     truth = torch.full((1, 1, 2, 2), 3.0)
     right, near, far = (
@@ -128,12 +128,12 @@ def test_each_loss_is_small_for_the_truth_and_larger_the_further_it_is_off(says:
         assert near < far
 
 
-@pytest.mark.parametrize("says", ["strength", "code", "classes"])
-@given(strength=floats(0, 100, width=32), height=integers(17, 32), width=integers(17, 32))
+@pytest.mark.parametrize("says", ["intensity", "code", "classes"])
+@given(intensity=floats(0, 100, width=32), height=integers(17, 32), width=integers(17, 32))
 def test_a_head_that_says_the_truth_has_its_grade(
-    says: str, strength: float, height: int, width: int
+    says: str, intensity: float, height: int, width: int
 ) -> None:
-    said = perfect(strength, says)[0]
-    if all(abs(strength - threshold) > 1e-3 for threshold in STRENGTH_THRESHOLDS):
+    said = perfect(intensity, says)[0]
+    if all(abs(intensity - threshold) > 1e-3 for threshold in INTENSITY_THRESHOLDS):
         grade = grade_density_map(said, says, height, width, 16)  # type: ignore[arg-type]
-        assert grade == RainDensity.from_strength(strength)
+        assert grade == RainDensity.from_intensity(intensity)

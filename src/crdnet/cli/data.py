@@ -61,7 +61,7 @@ def _with_bar(pairs: Sequence[Pair]) -> Iterable[Pair]:
 
 def _as_text(report: DataReport) -> str:
     densities = ", ".join(
-        f"{grade.name.lower()} {count} (strength {report.strengths[grade]:.1f})"
+        f"{grade.name.lower()} {count} (intensity {report.intensities[grade]:.1f})"
         for grade, count in report.densities.items()
     )
     sizes = [f"{width} x {height}: {count}" for (width, height), count in report.sizes.items()]

@@ -17,7 +17,7 @@ from crdnet.data.half_order import AGREEMENT, sample_evenly, vote_rainy
 from crdnet.data.loading import LoadedPair, Pair
 from crdnet.data.problems import DataProblem, LoadError, ProblemKind
 from crdnet.data.scenes import Fingerprint, name_scenes
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 
 Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 """Wrapper that passes the pairs on and may display progress."""
@@ -33,7 +33,7 @@ class DataReport:
         pairs: Number of pairs that could be loaded.
         labelled: Number of these with a density in the name of a folder or file.
         densities: Number of pairs of each grade, labelled or else measured.
-        strengths: Median intensity of the pairs of each grade, in grey levels of 255.
+        intensities: Median intensity of the pairs of each grade, in grey levels of 255.
         scenes: Number of scenes that the clean images show.
         sizes: Number of pairs of each (width, height), the most frequent size first.
         aside: Images that do not belong to the layout.
@@ -46,7 +46,7 @@ class DataReport:
     pairs: int = 0
     labelled: int = 0
     densities: dict[RainDensity, int] = field(default_factory=dict)
-    strengths: dict[RainDensity, float] = field(default_factory=dict)
+    intensities: dict[RainDensity, float] = field(default_factory=dict)
     scenes: int = 0
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
     aside: list[str] = field(default_factory=list)
@@ -67,12 +67,12 @@ class DataReport:
             "pairs": self.pairs,
             "labelled": self.labelled,
             "densities": {grade.name.lower(): count for grade, count in self.densities.items()},
-            "strengths": {
+            "intensities": {
                 grade.name.lower(): round(
                     value,
                     2,
                 )
-                for grade, value in self.strengths.items()
+                for grade, value in self.intensities.items()
             },
             "scenes": self.scenes,
             "sizes": {f"{width}x{height}": count for (width, height), count in self.sizes.items()},
@@ -140,7 +140,7 @@ class _Examined:
             pair,
             (width, height),
             loaded.density,
-            rain_strength(loaded.rainy, loaded.clean),
+            compute_intensity(loaded.rainy, loaded.clean),
             Fingerprint.from_image(loaded.clean),
             vote_rainy(loaded.clean, loaded.rainy) if ask_order else 0,
         )
@@ -151,10 +151,10 @@ def _count_pairs(report: DataReport, examined: Sequence[_Examined]) -> None:
     report.labelled = sum(one.pair.density is not None for one in examined)
     report.sizes = dict(Counter(one.size for one in examined).most_common())
     for grade in RainDensity:
-        strengths = [one.intensity for one in examined if one.density is grade]
-        if strengths:
-            report.densities[grade] = len(strengths)
-            report.strengths[grade] = median(strengths)
+        intensities = [one.intensity for one in examined if one.density is grade]
+        if intensities:
+            report.densities[grade] = len(intensities)
+            report.intensities[grade] = median(intensities)
     scenes = name_scenes([one.pair for one in examined], [one.fingerprint for one in examined])
     report.scenes = len(set(scenes.values()))
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from crdnet.data.image_reader import read_rgb
 from crdnet.data.problems import DataProblem, LoadError, ProblemKind
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 
 
 class HalfOrder(StrEnum):
@@ -73,7 +73,7 @@ class Pair:
             rainy, clean = self._load_halves(self.halves)
         density = self.density
         if density is None:
-            density = RainDensity.from_strength(rain_strength(rainy, clean))
+            density = RainDensity.from_intensity(compute_intensity(rainy, clean))
         return LoadedPair(rainy, clean, density)
 
     def load_clean(self) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.data import Pair, list_images, read_rgb
-from crdnet.density import RainDensity, rain_strength
+from crdnet.density import RainDensity, compute_intensity
 from crdnet.errors import DataError
 from crdnet.metrics import ScorableImage
 
@@ -174,7 +174,7 @@ def _load_saved(derained_path: Path, clean_path: Path, rainy_path: Path | None) 
         clean,
         derained,
         rainy,
-        RainDensity.from_strength(rain_strength(rainy, clean)),
+        RainDensity.from_intensity(compute_intensity(rainy, clean)),
     )
 
 

@@ -26,17 +26,17 @@ from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, relu, so
 
 from crdnet.nn.sides import check_sides
 
-Sensing = Literal["strength", "code", "classes"]
+Sensing = Literal["intensity", "code", "classes"]
 """Output of the sensing head: intensity S, three scores of the published code, or one per grade.
 
-The last two exist for comparison; only `strength` is exported.
+The last two exist for comparison; only `intensity` is exported.
 """
 
-SENSING_OUTPUTS: dict[Sensing, int] = {"strength": 1, "code": 3, "classes": 4}
-STRENGTH_UNIT = 10.0
+SENSING_OUTPUTS: dict[Sensing, int] = {"intensity": 1, "code": 3, "classes": 4}
+INTENSITY_UNIT = 10.0
 """Factor from head outputs to grey levels; outputs of initial weights then mean medium rain."""
 CHANGE_UNIT = 25.5
-"""Factor from changes to head inputs: ten grey levels become 1, as for `STRENGTH_UNIT`."""
+"""Factor from changes to head inputs: ten grey levels become 1, as for `INTENSITY_UNIT`."""
 COLOURS_FOUND = 12
 """Channels of a correction at half size: three colours of 2x2 pixels."""
 
@@ -199,7 +199,7 @@ class SensingHead(nn.Module):
         if streaks is not None:
             seen.append(avg_pool2d(streaks, self.cell))
         scores = self.conv2(relu(self.conv1(torch.cat(seen, 1))))
-        return STRENGTH_UNIT * softplus(scores) if self.says == "strength" else scores
+        return INTENSITY_UNIT * softplus(scores) if self.says == "intensity" else scores
 
 
 class SensedEstimate(NamedTuple):
@@ -311,7 +311,7 @@ def build_residual_crdnet(
     streak_width: int = 16,
     dilations: Sequence[int] = (1, 2, 3),
     second_pass: bool = True,
-    sensing: Sensing | None = "strength",
+    sensing: Sensing | None = "intensity",
 ) -> ResidualCRDNet:
     """Build a residual CRDNet that starts as the identity: its last weights are zero.
 

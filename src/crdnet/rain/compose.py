@@ -76,7 +76,7 @@ def _compute_transmission(beta: float, height: int) -> npt.NDArray[np.uint16]:
 
 
 def measure_intensity(rainy: RgbImage, clean: RgbImage) -> float:
-    """Measure the intensity S of a pair in exact integers, otherwise like `rain_strength`."""
+    """Measure the intensity S of a pair in exact integers, otherwise like `compute_intensity`."""
     change = rainy.astype(np.int32) - clean
     red, green, blue = _LUMA_THOUSANDTHS
     # Thousandths of the weights are integers, so that the sum is exact.

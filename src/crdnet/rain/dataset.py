@@ -29,7 +29,7 @@ from crdnet.rain.layers import Layer
 from crdnet.rain.synthesis import RainyPair
 
 _SECONDS_BETWEEN_SAVES = 5.0
-_LABELS = ("rainy", "clean", "density", "strength", "photo")
+_LABELS = ("rainy", "clean", "density", "intensity", "photo")
 
 
 def make_rng(seed: int, source: str, variant: int) -> np.random.Generator:
@@ -133,7 +133,7 @@ class PairFolder:
             "streaks": place.streaks,
             **about,
             "density": pair.density.name.lower(),
-            "strength": round(pair.strength, 3),
+            "intensity": round(pair.intensity, 3),
             "sha256": sha256(pair.rainy.tobytes()).hexdigest(),
             "spec": pair.spec.as_dict(),
         }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crdnet.density import STRENGTH_THRESHOLDS, RainDensity
+from crdnet.density import INTENSITY_THRESHOLDS, RainDensity
 from crdnet.rain.random_numbers import draw_between
 from crdnet.rain.spec import Haze, LineStreaks, NoiseStreaks, PhotorealStreaks, RainSpec, StreakKind
 
@@ -56,13 +56,13 @@ _TARGETS = {
 """Target intensities in grey levels, within the grades with room for the effect of JPEG."""
 
 _NOISE_LEVELS = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
-_NOISE_STRENGTHS = (0.7, 1.8, 3.8, 7.2, 12.5, 20.0, 30.0)
+_NOISE_INTENSITIES = (0.7, 1.8, 3.8, 7.2, 12.5, 20.0, 30.0)
 """Measured intensities of `NoiseStreaks` of these levels, screened at 0.8 on a grey of 105."""
 
 
 def get_intensity_range(density: RainDensity) -> tuple[float, float]:
     """Return lower and upper bound of the intensities of a grade."""
-    bounds = (0.0, *STRENGTH_THRESHOLDS, 255.0)
+    bounds = (0.0, *INTENSITY_THRESHOLDS, 255.0)
     return bounds[density], bounds[density + 1]
 
 
@@ -231,7 +231,7 @@ def _make_crossing(dice: Dice, target: float) -> tuple[StreakKind, ...]:
 
 
 def _make_noise(dice: Dice, target: float) -> tuple[StreakKind, ...]:
-    level = round(float(np.interp(target, _NOISE_STRENGTHS, _NOISE_LEVELS)), 3)
+    level = round(float(np.interp(target, _NOISE_INTENSITIES, _NOISE_LEVELS)), 3)
     return (
         NoiseStreaks(
             level=level,
@@ -244,9 +244,9 @@ def _make_noise(dice: Dice, target: float) -> tuple[StreakKind, ...]:
 
 
 def _mix_photoreal(dice: Dice, target: float) -> tuple[StreakKind, ...]:
-    chains = 1 + int(dice.rng.integers(3)) if target < STRENGTH_THRESHOLDS[1] else 3
+    chains = 1 + int(dice.rng.integers(3)) if target < INTENSITY_THRESHOLDS[1] else 3
     mix = PhotorealStreaks(chains=chains, zoom=dice.draw_between(1.0, 1.6))
-    return (mix,) * (1 if target < STRENGTH_THRESHOLDS[2] else 2)
+    return (mix,) * (1 if target < INTENSITY_THRESHOLDS[2] else 2)
 
 
 def _make_lines(

@@ -49,7 +49,7 @@ class RainyPair:
         clean: Ground truth of the same shape, through the same JPEG if there was one.
         streaks: Amplified light of the streaks (h, w) before composition; for camera rain, the
             opacity in 255ths.
-        strength: Intensity S, the mean change of luma between the images, in grey levels of 255.
+        intensity: Intensity S, the mean change of luma between the images, in grey levels of 255.
         density: Grade of the intensity.
         spec: Rain with the final gain, or rain and camera.
         jpeg_files: JPEG files, rainy and clean, from which the images were decoded, or None.
@@ -58,7 +58,7 @@ class RainyPair:
     rainy: RgbImage
     clean: RgbImage
     streaks: Layer
-    strength: float
+    intensity: float
     density: RainDensity
     spec: RainSpec | CameraRain
     jpeg_files: tuple[bytes, bytes] | None = None
@@ -137,13 +137,13 @@ def _measure_pair(
     if jpeg_quality is not None:
         files = compress(rainy, jpeg_quality), compress(clean, jpeg_quality)
         rainy, clean = (decompress(file) for file in files)
-    strength = measure_intensity(rainy, clean)
+    intensity = measure_intensity(rainy, clean)
     return RainyPair(
         rainy,
         clean,
         streaks,
-        strength,
-        RainDensity.from_strength(strength),
+        intensity,
+        RainDensity.from_intensity(intensity),
         spec,
         files,
     )

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from crdnet.density import STRENGTH_THRESHOLDS, luma
+from crdnet.density import INTENSITY_THRESHOLDS, luma
 from crdnet.runtime.pixels import Array, Colours, as_colours
 from crdnet.tiling import Tile
 
@@ -69,7 +69,7 @@ def detail(colours: Colours) -> float:
     return 255 * float(np.abs(whole - _resized(reduced(whole, 2), height, width)).mean())
 
 
-def chosen(strengths: Mapping[int, float], details: Mapping[int, float]) -> int:
+def chosen(intensities: Mapping[int, float], details: Mapping[int, float]) -> int:
     """Return the reduction to derain at.
 
     A size at which the picture holds no detail, since it was enlarged or is out of focus, shows no streak as the
@@ -77,7 +77,7 @@ def chosen(strengths: Mapping[int, float], details: Mapping[int, float]) -> int:
     to none, the finest.
 
     Args:
-        strengths: The strength sensed at each reduction, in grey levels of 255.
+        intensities: The intensity sensed at each reduction, in grey levels of 255.
         details: The detail at each reduction, see `detail`.
     """
     empty = [
@@ -85,9 +85,11 @@ def chosen(strengths: Mapping[int, float], details: Mapping[int, float]) -> int:
         for fine, coarse in pairwise(sorted(details))
         if details[coarse] >= LEAST_DETAIL and details[fine] < EMPTY * details[coarse]
     ]
-    seen = [each for each in sorted(strengths) if not empty or each > max(empty)]
-    least = NEARLY_ALL * max(strengths[each] for each in seen)
-    return next(each for each in seen if strengths[each] >= least or least < STRENGTH_THRESHOLDS[0])
+    seen = [each for each in sorted(intensities) if not empty or each > max(empty)]
+    least = NEARLY_ALL * max(intensities[each] for each in seen)
+    return next(
+        each for each in seen if intensities[each] >= least or least < INTENSITY_THRESHOLDS[0]
+    )
 
 
 def margin_at(reduction: int, margin: int) -> int:

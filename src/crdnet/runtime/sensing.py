@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crdnet.density import (
-    STRENGTH_THRESHOLDS,
+    INTENSITY_THRESHOLDS,
     RainDensity,
     compute_density_score,
     compute_grade_probabilities,
@@ -23,7 +23,7 @@ def visible_intensity(strength: float, strongest: float) -> float:
         strength: Mean intensity of an image, in grey levels of 255.
         strongest: Mean intensity of its strongest cells.
     """
-    return max(strength, STRENGTH_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
+    return max(strength, INTENSITY_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class SenseReport:
         """The grade of the rain; None is not RainDensity.NONE, which means that a person sees no rain."""
         if self.strength is None:
             return None
-        is_visible = visible_intensity(self.strength, self.strongest) >= STRENGTH_THRESHOLDS[0]
-        grade = RainDensity.from_strength(self.strength)
+        is_visible = visible_intensity(self.strength, self.strongest) >= INTENSITY_THRESHOLDS[0]
+        grade = RainDensity.from_intensity(self.strength)
         return max(grade, RainDensity.LIGHT) if is_visible else RainDensity.NONE
 
     @property

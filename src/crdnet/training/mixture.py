@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_rgb
-from crdnet.density import RAINY_GRADES, RainDensity, rain_strength
+from crdnet.density import RAINY_GRADES, RainDensity, compute_intensity
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
     LOOKALIKES,
@@ -184,7 +184,7 @@ class Mixture(Dataset[Batch]):
             if rng.random() < self.spec.lookalikes * (1 if kind == "dry" else 0.1):
                 clean = list(LOOKALIKES.values())[int(rng.integers(len(LOOKALIKES)))](clean, rng)
             rainy, clean = self._make_pair(kind, clean, rng)
-        density = RainDensity.from_strength(rain_strength(rainy, clean))
+        density = RainDensity.from_intensity(compute_intensity(rainy, clean))
         return make_batch(LoadedPair(rainy, clean, density), name)
 
     def _draw_kind(self, rng: np.random.Generator) -> SampleKind:

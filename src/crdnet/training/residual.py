@@ -51,7 +51,7 @@ class ResidualSpec:
     streak_width: int = 16
     dilations: tuple[int, ...] = (1, 2, 3)
     second_pass: bool = True
-    sensing: Sensing | None = "strength"
+    sensing: Sensing | None = "intensity"
 
     def build(self) -> ResidualCRDNet:
         """Build a new network."""

@@ -1,7 +1,7 @@
 """Labels and losses of the sensing head.
 
 The intensity S of the rain is measured on every crop, since both of its images are known. There are
-three losses. `strength` fits a map of S: a regression on log(1 + S) of every cell, and a
+three losses. `intensity` fits a map of S: a regression on log(1 + S) of every cell, and a
 cross-entropy of each cumulative probability of the crop. The other two are for comparison: `code`
 is the squared error on the cumulative code, as published (Peng et al., IEEE SPL 27, 2020), and
 `classes` is the cross-entropy on the grade, which ignores the order of grades.
@@ -19,7 +19,7 @@ from torch.nn.functional import (
     smooth_l1_loss,
 )
 
-from crdnet.density import STRENGTH_THRESHOLDS, TEMPERATURE, RainDensity, average_intensity
+from crdnet.density import INTENSITY_THRESHOLDS, TEMPERATURE, RainDensity, average_intensity
 from crdnet.nn import Sensing, luma_channel
 
 
@@ -44,8 +44,8 @@ def map_intensity(
 
 
 def grade_intensities(intensities: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """Return the grade of each intensity, like `RainDensity.from_strength`."""
-    return (intensities[:, None] >= intensities.new_tensor(STRENGTH_THRESHOLDS)).sum(1)
+    """Return the grade of each intensity, like `RainDensity.from_intensity`."""
+    return (intensities[:, None] >= intensities.new_tensor(INTENSITY_THRESHOLDS)).sum(1)
 
 
 def encode_grades(grades: Int[Tensor, " b"]) -> Float[Tensor, "b 3"]:
@@ -56,7 +56,7 @@ def encode_grades(grades: Int[Tensor, " b"]) -> Float[Tensor, "b 3"]:
 
 def compute_cumulative_logits(intensities: Float[Tensor, " b"]) -> Float[Tensor, "b 3"]:
     """Return the logits of `compute_cumulative_probabilities`, LIGHT first."""
-    thresholds = torch.log1p(intensities.new_tensor(STRENGTH_THRESHOLDS))
+    thresholds = torch.log1p(intensities.new_tensor(INTENSITY_THRESHOLDS))
     return (torch.log1p(intensities)[:, None] - thresholds) / TEMPERATURE
 
 
@@ -101,4 +101,4 @@ def grade_density_map(
         return RainDensity.from_scores([max(0.0, mean) for mean in means])
     if says == "classes":
         return RainDensity(means.index(max(means)))
-    return RainDensity.from_strength(means[0])
+    return RainDensity.from_intensity(means[0])
