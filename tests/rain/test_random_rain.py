@@ -167,3 +167,16 @@ def test_a_veil_stays_before_few_streaks_and_goes_before_many() -> None:
     assert np.array_equal(clean, scene)
     without, _ = make_veiled_pair(scene, many, light, 0.0)
     assert rainy.mean() > without.mean()
+
+
+def test_dense_rain_shows_soft_bands_and_fine_grain() -> None:
+    """Both forms of rain without single streaks occur: bands out of focus, and the grain of far rain."""
+    widths = []
+    for seed in range(40):
+        field = sample_curtain(96, 96, np.random.default_rng(seed)).astype(float)
+        field -= field.mean()
+        # Width at which the horizontal autocorrelation has fallen to a half.
+        row = [float((field[:, : 96 - lag] * field[:, lag:]).mean()) for lag in range(24)]
+        widths.append(next((lag for lag, each in enumerate(row) if each < row[0] / 2), 24))
+    assert min(widths) <= 2
+    assert max(widths) >= 6

@@ -6,6 +6,7 @@ Both images of a pair get the same processing, so that a network learns to remov
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from crdnet.rain.compose import RgbImage
@@ -54,7 +55,7 @@ def simulate_capture(images: Sequence[RgbImage], rng: np.random.Generator) -> li
     sharpening = int(rng.integers(30, 180)) if rng.random() < 0.5 else 0
     radius = rng.uniform(0.6, 2.5)
     # One grain for both images: independent noise would be a target that no network can predict.
-    grain = rng.normal(0, noise, images[0].shape).astype(np.float32) if noise else None
+    grain = _sample_grain(images[0].shape, noise, rng) if noise else None
     processed = []
     for image in images:
         edited = Image.fromarray(image)
@@ -71,3 +72,18 @@ def simulate_capture(images: Sequence[RgbImage], rng: np.random.Generator) -> li
             edited = edited.filter(ImageFilter.UnsharpMask(radius, sharpening, 2))
         processed.append(np.asarray(edited))
     return processed
+
+
+def _sample_grain(
+    shape: tuple[int, ...], deviation: float, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Sample noise of a standard deviation in grey levels: of single pixels, or of soft grains.
+
+    The noise of a sensor is independent between pixels until a codec or a resampling smooths it.
+    """
+    grain = rng.normal(0, 1, shape).astype(np.float32)
+    if rng.random() < 0.5:
+        filtered = Image.fromarray(np.clip(np.rint(128 + 40 * grain), 0, 255).astype(np.uint8))
+        radius = rng.uniform(0.5, 1.2)
+        grain = np.asarray(filtered.filter(ImageFilter.GaussianBlur(radius)), np.float32) - 128
+    return np.asarray(deviation / (grain.std() + 1e-6) * grain)

@@ -76,7 +76,7 @@ def add_random_drops(
     else:
         streaks = sample_streaks(height, width, rng, lit=lamps)
         veil = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
-    if not physical and rng.random() < 0.2:
+    if not physical and rng.random() < (0.4 if lamps else 0.2):
         opacity = sample_curtain(height, width, rng)
     else:
         opacity = draw_streaks(streaks, height, width)
@@ -93,11 +93,11 @@ def add_random_drops(
 
 
 def sample_curtain(height: int, width: int, rng: np.random.Generator) -> Opacity:
-    """Sample the opacity (h, w) of dense rain out of focus without visible single streaks.
+    """Sample the opacity (h, w) of rain so dense that no single streak is visible.
 
-    Clips of heavy rain show it in front of a near subject: soft bands, 1 to 10 pixels wide, many
-    times as long, and of uneven brightness. The opacity is noise that is smooth along one
-    direction.
+    Clips of heavy rain show it in two ways: out of focus in front of a near subject, as soft bands
+    1 to 10 pixels wide and many times as long, and far away in the light of a lamp, as a grain of
+    1 x 3 pixels and more. The opacity is noise that is smooth along one direction.
 
     Args:
         height: Height in pixels.
@@ -106,7 +106,11 @@ def sample_curtain(height: int, width: int, rng: np.random.Generator) -> Opacity
     """
     # The diagonal, so that rotation leaves no corner empty.
     side = ceil(hypot(height, width))
-    across, along = draw_log_uniform(1.0, 8.0, rng), draw_log_uniform(12.0, 120.0, rng)
+    if rng.random() < 0.5:
+        across, along = draw_log_uniform(1.0, 8.0, rng), draw_log_uniform(12.0, 120.0, rng)
+    else:
+        across = draw_log_uniform(0.9, 2.5, rng)
+        along = across * draw_log_uniform(2.5, 10.0, rng)
     field = np.zeros((side, side), np.float32)
     for octave in (1.0, 2.0, 4.0)[: int(rng.integers(1, 4))]:
         cells = (max(2, round(side * octave / along)), max(2, round(side * octave / across)))
