@@ -20,6 +20,7 @@ test: lint types imports pytest
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/check_commits.py
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
