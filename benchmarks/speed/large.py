@@ -126,7 +126,7 @@ def tiff_command(model: str, device: str, megapixels: float) -> None:
     rate = side * side / 1e6 / command.seconds
     print(
         f"{side} x {side}: {command.seconds:.0f} s, {rate:.2f} megapixels per second, "
-        f"peak {command.megabytes / 1024:.2f} GB"
+        f"peak {command.megabytes * 1024 / 1e6:.2f} GB"
     )
     print(f"8 megapixels whole: {whole:.2f} megapixels per second; ratio {rate / whole:.2f}")
 
