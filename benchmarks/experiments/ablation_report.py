@@ -103,8 +103,8 @@ class Results:
         self, name: str, seed: int, when: str, value: Callable[[dict[str, Any]], float | None]
     ) -> dict[tuple[str, str], float]:
         """Return a value of each image that has it, by group and name."""
-        pictures = self.runs[name][seed]["scored"][when]["pictures"]
-        found = {(each["group"], each["name"]): value(each) for each in pictures}
+        images = self.runs[name][seed]["scored"][when]["pictures"]
+        found = {(each["group"], each["name"]): value(each) for each in images}
         return {key: number for key, number in found.items() if number is not None}
 
     def common_seeds(self, name: str, other: str) -> list[int]:
@@ -114,8 +114,8 @@ class Results:
     def scenes(self) -> dict[tuple[str, str], str]:
         """Return the scene of each image, by group and name."""
         run = next(iter(next(iter(self.runs.values())).values()))
-        pictures = run["scored"][AT_EQUAL_STEPS]["pictures"]
-        return {(each["group"], each["name"]): each["scene"] for each in pictures}
+        images = run["scored"][AT_EQUAL_STEPS]["pictures"]
+        return {(each["group"], each["name"]): each["scene"] for each in images}
 
     def mean(
         self,

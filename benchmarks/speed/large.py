@@ -41,7 +41,7 @@ finally:
     status = open("/proc/self/status")
     print(next(line.split()[1] for line in status if line.startswith("VmHWM")), file=sys.stderr)
 """
-"""Prints its own peak memory: what a parent is told of a child may be a peak of the parent."""
+"""Prints its own peak memory: the figure that a parent gets may be a peak of its own."""
 
 
 class Derained(NamedTuple):

@@ -25,14 +25,14 @@ data:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A few pictures of 72 x 70 where the real ones would be."""
+    """A few images of 72 x 70 in the folders of the real ones."""
     rng = np.random.default_rng(0)
     root = tmp_path / "data"
 
-    def save(place: str, picture: np.ndarray) -> None:
+    def save(place: str, image: np.ndarray) -> None:
         path = root / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
 
     for number in range(3):
         small = Image.fromarray(rng.integers(0, 150, (5, 6, 3), dtype=np.uint8))
@@ -67,7 +67,7 @@ def test_all_rows_but_the_published_network_cost_the_same() -> None:
     assert all(cost == pytest.approx(14.8, abs=0.1) for cost in costs.values()), costs
 
 
-def test_rows_are_timed_trained_scored_and_told(
+def test_rows_are_timed_trained_scored_and_reported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, document = tmp_path / "runs", tmp_path / "ablation.md"
@@ -94,7 +94,7 @@ def test_rows_are_timed_trained_scored_and_told(
     assert "outdated" not in text
     assert "| published network | 13.29 | 904,546 |" in text
     assert "| with second pass → with sensing, ours | equal time |" in text
-    assert "of 3 |" in text, "three dry pictures are graded"
+    assert "of 3 |" in text, "three dry images are graded"
     again = ablation("time", "-o", folder)
     assert (again.exit_code, again.stderr.count("\n")) == (1, 1), (
         "runs were scored at steps that follow from the first times"
@@ -185,7 +185,7 @@ def test_an_effect_is_claimed_where_it_is_larger_than_both_intervals(
 
 
 def write_result(folder: Path, name: str, seed: int, psnrs: list[float], grades: list[str]) -> None:
-    pictures = [
+    images = [
         {
             "name": f"{number}.png",
             "group": "val_synth/light",
@@ -197,8 +197,7 @@ def write_result(folder: Path, name: str, seed: int, psnrs: list[float], grades:
         for number, (psnr, grade) in enumerate(zip(psnrs, grades, strict=True))
     ]
     scored = {
-        when: {"step": 9, "pictures": pictures}
-        for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
+        when: {"step": 9, "pictures": images} for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
     }
     document = {
         "row": name,
@@ -210,7 +209,7 @@ def write_result(folder: Path, name: str, seed: int, psnrs: list[float], grades:
     runs.locate_result(folder, name, seed, 9).write_text(json.dumps(document))
 
 
-def test_rows_are_compared_by_picture_with_the_seeds_that_both_have(tmp_path: Path) -> None:
+def test_rows_are_compared_by_image_with_the_seeds_that_both_have(tmp_path: Path) -> None:
     times(tmp_path)
     scenes = np.array([10.0, 10.0, 20.0, 20.0, 30.0, 30.0])
     right, wrong = ["LIGHT"] * 6, ["HEAVY"] * 6
@@ -222,7 +221,7 @@ def test_rows_are_compared_by_picture_with_the_seeds_that_both_have(tmp_path: Pa
     effect = results.mean(
         "strength", "equal steps", reporting.get_psnr, "val_synth/light", against="code"
     )
-    # The scenes differ by 10 dB, which would be an interval of as much were the rows not compared by picture.
+    # Scenes differ by 10 dB; without pairing by image the interval would be as wide.
     assert effect is not None
     assert effect.over_scenes == Estimate(2.0, 2.0, 2.0)
     assert effect.by_seed == [1.0, 3.0]

@@ -58,25 +58,25 @@ def report(**faster: float) -> dict[str, Any]:
         (2.0, "slower", 1),
     ],
 )
-def test_what_moved_by_more_than_its_spread_is_told(
+def test_a_change_beyond_the_spread_is_printed(
     capsys: pytest.CaptureFixture[str], now: float, verdict: str, code: int
 ) -> None:
     committed, measured = (ratios.extract_ratios(report(**{NAME: each})) for each in (5.0, now))
     assert ratios.compare(committed, measured) == code
-    told = capsys.readouterr().out
-    assert f"{NAME}  5.00 [4.90, 5.10] -> {now:.2f} " in told
-    assert told.splitlines()[1].endswith(verdict)
-    assert (f"Slower by more than the spread: {NAME}" in told) == (verdict == "slower")
+    printed = capsys.readouterr().out
+    assert f"{NAME}  5.00 [4.90, 5.10] -> {now:.2f} " in printed
+    assert printed.splitlines()[1].endswith(verdict)
+    assert (f"Slower by more than the spread: {NAME}" in printed) == (verdict == "slower")
 
 
 def test_on_another_kind_of_machine_ratios_may_differ(capsys: pytest.CaptureFixture[str]) -> None:
     committed, measured = (ratios.extract_ratios(report(**{NAME: each})) for each in (5.0, 2.0))
     committed["machine"] = committed["machine"] | {"cpu": "another"}
     assert ratios.compare(committed, measured) == 0
-    told = capsys.readouterr().out
-    assert "of another kind of machine (another, " in told
-    assert "they may differ here" in told
-    assert "Slower by more than the spread" in told
+    printed = capsys.readouterr().out
+    assert "of another kind of machine (another, " in printed
+    assert "they may differ here" in printed
+    assert "Slower by more than the spread" in printed
 
 
 def test_what_is_new_or_not_measured_is_neither_slower_nor_faster() -> None:
@@ -100,7 +100,7 @@ def test_what_was_written_is_read_and_holds_no_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", "{}", "[]"])
-def test_a_file_without_ratios_is_told(tmp_path: Path, content: str | None) -> None:
+def test_a_file_without_ratios_is_an_error(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "ratios.json"
     if content is not None:
         path.write_text(content)
