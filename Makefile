@@ -46,14 +46,14 @@ browser: $(VENV)/.dev
 # Minutes of load: files with random damage, then a server under mixed requests.
 soak: $(VENV)/.dev
 	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
-	$(BIN)/python benchmarks/server.py soak --minutes 30
+	$(BIN)/python -m benchmarks.speed.server soak --minutes 30
 
 # Is anything slower than what is committed? Ten minutes of a quiet machine make the page of figures anew.
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/guard.py
+	$(BIN)/python -m benchmarks.speed.performance compare
 
 performance: $(VENV)/.dev
-	$(BIN)/python benchmarks/performance.py
+	$(BIN)/python -m benchmarks.speed.performance page
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,8 +1,8 @@
 """Charts drawn with matplotlib, in many styles and sizes, for measuring what a model does to them.
 
-Each function draws one kind of chart into an empty figure; data and colours come from a generator, so a
-seed gives the same chart under the same matplotlib. No model is trained on these: the charts of training
-are those of `crdnet.rain.documents`.
+Each function draws one kind of chart into an empty figure; data and colours come from a generator,
+so a seed gives the same chart under the same matplotlib. No model is trained on these: the charts
+of training are those of `crdnet.rain.documents`.
 """
 
 from collections.abc import Callable

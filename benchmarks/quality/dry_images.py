@@ -1,13 +1,19 @@
 """Measure what a model does to images without rain, by kind.
 
-    python benchmarks/quality/dry_images.py FOLDER [--model NAME] [--always] [--csv FILE]
+    pip install 'crdnet[video]' matplotlib==3.10.3 reportlab==5.1.0 pypdfium2==5.15.2
+    python -m benchmarks.quality.dry_images collect FOLDER [--data ROOT]
+    python -m benchmarks.quality.dry_images measure FOLDER [--always] [--csv FILE]
 
-Contract: FOLDER holds images without rain, none trained on, and their list `images.csv` with a file and a
-kind in each row, as collect_dry.py writes it. Each image is run as `crdnet derain` runs a file: one that is
-surely dry is left alone and comes back byte for byte. Printed by kind are the images called rainy (a density
-other than NONE), those left alone, and the PSNR of the output against the input on luma (restormer-y): the
-mean of those that changed, the worst, and the number below `HARMED` dB. These are listed below, worst first.
-With --always nothing is left alone, which measures the network without the gate. --csv writes all figures.
+Contract. `collect` writes the images of dry_images.csv and their list `images.csv` (file, kind,
+source, licence) to FOLDER; it fetches some 700 MB of packages, kept in FOLDER/packages. Images from
+folders under ROOT (val_synth/clean, rain800/val, detect/images, video/dry) are left out without
+--data. Existing images are not made again. A package version that its archive no longer holds is
+named, and the rest is collected; `dry_collection.py` has the details. `measure`: each image is run
+as `crdnet derain` runs a file; one that is dry is left alone and comes back byte for byte. Printed
+by kind are the images called rainy (a density other than NONE), those left alone, and the PSNR of
+the output against the input on luma (restormer-y): the mean of those that changed, the worst, and
+the number below `HARMED` dB, which are listed, worst first. With --always nothing is left alone,
+which measures the network without the gate. --csv writes all figures.
 """
 
 import csv
@@ -19,6 +25,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.helpers import file_type, folder_type, model_option, path_type, report_errors
+from benchmarks.quality.dry_collection import MANIFEST, collect_images
 from crdnet import Derainer, RainDensity
 from crdnet.data import read_rgb
 from crdnet.metrics import score
@@ -46,33 +54,8 @@ class Outcome:
         return self.density != RainDensity.NONE.name
 
 
-@click.command(help=__doc__.splitlines()[0])
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-m", "--model", default="default", show_default=True)
-@click.option("--always", is_flag=True, help="Derain images that are surely dry too.")
-@click.option(
-    "--csv", "table", type=click.Path(dir_okay=False, path_type=Path), help="Of every image."
-)
-def main(*, folder: Path, model: str, always: bool, table: Path | None) -> None:
-    derainer = Derainer(model)
-    with (folder / LIST).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise click.UsageError(
-            f"{folder / LIST} names no image; build the folder with collect_dry.py"
-        )
-    outcomes = [run(derainer, folder, row["file"], row["kind"], always=always) for row in rows]
-    if table is not None:
-        with table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Outcome)])
-            writer.writeheader()
-            writer.writerows(asdict(outcome) for outcome in outcomes)
-    for line in report(outcomes):
-        click.echo(line)
-
-
-def run(derainer: Derainer, folder: Path, file: str, kind: str, *, always: bool) -> Outcome:
-    """Run a model on an image and compare what comes out with what went in."""
+def judge_image(derainer: Derainer, folder: Path, file: str, kind: str, *, always: bool) -> Outcome:
+    """Derain an image and compare the output with the input."""
     image = read_rgb(folder / file)
     result = derainer.run(image, always=always)
     if result.density is None or result.strength is None:
@@ -84,9 +67,10 @@ def run(derainer: Derainer, folder: Path, file: str, kind: str, *, always: bool)
     return Outcome(file, kind, result.density.name, result.strength, result.left_alone, psnr)
 
 
-def report(outcomes: Sequence[Outcome]) -> Iterable[str]:
+def tabulate_outcomes(outcomes: Sequence[Outcome]) -> Iterable[str]:
     """Yield a table by kind, then the images that were harmed."""
-    yield f"{'kind':14} {'images':>6} {'rainy':>13} {'left alone':>13} {'mean':>6} {'worst':>6} {'harmed':>6}"
+    heading = f"{'kind':14} {'images':>6} {'rainy':>13} {'left alone':>13}"
+    yield f"{heading} {'mean':>6} {'worst':>6} {'harmed':>6}"
     for kind in (*sorted({outcome.kind for outcome in outcomes}), None):
         among = [outcome for outcome in outcomes if kind in (None, outcome.kind)]
         rainy, alone = sum(each.is_rainy for each in among), sum(each.left_alone for each in among)
@@ -102,7 +86,46 @@ def report(outcomes: Sequence[Outcome]) -> Iterable[str]:
     )
     yield f"below {HARMED:g} dB: {len(harmed_images)}"
     for each in harmed_images:
-        yield f"  {each.psnr:5.2f} dB  {each.density:6} S = {each.strength:4.1f}  {each.kind:12} {each.file}"
+        sensed = f"{each.density:6} S = {each.strength:4.1f}"
+        yield f"  {each.psnr:5.2f} dB  {sensed}  {each.kind:12} {each.file}"
+
+
+@click.group(help=__doc__.splitlines()[0])
+def main() -> None: ...
+
+
+@main.command("collect")
+@click.argument("folder", type=folder_type)
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--manifest", default=MANIFEST, type=path_type, help="Another list of images.")
+def collect_command(folder: Path, data: Path | None, manifest: Path) -> None:
+    """Collect the images without rain from packages, drawings and data."""
+    click.echo(collect_images(folder, data, manifest))
+
+
+@main.command("measure")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@model_option
+@click.option("--always", is_flag=True, help="Derain images that are dry too.")
+@click.option("--csv", "table", type=file_type, help="Write the figures of every image.")
+@report_errors()
+def measure_command(folder: Path, model: str, always: bool, table: Path | None) -> None:
+    """Measure a model on a collected folder."""
+    derainer = Derainer(model)
+    with (folder / LIST).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise click.UsageError(f"{folder / LIST} names no image; build the folder with `collect`")
+    outcomes = [
+        judge_image(derainer, folder, row["file"], row["kind"], always=always) for row in rows
+    ]
+    if table is not None:
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Outcome)])
+            writer.writeheader()
+            writer.writerows(asdict(outcome) for outcome in outcomes)
+    for line in tabulate_outcomes(outcomes):
+        click.echo(line)
 
 
 if __name__ == "__main__":

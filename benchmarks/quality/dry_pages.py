@@ -1,8 +1,9 @@
 """Pages of text, ink drawings and screens, for measuring what a model does to them.
 
-Each function draws one image from a generator, so that a seed gives the same image under the same fonts
-and libraries. No model is trained on these: the drawings of training are those of `crdnet.rain.documents`.
-Pages of a PDF are set by reportlab and rendered by pdfium; the others are drawn with Pillow.
+Each function draws one image from a generator, so that a seed gives the same image under the same
+fonts and libraries. No model is trained on these: the drawings of training are those of
+`crdnet.rain.documents`. Pages of a PDF are set by reportlab and rendered by pdfium; the others are
+drawn with Pillow.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from PIL import ImageDraw, ImageFont
 
 Image = npt.NDArray[np.uint8]
 _TEXT = (
-    "the of and water light between lens rain measured which from image at each figure value sky was camera "
-    "they result glass small over table street time method under sun more colour edge than two network house"
+    "the of and water light between lens rain measured which from image at each figure value sky "
+    "was camera they result glass small over table street time method under sun more colour edge than "
+    "two network house"
 )
 WORDS = _TEXT.split()
 FINE = 3
@@ -83,7 +85,7 @@ def _scan(rng: np.random.Generator) -> Image:
 
 
 def _letter(rng: np.random.Generator) -> Image:
-    """Return a page of a light or a dark theme in Pillow's own font, with a ruled form now and then."""
+    """Return a page of a light or dark theme in Pillow's own font, some with a ruled form."""
     dark = rng.random() < 0.4
     paper, ink = ((24, 26, 30), (215, 215, 210)) if dark else ((255, 255, 255), (20, 20, 20))
     image = Pillow.new("RGB", (int(rng.integers(420, 720)), int(rng.integers(420, 720))), paper)
@@ -113,7 +115,7 @@ class _Ink:
 
 
 def _screentone(rng: np.random.Generator) -> Image:
-    """Return panels of a comic filled with dots, whose size follows a shade, or with lines of speed."""
+    """Return panels of a comic filled with dots of a shaded size, or with lines of speed."""
     ink = _Ink(rng)
     rows = int(rng.integers(1, 4))
     width, height = ink.width // 2 - 40, ink.height // rows - 40

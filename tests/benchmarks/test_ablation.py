@@ -1,21 +1,20 @@
 """The ablation runs from beginning to end, resumes, and claims no more than its intervals allow."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.experiments import ablation_report as reporting
+from benchmarks.experiments import ablation_runs as runs
+from benchmarks.experiments.ablation import main
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from crdnet.evaluation import Estimate
 from crdnet.nn import count_kilo_macs
 
-Ablation = Callable[..., tuple[int, str, str]]
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 STEPS = 4
 TINY_RECIPE = """
 data:
@@ -25,32 +24,15 @@ data:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that trains and scores."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import ablation_runs  # noqa: PLC0415 - lies beside the script
-
-    return ablation_runs
-
-
-@pytest.fixture
-def reporting(runs: Any) -> Any:
-    """The module that tells what was found."""
-    import ablation_report  # noqa: PLC0415
-
-    return ablation_report
-
-
-@pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A few pictures of 72 x 70 where the real ones would be."""
+    """A few images of 72 x 70 in the folders of the real ones."""
     rng = np.random.default_rng(0)
     root = tmp_path / "data"
 
-    def save(place: str, picture: np.ndarray) -> None:
+    def save(place: str, image: np.ndarray) -> None:
         path = root / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
 
     for number in range(3):
         small = Image.fromarray(rng.integers(0, 150, (5, 6, 3), dtype=np.uint8))
@@ -64,23 +46,12 @@ def data(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def ablation(
-    runs: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Ablation:
-    """Runs the script in this process; returns its exit status and what it printed."""
-    import ablation as script  # noqa: PLC0415
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ablation.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            script.run()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return call
+def ablation(*arguments: object) -> Result:
+    """Run the script in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def times(runs: Any, folder: Path) -> None:
+def times(folder: Path) -> None:
     """Write step times: the published network's steps take twice as long as all others'."""
     folder.mkdir(exist_ok=True)
     measured = {name: {"median": 200.0 if name == "published" else 100.0} for name in runs.ROWS}
@@ -88,7 +59,7 @@ def times(runs: Any, folder: Path) -> None:
     (folder / runs.TIMES).write_text(json.dumps({"machine": machine, "milliseconds": measured}))
 
 
-def test_all_rows_but_the_published_network_cost_the_same(runs: Any) -> None:
+def test_all_rows_but_the_published_network_cost_the_same() -> None:
     costs = {
         name: sum(count_kilo_macs(row.build().eval()).values()) for name, row in runs.ROWS.items()
     }
@@ -96,14 +67,14 @@ def test_all_rows_but_the_published_network_cost_the_same(runs: Any) -> None:
     assert all(cost == pytest.approx(14.8, abs=0.1) for cost in costs.values()), costs
 
 
-def test_rows_are_timed_trained_scored_and_told(
-    runs: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ablation: Ablation
+def test_rows_are_timed_trained_scored_and_reported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, document = tmp_path / "runs", tmp_path / "ablation.md"
     document.write_text(
         "Before.\n<!-- ablation: begin -->\noutdated\n<!-- ablation: end -->\nAfter.\n"
     )
-    assert ablation("time", "-o", folder, "--rounds", "1")[0] == 0
+    assert ablation("time", "-o", folder, "--rounds", "1").exit_code == 0
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
     monkeypatch.setattr(runs, "RECIPE", tmp_path / "recipe.yaml")
     runs.make_batches(data, folder, 0, STEPS)
@@ -111,35 +82,35 @@ def test_rows_are_timed_trained_scored_and_told(
         runs.run_one(data, folder, name, 0, STEPS)
     kept = (folder / f"second-pass-0-{STEPS}.json").stat().st_mtime_ns
     only = ("--only", "second-pass", "--only", "intensity", "--seed", "0")
-    status, printed, _ = ablation("train", "--data", data, "-o", folder, "--steps", STEPS, *only)
-    assert status == 0
-    assert f"second-pass-0-{STEPS}.json: was there" in printed
-    assert f"intensity-0-{STEPS}.json: done" in printed
+    trained = ablation("train", "--data", data, "-o", folder, "--steps", STEPS, *only)
+    assert trained.exit_code == 0, trained.output
+    assert f"second-pass-0-{STEPS}.json: was there" in trained.stdout
+    assert f"intensity-0-{STEPS}.json: done" in trained.stdout
     assert (folder / f"second-pass-0-{STEPS}.json").stat().st_mtime_ns == kept
-    assert ablation("report", folder, "--steps", STEPS, "--into", document)[0] == 0
+    assert ablation("report", folder, "--steps", STEPS, "--into", document).exit_code == 0
     text = document.read_text()
     assert text.startswith("Before.\n")
     assert text.endswith("After.\n")
     assert "outdated" not in text
     assert "| published network | 13.29 | 904,546 |" in text
     assert "| with second pass → with sensing, ours | equal time |" in text
-    assert "of 3 |" in text, "three dry pictures are graded"
-    status, _, said = ablation("time", "-o", folder)
-    assert (status, said.count("\n")) == (1, 1), (
+    assert "of 3 |" in text, "three dry images are graded"
+    again = ablation("time", "-o", folder)
+    assert (again.exit_code, again.stderr.count("\n")) == (1, 1), (
         "runs were scored at steps that follow from the first times"
     )
 
 
 def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
-    runs: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "runs"
-    times(runs, folder)
+    times(folder)
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
     monkeypatch.setattr(runs, "RECIPE", tmp_path / "recipe.yaml")
     runs.make_batches(data, folder, 0, STEPS)
     runs.run_one(data, folder, "published", 0, STEPS)
-    result = runs.result_path(folder, "published", 0, STEPS)
+    result = runs.locate_result(folder, "published", 0, STEPS)
     unbroken = json.loads(result.read_text())
     assert {when: scored["step"] for when, scored in unbroken["scored"].items()} == {
         "equal steps": STEPS,
@@ -150,7 +121,7 @@ def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
     runs.run_one(data, folder, "published", 0, STEPS)
     assert json.loads(result.read_text()) == unbroken
     result.unlink()
-    runs.batches_path(
+    runs.locate_batches(
         folder, 0, STEPS
     ).unlink()  # all weights are there, so nothing is trained again
     runs.run_one(data, folder, "published", 0, STEPS)
@@ -158,7 +129,7 @@ def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
 
 
 def test_the_batches_follow_from_the_seed(
-    runs: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
     monkeypatch.setattr(runs, "RECIPE", tmp_path / "recipe.yaml")
@@ -166,7 +137,7 @@ def test_the_batches_follow_from_the_seed(
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         (tmp_path / folder).mkdir()
         runs.make_batches(data, tmp_path / folder, seed, 2)
-        made.append(np.load(runs.batches_path(tmp_path / folder, seed, 2)))
+        made.append(np.load(runs.locate_batches(tmp_path / folder, seed, 2)))
     first, same, other = made
     assert first.shape == (2, 2, runs.BATCH, runs.SIDE, runs.SIDE, 3)
     assert np.array_equal(first, same)
@@ -177,9 +148,7 @@ def test_the_batches_follow_from_the_seed(
 
 
 @pytest.mark.parametrize("name", ["published", "intensity"])
-def test_steps_on_one_batch_make_the_loss_smaller_and_the_average_follows(
-    runs: Any, name: str
-) -> None:
+def test_steps_on_one_batch_make_the_loss_smaller_and_the_average_follows(name: str) -> None:
     clean = np.random.default_rng(0).integers(0, 100, (4, 16, 16, 3)).repeat(4, 1).repeat(4, 2)
     pair = np.stack([clean + 60, clean]).astype(np.uint8)
     run = runs.Run(runs.ROWS[name], seed=0)
@@ -207,7 +176,7 @@ def test_steps_on_one_batch_make_the_loss_smaller_and_the_average_follows(
     ],
 )
 def test_an_effect_is_claimed_where_it_is_larger_than_both_intervals(
-    reporting: Any, low: float | None, high: float | None, by_seed: list[float], verdict: str
+    low: float | None, high: float | None, by_seed: list[float], verdict: str
 ) -> None:
     effect = reporting.Effect(Estimate(float(np.mean(by_seed)), low, high), by_seed)
     assert effect.verdict == verdict
@@ -215,10 +184,8 @@ def test_an_effect_is_claimed_where_it_is_larger_than_both_intervals(
     assert effect.cell(2, "+").startswith("**") is claimed
 
 
-def write_result(
-    runs: Any, folder: Path, name: str, seed: int, psnrs: list[float], grades: list[str]
-) -> None:
-    pictures = [
+def write_result(folder: Path, name: str, seed: int, psnrs: list[float], grades: list[str]) -> None:
+    images = [
         {
             "name": f"{number}.png",
             "group": "val_synth/light",
@@ -230,8 +197,7 @@ def write_result(
         for number, (psnr, grade) in enumerate(zip(psnrs, grades, strict=True))
     ]
     scored = {
-        when: {"step": 9, "pictures": pictures}
-        for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
+        when: {"step": 9, "pictures": images} for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
     }
     document = {
         "row": name,
@@ -240,24 +206,23 @@ def write_result(
         "parameters": 1,
         "scored": scored,
     }
-    runs.result_path(folder, name, seed, 9).write_text(json.dumps(document))
+    runs.locate_result(folder, name, seed, 9).write_text(json.dumps(document))
 
 
-def test_rows_are_compared_by_picture_with_the_seeds_that_both_have(
-    runs: Any, reporting: Any, tmp_path: Path
-) -> None:
-    times(runs, tmp_path)
+def test_rows_are_compared_by_image_with_the_seeds_that_both_have(tmp_path: Path) -> None:
+    times(tmp_path)
     scenes = np.array([10.0, 10.0, 20.0, 20.0, 30.0, 30.0])
     right, wrong = ["LIGHT"] * 6, ["HEAVY"] * 6
     for seed in (0, 1):
-        write_result(runs, tmp_path, "code", seed, list(scenes + seed), wrong)
-        write_result(runs, tmp_path, "intensity", seed, list(scenes + 3 * seed + 1), right)
-    write_result(runs, tmp_path, "intensity", 2, list(scenes + 100), right)
+        write_result(tmp_path, "code", seed, list(scenes + seed), wrong)
+        write_result(tmp_path, "intensity", seed, list(scenes + 3 * seed + 1), right)
+    write_result(tmp_path, "intensity", 2, list(scenes + 100), right)
     results = reporting.Results(tmp_path, 9)
     effect = results.mean(
-        "intensity", "equal steps", reporting.psnr_of, "val_synth/light", against="code"
+        "intensity", "equal steps", reporting.get_psnr, "val_synth/light", against="code"
     )
-    # The scenes differ by 10 dB, which would be an interval of as much were the rows not compared by picture.
+    # Scenes differ by 10 dB; without pairing by image the interval would be as wide.
+    assert effect is not None
     assert effect.over_scenes == Estimate(2.0, 2.0, 2.0)
     assert effect.by_seed == [1.0, 3.0]
     assert effect.seed_margin == pytest.approx(12.71, rel=1e-3)
@@ -274,14 +239,12 @@ def test_rows_are_compared_by_picture_with_the_seeds_that_both_have(
 
 
 @pytest.mark.parametrize(
-    ("command", "rule"), [("train", "ablation.py time"), ("report", "holds no run of 4 steps")]
+    ("command", "rule"), [("train", "ablation time"), ("report", "holds no run of 4 steps")]
 )
-def test_what_is_missing_is_told_in_one_line(
-    command: str, rule: str, tmp_path: Path, ablation: Ablation
-) -> None:
+def test_missing_runs_are_an_error_of_one_line(command: str, rule: str, tmp_path: Path) -> None:
     where = (tmp_path,) if command == "report" else ("-o", tmp_path, "--data", "nowhere")
-    status, _, said = ablation(command, *where, "--steps", 4)
-    assert status == 1
-    assert said.startswith("Error: ")
-    assert rule in said
-    assert said.count("\n") == 1
+    result = ablation(command, *where, "--steps", 4)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert rule in result.stderr
+    assert result.stderr.count("\n") == 1

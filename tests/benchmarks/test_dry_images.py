@@ -47,7 +47,8 @@ def test_images_are_counted_by_kind_and_the_harmed_ones_listed(tmp_path: Path) -
     for name, grey in (("a", 0), ("b", 255), ("c", 0)):
         Image.new("RGB", (64, 64), (grey, grey, grey)).save(tmp_path / f"{name}.png")
     result = run(
-        "quality/dry_images.py",
+        "quality.dry_images",
+        "measure",
         str(tmp_path),
         "--model",
         model,
@@ -78,7 +79,7 @@ def test_the_collection_holds_drawings_and_parts_of_data(tmp_path: Path) -> None
         "photographs/1.png,photographs,data,rain800/val/1.png#left,research use\n"
     )
     out = tmp_path / "dry"
-    command = "quality/collect_dry.py", str(out), "--manifest", str(manifest)
+    command = "quality.dry_images", "collect", str(out), "--manifest", str(manifest)
     result = run(*command)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("1 of 2 images")

@@ -28,7 +28,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def test_real_clips_and_camera_rain_on_dry_ones_are_measured(clip: Path) -> None:
-    result = run("quality/static_clips.py", str(clip), "--dry", str(clip))
+    result = run("quality.real_rain", "clips", str(clip), "--dry", str(clip))
     assert result.returncode == 0, result.stderr
     assert "\nclip " in result.stdout
     rates = [line.split()[0] for line in result.stdout.splitlines() if "mm/h" in line]
@@ -36,7 +36,7 @@ def test_real_clips_and_camera_rain_on_dry_ones_are_measured(clip: Path) -> None
 
 
 def test_real_and_drawn_streaks_stand_in_one_table(clip: Path) -> None:
-    result = run("quality/streak_statistics.py", str(clip), "--exposure", "1/500")
+    result = run("quality.rain", "streaks", str(clip), "--exposure", "1/500")
     assert result.returncode == 0, result.stderr
     real, drawn = result.stdout.splitlines()[1:]
     assert " real " in real
@@ -55,7 +55,7 @@ def test_grades_by_eye_are_compared(tmp_path: Path) -> None:
     listed.write_text("image,grade,falls\na.png,heavy,rain\nb.png,light,snow\n")
     for name in ("a", "b"):
         Image.new("RGB", (64, 64), "grey").save(tmp_path / f"{name}.png")
-    result = run("quality/real_rain_grades.py", str(tmp_path), "--grades", str(listed))
+    result = run("quality.real_rain", "grades", str(tmp_path), "--grades", str(listed))
     assert result.returncode == 0, result.stderr
     assert "rain: 1 photographs, grade equal 0, two apart or more 1" in result.stdout
     assert "called NONE 1: b.png" in result.stdout

@@ -1,118 +1,100 @@
-"""What is measured on hand-marked streaks is what a ruler would say, and the marks lie where they should."""
+"""Measurements on marked streaks agree with known contrasts, and the marks are consistent."""
 
 import json
-import os
-import runpy
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from benchmarks.helpers import Rgb
+from benchmarks.quality.marks import Box, MarkedCrop, Streak, measure, read_marks
 from PIL import Image
 
+from tests.benchmarks.test_benchmarks import run
 from tests.examples.identity_model import write_identity_model
-from tests.waiting import HANG_SECONDS
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_rain.py"
 GROUND, LIGHT = 90, 60
 
 
 @pytest.fixture(scope="module")
-def real_rain() -> dict[str, Any]:
-    return runpy.run_path(str(SCRIPT))
+def marks() -> list[MarkedCrop]:
+    return read_marks()
 
 
-@pytest.fixture(scope="module")
-def marks(real_rain: dict[str, Any]) -> list[Any]:
-    found: list[Any] = real_rain["read_marks"]()
-    return found
-
-
-def picture_of_a_streak(light: int, slope: int = 0) -> npt.NDArray[np.uint8]:
+def draw_streak(light: int, slope: int = 0) -> Rgb:
     """Return a streak of 4 columns, `light` levels brighter than a ground that rises by `slope` a column."""
     grey = np.full((60, 64), GROUND, np.uint8) + np.uint8(slope) * np.arange(64, dtype=np.uint8)
     grey[10:50, 30:34] += np.uint8(light)
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def marked(
-    real_rain: dict[str, Any], streak: tuple[float, ...] = (31.5, 12.0, 31.5, 48.0, 4.0)
-) -> Any:
-    return real_rain["MarkedCrop"](
+def mark(*streak: float) -> MarkedCrop:
+    """Return a crop of 64 x 60 pixels with one streak, by default the drawn one."""
+    return MarkedCrop(
         "a.png",
         (64, 60),
         "drawn",
-        real_rain["Box"](0, 0, 64, 60),
-        (real_rain["Streak"](*streak),),
-        (real_rain["Box"](2, 2, 12, 12), real_rain["Box"](50, 2, 60, 12)),
+        Box(0, 0, 64, 60),
+        (Streak(*(streak or (31.5, 12.0, 31.5, 48.0, 4.0))),),
+        (Box(2, 2, 12, 12), Box(50, 2, 60, 12)),
     )
 
 
-def test_the_contrast_of_a_drawn_streak_is_its_light(real_rain: dict[str, Any]) -> None:
-    before, after, dry = real_rain["measure"](
-        marked(real_rain), picture_of_a_streak(LIGHT), picture_of_a_streak(LIGHT // 2)
-    )
+def test_the_contrast_of_a_drawn_streak_is_its_light() -> None:
+    before, after, dry = measure(mark(), draw_streak(LIGHT), draw_streak(LIGHT // 2))
     assert (before, after, dry) == pytest.approx((LIGHT, LIGHT / 2, 0))
 
 
-def test_a_slope_of_the_background_does_not_count_as_contrast(real_rain: dict[str, Any]) -> None:
-    before, after, _ = real_rain["measure"](
-        marked(real_rain), picture_of_a_streak(LIGHT, slope=1), picture_of_a_streak(0, slope=1)
-    )
+def test_a_slope_of_the_background_does_not_count_as_contrast() -> None:
+    before, after, _ = measure(mark(), draw_streak(LIGHT, slope=1), draw_streak(0, slope=1))
     assert (before, after) == pytest.approx((LIGHT, 0))
 
 
-def test_a_slanting_streak_is_measured_along_its_stroke(real_rain: dict[str, Any]) -> None:
+def test_a_slanting_streak_is_measured_along_its_stroke() -> None:
     y, x = np.mgrid[:60, :64]
     grey = np.where(np.abs(x - y) <= 3, GROUND + LIGHT, GROUND).astype(np.uint8)
-    picture = np.repeat(grey[..., None], 3, axis=2)
-    crop = marked(real_rain, (12.0, 12.0, 48.0, 48.0, 4.0))
-    assert real_rain["measure"](crop, picture, picture)[0] == pytest.approx(LIGHT)
+    image = np.repeat(grey[..., None], 3, axis=2)
+    crop = mark(12.0, 12.0, 48.0, 48.0, 4.0)
+    assert measure(crop, image, image)[0] == pytest.approx(LIGHT)
 
 
-def test_a_streak_marked_beside_itself_is_noticed(real_rain: dict[str, Any]) -> None:
-    crop = marked(real_rain, (36.5, 12.0, 36.5, 48.0, 4.0))
-    picture = picture_of_a_streak(LIGHT)
-    assert real_rain["measure"](crop, picture, picture)[0] < 0
+def test_a_streak_marked_beside_itself_is_noticed() -> None:
+    crop = mark(36.5, 12.0, 36.5, 48.0, 4.0)
+    image = draw_streak(LIGHT)
+    assert measure(crop, image, image)[0] < 0
 
 
-def test_the_change_is_the_mean_over_the_dry_places_and_all_colours(
-    real_rain: dict[str, Any],
-) -> None:
-    rainy = picture_of_a_streak(LIGHT)
+def test_the_change_is_the_mean_over_the_dry_places_and_all_colours() -> None:
+    rainy = draw_streak(LIGHT)
     derained = rainy.copy()
     derained[2:12, 2:12, 0] -= np.uint8(6)
-    assert real_rain["measure"](marked(real_rain), rainy, derained)[2] == pytest.approx(6 / 3 / 2)
+    assert measure(mark(), rainy, derained)[2] == pytest.approx(6 / 3 / 2)
 
 
-def test_there_are_twenty_crops_of_twenty_pictures_with_two_to_six_streaks(
-    marks: list[Any],
+def test_there_are_twenty_crops_of_twenty_images_with_two_to_six_streaks(
+    marks: list[MarkedCrop],
 ) -> None:
-    assert len({crop.picture for crop in marks}) == len(marks) == 20
+    assert len({crop.image for crop in marks}) == len(marks) == 20
     for crop in marks:
-        assert 2 <= len(crop.streaks) <= 6, crop.picture
+        assert 2 <= len(crop.streaks) <= 6, crop.image
         sides = (crop.crop.right - crop.crop.left, crop.crop.bottom - crop.crop.top)
-        assert all(96 <= side <= 200 for side in sides), crop.picture
+        assert all(96 <= side <= 200 for side in sides), crop.image
 
 
-def test_marks_and_dry_places_lie_inside_their_crops(marks: list[Any]) -> None:
+def test_marks_and_dry_places_lie_inside_their_crops(marks: list[MarkedCrop]) -> None:
     for crop in marks:
         inside = crop.crop
-        assert 0 <= inside.left < inside.right <= crop.size[0], crop.picture
-        assert 0 <= inside.top < inside.bottom <= crop.size[1], crop.picture
+        assert 0 <= inside.left < inside.right <= crop.size[0], crop.image
+        assert 0 <= inside.top < inside.bottom <= crop.size[1], crop.image
         for streak in crop.streaks:
             for x, y in ((streak.x0, streak.y0), (streak.x1, streak.y1)):
-                assert inside.left <= x <= inside.right - 1, (crop.picture, streak)
-                assert inside.top <= y <= inside.bottom - 1, (crop.picture, streak)
+                assert inside.left <= x <= inside.right - 1, (crop.image, streak)
+                assert inside.top <= y <= inside.bottom - 1, (crop.image, streak)
         for dry in crop.dry:
-            assert inside.left <= dry.left < dry.right <= inside.right, (crop.picture, dry)
-            assert inside.top <= dry.top < dry.bottom <= inside.bottom, (crop.picture, dry)
+            assert inside.left <= dry.left < dry.right <= inside.right, (crop.image, dry)
+            assert inside.top <= dry.top < dry.bottom <= inside.bottom, (crop.image, dry)
 
 
-def test_no_streak_crosses_a_dry_place(marks: list[Any]) -> None:
+def test_no_streak_crosses_a_dry_place(marks: list[MarkedCrop]) -> None:
     for crop in marks:
         for streak in crop.streaks:
             x, y = (
@@ -122,13 +104,13 @@ def test_no_streak_crosses_a_dry_place(marks: list[Any]) -> None:
             for dry in crop.dry:
                 across = (x > dry.left - reach) & (x < dry.right + reach)
                 assert not (across & (y > dry.top - reach) & (y < dry.bottom + reach)).any(), (
-                    crop.picture
+                    crop.image
                 )
 
 
 @pytest.fixture(scope="module")
-def photographs(marks: list[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of pictures of the marked names and sizes, with light where the streaks were marked."""
+def photographs(marks: list[MarkedCrop], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of images of the marked names and sizes, bright at the marks."""
     folder = tmp_path_factory.mktemp("photographs")
     for crop in marks:
         grey = np.full(crop.size[::-1], GROUND, np.uint8)
@@ -136,19 +118,8 @@ def photographs(marks: list[Any], tmp_path_factory: pytest.TempPathFactory) -> P
         for streak in crop.streaks:
             middle, height = (streak.x0 + streak.x1) / 2, (streak.y0 + streak.y1) / 2
             grey[np.hypot(x - middle, y - height) <= streak.width] = GROUND + LIGHT
-        Image.fromarray(grey).convert("RGB").save(folder / crop.picture, quality=95)
+        Image.fromarray(grey).convert("RGB").save(folder / crop.image, quality=95)
     return folder
-
-
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=HANG_SECONDS,
-    )
 
 
 def test_a_model_that_changes_nothing_leaves_every_streak(
@@ -156,7 +127,16 @@ def test_a_model_that_changes_nothing_leaves_every_streak(
 ) -> None:
     model = str(write_identity_model(tmp_path / "identity.onnx"))
     sheet = tmp_path / "sheet.jpg"
-    result = run(str(photographs), "--model", model, "--json", "--sheet", str(sheet))
+    result = run(
+        "quality.real_rain",
+        "marks",
+        str(photographs),
+        "--model",
+        model,
+        "--json",
+        "--sheet",
+        str(sheet),
+    )
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert [crop["ratio"] for crop in report["crops"]] == pytest.approx([1.0] * 20)
@@ -167,11 +147,19 @@ def test_a_model_that_changes_nothing_leaves_every_streak(
 
 
 @pytest.mark.parametrize("wrong", ["missing", "another"])
-def test_other_photographs_are_refused_in_one_line(wrong: str, tmp_path: Path) -> None:
+def test_other_photographs_are_an_error_of_one_line(wrong: str, tmp_path: Path) -> None:
     if wrong == "another":
         Image.new("RGB", (40, 30)).save(tmp_path / "18.jpg")
     model = str(write_identity_model(tmp_path / "identity.onnx"))
-    result = run(str(tmp_path), "--model", model, "--sheet", str(tmp_path / "sheet.jpg"))
+    result = run(
+        "quality.real_rain",
+        "marks",
+        str(tmp_path),
+        "--model",
+        model,
+        "--sheet",
+        str(tmp_path / "sheet.jpg"),
+    )
     assert result.returncode == 1
     assert result.stderr.startswith("Error: ")
     assert "18.jpg" in result.stderr

@@ -1,7 +1,9 @@
-"""What a model costs for each pixel, counted from the nodes that onnxruntime runs.
+"""Cost of a model file per pixel, counted from the nodes that onnxruntime runs.
 
-No torch and no package for ONNX is needed: onnxruntime's own profile names every node and the shapes of what goes in
-and out. Only convolutions and matrix products are counted; the rest costs next to nothing and is fused into them.
+Neither torch nor a package for ONNX is needed: the profile of onnxruntime names every node and the
+shapes of its inputs and outputs. Only convolutions and matrix products are counted; the rest costs
+next to nothing and is fused into them. `crdnet.nn.count_kilo_macs` counts torch networks by part; its
+module says why there are two counters.
 """
 
 import json
@@ -22,16 +24,16 @@ _ERRORS_ONLY = 3
 
 
 class Cost(NamedTuple):
-    """What a pixel of the picture costs."""
+    """Cost per pixel of the image."""
 
     macs: float
     """Multiply-accumulate operations."""
     samples: float
-    """Numbers that pass through memory if each counted node reads its input and writes its output once."""
+    """Numbers through memory if each counted node reads its input and writes its output once."""
 
 
 def cost_of(model: StoredModel) -> Cost:
-    """Count on a small picture.
+    """Count on a small image.
 
     Raises:
         ModelError: The file is damaged or is not ours.
@@ -42,11 +44,11 @@ def cost_of(model: StoredModel) -> Cost:
 
 
 def _nodes_run(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
-    """Return what the profile says of each node that ran."""
+    """Return the profile's entry of each node that ran."""
     with TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
-        # As the file has them: what optimising makes of a convolution is no convolution by name.
+        # Nodes as in the file: an optimised convolution has another name.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry(
             "session.disable_prepacking", "1"

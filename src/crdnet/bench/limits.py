@@ -1,6 +1,7 @@
-"""How fast the machine is at most: matrix products and a copy of memory, as others' libraries do them.
+"""Peak rates of the machine: matrix products and a copy of memory, by numpy and OpenVINO.
 
-A network can hardly multiply faster than the product of two large matrices, nor move its numbers faster than a copy.
+A network can hardly multiply faster than the product of two large matrices, nor move its numbers
+faster than a copy. `docs/decisions/0012-peak-rates-in-the-wheel.md` gives the reason to measure them.
 """
 
 from collections.abc import Callable
@@ -12,17 +13,17 @@ import numpy as np
 PRODUCT_SIDE = 2048
 PRODUCT_MACS = PRODUCT_SIDE**3
 COPY_SAMPLES = 64 * 2**20
-"""Float32 samples that are copied: 256 MB, more than caches hold."""
+"""Float32 samples of the copy: 256 MB, more than caches hold."""
 COPY_BYTES = 2 * 4 * COPY_SAMPLES
 """Read and written."""
 
 COPY = "copy"
 Limit = tuple[str, str]
-"""What is limited ("float32", "bfloat16" or `COPY`), and whose code measures it."""
+"""Kind ("float32", "bfloat16" or `COPY`) and the library that measures it."""
 
 
 def known_limits(*, in_bfloat16: bool) -> list[Limit]:
-    """Return the limits that can be measured here.
+    """Return the limits that can be measured on this machine.
 
     Args:
         in_bfloat16: Whether an engine computes in bfloat16, so that its limit is asked for.
@@ -34,7 +35,7 @@ def known_limits(*, in_bfloat16: bool) -> list[Limit]:
 
 
 def limit_call(limit: Limit, threads: int) -> Callable[[], object]:
-    """Return what is to be timed for a limit; numpy's BLAS has its threads from the environment."""
+    """Return the call to time for a limit; numpy's BLAS takes its threads from the environment."""
     match limit:
         case ("copy", _):
             return _copy(threads)
@@ -53,7 +54,7 @@ def _matrices() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _copy(threads: int) -> Callable[[], object]:
-    # A thread copies its own part; numpy lets others run meanwhile.
+    # Each thread copies its own part; numpy releases the GIL.
     sources = np.array_split(np.ones(COPY_SAMPLES, np.float32), threads)
     targets = [np.empty_like(source) for source in sources]
     pool = ThreadPoolExecutor(threads)

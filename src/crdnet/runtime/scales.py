@@ -25,7 +25,7 @@ NEARLY_ALL = 0.5
 """The share of the strongest rain that a finer look must sense to be taken before a coarser one."""
 EMPTY = 0.45
 """Detail of a size, against that of half the size, below which nothing is to be seen there. Photographs as cameras make
-them have 0.59 and more, ones that were enlarged twice 0.41 and less (`benchmarks/detail.py`)."""
+them have 0.59 and more, ones that were enlarged twice 0.41 and less (decision 7)."""
 LEAST_DETAIL = 0.3
 """Grey levels; a picture with less, a clear sky or a black frame, does not tell at which size its detail is."""
 WHOLE_LOOK_PIXELS = 2**19

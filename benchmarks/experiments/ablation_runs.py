@@ -1,4 +1,4 @@
-"""The rows of the ablation: how they are built, timed, trained and scored; `ablation.py` tells the contract."""
+"""Rows of the ablation: building, timing, training, scoring; `ablation.py` states the contract."""
 
 import json
 import math
@@ -51,13 +51,13 @@ Network = CRDNet | ResidualCRDNet
 
 @dataclass(frozen=True)
 class Row:
-    """One of the networks that are compared.
+    """Network of the comparison.
 
     Attributes:
-        title: What it is, in the tables.
-        build: Makes it, untrained.
-        against: The rows that it is compared with.
-        sensing: What its density head says, if it has one.
+        title: Name in the tables.
+        build: Return the untrained network.
+        against: Rows that it is compared with.
+        sensing: Output of its density head, if it has one.
         seeds: One run each.
     """
 
@@ -68,21 +68,21 @@ class Row:
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
-def published() -> CRDNet:
-    """Return the published network, which begins as the identity, as ours does."""
+def build_published() -> CRDNet:
+    """Return the published network, started as the identity like `default`."""
     network = build_crdnet()
     network.refinement.start_as_identity()
     return network
 
 
-# What an idea costs is given to the U's widths where the idea is left out, in multiples of 16.
+# A row without an idea spends its cost on the widths of the U, in multiples of 16.
 BODY = partial(
     build_residual_crdnet, scale_widths=(48, 80, 160), dilations=[], second_pass=False, sensing=None
 )
 STREAKS = partial(build_residual_crdnet, scale_widths=(48, 64, 80), second_pass=False, sensing=None)
 
 ROWS = {
-    "published": Row("published network", published, seeds=(0,)),
+    "published": Row("published network", build_published, seeds=(0,)),
     "body": Row("residual body", BODY, ("published",)),
     "streaks": Row("with streaks", STREAKS, ("body",)),
     "second-pass": Row(
@@ -107,15 +107,15 @@ ROWS = {
 OURS = "intensity"
 
 
-def estimated(network: Network, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the derained pictures, and what a density head says if there is one."""
+def estimate(network: Network, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the derained images, and the output of the density head if there is one."""
     if isinstance(network, ResidualCRDNet):
         return network.sense(rainy)
     return network(rainy), None
 
 
 class Run:
-    """A network in training, and the average of its weights."""
+    """Network in training, and the average of its weights."""
 
     def __init__(self, row: Row, seed: int) -> None:
         torch.manual_seed(seed)
@@ -144,7 +144,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (self.steps + 1) / WARMUP_STEPS)
         with torch.autocast("cpu", torch.bfloat16):
-            derained, density = estimated(self.network, rainy)
+            derained, density = estimate(self.network, rainy)
         loss = charbonnier(derained.float(), clean)
         if density is not None and self.row.sensing is not None:
             truth = map_intensity(rainy, clean, self.network.size_multiple)
@@ -157,13 +157,14 @@ class Run:
         self._follow()
         if not math.isfinite(loss.item()):
             raise TrainingError(
-                f"the loss of {self.row.title} became {loss.item()} at step {self.steps}; lower LEARNING_RATE"
+                f"the loss of {self.row.title} became {loss.item()} at step {self.steps}; "
+                "lower LEARNING_RATE"
             )
         return loss.item()
 
     @torch.no_grad()
     def _follow(self) -> None:
-        # A short memory at first, or the first weights would stay in the average for a thousand steps.
+        # A short memory at first, or the first weights would count for a thousand steps.
         decay = min(EMA_DECAY, self.steps / (self.steps + 9))
         now = self.network.state_dict()
         for name, mean in self.average.state_dict().items():
@@ -176,8 +177,8 @@ class Run:
 # Time
 
 
-def step_times(rounds: int) -> dict[str, Timing]:
-    """Return how long a step of each row takes, all rows in turn, on one thread."""
+def time_steps(rounds: int) -> dict[str, Timing]:
+    """Return the time of a step of each row, all rows in turn, on one thread."""
     torch.set_num_threads(1)
     shape = (2, BATCH, SIDE, SIDE, 3)
     pair = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -187,22 +188,23 @@ def step_times(rounds: int) -> dict[str, Timing]:
 
 
 def read_times(folder: Path) -> dict[str, Any]:
-    """Return what was measured of the rows' steps.
+    """Return the measured times of the steps.
 
     Raises:
-        DataError: Nothing was.
+        DataError: Nothing was measured.
     """
     path = folder / TIMES
     if not path.is_file():
         raise DataError(
-            f"{path} is not there; run `python benchmarks/ablation.py time -o {folder}` first"
+            f"{path} is not there; run first: "
+            f"python -m benchmarks.experiments.ablation time -o {folder}"
         )
     times: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return times
 
 
-def scored_steps(name: str, steps: int, folder: Path) -> dict[str, int]:
-    """Return after which steps a row is scored."""
+def choose_scored_steps(name: str, steps: int, folder: Path) -> dict[str, int]:
+    """Return the steps after which a row is scored."""
     times = read_times(folder)["milliseconds"]
     reached = round(steps / 2 * times[OURS]["median"] / times[name]["median"])
     return {AT_EQUAL_STEPS: steps, AT_EQUAL_TIME: min(steps, max(1, reached))}
@@ -211,14 +213,14 @@ def scored_steps(name: str, steps: int, folder: Path) -> dict[str, int]:
 # Training
 
 
-def batches_path(folder: Path, seed: int, steps: int) -> Path:
-    """Return where the batches of a seed are kept."""
+def locate_batches(folder: Path, seed: int, steps: int) -> Path:
+    """Return the file of the batches of a seed."""
     return folder / f"batches-{seed}-{steps}.npy"
 
 
 def make_batches(data: Path, folder: Path, seed: int, steps: int) -> str:
     """Write all batches of a seed as one array (steps, 2, b, h, w, 3): rainy and clean, 8 bits."""
-    path = batches_path(folder, seed, steps)
+    path = locate_batches(folder, seed, steps)
     if path.exists():
         return f"{path.name}: was there"
     torch.set_num_threads(1)
@@ -254,24 +256,24 @@ def _with_tuples(keywords: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def result_path(folder: Path, name: str, seed: int, steps: int) -> Path:
-    """Return where the scores of a run are written, when it is done."""
+def locate_result(folder: Path, name: str, seed: int, steps: int) -> Path:
+    """Return the file of the scores of a finished run."""
     return folder / f"{name}-{seed}-{steps}.json"
 
 
 def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
-    """Train a row with a seed, score it, write the result; whatever of this is done is left alone."""
-    result = result_path(folder, name, seed, steps)
+    """Train a row with a seed, score it, write the result; finished parts are kept."""
+    result = locate_result(folder, name, seed, steps)
     if result.exists():
         return f"{result.name}: was there"
     torch.set_num_threads(1)
-    when = scored_steps(name, steps, folder)
+    when = choose_scored_steps(name, steps, folder)
     weights = {
         label: result.with_name(f"{name}-{seed}-{steps}-at-{at}.safetensors")
         for label, at in when.items()
     }
     if not all(path.exists() for path in weights.values()):
-        batches = np.load(batches_path(folder, seed, steps), mmap_mode="r")
+        batches = np.load(locate_batches(folder, seed, steps), mmap_mode="r")
         run = Run(ROWS[name], seed)
         for pair in batches:
             run.step(np.array(pair))
@@ -280,7 +282,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
                     save_weights(run.average, weights[label])
     network = ROWS[name].build().eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pairs, scored = held_out(data), {}
+    pairs, scored = find_held_out(data), {}
     for label, at in when.items():
         load_weights(network, weights[label])
         scored[label] = {"step": at, "pictures": [asdict(judge(network, pair)) for pair in pairs]}
@@ -300,20 +302,20 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of one held-out picture."""
+    """Scores of one held-out image."""
 
     name: str
     group: str
     scene: str
     psnr: float | None
-    """`restormer-y`, in dB; None of a dry picture."""
+    """`restormer-y`, in dB; None of a dry image."""
     grade: str | None
-    """The grade that the network gives; None of a network without a density head."""
+    """The sensed density; None of a network without a density head."""
     truth: str
 
 
-def held_out(data: Path) -> list[Pair]:
-    """Return the pairs that are scored; a dry picture is a pair with itself."""
+def find_held_out(data: Path) -> list[Pair]:
+    """Return the pairs that are scored; a dry image is a pair with itself."""
     real = assign_scenes(find_pairs(data / "rain800" / "val", "clean-rainy"))
     synthetic = find_pairs(data / "val_synth", "density-folders")
     dry = {
@@ -332,7 +334,7 @@ def judge(network: Network, pair: Pair) -> Judged:
     padded = pad_to_multiple(loaded.rainy, network.size_multiple)
     with torch.inference_mode():
         rainy = torch.from_numpy(np.ascontiguousarray(padded)).permute(2, 0, 1)[None].float() / 255
-        derained, density = estimated(network, rainy)
+        derained, density = estimate(network, rainy)
     grade = None
     if isinstance(network, ResidualCRDNet) and network.sensing is not None and density is not None:
         cell = network.size_multiple

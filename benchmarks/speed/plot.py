@@ -1,11 +1,12 @@
-"""A plot of quality against time, as SVG.
+"""Plot of quality against time, as SVG.
 
-Contract: our models by the gain that their files state (`restormer-y`, mean PSNR of `rain800/val` over that of the
-rainy pictures) and the time of the network alone on each device, as latency.py measured it; the published network in
-PyTorch by its measured time and the score of `paper`, which is the same network. Other methods by quoted figures: gain
-on Test100, the pictures that Rain800's authors test on, trained on Rain13K; and the time that their quoted
-multiplications would take at the rate of `default` in float32 on the processor, which nobody measured. Other pictures
-and other training data: the plot shows orders of magnitude, and ranks nobody.
+Contract: shipped models by the gain that their files state (`restormer-y`, mean PSNR of
+`rain800/val` minus that of the rainy images) and the time of the network alone on each device
+(`latency.py`); the published network in PyTorch by its measured time and the score of `paper`,
+which is the same network. Other methods by quoted figures: gain on Test100, the test set of
+Rain800's authors, trained on Rain13K; and the time that their quoted multiplications would take at
+the rate of `default` in float32 on the processor, which was not measured. Images and training data
+differ: the plot shows orders of magnitude.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +14,14 @@ from html import escape
 from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
-from latency import PUBLISHED, TASKS
-
+from benchmarks.speed.latency import PUBLISHED, TASKS
 from crdnet.bench import NETWORK, cost_of
 from crdnet.errors import DataError
 from crdnet.runtime import find_model, read_info
 
 SCORE = "rain800/val restormer-y psnr"
 RAINY_PSNR = 21.81
-"""Of the same pictures, by `crdnet evaluate`; docs/models/ has it beside each model's."""
+"""PSNR of the same rainy images, by `crdnet evaluate`; docs/models/ lists it."""
 QUOTED_RAINY_PSNR = 22.6
 QUOTED = {
     "DerainNet": (786, 22.77),
@@ -31,7 +31,7 @@ QUOTED = {
     "MPRNet": (8_380, 30.27),
     "Restormer": (2_150, 32.00),
 }
-"""Thousands of multiplications per pixel and PSNR on Test100 (Y), as their authors or derain-toolbox print them."""
+"""kMAC per pixel and PSNR on Test100 (Y), as printed by their authors or derain-toolbox."""
 
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 60, 740, 20, 380
@@ -39,7 +39,7 @@ _COLOURS = ("#0b6e99", "#b3541e", "#5b3f8c", "#2e7d32")
 
 
 class Point(NamedTuple):
-    """A dot of the plot."""
+    """Point of the plot."""
 
     name: str
     milliseconds: float
@@ -47,43 +47,45 @@ class Point(NamedTuple):
     """PSNR after minus before, in dB."""
 
 
-def measured_points(report: Mapping[str, Any]) -> dict[str, list[Point]]:
-    """Return our points by model, from a report of latency.py.
+def list_measured_points(report: Mapping[str, Any]) -> dict[str, list[Point]]:
+    """Return the points of the shipped models, from a latency report.
 
     Raises:
         DataError: A model file does not state its score.
     """
-    words = next(words for words, what in TASKS.items() if what == NETWORK)
+    network = next(title for title, name in TASKS.items() if name == NETWORK)
     points: dict[str, list[Point]] = {}
     for name, timing in report["timings"].items():
         if name == PUBLISHED:
             points.setdefault("paper", []).append(
-                Point("PyTorch", timing["median"], _gain("paper"))
+                Point("PyTorch", timing["median"], _read_gain("paper"))
             )
             continue
         model, device, task = name.split(", ")
-        if task == words:
-            points.setdefault(model, []).append(Point(device, timing["median"], _gain(model)))
+        if task == network:
+            points.setdefault(model, []).append(Point(device, timing["median"], _read_gain(model)))
     return points
 
 
-def quoted_points(report: Mapping[str, Any]) -> list[Point]:
-    """Return the points of other methods, as if they multiplied at the rate of `default` in onnxruntime.
+def list_quoted_points(report: Mapping[str, Any]) -> list[Point]:
+    """Return the points of other methods, at the rate of `default` in onnxruntime.
 
     Args:
-        report: Of latency.py, with `default` on the device `cpu`.
+        report: Latency report, with `default` on the device `cpu`.
     """
     milliseconds = next(
-        point.milliseconds for point in measured_points(report)["default"] if point.name == "cpu"
+        point.milliseconds
+        for point in list_measured_points(report)["default"]
+        if point.name == "cpu"
     )
     kilo_macs = cost_of(find_model("default")).macs / 1000
     return [
-        Point(name, milliseconds * theirs / kilo_macs, psnr - QUOTED_RAINY_PSNR)
-        for name, (theirs, psnr) in QUOTED.items()
+        Point(name, milliseconds * kilo / kilo_macs, psnr - QUOTED_RAINY_PSNR)
+        for name, (kilo, psnr) in QUOTED.items()
     ]
 
 
-def plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> str:
+def draw_plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> str:
     """Return the plot as SVG."""
     points = [*(point for each in measured.values() for point in each), *quoted]
     decades = (
@@ -108,12 +110,12 @@ def plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> st
     for decade in range(decades[0], decades[1] + 1):
         place = across(10.0**decade)
         parts.append(f'<path d="M{place:.1f} {TOP}V{BOTTOM}" stroke="#ddd"/>')
-        parts.append(_text(place, BOTTOM + 18, _duration(10.0**decade), "middle"))
+        parts.append(_draw_text(place, BOTTOM + 18, _format_duration(10.0**decade), "middle"))
     for gain in range(0, highest + 1, 2):
         parts.append(f'<path d="M{LEFT} {up(gain):.1f}H{RIGHT}" stroke="#ddd"/>')
-        parts.append(_text(LEFT - 8, up(gain) + 4, f"{gain:+d}" if gain else "0", "end"))
+        parts.append(_draw_text(LEFT - 8, up(gain) + 4, f"{gain:+d}" if gain else "0", "end"))
     parts.append(
-        _text(
+        _draw_text(
             (LEFT + RIGHT) / 2, BOTTOM + 38, "time for 512 x 512 pixels on this machine", "middle"
         )
     )
@@ -123,44 +125,44 @@ def plot(measured: Mapping[str, Sequence[Point]], quoted: Sequence[Point]) -> st
     )
     best = max(measured, key=lambda model: measured[model][0].gain)
     for (model, series), colour in zip(measured.items(), _COLOURS, strict=False):
-        parts += _series(model, series, colour, across, up, above=model == best)
+        parts += _draw_series(model, series, colour, across, up, above=model == best)
     for point in quoted:
         x, y = across(point.milliseconds), up(point.gain)
         parts.append(f'<path d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z" fill="white" stroke="#555"/>')
-        parts.append(_text(x, y - 9, point.name, "middle", "#555"))
-    told = "dots: measured; diamonds: quoted on other pictures, time by multiplications alone"
-    parts += [_text(LEFT + 8, TOP + 14, told, "start", "#555"), "</svg>"]
+        parts.append(_draw_text(x, y - 9, point.name, "middle", "#555"))
+    note = "dots: measured; diamonds: quoted on other images, time by multiplications alone"
+    parts += [_draw_text(LEFT + 8, TOP + 14, note, "start", "#555"), "</svg>"]
     return "\n".join(parts) + "\n"
 
 
-def _series(
+def _draw_series(
     model: str, series: Sequence[Point], colour: str, across: Any, up: Any, *, above: bool
 ) -> Iterator[str]:
     ordered = sorted(series, key=lambda point: point.milliseconds)
     places = [(across(point.milliseconds), up(point.gain)) for point in ordered]
     line = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     yield f'<path d="M{line}" fill="none" stroke="{colour}" opacity="0.5"/>'
-    yield _text(places[0][0] - 10, places[0][1] + 4, model, "end", colour)
+    yield _draw_text(places[0][0] - 10, places[0][1] + 4, model, "end", colour)
     for number, (point, (x, y)) in enumerate(zip(ordered, places, strict=True)):
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>'
         away = 10 + 14 * (number % 2)  # neighbours would write over each other
-        yield _text(
+        yield _draw_text(
             x,
             y - away if above else y + 8 + away,
-            f"{point.name} {_duration(point.milliseconds)}",
+            f"{point.name} {_format_duration(point.milliseconds)}",
             "middle",
             colour,
         )
 
 
-def _gain(model: str) -> float:
+def _read_gain(model: str) -> float:
     scores = read_info(find_model(model)).scores
     if SCORE not in scores:
         raise DataError(f"the file of {model!r} does not state {SCORE!r}; export it with --score")
     return scores[SCORE] - RAINY_PSNR
 
 
-def _duration(milliseconds: float) -> str:
+def _format_duration(milliseconds: float) -> str:
     seconds = milliseconds / 1000
     return (
         f"{milliseconds:.0f} ms"
@@ -169,5 +171,6 @@ def _duration(milliseconds: float) -> str:
     )
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = "#222") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+def _draw_text(x: float, y: float, text: str, anchor: str, colour: str = "#222") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} fill="{colour}">{escape(text)}</text>'

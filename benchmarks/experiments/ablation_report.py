@@ -1,9 +1,9 @@
-"""The runs of the ablation as tables and sentences; `ablation.py` tells the contract.
+"""Runs of the ablation as tables and sentences; `ablation.py` states the contract.
 
-Rows are compared picture by picture, with the seeds that both have. A picture's differences are averaged over the
-seeds, then whole scenes are drawn with replacement: the interval over scenes. It knows nothing of what another seed
-would have brought, so where there are several, the means of the seeds give a second interval, by Student's t. An
-effect is claimed where it is larger than both.
+Rows are compared image by image, with the seeds that both have. The differences of an image are
+averaged over the seeds, then whole scenes are drawn with replacement: the interval over scenes. It
+does not cover other seeds, so if there are several, the means of the seeds give a second interval,
+by Student's t. An effect is claimed if it is larger than both.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ablation_runs import AT_EQUAL_STEPS, AT_EQUAL_TIME, ROWS, result_path
 
+from benchmarks.experiments.ablation_runs import AT_EQUAL_STEPS, AT_EQUAL_TIME, ROWS, locate_result
 from crdnet import RainDensity
 from crdnet.errors import DataError
 from crdnet.evaluation import Estimate
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 
 class Effect(NamedTuple):
-    """A mean over pictures and seeds: of a row, or of what it has more than another."""
+    """A mean over images and seeds: of a row, or of what it has more than another."""
 
     over_scenes: Estimate
     by_seed: list[float]
@@ -89,7 +89,7 @@ class Results:
         self.runs: dict[str, dict[int, dict[str, Any]]] = {}
         for name, row in ROWS.items():
             for seed in row.seeds:
-                path = result_path(folder, name, seed, steps)
+                path = locate_result(folder, name, seed, steps)
                 if path.is_file():
                     self.runs.setdefault(name, {})[seed] = json.loads(
                         path.read_text(encoding="utf-8")
@@ -102,9 +102,9 @@ class Results:
     def values(
         self, name: str, seed: int, when: str, value: Callable[[dict[str, Any]], float | None]
     ) -> dict[tuple[str, str], float]:
-        """Return a value of each picture that has it, by group and name."""
-        pictures = self.runs[name][seed]["scored"][when]["pictures"]
-        found = {(each["group"], each["name"]): value(each) for each in pictures}
+        """Return a value of each image that has it, by group and name."""
+        images = self.runs[name][seed]["scored"][when]["pictures"]
+        found = {(each["group"], each["name"]): value(each) for each in images}
         return {key: number for key, number in found.items() if number is not None}
 
     def common_seeds(self, name: str, other: str) -> list[int]:
@@ -112,10 +112,10 @@ class Results:
         return sorted(self.runs.get(name, {}).keys() & self.runs.get(other, {}).keys())
 
     def scenes(self) -> dict[tuple[str, str], str]:
-        """Return the scene of each picture, by group and name."""
+        """Return the scene of each image, by group and name."""
         run = next(iter(next(iter(self.runs.values())).values()))
-        pictures = run["scored"][AT_EQUAL_STEPS]["pictures"]
-        return {(each["group"], each["name"]): each["scene"] for each in pictures}
+        images = run["scored"][AT_EQUAL_STEPS]["pictures"]
+        return {(each["group"], each["name"]): each["scene"] for each in images}
 
     def mean(
         self,
@@ -130,8 +130,8 @@ class Results:
         Args:
             name: The row.
             when: At equal steps or at equal time.
-            value: Of a picture.
-            group: Of pictures; None takes all.
+            value: Of an image.
+            group: Of images; None takes all.
             against: Another row, of which the seeds that both have are taken.
 
         Returns:
@@ -149,46 +149,47 @@ class Results:
         if not by_seed or not by_seed[0]:
             return None
         scenes = self.scenes()
-        pictures = list(by_seed[0])
-        numbers = np.array([[values[key] for key in pictures] for values in by_seed])
+        images = list(by_seed[0])
+        numbers = np.array([[values[key] for key in images] for values in by_seed])
         (estimate,) = estimate_scene_means(
-            numbers.mean(0)[:, None], [scenes[key] for key in pictures], np.random.default_rng(0)
+            numbers.mean(0)[:, None], [scenes[key] for key in images], np.random.default_rng(0)
         )
         assert estimate is not None
         return Effect(estimate, numbers.mean(1).tolist())
 
 
 GROUPS = ("rain800/val", "val_synth/light", "val_synth/medium", "val_synth/heavy", None)
-"""Columns of the tables; None is all pictures."""
+"""Columns of the tables; None is all images."""
 GROUP_NAMES = [group or "all" for group in GROUPS]
 WHEN = (AT_EQUAL_STEPS, AT_EQUAL_TIME)
 
 
-def psnr_of(picture: Mapping[str, Any]) -> float | None:
-    """Return a picture's PSNR, if it has rain."""
-    return picture["psnr"]  # type: ignore[no-any-return]
+def get_psnr(image: Mapping[str, Any]) -> float | None:
+    """Return an image's PSNR, if it has rain."""
+    return image["psnr"]  # type: ignore[no-any-return]
 
 
-def right(picture: Mapping[str, Any]) -> float | None:
+def score_grade(image: Mapping[str, Any]) -> float | None:
     """Return whether the grade is right, in percent; real pairs are left out."""
-    graded = picture["grade"] is not None and picture["group"].startswith("val_synth/")
-    return 100.0 * (picture["grade"] == picture["truth"]) if graded else None
+    graded = image["grade"] is not None and image["group"].startswith("val_synth/")
+    return 100.0 * (image["grade"] == image["truth"]) if graded else None
 
 
 def report(results: Results, times: Mapping[str, Any]) -> str:
     """Return everything as Markdown."""
     parts = [
         _costs(results, times),
-        "Mean PSNR in dB (`restormer-y`), over pictures and seeds:",
+        "Mean PSNR in dB (`restormer-y`), over images and seeds:",
         _scores(results),
-        "What each step brings, in dB: [95 % interval over scenes] ± the same over seeds; bold where larger than both:",
+        "What each step brings, in dB: [95 % interval over scenes] ± the same over seeds; "
+        "bold where larger than both:",
         _effects(results),
         "In words:",
         _words(results),
     ]
     if any(row.sensing and name in results.runs for name, row in ROWS.items()):
         parts += [
-            "Right grades of the pictures of `val_synth`, dry ones included, in percent:",
+            "Right grades of the images of `val_synth`, dry ones included, in percent:",
             _grades(results),
         ]
     return "\n\n".join(parts)
@@ -215,7 +216,8 @@ def _costs(results: Results, times: Mapping[str, Any]) -> str:
         )
     place = times["machine"]
     headings = ["row", "kMAC per pixel", "parameters", "ms per step", *WHEN, "seeds"]
-    where = f"Times: {place['cpu']}, one thread, PyTorch {place['versions']['torch']}, load {place['load']}."
+    torch = f"PyTorch {place['versions']['torch']}"
+    where = f"Times: {place['cpu']}, one thread, {torch}, load {place['load']}."
     return f"{_table(headings, lines)}\n\n{where}"
 
 
@@ -223,7 +225,7 @@ def _scores(results: Results) -> str:
     lines = []
     for name in results.runs:
         for when in WHEN:
-            means = [results.mean(name, when, psnr_of, group) for group in GROUPS]
+            means = [results.mean(name, when, get_psnr, group) for group in GROUPS]
             cells = [f"{each.over_scenes.mean:.2f}" if each else "-" for each in means]
             lines.append([ROWS[name].title, when, *cells])
     return _table(["row", "at", *GROUP_NAMES], lines)
@@ -246,7 +248,7 @@ def _step(name: str, against: str) -> str:
 def _effects(results: Results) -> str:
     lines = []
     for name, against, when in _comparisons(results):
-        effects = [results.mean(name, when, psnr_of, group, against) for group in GROUPS]
+        effects = [results.mean(name, when, get_psnr, group, against) for group in GROUPS]
         lines.append(
             [_step(name, against), when, *[each.cell(2, "+") if each else "-" for each in effects]]
         )
@@ -258,7 +260,7 @@ def _words(results: Results) -> str:
     for name, against, when in _comparisons(results):
         groups: dict[Verdict, list[str]] = {}
         for group, word in zip(GROUPS, GROUP_NAMES, strict=True):
-            effect = results.mean(name, when, psnr_of, group, against)
+            effect = results.mean(name, when, get_psnr, group, against)
             if effect is not None:
                 groups.setdefault(effect.verdict, []).append(word)
         said = "; ".join(f"{verdict} on {', '.join(words)}" for verdict, words in groups.items())
@@ -272,14 +274,18 @@ def _grades(results: Results) -> str:
     lines = []
     for name in (name for name, row in ROWS.items() if row.sensing and name in results.runs):
         for when in WHEN:
-            accuracy = results.mean(name, when, right)
+            accuracy = results.mean(name, when, score_grade)
             if accuracy is not None:
                 lines.append(
                     [ROWS[name].title, when, accuracy.cell(1), *_mistakes(results, name, when)]
                 )
     words = []
     for name, against, when in _comparisons(results):
-        effect = results.mean(name, when, right, against=against) if ROWS[against].sensing else None
+        effect = (
+            results.mean(name, when, score_grade, against=against)
+            if ROWS[against].sensing
+            else None
+        )
         if effect is not None:
             words.append(
                 f"- {_step(name, against)}, at {when}: {effect.cell(1, '+')}; {effect.verdict}."
@@ -291,12 +297,12 @@ def _grades(results: Results) -> str:
 
 
 def _mistakes(results: Results, name: str, when: str) -> list[str]:
-    """Return how many pictures of `val_synth`, over all seeds, are mistaken in three ways."""
+    """Return how many images of `val_synth`, over all seeds, are mistaken in three ways."""
     graded = [
-        (RainDensity[picture["grade"]], RainDensity[picture["truth"]])
+        (RainDensity[image["grade"]], RainDensity[image["truth"]])
         for run in results.runs[name].values()
-        for picture in run["scored"][when]["pictures"]
-        if right(picture) is not None
+        for image in run["scored"][when]["pictures"]
+        if score_grade(image) is not None
     ]
     dry = [said for said, truth in graded if truth is RainDensity.NONE]
     rainy = [said for said, truth in graded if truth is not RainDensity.NONE]

@@ -1,11 +1,14 @@
-"""How the server does under load: against `crdnet derain`, for long, and with many connections at once.
+"""Measure `crdnet serve` under load: throughput, a soak, and many connections at once.
 
-    python benchmarks/server.py throughput      8 clients with 1-megapixel JPEGs, and `crdnet derain` on the same files
-    python benchmarks/server.py soak            mixed sizes and bad files; statuses, latencies, memory
-    python benchmarks/server.py connections     200 at once
+    python -m benchmarks.speed.server throughput    8 clients, and `crdnet derain` on the same files
+    python -m benchmarks.speed.server soak          mixed sizes and bad files, for --minutes
+    python -m benchmarks.speed.server connections   200 at once
 
-Servers are started and ended here, on this machine alone. Each command says whether what is promised was kept, and ends
-with 1 if it was not.
+Contract: servers are started and ended here, on this machine. `throughput` sends JPEGs of 1
+megapixel and compares images per second, first image done to last. `soak` sends images of 0.1 to 12
+megapixels, a tenth of them bad files, and records statuses, latencies and memory. `connections`
+compares the time of an image before and after the burst. The output is JSON; the exit code is 1 if
+a promised figure was not kept.
 """
 
 import json
@@ -31,26 +34,26 @@ import click
 import numpy as np
 from PIL import Image
 
+from benchmarks.helpers import REPOSITORY, model_option
 from crdnet.bench import machine
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "heavy.jpg"
+EXAMPLE = REPOSITORY / "examples" / "heavy.jpg"
 MEGAPIXELS = (0.1, 0.3, 1.0, 2.0, 4.0, 12.0)
 OFTEN = (30, 25, 25, 12, 6, 2)
-"""How often each size comes, in a hundred: photographs of a phone are rarer than what is shown on pages."""
+"""Percentage of each size: photographs of a phone are rarer than images for web pages."""
 BAD_SHARE = 0.1
 KEPT_THROUGHPUT = 0.85
 FLAT = 1.1
 
-model_option = click.option("-m", "--model", default="default", show_default=True)
 jobs_option = click.option(
-    "-j", "--jobs", default=2, show_default=True, help="Pictures in work at once."
+    "-j", "--jobs", default=2, show_default=True, help="Images in progress at once."
 )
 
 
-def photo(megapixels: float, seed: int = 0) -> bytes:
-    """Return a JPEG of heavy rain that is to be taken out at full size, which costs the network most.
+def make_photograph(megapixels: float, seed: int = 0) -> bytes:
+    """Return a JPEG of heavy rain that is removed at full size, the most expensive case.
 
-    It is the example, mirrored as often as it takes; each seed shows another part of it.
+    It is an example, mirrored to the size; each seed shows another part of it.
     """
     width, height = (
         round((megapixels * 1e6 * 4 / 3) ** 0.5),
@@ -70,13 +73,13 @@ def photo(megapixels: float, seed: int = 0) -> bytes:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready."""
+    """Running server that answers."""
 
     port: int
     pid: int
 
     def post(self, content: bytes, path: str = "/v1/derain?always=true") -> tuple[int, bytes]:
-        """Return status and answer; status 0 where there was none."""
+        """Return status and body; status 0 if there was no answer."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request("POST", path, content)
@@ -92,16 +95,16 @@ class Server:
         # A child belongs to the thread that started it.
         lists = Path(f"/proc/{self.pid}/task").glob("*/children")
         pids = [self.pid, *(int(pid) for each in lists for pid in _read(each).split())]
-        return sum(_resident(pid) for pid in pids) / 1e6
+        return sum(_read_resident(pid) for pid in pids) / 1e6
 
 
-def _resident(pid: int) -> int:
+def _read_resident(pid: int) -> int:
     pages = _read(Path(f"/proc/{pid}/statm")).split()
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
 
 
 def _read(path: Path) -> str:
-    """Return a file of /proc; nothing if its process or thread has just ended."""
+    """Return a file of /proc; empty if its process or thread has just ended."""
     try:
         return path.read_text(encoding="ascii")
     except OSError:
@@ -109,21 +112,21 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[Server]:
-    """Start `crdnet serve` on a free port, and end it."""
+def start_server(*arguments: str) -> Iterator[Server]:
+    """Start `crdnet serve` on a free port, and stop it."""
     command = [sys.executable, "-m", "crdnet.cli", "serve", "--port", "0", *arguments]
     with TemporaryDirectory() as folder:
         log = Path(folder, "log")
         with log.open("wb") as errors:
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            yield _ready(process, log)
+            yield _wait_until_ready(process, log)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(120)
 
 
-def _ready(process: "subprocess.Popen[bytes]", log: Path) -> Server:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", log: Path) -> Server:
     port = 0
     for _ in range(1200):
         if process.poll() is not None:
@@ -131,13 +134,13 @@ def _ready(process: "subprocess.Popen[bytes]", log: Path) -> Server:
         for line in log.read_text(encoding="utf-8").splitlines():
             if '"listening"' in line:
                 port = urlsplit(json.loads(line)["url"]).port or 0
-        if port and _status(port, "/readyz") == 200:
+        if port and _get_status(port, "/readyz") == 200:
             return Server(port, process.pid)
         time.sleep(0.1)
-    raise click.ClickException("the server was never ready")
+    raise click.ClickException("the server did not become ready")
 
 
-def _status(port: int, path: str) -> int:
+def _get_status(port: int, path: str) -> int:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
@@ -148,21 +151,20 @@ def _status(port: int, path: str) -> int:
         connection.close()
 
 
-@click.group()
-def main() -> None:
-    """Measure `crdnet serve`."""
+@click.group(help=__doc__.splitlines()[0])
+def main() -> None: ...
 
 
 @main.command()
 @model_option
 @jobs_option
-@click.option("--pictures", default=32, show_default=True)
+@click.option("--images", default=32, show_default=True)
 @click.option("--clients", default=8, show_default=True)
-def throughput(model: str, jobs: int, pictures: int, clients: int) -> None:
-    """Compare the server with `crdnet derain` on the same 1-megapixel JPEGs, first picture done to last."""
-    files = [photo(1.0, seed) for seed in range(pictures)]
-    direct = _rate_of_derain(files, model, jobs)
-    with server("-m", model, "-j", str(jobs), "--queue-seconds", "600") as running:
+def throughput(model: str, jobs: int, images: int, clients: int) -> None:
+    """Compare the rate of the server with that of `crdnet derain` on the same JPEGs."""
+    files = [make_photograph(1.0, seed) for seed in range(images)]
+    direct = _measure_derain(files, model, jobs)
+    with start_server("-m", model, "-j", str(jobs), "--queue-seconds", "600") as running:
         done: list[float] = []
 
         def ask(content: bytes) -> int:
@@ -174,18 +176,18 @@ def throughput(model: str, jobs: int, pictures: int, clients: int) -> None:
             statuses = Counter(pool.map(ask, files))
     served = (len(done) - 1) / (max(done) - min(done))
     kept = served >= KEPT_THROUGHPUT * direct and set(statuses) == {200}
-    _tell(
+    _print_report(
         kept,
         model=model,
         jobs=jobs,
         statuses=dict(statuses),
-        derain_pictures_per_second=round(direct, 3),
-        server_pictures_per_second=round(served, 3),
+        derain_images_per_second=round(direct, 3),
+        server_images_per_second=round(served, 3),
         share=round(served / direct, 3),
     )
 
 
-def _rate_of_derain(files: Sequence[bytes], model: str, jobs: int) -> float:
+def _measure_derain(files: Sequence[bytes], model: str, jobs: int) -> float:
     with TemporaryDirectory() as folder:
         source = Path(folder, "in")
         source.mkdir()
@@ -208,7 +210,7 @@ def _rate_of_derain(files: Sequence[bytes], model: str, jobs: int) -> float:
             done = [time.monotonic() for _ in process.stdout]
         if process.returncode != 0 or len(done) != len(files):
             raise click.ClickException(
-                f"crdnet derain ended with {process.returncode} after {len(done)} pictures"
+                f"crdnet derain ended with {process.returncode} after {len(done)} images"
             )
     return (len(done) - 1) / (done[-1] - done[0])
 
@@ -230,22 +232,22 @@ class _Seen:
 @click.option("--clients", default=8, show_default=True)
 @click.option("--largest", default=12.0, show_default=True, help="Megapixels.")
 def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) -> None:
-    """Send pictures of 0.1 to 12 megapixels, a tenth of them bad, for long; watch answers and memory."""
+    """Send images of 0.1 to 12 megapixels, a tenth of them bad; record answers and memory."""
     sizes = [
         (size, often) for size, often in zip(MEGAPIXELS, OFTEN, strict=True) if size <= largest
     ]
-    photos = [photo(size) for size, _ in sizes]
+    photographs = [make_photograph(size) for size, _ in sizes]
     seen, end = _Seen(), time.monotonic() + 60 * minutes
-    with server("-m", model, "-j", str(jobs)) as running:
-        for content in photos:  # warm-up: each size once
+    with start_server("-m", model, "-j", str(jobs)) as running:
+        for content in photographs:  # warm-up: each size once
             running.post(content)
-        watch = threading.Thread(target=_watch, args=(running, seen, end))
+        watch = threading.Thread(target=_watch_memory, args=(running, seen, end))
         watch.start()
         with ThreadPoolExecutor(clients) as pool:
             list(
                 pool.map(
-                    lambda seed: _client(
-                        running, seen, photos, [often for _, often in sizes], end, seed
+                    lambda seed: _run_client(
+                        running, seen, photographs, [often for _, often in sizes], end, seed
                     ),
                     range(clients),
                 )
@@ -256,7 +258,7 @@ def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) ->
     fine = not seen.wrong and not [
         status for status in seen.statuses if status >= 500 and status != 503
     ]
-    _tell(
+    _print_report(
         fine and last <= FLAT * middle and seen.statuses[200] > 0,
         model=model,
         minutes=minutes,
@@ -268,23 +270,23 @@ def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) ->
     )
 
 
-def _client(
+def _run_client(
     running: Server,
     seen: _Seen,
-    photos: Sequence[bytes],
+    photographs: Sequence[bytes],
     often: Sequence[int],
     end: float,
     seed: int,
 ) -> None:
     chance = random.Random(seed)
     while time.monotonic() < end:
-        content = chance.choices(photos, often)[0]
+        content = chance.choices(photographs, often)[0]
         bad = chance.random() < BAD_SHARE
         if bad:
             content = chance.choice(
                 [
                     content[: len(content) // 2],
-                    b"no picture",
+                    b"no image",
                     b"",
                     content[:2] + chance.randbytes(5000),
                 ]
@@ -304,7 +306,7 @@ def _client(
             seen.wrong.append(f"{status}: {answer[:200]!r}")
 
 
-def _watch(running: Server, seen: _Seen, end: float) -> None:
+def _watch_memory(running: Server, seen: _Seen, end: float) -> None:
     while time.monotonic() < end:
         seen.megabytes.append(running.megabytes())
         time.sleep(0.25)
@@ -315,15 +317,15 @@ def _watch(running: Server, seen: _Seen, end: float) -> None:
 @jobs_option
 @click.option("--count", default=200, show_default=True)
 def connections(model: str, jobs: int, count: int) -> None:
-    """Open many connections at once; each gets an answer, and the server is as fast afterwards as before."""
-    content = photo(0.1)
-    with server("-m", model, "-j", str(jobs)) as running:
-        before = _median(running, content)
+    """Open many connections at once; each is answered, and the server is as fast afterwards."""
+    content = make_photograph(0.1)
+    with start_server("-m", model, "-j", str(jobs)) as running:
+        before = _measure_median(running, content)
         with ThreadPoolExecutor(count) as pool:
             statuses = Counter(status for status, _ in pool.map(running.post, [content] * count))
-        after = _median(running, content)
+        after = _measure_median(running, content)
     fine = set(statuses) <= {200, 503} and statuses[200] > 0
-    _tell(
+    _print_report(
         fine and after <= 1.25 * before,
         model=model,
         statuses=dict(statuses),
@@ -332,7 +334,7 @@ def connections(model: str, jobs: int, count: int) -> None:
     )
 
 
-def _median(running: Server, content: bytes, rounds: int = 15) -> float:
+def _measure_median(running: Server, content: bytes, rounds: int = 15) -> float:
     seconds = []
     for _ in range(rounds):
         began = time.monotonic()
@@ -341,7 +343,7 @@ def _median(running: Server, content: bytes, rounds: int = 15) -> float:
     return float(np.median(seconds))
 
 
-def _tell(kept: bool, **report: object) -> None:
+def _print_report(kept: bool, **report: object) -> None:
     print(json.dumps({"kept": kept, **report, "machine": machine()}, indent=2))
     sys.exit(0 if kept else 1)
 

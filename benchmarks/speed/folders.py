@@ -1,18 +1,17 @@
-"""How well `crdnet derain` does with folders: its speed against the network alone, its memory, and what resuming costs.
+"""Measure `crdnet derain` on folders: rate, memory, and the cost of resuming.
 
-    python benchmarks/folders.py rate                 64 JPEGs of 2 megapixels
-    python benchmarks/folders.py memory               2,000 pictures of mixed sizes
-    python benchmarks/folders.py skip                 100,000 pictures that are done already
+    python -m benchmarks.speed.folders rate      64 JPEGs of 2 megapixels
+    python -m benchmarks.speed.folders memory    2,000 images of mixed sizes
+    python -m benchmarks.speed.folders skip      100,000 images that are finished already
 
-Contract. `rate`: the seconds of whole `crdnet derain` processes, from start to end, on pictures in the file cache,
-against those of the network alone (`Session`, threads on all usable processors) on the same pixels, decoded, padded and
-made floats beforehand. The two take turns, a batch of pictures each; the ratio is that of the sums. `memory`: resident
-memory of one process, read when it tells of each picture; means over a hundred pictures, of which the first hundred are
-not looked at. `skip`: a run that is interrupted after its first picture leaves its journal, all other results are put
-in place by copying, and the process that then finds nothing to do is timed.
-
-Pictures are coarse noise enlarged, the same for the same number. All is written to a temporary folder, made in --folder
-if that is given, and removed.
+Contract. `rate`: the seconds of whole `crdnet derain` processes, on images in the file cache,
+against those of the network alone (`Session`, all usable processors) on the same pixels, decoded,
+padded and converted to floats beforehand. The two take turns, a batch of images each; the ratio is
+that of the sums. `memory`: resident memory of one process, read after each image; means over a
+hundred images, the first hundred excluded. `skip`: a run interrupted after its first image leaves
+its journal, all other outputs are copied into place, and the process that then finds nothing to do
+is timed. Images are coarse noise, enlarged, the same for the same number; they are written to a
+temporary folder (in --folder, if given).
 """
 
 import json
@@ -30,7 +29,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from crdnet import CRDNetError
+from benchmarks.helpers import json_option, model_option, report_errors
 from crdnet.bench import machine
 from crdnet.runtime import Session, find_model, usable_cpus
 from crdnet.sizes import pad_to_multiple
@@ -38,8 +37,8 @@ from crdnet.sizes import pad_to_multiple
 CRDNET = (sys.executable, "-m", "crdnet.cli")
 
 
-def picture(path: Path, width: int, height: int, seed: int) -> None:
-    """Write a picture whose JPEG is about as large as that of a photograph."""
+def write_image(path: Path, width: int, height: int, seed: int) -> None:
+    """Write an image whose JPEG is about as large as that of a photograph."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (-(-height // 4), -(-width // 4), 3), dtype=np.uint8)
@@ -63,7 +62,7 @@ def measure_rate(
     for batch in range(batches):
         source = folder / f"batch{batch}"
         for each in range(number // batches):
-            picture(source / f"{each:03}.jpg", width, height, seed=batch * number + each)
+            write_image(source / f"{each:03}.jpg", width, height, seed=batch * number + each)
         multiple = session.info.size_multiple
         floats = [
             pad_to_multiple(
@@ -79,7 +78,7 @@ def measure_rate(
         seconds["crdnet derain"] += derain(source, folder / f"out{batch}", model, jobs)
     pixels_done = number // batches * batches * width * height / 1e6
     return {
-        "pictures": number // batches * batches,
+        "images": number // batches * batches,
         "seconds": seconds,
         "megapixels_per_second": {name: pixels_done / each for name, each in seconds.items()},
         "ratio": seconds["network alone"] / seconds["crdnet derain"],
@@ -89,15 +88,15 @@ def measure_rate(
 def measure_memory(
     folder: Path, model: str, jobs: int, *, number: int, largest: int
 ) -> dict[str, Any]:
-    """Return mean resident memory, in MB, over the second and the last hundred of many pictures."""
+    """Return mean resident memory in MB over the second and the last hundred of many images."""
     rng = np.random.default_rng(0)
     suffixes = ("jpg", "png", "webp")
     for each in range(number):
         width, height = rng.integers(16, largest + 1, 2).tolist()
-        picture(folder / "photos" / f"{each:05}.{suffixes[each % 3]}", width, height, seed=each)
+        write_image(folder / "images" / f"{each:05}.{suffixes[each % 3]}", width, height, seed=each)
     arguments = (
         "derain",
-        folder / "photos",
+        folder / "images",
         "-o",
         folder / "out",
         "--json",
@@ -124,7 +123,7 @@ def measure_memory(
         float(np.mean(resident[-hundred:])),
     )
     return {
-        "pictures": number,
+        "images": number,
         "second_hundred_mb": second,
         "last_hundred_mb": last,
         "ratio": last / second,
@@ -132,9 +131,9 @@ def measure_memory(
 
 
 def measure_skip(folder: Path, model: str, jobs: int, *, number: int) -> dict[str, Any]:
-    """Return the seconds in which a run finds that everything is done."""
-    source, output = folder / "photos", folder / "out"
-    picture(source / "0" / "0.jpg", 16, 16, seed=0)
+    """Return the seconds in which a run finds that everything is finished."""
+    source, output = folder / "images", folder / "out"
+    write_image(source / "0" / "0.jpg", 16, 16, seed=0)
     content = (source / "0" / "0.jpg").read_bytes()
     for each in range(1, number):
         place = source / str(each // 1000) / f"{each}.jpg"
@@ -156,40 +155,33 @@ def measure_skip(folder: Path, model: str, jobs: int, *, number: int) -> dict[st
     before = {path: path.stat().st_mtime_ns for path in (output / "0").iterdir()}
     seconds = derain(source, output, model, jobs)
     untouched = before == {path: path.stat().st_mtime_ns for path in (output / "0").iterdir()}
-    return {"pictures": number, "seconds": seconds, "untouched": untouched}
+    return {"images": number, "seconds": seconds, "untouched": untouched}
 
 
-def report(measure: Callable[[Path], dict[str, Any]], folder: str | None, *, as_json: bool) -> None:
-    """Measure in a temporary folder and print what came out."""
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            measured = measure(Path(temporary))
-    except CRDNetError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+def print_report(
+    measure: Callable[[Path], dict[str, Any]], folder: str | None, *, as_json: bool
+) -> None:
+    """Measure in a temporary folder and print the figures."""
+    with report_errors(), tempfile.TemporaryDirectory(dir=folder) as temporary:
+        measured = measure(Path(temporary))
     place = machine()
     if as_json:
         print(json.dumps({"machine": place, **measured}, indent=2))
         return
     print(f"{place['cpu']}, {place['usable_cores']} usable cores, load {place['load']}")
     for name, value in measured.items():
-        told = (
-            {key: round(each, 2) for key, each in value.items()}
-            if isinstance(value, dict)
-            else value
-        )
-        print(f"{name}: {told:.3f}" if isinstance(told, float) else f"{name}: {told}")
+        shown = value
+        if isinstance(value, dict):
+            shown = {key: round(each, 2) for key, each in value.items()}
+        print(f"{name}: {shown:.3f}" if isinstance(shown, float) else f"{name}: {shown}")
 
 
-@click.group()
-def main() -> None:
-    """Measure `crdnet derain` on folders."""
+@click.group(help=__doc__.splitlines()[0])
+def main() -> None: ...
 
 
-model_option = click.option("-m", "--model", default="default", show_default=True)
 jobs_option = click.option("-j", "--jobs", type=click.IntRange(1), default=2, show_default=True)
 folder_option = click.option("--folder", type=click.Path(exists=True, file_okay=False))
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 
 
 @main.command()
@@ -211,9 +203,9 @@ def rate(
     folder: str | None,
     as_json: bool,
 ) -> None:
-    """Megapixels per second, against the network alone."""
+    """Measure megapixels per second, against the network alone."""
     width, height = size
-    report(
+    print_report(
         lambda place: measure_rate(
             place, model, jobs, number=number, batches=batches, width=width, height=height
         ),
@@ -234,8 +226,8 @@ def rate(
 def memory(
     number: int, largest: int, model: str, jobs: int, folder: str | None, as_json: bool
 ) -> None:
-    """Memory at the end, against that near the beginning."""
-    report(
+    """Measure memory at the end, against that near the beginning."""
+    print_report(
         lambda place: measure_memory(place, model, jobs, number=number, largest=largest),
         folder,
         as_json=as_json,
@@ -249,8 +241,10 @@ def memory(
 @folder_option
 @json_option
 def skip(number: int, model: str, jobs: int, folder: str | None, as_json: bool) -> None:
-    """Seconds to find that all is done."""
-    report(lambda place: measure_skip(place, model, jobs, number=number), folder, as_json=as_json)
+    """Measure the seconds to find that everything is finished."""
+    print_report(
+        lambda place: measure_skip(place, model, jobs, number=number), folder, as_json=as_json
+    )
 
 
 if __name__ == "__main__":

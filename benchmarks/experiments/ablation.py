@@ -1,30 +1,38 @@
 """Does the paper's idea help? Networks with more and more of it, at one cost, on the same batches.
 
-    python benchmarks/ablation.py time -o runs/ablation                         (a minute, on a quiet machine)
-    python benchmarks/ablation.py train --data DATA -o runs/ablation --jobs 2   (resumes: what is done is left alone)
-    python benchmarks/ablation.py report runs/ablation --into docs/ablation.md
+    python -m benchmarks.experiments.ablation time -o runs/ablation
+    python -m benchmarks.experiments.ablation train --data DATA -o runs/ablation --jobs 2
+    python -m benchmarks.experiments.ablation report runs/ablation --into docs/ablation.md
 
-Contract: all rows cost about 14.8 kMAC per pixel, but the published network, which has its own 13.3. Runs of one seed
-see the same batches, made once by the mixture of configs/default.yaml (crops of 64 px) and kept as a file; a seed
-decides the batches and the first weights. All learn by the same plain loop: Charbonnier loss, and a hundredth of the
-density's loss where there is a head; AdamW at a constant rate after a warm-up; bfloat16 by autocast; one thread a run.
-Scored is the average of the weights, in float32: after all steps, and at the step that a row reaches in the time in
-which our own network takes half of them, by step times that `time` measured with all rows in turn. Since the rate is
-constant, the second needs no run of its own.
+Contract: all rows cost about 14.8 kMAC per pixel, except the published network, which has 13.3.
+Runs of one seed see the same batches, made once by the mixture of configs/default.yaml (crops of 64
+px) and kept as a file; a seed decides the batches and the first weights. All use the same plain
+loop: Charbonnier loss, and a hundredth of the density loss where there is a head; AdamW at a
+constant rate after a warm-up; bfloat16 by autocast; one thread per run. The average of the weights
+is scored, in float32: after all steps, and at the step that a row reaches in the time in which
+`default` takes half of them, by step times that `time` measured with all rows in turn (a minute, on
+a quiet machine). Since the rate is constant, the second needs no run of its own. `train` resumes:
+finished runs are kept.
 """
 
 import json
 import multiprocessing
-import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import click
-from ablation_report import Results, report
-from ablation_runs import ROWS, STEPS, TIMES, make_batches, read_times, run_one, step_times
-from markers import put_between_markers
 
-from crdnet import CRDNetError
+from benchmarks.experiments.ablation_report import Results, report
+from benchmarks.experiments.ablation_runs import (
+    ROWS,
+    STEPS,
+    TIMES,
+    make_batches,
+    read_times,
+    run_one,
+    time_steps,
+)
+from benchmarks.helpers import report_errors, write_between_markers
 from crdnet.bench import Timing, machine
 from crdnet.errors import DataError
 from crdnet.files import write_whole
@@ -32,7 +40,7 @@ from crdnet.files import write_whole
 
 @click.group()
 def main() -> None:
-    """Find out whether the paper's idea helps."""
+    """Train and compare the rows of the ablation."""
 
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -50,14 +58,15 @@ _steps = click.option(
     show_default=True,
     help="Timed steps of each row.",
 )
+@report_errors()
 def time_command(output: Path, rounds: int) -> None:
     """Measure how long a step of each row takes; the machine should have nothing else to do."""
     if (output / TIMES).exists():
-        # Runs were scored at steps that follow from it.
+        # Runs are scored at steps that follow from it.
         raise DataError(
             f"{output / TIMES} is there; delete it, and the runs beside it, to measure again"
         )
-    timings = step_times(rounds)
+    timings = time_steps(rounds)
     print(Timing.HEADER)
     for name, timing in timings.items():
         print(timing.row(name))
@@ -91,6 +100,7 @@ def time_command(output: Path, rounds: int) -> None:
     help="Runs at a time, a thread each.",
 )
 @_steps
+@report_errors()
 def train_command(
     data: Path, output: Path, names: tuple[str, ...], seeds: tuple[int, ...], jobs: int, steps: int
 ) -> None:
@@ -105,7 +115,7 @@ def train_command(
         raise click.UsageError(f"no row of these has a run of seed {', '.join(map(str, seeds))}")
     read_times(output)
     needed = sorted({seed for _, seed in runs})
-    # Processes that start anew: PyTorch's threads do not outlive a fork.
+    # Spawned processes: PyTorch's threads do not survive a fork.
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
     try:
         for done in as_completed(
@@ -115,7 +125,7 @@ def train_command(
         for done in as_completed(pool.submit(run_one, data, output, *run, steps) for run in runs):
             print(done.result(), flush=True)
     finally:
-        pool.shutdown(cancel_futures=True)  # what has not begun when something fails never will
+        pool.shutdown(cancel_futures=True)  # after a failure, pending runs are dropped
 
 
 @main.command("report")
@@ -126,23 +136,15 @@ def train_command(
     help="Document whose part between markers is replaced.",
 )
 @_steps
+@report_errors()
 def report_command(folder: Path, into: Path | None, steps: int) -> None:
     """Print the tables as Markdown."""
     results = Results(folder, steps)
     text = report(results, read_times(folder))
     print(text)
     if into is not None:
-        put_between_markers(into, "ablation", text)
-
-
-def run() -> None:
-    """Run the command line; what goes wrong is told in one line."""
-    try:
-        main()
-    except CRDNetError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        write_between_markers(into, "ablation", text)
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -1,0 +1,1 @@
+"""Finished experiments that can be repeated."""
