@@ -14,7 +14,7 @@ alone; snow is counted apart. `clips`: a CLIP is a video, or a folder of images,
 in rain. Each frame is derained alone, as `crdnet derain` derains a file, and compared with the
 temporal median (`crdnet.evaluation.clips`). Each --dry clip gets camera rain of 5, 25 and 60 mm/h
 (`--exposure`, 26 mm, other drops in every frame) on five frames; PSNR on luma (restormer-y) before
-and after. Intervals are by bootstrap over crops or frames.
+and after, and of the frames with the veil but without the streaks. Intervals are by bootstrap over crops or frames.
 """
 
 import csv
@@ -40,7 +40,13 @@ from crdnet.cli.clips import evaluate_clips
 from crdnet.data import read_rgb
 from crdnet.evaluation import Frame, read_frames
 from crdnet.metrics import score
-from crdnet.rain import CameraRain, make_rainy_pair
+from crdnet.rain import (
+    CameraRain,
+    compose_drops,
+    compute_camera_veil,
+    estimate_drop_light,
+    make_rainy_pair,
+)
 
 GRADES = Path(__file__).with_name("real_rain_grades.csv")
 SHEET_QUALITY = 72
@@ -148,24 +154,38 @@ def clips_command(
             about={"model": model},
         )
     if dry:
-        click.echo(f"{'dry clips with camera rain':28} {'rainy':>7} {'derained':>9} {'gain':>6}")
+        click.echo(
+            f"{'dry clips with camera rain':28} {'rainy':>7} {'derained':>9} {'gain':>6} "
+            f"{'no streaks':>11} {'gain':>6}"
+        )
     for rate in RATES if dry else ():
         rain = CameraRain(millimetres_per_hour=rate, exposure_seconds=exposure)
-        pairs = [measure_psnr(derainer, path, rain) for path in dry]
-        before, after = (float(np.mean([each[which] for each in pairs])) for which in (0, 1))
-        click.echo(f"{rate:4g} mm/h {'':18} {before:7.2f} {after:9.2f} {after - before:+6.2f}")
+        scores = np.mean([measure_psnr(derainer, path, rain) for path in dry], axis=0)
+        before, after, veiled = scores.tolist()
+        click.echo(
+            f"{rate:4g} mm/h {'':18} {before:7.2f} {after:9.2f} {after - before:+6.2f} "
+            f"{veiled:11.2f} {veiled - before:+6.2f}"
+        )
 
 
-def measure_psnr(derainer: Derainer, path: Path, rain: CameraRain) -> tuple[float, float]:
-    """Return the mean PSNR of a dry clip's frames in rain, before and after deraining."""
+def measure_psnr(derainer: Derainer, path: Path, rain: CameraRain) -> tuple[float, float, float]:
+    """Return the mean PSNR of a dry clip's frames in rain, in dB.
+
+    Returns:
+        Before deraining, after it, and of the frames with the veil alone: what a perfect removal of
+        the streaks would reach.
+    """
     scores = []
     for number, clean in enumerate(read_frames(path, count=FRAMES * STEP)[::STEP]):
         rainy = make_rainy_pair(clean, rain, np.random.default_rng(number)).rainy
         derained = derainer.run(rainy, always=False).image
-        truth, before, after = (each / np.float32(255) for each in (clean, rainy, derained))
-        scores.append([score(each, truth, "restormer-y").psnr for each in (before, after)])
-    rainy_mean, derained_mean = np.mean(scores, axis=0).tolist()
-    return rainy_mean, derained_mean
+        light, (height, width) = estimate_drop_light(rain, clean), clean.shape[:2]
+        veil = compute_camera_veil(rain, height, width)
+        veiled = compose_drops(clean, np.zeros_like(veil), light, veil)
+        truth, *others = (each / np.float32(255) for each in (clean, rainy, derained, veiled))
+        scores.append([score(each, truth, "restormer-y").psnr for each in others])
+    before, after, without_streaks = np.mean(scores, axis=0).tolist()
+    return before, after, without_streaks
 
 
 if __name__ == "__main__":
