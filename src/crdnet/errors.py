@@ -9,6 +9,10 @@ class CRDNetError(Exception):
     """Base of everything that crdnet raises on purpose."""
 
 
+class ArgumentError(CRDNetError, ValueError):
+    """Arguments of a call are out of range, contradict each other, or name no possible output."""
+
+
 class SizeError(CRDNetError, ValueError):
     """A picture or tensor has sides that the operation cannot take."""
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
 from secrets import token_hex
 from time import time
@@ -39,15 +40,15 @@ def write_whole(
     Raises:
         OutputError: It cannot be written, or is there and must not be replaced.
     """
-    with whole_file(path, overwrite=overwrite, times_ns=times_ns) as temporary:
-        temporary.write_bytes(content)
+    with whole_file(path, overwrite=overwrite, times_ns=times_ns) as file:
+        file.write(content)
 
 
 @contextmanager
 def whole_file(
     path: Path, *, overwrite: bool = True, times_ns: tuple[int, int] | None = None
-) -> Iterator[Path]:
-    """Give an empty temporary file to write to, which becomes `path` when the block ends well, and else is removed.
+) -> Iterator[BufferedWriter]:
+    """Open a temporary file to write to, which becomes `path` when the block ends well, and else is removed.
 
     Arguments and errors are those of `write_whole`; an OSError in the block counts as one of writing.
     """
@@ -55,8 +56,8 @@ def whole_file(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.touch(0o666, exist_ok=False)
-            yield temporary
+            with temporary.open("xb") as file:
+                yield file
             if times_ns is not None:
                 os.utime(temporary, ns=times_ns)
             if not overwrite and os.path.lexists(path):

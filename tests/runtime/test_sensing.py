@@ -13,6 +13,7 @@ from hypothesis.strategies import floats
 from PIL import Image as PILImage
 
 import crdnet
+from crdnet import Derainer
 from crdnet.density import (
     RainDensity,
     average_strongest,
@@ -20,7 +21,7 @@ from crdnet.density import (
     compute_grade_probabilities,
 )
 from crdnet.errors import ImageError, ModelError
-from crdnet.runtime import Derainer, ModelInfo, SenseReport
+from crdnet.runtime import ModelInfo, SenseReport
 from crdnet.runtime.network import RowsRead
 from crdnet.runtime.scales import EMPTY, SAMPLE_SIDE, chosen, detail, looks, reduced, samples
 from crdnet.runtime.sensing import VISIBLE_LEVELS

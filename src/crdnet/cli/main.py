@@ -12,15 +12,17 @@ from typing import cast
 import click
 
 from crdnet._version import __version__
-from crdnet.errors import CRDNetError
+from crdnet.cli.messages import name_flags
+from crdnet.errors import ArgumentError, CRDNetError
 
 EXIT_FAILED = 1
+EXIT_WRONG_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-# name of the command: (module that defines `command`, the line that `crdnet --help` prints)
+# name: (module that defines `command`, the line that `crdnet --help` prints)
 _COMMANDS = {
-    "derain": ("crdnet.cli.derain", "Take the rain out of pictures and folders of pictures."),
-    "sense": ("crdnet.cli.sense", "Tell how heavy the rain in pictures is."),
+    "derain": ("crdnet.cli.derain", "Take the rain out of images and folders of images."),
+    "sense": ("crdnet.cli.sense", "Tell how heavy the rain in images is."),
     "serve": (
         "crdnet.cli.serve",
         "Serve an HTTP API and a page to drop a photo on (extra: serve).",
@@ -103,8 +105,8 @@ def main() -> None:
     except CRDNetError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise
-        click.echo(f"Error: {error}", err=True)
-        code = EXIT_FAILED
+        click.echo(f"Error: {name_flags(str(error))}", err=True)
+        code = EXIT_WRONG_USAGE if isinstance(error, ArgumentError) else EXIT_FAILED
     except BrokenPipeError:
         # Whoever read our results has gone, as `| head` does; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,7 +23,7 @@ from PIL import Image
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import jpeg, png, tiff
-from crdnet.images.headers import read_header
+from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
 from crdnet.images.reading import BROKEN, picture_around
 from crdnet.images.writing import jpeg_options
@@ -40,6 +40,11 @@ _PNG_BLOCK = 1 << 20
 class BandReader:
     """Gives the rows of a picture file from top to bottom.
 
+    Args:
+        source: The file.
+        header: That of the file, if it was parsed already.
+        max_pixels: Refuse images of more.
+
     Attributes:
         height: Stored rows.
         width: Stored columns.
@@ -50,9 +55,11 @@ class BandReader:
         like: A picture with all but pixels, for a `BandWriter`, `notes` and `lost_between`.
     """
 
-    def __init__(self, source: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, source: Path, header: Header | None = None, *, max_pixels: int = MAX_PIXELS
+    ) -> None:
         self._name = str(source)
-        header = read_header(source, max_pixels=max_pixels)
+        header = header or read_header(source, max_pixels=max_pixels)
         if header.format not in BANDED or header.frames > 1:
             raise ImageError(
                 f"{source} is a {header.format}, which cannot be read in bands; read it whole"
@@ -92,6 +99,13 @@ class BandReader:
     def rows(self, start: int, stop: int) -> tuple[Pixels, Pixels | None]:
         """Return the rows from `start` to before `stop`, (rows, w, 3) or (rows, w), and their alpha (rows, w) or None.
 
+        See `samples`.
+        """
+        return alpha_apart(self.samples(start, stop))
+
+    def samples(self, start: int, stop: int) -> Pixels:
+        """Return the rows from `start` to before `stop`, (rows, w, channels), with alpha last.
+
         Rows before `start` are forgotten, so that `start` may never become smaller from call to call.
 
         Raises:
@@ -115,7 +129,7 @@ class BandReader:
                 f"{self._name} is damaged and cannot be read to its end ({error}); save it anew"
             ) from error
         self._held, self._first = np.concatenate(parts) if len(parts) > 1 else parts[0], start
-        return alpha_apart(self._held[: stop - start])
+        return self._held[: stop - start]
 
 
 class BandWriter:
@@ -143,7 +157,7 @@ class BandWriter:
         self._rows = 0
 
     def write(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
-        """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w)."""
+        """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w), if it is not in them."""
         rows, step = with_alpha(pixels, alpha), self._form.step
         self._rows += len(rows)
         if self._waiting is not None:

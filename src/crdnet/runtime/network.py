@@ -5,41 +5,37 @@ memory as a whole. The answer is the same.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
 from crdnet.density import average_intensity, average_strongest, luma
-from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb
+from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, without_alpha
 from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_at, reduced, samples
-from crdnet.runtime.sensing import UNKNOWN, SenseReport, visible_intensity
+from crdnet.runtime.sensing import UNKNOWN, Look, SenseReport, visible_intensity
 from crdnet.runtime.session import Session
 from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
-
-Bands = Callable[[], Iterator[Array]]
-"""Begins anew, at each call, to yield a picture's rows (n, w) or (n, w, 3) from top to bottom, as many as it likes."""
 
 _FINISHED_ROWS = 32
 """So few stay in the processor's cache from one step to the next, and take no memory to speak of."""
 
 
-class Look(NamedTuple):
-    """What the network says of a window of a picture, at 1/reduction of its sides."""
+@dataclass(frozen=True)
+class Bands:
+    """Image that is read in bands of rows, and never lies in memory as a whole."""
 
-    rainy: Colours
-    derained: Colours
-    density: Colours | None
+    height: int
+    width: int
+    read: Callable[[], Iterator[Array]]
+    """Starts again at each call to yield rows (n, w) or (n, w, channels), from top to bottom; alpha is last."""
 
-
-class Sensed(NamedTuple):
-    """How heavy the rain in a picture is, and where to take it out."""
-
-    report: SenseReport
-    reduction: int = 1
-    look: Look | None = None
-    """The look at the whole picture at this reduction, if there was one."""
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, as of an array."""
+        return self.height, self.width
 
 
 class _Sample(NamedTuple):
@@ -62,34 +58,32 @@ class Network:
     """
 
     def __init__(self, session: Session, tile: int | Literal["auto"]) -> None:
-        self._session = session
+        self.session = session
         self._multiple = session.info.size_multiple
         self._tile = tile
 
-    def sense(self, rainy: Array) -> Sensed:
-        """Look at a picture (h, w) or (h, w, 3) at several sizes, and tell at which its rain is."""
-        if not self._session.senses:
-            return Sensed(UNKNOWN)
+    def sense(self, rainy: Array | Bands) -> SenseReport:
+        """Look at an image at several scales, and report the rain and its scale. Bands are read once."""
+        if not self.session.senses:
+            return UNKNOWN
         height, width = rainy.shape[:2]
-        looked = [(each, self._look(rainy, *each)) for each in _samples(height, width)]
-        sensed = self._summed(looked)
-        whole = [look for each, look in looked if each.reduction == sensed.reduction]
-        return sensed._replace(look=whole[0]) if len(whole) == 1 else sensed
-
-    def sense_bands(self, bands: Bands, height: int, width: int) -> Sensed:
-        """Do what `sense` does with a picture that is read in bands; reads it once."""
-        if not self._session.senses:
-            return Sensed(UNKNOWN)
         places = _samples(height, width)
-        parts = _cut_out(bands(), places, height, width)
-        looked = [
-            (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
-            for each, part in zip(places, parts, strict=True)
-        ]
-        return self._summed(looked)
+        if isinstance(rainy, Bands):
+            parts = _cut_out(rainy.read(), places, height, width)
+            looked = [
+                (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
+                for each, part in zip(places, parts, strict=True)
+            ]
+            return self._summed(looked)
+        looked = [(each, self._look(rainy, *each)) for each in places]
+        report = self._summed(looked)
+        whole = [look for each, look in looked if each.reduction == report.reduction]
+        return replace(report, look=whole[0]) if len(whole) == 1 else report
 
-    def estimates(self, rainy: Array, sensed: Sensed) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, colours (h, w, 3), neither clipped nor rounded) for pieces that make up a picture."""
+    def estimates(
+        self, rainy: Array, sensed: SenseReport
+    ) -> Iterator[tuple[slice, slice, Colours]]:
+        """Yield (rows, columns, colours (h, w, 3), neither clipped nor rounded) for pieces that make up an image."""
         height, width = rainy.shape[:2]
         plan = list(self._plan(height, width, sensed.reduction))
         for tile in plan:
@@ -97,25 +91,39 @@ class Network:
                 rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None
             )
 
-    def derain(self, rainy: Array, sensed: Sensed, strength: float) -> Array:
-        """Return a derained picture in the shape, dtype and range of the rainy one.
+    @overload
+    def derain(self, rainy: Array, sensed: SenseReport, strength: float) -> Array: ...
+
+    @overload
+    def derain(self, rainy: Bands, sensed: SenseReport, strength: float) -> Iterator[Array]: ...
+
+    def derain(
+        self, rainy: Array | Bands, sensed: SenseReport, strength: float
+    ) -> Array | Iterator[Array]:
+        """Return the derained image in the shape, dtype and range of the rainy one, with its alpha channel.
 
         Args:
-            rainy: Pixels (h, w) or (h, w, 3).
-            sensed: What `sense` said of it.
+            rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such.
+            sensed: The report that `sense` made.
             strength: How much of the rain to take out: 0 none, 1 all.
+
+        Returns:
+            An array, or bands from top to bottom, computed as they are asked for.
         """
-        derained = np.empty_like(rainy, order="C")
-        for rows, columns, estimate in self.estimates(rainy, sensed):
-            _finish(derained[rows, columns], rainy[rows, columns], estimate, strength)
+        if isinstance(rainy, Bands):
+            return self._derain_bands(rainy, sensed, strength)
+        derained = _like(rainy)
+        colours = without_alpha(rainy)
+        into = without_alpha(derained)
+        for rows, columns, estimate in self.estimates(colours, sensed):
+            _finish(into[rows, columns], colours[rows, columns], estimate, strength)
             del estimate  # or it would lie in memory beside the next
         return derained
 
-    def derain_bands(
-        self, bands: Bands, height: int, width: int, sensed: Sensed, strength: float
-    ) -> Iterator[Array]:
-        """Yield a derained picture from top to bottom; reads it once and keeps the rows of one row of tiles."""
-        rows_read = RowsRead(bands())
+    def _derain_bands(self, bands: Bands, sensed: SenseReport, strength: float) -> Iterator[Array]:
+        """Read bands once, keep the rows of one row of tiles, and yield these derained."""
+        height, width = bands.shape
+        rows_read = RowsRead(bands.read())
         for _, row in groupby(
             self._plan(height, width, sensed.reduction), key=lambda tile: tile.core_rows.start
         ):
@@ -123,19 +131,20 @@ class Network:
             window, core = across[0].window_rows, across[0].core_rows
             rainy = rows_read.between(window.start, min(window.stop, height))
             above = core.start - window.start
-            derained = np.empty_like(
-                rainy[above : min(core.stop, height) - window.start], order="C"
-            )
+            derained = _like(rainy[above : min(core.stop, height) - window.start])
+            colours, into = without_alpha(rainy), without_alpha(derained)
             for tile in across:
                 lowered = tile._replace(
                     core_rows=slice(above, core.stop - window.start),
                     window_rows=slice(0, window.stop - window.start),
                 )
-                for rows, columns, estimate in self._piece(rainy, lowered, sensed.reduction, None):
-                    into = derained[rows.start - above : rows.stop - above, columns]
-                    _finish(into, rainy[rows, columns], estimate, strength)
+                for rows, columns, estimate in self._piece(
+                    colours, lowered, sensed.reduction, None
+                ):
+                    place = into[rows.start - above : rows.stop - above, columns]
+                    _finish(place, colours[rows, columns], estimate, strength)
                     del estimate
-            del rainy
+            del rainy, colours
             yield derained
 
     def _look(
@@ -143,12 +152,14 @@ class Network:
     ) -> Look:
         """Run the network on a part of a picture; see `_Sample`. Its sides are rounded up to the model's multiple."""
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
-        window = cut_reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
+        window = cut_reflected_window(
+            without_alpha(rainy), slice(top, top + high), slice(left, left + wide)
+        )
         seen = as_rgb(reduced(window, reduction))
-        answer = self._session(seen)
+        answer = self.session(seen)
         return Look(seen, answer.derained, answer.density)
 
-    def _summed(self, looked: list[tuple[_Sample, Look]]) -> Sensed:
+    def _summed(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
         """Return what looks at the parts of a picture say together."""
         reports: dict[int, SenseReport] = {}
         details: dict[int, float] = {}
@@ -169,7 +180,7 @@ class Network:
             },
             details,
         )
-        return Sensed(reports[reduction], reduction)
+        return reports[reduction]
 
     def _cells(self, sample: _Sample, look: Look) -> Colours:
         """Return the intensities of the cells (n,) that a sample covers."""
@@ -216,7 +227,7 @@ class Network:
     def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
         """Return the tiles of a picture, row by row."""
         multiple = self._multiple * reduction
-        margin = margin_at(reduction, self._session.info.margin)
+        margin = margin_at(reduction, self.session.info.margin)
         padded = round_up_size(height, width, multiple)
         sides = (
             choose_tile_sides(*padded, margin, multiple, reduction=reduction)
@@ -283,6 +294,14 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
                 pieces.append(band[rows, sample.left : right].copy())
         first += len(band)
     return [np.concatenate(pieces) for pieces in parts]
+
+
+def _like(rainy: Array) -> Array:
+    """Return an array for the derained pixels, which has the alpha channel of the rainy ones already."""
+    derained = np.empty_like(rainy, order="C")
+    if rainy.ndim == 3 and rainy.shape[2] in (2, 4):
+        derained[..., -1] = rainy[..., -1]
+    return derained
 
 
 def _finish(into: Array, before: Array, estimate: Colours, strength: float) -> None:

@@ -68,3 +68,10 @@ def as_dtype(colours: Colours, dtype: np.dtype[Any]) -> Array:
 def as_rgb(colours: Colours) -> Colours:
     """Return grey (h, w) as three equal channels (h, w, 3), and RGB as it is."""
     return colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, axis=2)
+
+
+def without_alpha(pixels: Array) -> Array:
+    """Return a view of pixels (h, w), (h, w, 2), (h, w, 3) or (h, w, 4) as grey (h, w) or RGB (h, w, 3)."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels
+    return pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]

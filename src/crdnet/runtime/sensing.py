@@ -1,7 +1,8 @@
-"""How heavy the rain in a picture is, without taking it out."""
+"""Reports about the rain in an image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from crdnet.density import (
     STRENGTH_THRESHOLDS,
@@ -9,6 +10,7 @@ from crdnet.density import (
     compute_density_score,
     compute_grade_probabilities,
 )
+from crdnet.runtime.pixels import Colours
 
 VISIBLE_LEVELS = 10.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
@@ -26,9 +28,17 @@ def visible_intensity(strength: float, strongest: float) -> float:
     return max(strength, STRENGTH_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
 
 
+class Look(NamedTuple):
+    """Output of the network for a window of an image, at 1/reduction of its sides."""
+
+    rainy: Colours
+    derained: Colours
+    density: Colours | None
+
+
 @dataclass(frozen=True)
 class SenseReport:
-    """What was sensed of the rain in a picture. All is None where the model does not sense rain."""
+    """Rain sensed in an image. All is None where the model does not sense rain."""
 
     strength: float | None
     """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
@@ -36,6 +46,17 @@ class SenseReport:
     """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its streaks are large."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """The look at the whole image at this scale, for deraining it without another; see `without_look`."""
+
+    def without_look(self) -> "SenseReport":
+        """Return the report alone, without megabytes of pixels."""
+        return replace(self, look=None)
+
+    @property
+    def reduction(self) -> int:
+        """How many times smaller the network takes the rain out, sides counted."""
+        return 1 if self.scale is None else round(1 / self.scale)
 
     @property
     def density(self) -> RainDensity | None:
@@ -62,12 +83,12 @@ class SenseReport:
 
     @property
     def dry(self) -> bool:
-        """Whether the picture is surely without rain; False where the model does not sense rain."""
+        """Whether the image is surely without rain; False where the model does not sense rain."""
         return self.probabilities is not None and self.probabilities[RainDensity.NONE] >= SURE
 
 
-class TellsRain:
-    """What tells of the rain in a picture by its report."""
+class HasReport:
+    """Base of results that hold a report, whose values they show as their own."""
 
     sensed: SenseReport
     """How heavy the rain was."""
@@ -97,6 +118,11 @@ class TellsRain:
         """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
         return self.sensed.scale
 
+    @property
+    def dry(self) -> bool:
+        """Whether the image is surely without rain; False where the model does not sense rain."""
+        return self.sensed.dry
+
 
 UNKNOWN = SenseReport(None, None)
-"""Of a model that does not sense rain."""
+"""The report of a model that does not sense rain."""

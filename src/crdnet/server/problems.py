@@ -26,7 +26,7 @@ class Kind(Enum):
     WRONG_HOST = "wrong-host", 421, "The server does not go by this name"
     BROKEN_PICTURE = "broken-picture", 422, "The picture cannot be read"
     NOT_WRITTEN = "format-not-written", 422, "The format is read but not written"
-    WRONG_WISH = "wrong-parameter", 422, "A parameter is wrong"
+    WRONG_PARAMETER = "wrong-parameter", 422, "A parameter is wrong"
     CLIENT_GONE = "client-gone", 499, "The client went away"
     INTERNAL = "internal", 500, "Something went wrong here"
     BUSY = "busy", 503, "Too much to do"

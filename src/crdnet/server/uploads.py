@@ -8,7 +8,7 @@ from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from crdnet.server.desk import Share
+from crdnet.server.admission import Share
 from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.settings import Settings
 
@@ -88,7 +88,7 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
         file = form.get("file")
         if file is None:
             raise ProblemError(
-                Kind.WRONG_WISH, "the form has no field named file; put the picture there"
+                Kind.WRONG_PARAMETER, "the form has no field named file; put the picture there"
             )
         content = (
             file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
@@ -96,7 +96,7 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
         others = form.multi_items()
         if any(not isinstance(value, str) for name, value in others if name != "file"):
             raise ProblemError(
-                Kind.WRONG_WISH, "the form has a second file; send one picture a request"
+                Kind.WRONG_PARAMETER, "the form has a second file; send one picture a request"
             )
         return Upload(content, {name: str(value) for name, value in others if name != "file"})
     finally:

@@ -1,4 +1,4 @@
-"""Around every request: who may ask, the headers of every answer, one line of log, the metrics.
+"""Middleware around every request: access, the headers of every answer, one line of log, the metrics.
 
 Pure ASGI, so that routes see a client go away.
 """
@@ -38,7 +38,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware; the outermost but for CORS."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:

@@ -1,4 +1,6 @@
-"""What a folder of results was made from, and how, so that a run that was stopped goes on and no two runs mix.
+"""The journal of a folder of outputs: from what and how they were made.
+
+By it a run that was stopped goes on, and no two runs mix.
 
 `OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source with size and time. It
 is written before the first result is: what exists and stands in the journal is done, what does not exist is still to
@@ -105,7 +107,7 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(
                 f"{self._path} is damaged, or of another version of crdnet ({error!r}); delete it, and use "
-                "--skip-existing to keep the results that are there"
+                "`skip_existing=True` to keep the results that are there"
             ) from error
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
@@ -118,27 +120,24 @@ class Journal:
             for key in changed
         ]
 
-    def begin(
-        self,
-        settings: Mapping[str, Any],
-        to_make: Mapping[Path, Origin],
-        to_replace: Mapping[Path, Origin],
-    ) -> None:
+    def begin(self, settings: Mapping[str, Any], to_make: Mapping[Path, Origin]) -> None:
         """Write down what will be made, before any of it is.
+
+        A result that exists and will be made anew stands in the journal when that is done, not before: after a kill
+        nobody could tell the old from the new.
 
         Args:
             settings: The model and the options that decide what a result looks like.
-            to_make: Results that do not exist, and what they will be made from.
-            to_replace: Results that exist and will be made anew. They stand in the journal when that is done, not
-                before: after a kill nobody could tell the old from the new.
+            to_make: Results, and what they will be made from.
         """
         if self._changed_settings(settings):
             self._origins.clear()
         self._settings = dict(settings)
-        for result, origin in to_replace.items():
-            if self.origin_of(result) != origin:
+        for result, origin in to_make.items():
+            if not os.path.lexists(result):
+                self._origins[self._name(result)] = origin
+            elif self.origin_of(result) != origin:
                 self._origins.pop(self._name(result), None)
-        self._origins |= {self._name(result): origin for result, origin in to_make.items()}
         self._changed = True
         self._write()
 
