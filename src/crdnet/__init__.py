@@ -4,7 +4,8 @@
 
     clean = crdnet.derain(image)
 
-Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is cheap.
+Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is
+cheap.
 """
 
 import os
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     )
     from crdnet.runtime import SenseReport
 
-# onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs children of
-# fork at their exit. Offline is a promise, so this stands before anything here can import onnxruntime; who
-# wants it sets 0.
+# onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs
+# children of fork at their exit. Offline is a promise, so this stands before anything here can
+# import onnxruntime; who wants it sets 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME_OF_NAME = {

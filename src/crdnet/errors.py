@@ -1,7 +1,7 @@
 """The errors that crdnet raises: one small tree.
 
-Every message names what came in, the rule it broke, and what to do. Only the command line turns an error into
-an exit code, and only a server turns one into a status.
+Every message names what came in, the rule it broke, and what to do. Only the command line turns an
+error into an exit code, and only a server turns one into a status.
 """
 
 

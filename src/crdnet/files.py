@@ -1,8 +1,8 @@
 """Writing files: whole or not at all.
 
-Everything that crdnet leaves on a disk is written here, under another name in its own folder, and renamed when it
-is complete. Nobody ever sees half of it, after a failure, Ctrl-C or kill -9; what kill -9 leaves is a temporary file
-whose name says so, which `remove_stale_parts` finds.
+Everything that crdnet leaves on a disk is written here, under another name in its own folder, and
+renamed when it is complete. Nobody ever sees half of it, after a failure, Ctrl-C or kill -9; what
+kill -9 leaves is a temporary file whose name says so, which `remove_stale_parts` finds.
 """
 
 import errno
@@ -50,7 +50,8 @@ def whole_file(
 ) -> Iterator[BufferedWriter]:
     """Open a temporary file to write to, which becomes `path` when the block ends well, and else is removed.
 
-    Arguments and errors are those of `write_whole`; an OSError in the block counts as one of writing.
+    Arguments and errors are those of `write_whole`; an OSError in the block counts as one of
+    writing.
     """
     temporary = path.with_name(f"{_PART_START}{token_hex(8)}{_PART_END}")
     try:

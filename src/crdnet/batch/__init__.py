@@ -3,8 +3,8 @@
     for outcome in crdnet.derain_folder("photos/", "clean/", recursive=True):
         print(outcome.input, outcome.status)
 
-`inputs` finds the images, `plan` names their outputs, `resume` and `journal` find what is done already, `workers` does
-the rest in threads, and `run` puts these together.
+`inputs` finds the images, `plan` names their outputs, `resume` and `journal` find what is done
+already, `workers` does the rest in threads, and `run` puts these together.
 """
 
 from crdnet.batch.folders import derain_folder, sense_folder

@@ -94,7 +94,8 @@ def sense_folder(
 ) -> Iterator[Outcome] | Counter[str]:
     """Sense the rain in the images in a folder; nothing is written.
 
-    Arguments, result and errors are those of `derain_folder`. A model that does not sense rain is an ArgumentError.
+    Arguments, result and errors are those of `derain_folder`. A model that does not sense rain is
+    an ArgumentError.
     """
     run = SenseRun(source, recursive=recursive, options=options)
     return _iterate(run) if on_outcome is None else _report(run, on_outcome)

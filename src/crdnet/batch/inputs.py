@@ -1,7 +1,7 @@
 """Finding of inputs: from files, folders and patterns to images.
 
-A folder may hold a hundred thousand images, so little is done for each: one call of the file system, and text rather
-than path objects.
+A folder may hold a hundred thousand images, so little is done for each: one call of the file
+system, and text rather than path objects.
 """
 # ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH119, PTH122
 
@@ -143,7 +143,10 @@ def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Found | N
 
 
 def read_status(path: str) -> os.stat_result | None:
-    """Return the status of a file; None of a link to nowhere, whose reading fails later with the reason."""
+    """Return the status of a file.
+
+    None of a link to nowhere, whose reading fails later with the reason.
+    """
     try:
         return os.stat(path)
     except OSError:
@@ -159,8 +162,8 @@ def _matches(pattern: str) -> Iterator[tuple[str, str]]:
     parts = Path(pattern).parts
     start = next(index for index, part in enumerate(parts) if has_magic(part))
     root = Path(*parts[:start])
-    # pathlib does not go through links to folders, as the glob module does, and so never round a loop; but it takes a
-    # ** at the end for folders alone.
+    # pathlib does not go through links to folders, as the glob module does, and so never round a
+    # loop; but it takes a ** at the end for folders alone.
     below = os.path.join(*parts[start:], *["*"] * (parts[-1] == "**"))
     try:
         matches = sorted(set(root.glob(below)))
@@ -177,8 +180,8 @@ def _without_results(
 ) -> Iterator[Found | Outcome]:
     """Leave out what an earlier run wrote beside its source.
 
-    Found in a folder or by a pattern it is counted. Named by the caller, as when the shell expands *.jpg,
-    it is skipped, and only if its source is named too.
+    Found in a folder or by a pattern it is counted. Named by the caller, as when the shell expands
+    *.jpg, it is skipped, and only if its source is named too.
     """
     given = {
         os.path.splitext(find_place(each.path))[0]

@@ -2,13 +2,15 @@
 
 By it a run that was stopped goes on, and no two runs mix.
 
-`OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source with size and time. It
-is written before the first result is: what exists and stands in the journal is done, what does not exist is still to
-do, and what exists without standing there belongs to somebody else. So nothing needs to be written when a picture is
-done, and a kill at any moment leaves nothing to repair.
+`OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source
+with size and time. It is written before the first result is: what exists and stands in the journal
+is done, what does not exist is still to do, and what exists without standing there belongs to
+somebody else. So nothing needs to be written when a picture is done, and a kill at any moment
+leaves nothing to repair.
 
     {"settings": {"model": "paper", "sha256": "bd39...", "strength": 1.0, ...},
-     "results": {"holiday/table.png": ["../photos/holiday/table.png", 20480, 1732287600000000000], ...}}
+     "results": {"holiday/table.png": ["../photos/holiday/table.png", 20480, 1732287600000000000],
+     ...}}
 """
 
 import json
@@ -63,7 +65,8 @@ class Journal:
         """Keep the folder to ourselves, and leave its journal up to date in whatever way the block ends.
 
         Raises:
-            OutputError: Another run has the folder, it cannot be written to, or its journal is damaged.
+            OutputError: Another run has the folder, it cannot be written to, or its journal is
+                damaged.
         """
         place = self._path.parent
         with ExitStack() as stack:
@@ -123,8 +126,8 @@ class Journal:
     def begin(self, settings: Mapping[str, Any], to_make: Mapping[Path, Origin]) -> None:
         """Write down what will be made, before any of it is.
 
-        A result that exists and will be made anew stands in the journal when that is done, not before: after a kill
-        nobody could tell the old from the new.
+        A result that exists and will be made anew stands in the journal when that is done, not
+        before: after a kill nobody could tell the old from the new.
 
         Args:
             settings: The model and the options that decide what a result looks like.

@@ -21,11 +21,13 @@ class BatchOptions:
     device: str = "auto"
     tile: int | Literal["auto"] = "auto"
     jobs: int = 2
-    """Images in work at a time. One network serves them and they share the processors; a single image gets all."""
+    """Images in work at a time. One network serves them and they share the processors; a single
+    image gets all."""
     overwrite: bool = False
     """Whether outputs that exist are replaced. An input is never replaced."""
     skip_existing: bool = False
-    """Whether inputs are left out whose output exists, whoever made it. A run into a folder resumes without it."""
+    """Whether inputs are left out whose output exists, whoever made it. A run into a folder resumes
+    without it."""
     preserve_times: bool = False
     """Whether each output gets the times of its input."""
     rain: str | Path | None = None

@@ -1,8 +1,8 @@
 """Plan of a run: which image is read, and where its output goes.
 
-Everything that can be wrong with the arguments as a whole is found here, before anything is done: two outputs in one
-place, a folder without a place for its outputs. An input that is wrong by itself becomes a failed outcome, and the
-others are done.
+Everything that can be wrong with the arguments as a whole is found here, before anything is done:
+two outputs in one place, a folder without a place for its outputs. An input that is wrong by itself
+becomes a failed outcome, and the others are done.
 """
 
 import os
@@ -91,7 +91,8 @@ def plan_deraining(
         os.path.realpath(place) for place in (destination, rain) if place not in (None, STREAM)
     )
     found = list(find_inputs(sources, results, recursive=recursive, left_out=left_out))
-    # A path that is not there is one file too: it fails for that, not for where its output should have gone.
+    # A path that is not there is one file too: it fails for that, not for where its output should
+    # have gone.
     single = len(sources) == 1 and not folders and len(found) == 1
     into_folder = destination is not None and not _names_file(destination, single_file=single)
     if destination is not None and not into_folder and not single:

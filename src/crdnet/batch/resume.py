@@ -1,7 +1,7 @@
 """Outputs that exist already.
 
-An output that exists is never replaced unasked. If an earlier run into this folder made it, and its source is
-unchanged, it is done, and the run goes on with the others.
+An output that exists is never replaced unasked. If an earlier run into this folder made it, and its
+source is unchanged, it is done, and the run goes on with the others.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,8 @@ def sort_outputs(
 
     Args:
         inputs: Those of the plan.
-        journal: The journal of the folder of the outputs, as the last run left it; None where there is no folder.
+        journal: The journal of the folder of the outputs, as the last run left it; None where there
+            is no folder.
         overwrite: Whether outputs that exist are replaced.
         skip_existing: Whether outputs that exist are left as they are, whoever made them.
 

@@ -5,8 +5,8 @@ A run is planned when it is made, opened as a context, and works when it is iter
     with DerainRun(["photos/"], "clean/", recursive=True) as run:
         for outcome in run: ...
 
-A few threads work at a time: while the network has one image, others are decoded and encoded in worker processes.
-Outcomes come as they are finished.
+A few threads work at a time: while the network has one image, others are decoded and encoded in
+worker processes. Outcomes come as they are finished.
 """
 
 import os
@@ -43,7 +43,8 @@ from crdnet.pipeline import (
 from crdnet.runtime import Array, usable_cpus
 
 UNLOCKED_SECONDS = 3600.0
-"""A temporary file in a folder without a lock is taken for left behind if nobody wrote to it for this long."""
+"""A temporary file in a folder without a lock is taken for left behind if nobody wrote to it for
+this long."""
 
 Sources = str | Path | Sequence[str | Path]
 """A folder, a file or a pattern, or several; `-` alone is standard input."""
@@ -143,7 +144,8 @@ class DerainRun(Run):
 
     Args:
         sources: See `Sources`.
-        destination: A folder, which mirrors the tree of the sources; or a file for one input; None is beside each.
+        destination: A folder, which mirrors the tree of the sources; or a file for one input; None
+            is beside each.
         recursive: Whether to look into the folders in a folder.
         options: Everything else; None is the defaults.
 
@@ -318,7 +320,8 @@ def _as_texts(sources: Sources) -> list[str]:
 def _find_journal(plan: Plan) -> Journal | None:
     """Return the journal of the folder that the outputs go into.
 
-    One image into a folder is no run that one would want to resume, unless the folder is that of a run.
+    One image into a folder is no run that one would want to resume, unless the folder is that of a
+    run.
     """
     if plan.folder is None:
         return None
@@ -332,7 +335,10 @@ def _write_rain(path: Path, rainy: Array, derained: Array) -> None:
 
 
 def _remove_stale_parts(jobs: Sequence[Job], *, locked: bool) -> None:
-    """Remove what killed runs left where outputs will go; where no lock keeps others out, only what is old."""
+    """Remove what killed runs left where outputs will go.
+
+    Where no lock keeps others out, only what is old.
+    """
     folders = {
         place.parent for job in jobs for place in (job.output, job.rain) if place is not None
     }

@@ -31,8 +31,9 @@ def do_jobs(
 ) -> Generator[Outcome, None, None]:
     """Do jobs in threads and yield their outcomes as they finish.
 
-    Once `stop` is asked for, what has begun is finished and nothing else is begun; a full disk asks for it. If the
-    caller is interrupted, what has begun is aborted too before the interruption goes on; a file is whole or not there.
+    Once `stop` is asked for, what has begun is finished and nothing else is begun; a full disk asks
+    for it. If the caller is interrupted, what has begun is aborted too before the interruption goes
+    on; a file is whole or not there.
 
     Args:
         jobs: What to do, in this order.
@@ -61,7 +62,8 @@ def do_jobs(
     pool = ThreadPoolExecutor(workers)
     try:
         while True:
-            # Few are handed out at a time, so that a hundred thousand images are not a hundred thousand futures.
+            # Few are handed out at a time, so that a hundred thousand images are not a hundred
+            # thousand futures.
             while (
                 not stop and len(pending) <= workers and (job := next(remaining, None)) is not None
             ):

@@ -1,7 +1,7 @@
 """The `crdnet` command: a group whose commands are imported only when they are called.
 
-Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of its own and
-its one-line help stands here.
+Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of
+its own and its one-line help stands here.
 """
 
 import os
@@ -108,7 +108,8 @@ def main() -> None:
         click.echo(f"Error: {name_flags(str(error))}", err=True)
         code = EXIT_WRONG_USAGE if isinstance(error, ArgumentError) else EXIT_FAILED
     except BrokenPipeError:
-        # Whoever read our results has gone, as `| head` does; Python would complain once more at exit.
+        # Whoever read our results has gone, as `| head` does; Python would complain once more at
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

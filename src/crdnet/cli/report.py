@@ -107,7 +107,8 @@ class Report:
         from rich.console import Console  # noqa: PLC0415
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
 
-        # Lines on a terminal go above the bar; standard output that goes elsewhere must not be led there.
+        # Lines on a terminal go above the bar; standard output that goes elsewhere must not be led
+        # there.
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),

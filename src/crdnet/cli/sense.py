@@ -13,8 +13,8 @@ Tell how heavy the rain in images is: files, folders, patterns, or - for a pipe.
 crdnet sense street.jpg                   grade, strength in grey levels of 255, score from 0 to 1
 crdnet sense photos/ -r --json            one JSON object a line for each image
 
-Nothing is written. Exit codes: 0 all done; 1 some inputs failed, each named; 2 wrong usage, a model that does not
-sense rain included; 130 interrupted.
+Nothing is written. Exit codes: 0 all done; 1 some inputs failed, each named; 2 wrong usage, a model
+that does not sense rain included; 130 interrupted.
 """
 
 

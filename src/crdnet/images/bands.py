@@ -1,11 +1,13 @@
 """Pictures too large for memory, row band by row band: TIFF, PNG and JPEG.
 
-A `BandReader` gives stored rows from top to bottom, a `BandWriter` takes them. Neither holds more than the rows in
-hand, whatever the picture's height; a progressive or interlaced file is the exception, since its format makes any
-reader hold it whole. What is around the pixels goes from one to the other as in `decode` and `encode`.
+A `BandReader` gives stored rows from top to bottom, a `BandWriter` takes them. Neither holds more
+than the rows in hand, whatever the picture's height; a progressive or interlaced file is the
+exception, since its format makes any reader hold it whole. What is around the pixels goes from one
+to the other as in `decode` and `encode`.
 
-Rows are those of the file. Whoever wants them upright turns each window with `turned_up(window, reader.orientation)`,
-and its answer back: what a network sees of a window does not depend on where the window lies.
+Rows are those of the file. Whoever wants them upright turns each window with `turned_up(window,
+reader.orientation)`, and its answer back: what a network sees of a window does not depend on where
+the window lies.
 """
 
 import struct
@@ -106,7 +108,8 @@ class BandReader:
     def samples(self, start: int, stop: int) -> Pixels:
         """Return the rows from `start` to before `stop`, (rows, w, channels), with alpha last.
 
-        Rows before `start` are forgotten, so that `start` may never become smaller from call to call.
+        Rows before `start` are forgotten, so that `start` may never become smaller from call to
+        call.
 
         Raises:
             ImageError: The file is damaged.
@@ -136,7 +139,8 @@ class BandWriter:
     """Writes a file like the one that a `BandReader` reads, from rows given from top to bottom.
 
     Args:
-        file: Where to write, from its present place, which must be its beginning; opened for writing in binary.
+        file: Where to write, from its present place, which must be its beginning; opened for
+            writing in binary.
         reader: What the rows were made from.
         quality: As for `encode`.
 
@@ -297,10 +301,13 @@ class _Png:
 
 
 class _Jpeg:
-    """Each band is a JPEG of its own with a restart marker after each row of blocks; scans are put in a row.
+    """Each band is a JPEG of its own with a restart marker after each row of blocks.
 
-    A restart makes the coder forget what came before, so that a band's scan goes on from another's as it is. The
-    numbers of the markers go round from 0 to 7, and a band ends where they do. The result is baseline.
+    Scans are put in a row.
+
+    A restart makes the coder forget what came before, so that a band's scan goes on from another's
+    as it is. The numbers of the markers go round from 0 to 7, and a band ends where they do. The
+    result is baseline.
     """
 
     step = _JPEG_ROWS

@@ -99,7 +99,8 @@ def decode(
         header: That of the content, if it was parsed already; its pixels are not counted again.
 
     Raises:
-        ImageError: It is no image, is damaged, is too large, or holds something that cannot be kept.
+        ImageError: It is no image, is damaged, is too large, or holds something that cannot be
+            kept.
     """
     header = header or read_header(content, name, max_pixels=max_pixels)
     try:
@@ -471,7 +472,8 @@ def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
 def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
     """Return a loaded PIL image.
 
-    Pillow's own opener would warn of more than 89 megapixels, and try forty formats that are not read here.
+    Pillow's own opener would warn of more than 89 megapixels, and try forty formats that are not
+    read here.
     """
     image = opener(BytesIO(content))
     image.load()

@@ -1,9 +1,9 @@
 """Decoding and encoding in subprocesses: a file can crash a decoder, and only that process may end then.
 
-A worker gets and gives messages on its pipes: a line of JSON, then frames of bytes. Nothing that comes from it is
-unpickled: pixels are raw samples, and everything else of an image is a sealed frame, which is handed back for
-encoding and opened only there. Where the files are a stranger's, its address space is bounded and it may not write
-files.
+A worker gets and gives messages on its pipes: a line of JSON, then frames of bytes. Nothing that
+comes from it is unpickled: pixels are raw samples, and everything else of an image is a sealed
+frame, which is handed back for encoding and opened only there. Where the files are a stranger's,
+its address space is bounded and it may not write files.
 """
 
 import json
@@ -71,7 +71,8 @@ class Worker:
     """One process. Its calls block, and one is made at a time.
 
     Args:
-        megabytes: Address space where files are a stranger's; it may then write no file either. None: no bound.
+        megabytes: Address space where files are a stranger's; it may then write no file either.
+            None: no bound.
     """
 
     def __init__(self, megabytes: int | None = None) -> None:

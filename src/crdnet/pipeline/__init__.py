@@ -1,7 +1,7 @@
 """The pipeline of one image: decode, sense, gate, derain, encode.
 
-`route` holds it; a `Derainer` applies it to arrays, PIL images, bytes and files. `crdnet.batch` and `crdnet.server`
-apply it to many images.
+`route` holds it; a `Derainer` applies it to arrays, PIL images, bytes and files. `crdnet.batch` and
+`crdnet.server` apply it to many images.
 """
 
 from crdnet.pipeline.derainer import Derainer, DerainResult, derain, derain_file, sense

@@ -42,7 +42,10 @@ class BandCodec:
         quality: int | None = None,
         name: str = "the image",  # noqa: ARG002 - the reader has it
     ) -> tuple[str, ...]:
-        """Write bands into a file like the image's own; they are computed here, as they are asked for."""
+        """Write bands into a file like the image's own.
+
+        They are computed here, as they are asked for.
+        """
         with output() as file:
             writer = BandWriter(file, self._reader, quality=quality)
             for rows in pixels:

@@ -68,20 +68,22 @@ class DerainResult(HasReport):
 class Derainer:
     """Derains images; may be called as often as you like, from as many threads as you like.
 
-    The model is opened at the first call, once per process: a derainer may be made before a fork, and it
-    pickles as its arguments.
+    The model is opened at the first call, once per process: a derainer may be made before a fork,
+    and it pickles as its arguments.
 
     Args:
-        model: The name of a shipped model (`crdnet models` lists them) or the path of an .onnx file.
-        device: "cpu" (onnxruntime), "openvino", "cuda" (PyTorch), or "auto": the fastest that is installed and works
-            here; `session.engine` says which.
+        model: The name of a shipped model (`crdnet models` lists them) or the path of an .onnx
+            file.
+        device: "cpu" (onnxruntime), "openvino", "cuda" (PyTorch), or "auto": the fastest that is
+            installed and works here; `session.engine` says which.
         threads: Processors for one image; None is all that this process may use.
-        tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every image whole;
-            "auto" takes images whole up to 8 megapixels and cuts larger ones so that memory stays bounded.
-            The answer is the same.
+        tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every image
+            whole; "auto" takes images whole up to 8 megapixels and cuts larger ones so that memory
+            stays bounded. The answer is the same.
 
     Raises:
-        ModelError: There is no such model. (What is wrong inside a model file shows when it is opened.)
+        ModelError: There is no such model. (What is wrong inside a model file shows when it is
+            opened.)
     """
 
     def __init__(
@@ -143,11 +145,12 @@ class Derainer:
         """Derain an image and report its rain.
 
         Args:
-            image: RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), uint8, uint16 or float32 in [0, 1]; a PIL
-                image; or the bytes of an image file. Alpha comes out as it came in.
+            image: RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), uint8, uint16 or float32
+                in [0, 1]; a PIL image; or the bytes of an image file. Alpha comes out as it came
+                in.
             strength: How much of the rain to take out: 0 none, 1 all.
-            always: Whether an image that is surely dry is derained too; if not, it comes back as it is. None is True
-                for arrays and PIL images, and False for the bytes of a file.
+            always: Whether an image that is surely dry is derained too; if not, it comes back as it
+                is. None is True for arrays and PIL images, and False for the bytes of a file.
 
         Raises:
             ImageError: The image holds something that cannot be derained.
@@ -203,11 +206,14 @@ class Derainer:
         return self.network.sense(_pixels_of(image, "sense")[0]).without_look()
 
     def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
-        """Return the output of the network, neither clipped nor rounded; evaluation starts from here.
+        """Return the output of the network, neither clipped nor rounded.
+
+        Evaluation starts from here.
 
         Args:
             rainy: Colours (h, w, 3), float32 in [0, 1].
-            scale: The size at which the network runs: 1, 0.5, 0.25 or 0.125; None is where the rain is sensed.
+            scale: The size at which the network runs: 1, 0.5, 0.25 or 0.125; None is where the rain
+                is sensed.
 
         Returns:
             Colours (h, w, 3), float32.
@@ -264,15 +270,15 @@ class Derainer:
         """Derain an image that is read in bands, and never lies in memory as a whole.
 
         Args:
-            bands: Begins to yield the image's rows, (n, w), (n, w, 3) or (n, w, 4), from top to bottom; called once to
-                sense the rain and once to take it out.
+            bands: Begins to yield the image's rows, (n, w), (n, w, 3) or (n, w, 4), from top to
+                bottom; called once to sense the rain and once to take it out.
             height: Of the image, in pixels.
             width: Of the image, in pixels.
             strength: How much of the rain to take out: 0 none, 1 all.
 
         Returns:
-            How heavy the rain is, and the derained rows from top to bottom, computed as they are asked for; the same
-            pixels as those of `run`.
+            How heavy the rain is, and the derained rows from top to bottom, computed as they are
+            asked for; the same pixels as those of `run`.
         """
         options = DerainOptions(strength, always=True)
         derained, report = derain_pixels(
@@ -284,7 +290,10 @@ class Derainer:
         return report, derained
 
     def stop(self) -> None:
-        """Make the calls that run in other threads end with an error soon; later calls work as ever."""
+        """Make the calls that run in other threads end with an error soon.
+
+        Later calls work as ever.
+        """
         if self._session is not None:
             self._session.stop()
 
@@ -305,7 +314,8 @@ def derain(
 ) -> Image:
     """Return an image without its rain: same type in, same type out.
 
-    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an image may be.
+    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
+    image may be.
     """
     return shared_derainer(model, device, threads, tile)(image, strength=strength)
 
@@ -319,7 +329,8 @@ def sense(
 ) -> SenseReport:
     """Sense the rain in an image.
 
-    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an image may be.
+    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
+    image may be.
     """
     return shared_derainer(model, device, threads, "auto").sense(image)
 
@@ -337,8 +348,8 @@ def derain_file(
 
     Args:
         source: A file of a format that `crdnet.images` reads.
-        output: Where to write; None is `<name>_derained<suffix>` beside the source. Its folder is made if
-            need be. A suffix other than the source's asks for that format.
+        output: Where to write; None is `<name>_derained<suffix>` beside the source. Its folder is
+            made if need be. A suffix other than the source's asks for that format.
         options: How, see `DerainOptions`; None is the defaults.
         overwrite: Whether an existing output may be replaced. The source never is.
         model: See `Derainer`, whose method of this name takes all its arguments.
@@ -346,8 +357,8 @@ def derain_file(
 
     Raises:
         ImageError: The source cannot be read, or holds something that cannot be kept.
-        OutputError: The output exists, is the source, or cannot be written; nothing half-written stays
-            behind.
+        OutputError: The output exists, is the source, or cannot be written; nothing half-written
+            stays behind.
     """
     derainer = shared_derainer(model, device, None, "auto")
     return derainer.derain_file(source, output, options=options, overwrite=overwrite)
@@ -389,8 +400,8 @@ _derainers: "weakref.WeakSet[Derainer]" = weakref.WeakSet()
 def _forget_after_fork() -> None:
     """Put aside, in the child of a fork, the sessions and locks that came with it.
 
-    The sessions' threads stayed behind in the parent, and nobody will release a lock that another thread
-    held.
+    The sessions' threads stayed behind in the parent, and nobody will release a lock that another
+    thread held.
     """
     for derainer in _derainers:
         if derainer._session is not None:

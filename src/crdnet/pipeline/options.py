@@ -19,9 +19,11 @@ class DerainOptions:
     always: bool = False
     """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
     format: str | None = None
-    """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the output."""
+    """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
+    output."""
     quality: int | None = None
-    """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of a JPEG."""
+    """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of
+    a JPEG."""
     strip_gps: bool = False
     """Whether to remove from EXIF and XMP where the image was taken."""
     max_pixels: int = MAX_PIXELS

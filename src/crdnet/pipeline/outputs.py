@@ -34,7 +34,8 @@ def choose_format(
 ) -> str | None:
     """Return the format to write, one of the keys of `FORMATS`, or None for that of the source's content.
 
-    A changed suffix asks for its format; an unchanged one does not, since a wrong suffix must not change the content.
+    A changed suffix asks for its format; an unchanged one does not, since a wrong suffix must not
+    change the content.
     """
     source_suffix = "" if source is None else source.suffix
     suffix = source_suffix if output is None else output.suffix
@@ -73,8 +74,9 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
 def encode_rain(rainy: Array, derained: Array) -> bytes:
     """Return what was taken out as a PNG, 8 bits, upright: streaks on black.
 
-    It is the rainy image minus the derained one where that is positive: rain brightens, nearly always. Added to the
-    derained image it gives the rainy one back, but for the few pixels that rain had darkened.
+    It is the rainy image minus the derained one where that is positive: rain brightens, nearly
+    always. Added to the derained image it gives the rainy one back, but for the few pixels that
+    rain had darkened.
     """
     rain = as_colours(rainy) - as_colours(derained)
     levels = np.rint(np.clip(rain, 0.0, 1.0) * 255).astype(np.uint8)

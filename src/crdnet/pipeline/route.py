@@ -1,13 +1,15 @@
 """The route of every image: decode, sense, gate, derain, encode.
 
-Functions, folders, standard input and the server take this route. They differ in the source, the codec and the output:
+Functions, folders, standard input and the server take this route. They differ in the source, the
+codec and the output:
 
 - a source is a file or bytes (`crdnet.images.ImageSource`),
-- a codec works in this process, in worker processes, or in bands of rows for files too large for memory,
-- an output is opened when the result is ready for it, and is complete when its context ends without an error.
+- a codec works in this process, in worker processes, or in bands of rows for files too large for
+memory, - an output is opened when the result is ready for it, and is complete when its context ends
+without an error.
 
-The gate keeps the pixels of an image that is surely dry. Its file is copied byte for byte unless another format is
-asked for.
+The gate keeps the pixels of an image that is surely dry. Its file is copied byte for byte unless
+another format is asked for.
 """
 
 import os
@@ -34,11 +36,14 @@ from crdnet.pipeline.outcome import Outcome
 from crdnet.runtime import Array, Bands, Network, SenseReport
 
 LARGE_PIXELS = 64_000_000
-"""Files beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the result."""
+"""Files beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the
+result."""
 _WHOLE_BYTES = 12
-"""Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the encoder has it."""
+"""Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the
+encoder has it."""
 _CRASHING = ("HEIC",)
-"""Formats whose damaged files are known to crash their decoder; a worker process always decodes them."""
+"""Formats whose damaged files are known to crash their decoder; a worker process always decodes
+them."""
 
 Pixels = TypeVar("Pixels", Array, Bands)
 
@@ -148,8 +153,8 @@ def derain_pixels(
         always: Whether an image that is surely dry is derained too.
 
     Returns:
-        The derained pixels, an array or an iterator of bands; the rainy ones themselves where the gate kept them. And
-        the report.
+        The derained pixels, an array or an iterator of bands; the rainy ones themselves where the
+        gate kept them. And the report.
     """
     sensed = network.sense(rainy)
     report = sensed.without_look()
@@ -164,12 +169,13 @@ def _open_codec(
 ) -> Iterator[Codec[Any]]:
     """Choose the codec of a source.
 
-    Bands are for files beyond `LARGE_PIXELS` in a format that has rows, stored upright, and written in their format
-    with all their metadata.
+    Bands are for files beyond `LARGE_PIXELS` in a format that has rows, stored upright, and written
+    in their format with all their metadata.
 
     Args:
         source: The file.
-        given: The codec of those that are read whole; None is this process, or a worker for formats that crash.
+        given: The codec of those that are read whole; None is this process, or a worker for formats
+            that crash.
         asked: The argument for which it must be read whole.
     """
     header = source.header

@@ -1,7 +1,7 @@
 """A network for pictures of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
 
-A picture is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel never lies in
-memory as a whole. The answer is the same.
+A picture is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel
+never lies in memory as a whole. The answer is the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,8 @@ from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
 _FINISHED_ROWS = 32
-"""So few stay in the processor's cache from one step to the next, and take no memory to speak of."""
+"""So few stay in the processor's cache from one step to the next, and take no memory to speak
+of."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Bands:
     height: int
     width: int
     read: Callable[[], Iterator[Array]]
-    """Starts again at each call to yield rows (n, w) or (n, w, channels), from top to bottom; alpha is last."""
+    """Starts again at each call to yield rows (n, w) or (n, w, channels), from top to bottom; alpha
+    is last."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,7 +65,10 @@ class Network:
         self._tile = tile
 
     def sense(self, rainy: Array | Bands) -> SenseReport:
-        """Look at an image at several scales, and report the rain and its scale. Bands are read once."""
+        """Look at an image at several scales, and report the rain and its scale.
+
+        Bands are read once.
+        """
         if not self.session.senses:
             return UNKNOWN
         height, width = rainy.shape[:2]
@@ -150,7 +155,10 @@ class Network:
     def _look(
         self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int
     ) -> Look:
-        """Run the network on a part of a picture; see `_Sample`. Its sides are rounded up to the model's multiple."""
+        """Run the network on a part of a picture; see `_Sample`.
+
+        Its sides are rounded up to the model's multiple.
+        """
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
         window = cut_reflected_window(
             without_alpha(rainy), slice(top, top + high), slice(left, left + wide)
@@ -195,7 +203,10 @@ class Network:
     def _piece(
         self, rainy: Array, tile: Tile, reduction: int, look: Look | None
     ) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, estimate) for what a tile answers for; `look` is that at its window, if any."""
+        """Yield (rows, columns, estimate) for what a tile answers for.
+
+        `look` is that at its window, if any.
+        """
         window_rows, window_columns = tile.window_rows, tile.window_columns
         if look is None:
             high, wide = (
@@ -249,8 +260,8 @@ class RowsRead:
     def between(self, start: int, stop: int) -> Array:
         """Return rows from start to stop; both never fall from call to call.
 
-        What lies above is forgotten, or the whole picture would lie in memory in the end. Let go of what the last call
-        returned before the next, or both do.
+        What lies above is forgotten, or the whole picture would lie in memory in the end. Let go of
+        what the last call returned before the next, or both do.
         """
         self._held, self._first = self._held[start - self._first :].copy(), start
         rows = np.empty((stop - start, *self._held.shape[1:]), self._held.dtype)

@@ -1,7 +1,7 @@
 """Pixels as callers hold them and as the network takes them.
 
-Callers hold uint8, uint16 or float32 in [0, 1], grey or RGB, with or without alpha. The network takes float32 RGB
-in [0, 1].
+Callers hold uint8, uint16 or float32 in [0, 1], grey or RGB, with or without alpha. The network
+takes float32 RGB in [0, 1].
 """
 
 from typing import Any

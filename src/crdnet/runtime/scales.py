@@ -1,10 +1,11 @@
 """At which size of a picture its rain is such as the network knows.
 
-The network knows rain as it looks in pictures of some 500 pixels. A photograph of 12 megapixels shows the same
-streaks eight times as long; run at full size the network hardly sees them. So it looks at the picture at full size,
-at a half, a quarter and an eighth, and the rain is taken out at the finest of these sizes at which it was sensed:
-the picture is reduced, the network runs, and the rain that it found is enlarged and subtracted at full size, which
-keeps every detail that is not rain.
+The network knows rain as it looks in pictures of some 500 pixels. A photograph of 12 megapixels
+shows the same streaks eight times as long; run at full size the network hardly sees them. So it
+looks at the picture at full size, at a half, a quarter and an eighth, and the rain is taken out at
+the finest of these sizes at which it was sensed: the picture is reduced, the network runs, and the
+rain that it found is enlarged and subtracted at full size, which keeps every detail that is not
+rain.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,14 +21,17 @@ from crdnet.tiling import Tile
 REDUCTIONS = (1, 2, 4, 8)
 """How many times smaller each look is, sides counted."""
 SMALLEST_SIDE = 128
-"""Pixels; a picture is not reduced below this to look at it. One of 500 pixels is looked at to a quarter."""
+"""Pixels; a picture is not reduced below this to look at it. One of 500 pixels is looked at to a
+quarter."""
 NEARLY_ALL = 0.5
 """The share of the strongest rain that a finer look must sense to be taken before a coarser one."""
 EMPTY = 0.45
-"""Detail of a size, against that of half the size, below which nothing is to be seen there. Photographs as cameras make
-them have 0.59 and more, ones that were enlarged twice 0.41 and less (`benchmarks/detail.py`)."""
+"""Detail of a size, against that of half the size, below which nothing is to be seen there.
+Photographs as cameras make them have 0.59 and more, ones that were enlarged twice 0.41 and less
+(`benchmarks/detail.py`)."""
 LEAST_DETAIL = 0.3
-"""Grey levels; a picture with less, a clear sky or a black frame, does not tell at which size its detail is."""
+"""Grey levels; a picture with less, a clear sky or a black frame, does not tell at which size its
+detail is."""
 WHOLE_LOOK_PIXELS = 2**19
 """Up to this many pixels a look takes the whole picture; beyond it, `SAMPLES` squared windows."""
 SAMPLES = 3
@@ -72,9 +76,9 @@ def detail(colours: Colours) -> float:
 def chosen(strengths: Mapping[int, float], details: Mapping[int, float]) -> int:
     """Return the reduction to derain at.
 
-    A size at which the picture holds no detail, since it was enlarged or is out of focus, shows no streak as the
-    network knows it either. Of the others it is the finest that sensed nearly as much rain as any; where there is next
-    to none, the finest.
+    A size at which the picture holds no detail, since it was enlarged or is out of focus, shows no
+    streak as the network knows it either. Of the others it is the finest that sensed nearly as much
+    rain as any; where there is next to none, the finest.
 
     Args:
         strengths: The strength sensed at each reduction, in grey levels of 255.

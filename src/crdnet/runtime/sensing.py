@@ -43,11 +43,13 @@ class SenseReport:
     strength: float | None
     """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
     scale: float | None
-    """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its streaks are large."""
+    """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its
+    streaks are large."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
     look: Look | None = field(default=None, repr=False, compare=False)
-    """The look at the whole image at this scale, for deraining it without another; see `without_look`."""
+    """The look at the whole image at this scale, for deraining it without another; see
+    `without_look`."""
 
     def without_look(self) -> "SenseReport":
         """Return the report alone, without megabytes of pixels."""
@@ -60,7 +62,10 @@ class SenseReport:
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain; None is not RainDensity.NONE, which means that a person sees no rain."""
+        """The grade of the rain.
+
+        None is not RainDensity.NONE, which means that a person sees no rain.
+        """
         if self.strength is None:
             return None
         is_visible = visible_intensity(self.strength, self.strongest) >= STRENGTH_THRESHOLDS[0]
@@ -95,7 +100,10 @@ class HasReport:
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
+        """The grade of the rain.
+
+        None where the model does not sense it, which is not RainDensity.NONE.
+        """
         return self.sensed.density
 
     @property
@@ -115,7 +123,10 @@ class HasReport:
 
     @property
     def scale(self) -> float | None:
-        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
+        """The size at which the rain was found; None where the model does not sense it.
+
+        See `SenseReport`.
+        """
         return self.sensed.scale
 
     @property

@@ -4,9 +4,10 @@
 
     serve(Settings(port=8000))
 
-A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a request), `access`
-(who may ask, headers of every answer, log and metrics), `app` (routes), `uploads` (the body, in bounded memory),
-`admission` (whose turn it is), `work` (the route of `crdnet.pipeline`, with a codec in a worker process).
+A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a
+request), `access` (who may ask, headers of every answer, log and metrics), `app` (routes),
+`uploads` (the body, in bounded memory), `admission` (whose turn it is), `work` (the route of
+`crdnet.pipeline`, with a codec in a worker process).
 """
 
 from importlib import import_module
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "create_app", "serve"]
 
-# Names are loaded when they are first used: the processes that decode import this package and need nothing of it.
+# Names are loaded when they are first used: the processes that decode import this package and need
+# nothing of it.
 _HOME_OF_NAME = {
     "Settings": "crdnet.server.settings",
     "create_app": "crdnet.server.app",

@@ -1,8 +1,8 @@
 """Admission of images to work: some work, some wait, the others are refused.
 
-An image needs a lane (derainers and a codec of its own, so that stopping one image stops no other) and room in the
-budget of pixels. They are given in the order of arrival: a large image waits no longer for small ones that came after
-it.
+An image needs a lane (derainers and a codec of its own, so that stopping one image stops no other)
+and room in the budget of pixels. They are given in the order of arrival: a large image waits no
+longer for small ones that came after it.
 """
 
 import asyncio

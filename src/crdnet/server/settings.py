@@ -52,7 +52,8 @@ class Settings:
     no_auth: bool = False
     """Whether other machines may be served without a key."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names, without port, by which the server may be called, beside those of this machine; "*" is any."""
+    """Names, without port, by which the server may be called, beside those of this machine; "*" is
+    any."""
     cors_origins: tuple[str, ...] = ()
     """Such as https://example.org: whose pages may call the server."""
 

@@ -22,7 +22,8 @@ from crdnet.server.settings import Settings
 STOP_SECONDS = 0.05
 """A run is stopped this often: between two tiles there is nothing that could hear it."""
 LARGE_PIXELS = 2_000_000
-"""After an image of more, the network's memory is given back: hundreds of megabytes, which few images need."""
+"""After an image of more, the network's memory is given back: hundreds of megabytes, which few
+images need."""
 _NAME = "the image"
 _HEADER_THREADS = 2
 
@@ -44,7 +45,10 @@ class Result:
 
 
 class Work:
-    """Everything that works on images; to be used as an asynchronous context, which belongs to one event loop."""
+    """Everything that works on images.
+
+    To be used as an asynchronous context, which belongs to one event loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
