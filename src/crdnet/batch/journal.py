@@ -5,7 +5,7 @@ By it a run that was stopped goes on, and no two runs mix.
 `OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source
 with size and time. It is written before the first result is: what exists and stands in the journal
 is done, what does not exist is still to do, and what exists without standing there belongs to
-somebody else. So nothing needs to be written when a picture is done, and a kill at any moment
+somebody else. So nothing needs to be written when an image is done, and a kill at any moment
 leaves nothing to repair.
 
     {"settings": {"model": "paper", "sha256": "bd39...", "strength": 1.0, ...},

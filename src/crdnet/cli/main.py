@@ -31,7 +31,7 @@ _COMMANDS = {
     "bench": ("crdnet.cli.bench", "Measure how fast each engine is on this machine."),
     "evaluate": (
         "crdnet.cli.evaluate",
-        "Score a model, or pictures made by any method, under a named protocol.",
+        "Score a model, or images made by any method, under a named protocol.",
     ),
     "data": ("crdnet.cli.data", "Look at a data set before training on it."),
     "synth": ("crdnet.cli.synth", "Put rain on photographs: pairs to train on."),

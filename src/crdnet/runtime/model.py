@@ -33,7 +33,7 @@ class ModelInfo:
     """Both sides of what the graph is given must be multiples of this."""
     margin: int
     """Pixels around a tile, aligned to `size_multiple`, that make its answer that of the whole
-    picture."""
+    image."""
     version: str
     training_data: str
     """What the weights were trained on, and its terms, in a sentence."""
@@ -89,7 +89,7 @@ class ModelInfo:
             ) from error
         if info.task != "derain" or info.colour != "rgb":
             raise ModelError(
-                f"{source} is for task {info.task!r} on {info.colour!r} pictures; this version runs 'derain' "
+                f"{source} is for task {info.task!r} on {info.colour!r} images; this version runs 'derain' "
                 "on 'rgb'"
             )
         return info

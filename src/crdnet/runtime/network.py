@@ -1,6 +1,6 @@
-"""A network for pictures of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
+"""A network for images of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
 
-A picture is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel
+An image is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel
 never lies in memory as a whole. The answer is the same.
 """
 
@@ -13,7 +13,15 @@ import numpy as np
 
 from crdnet.density import average_intensity, average_strongest, luma
 from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, without_alpha
-from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_at, reduced, samples
+from crdnet.runtime.scales import (
+    choose_reduction,
+    compute_margin,
+    enlarge_bands,
+    list_reductions,
+    list_samples,
+    measure_detail,
+    reduce_image,
+)
 from crdnet.runtime.sensing import UNKNOWN, Look, SenseReport, visible_intensity
 from crdnet.runtime.session import Session
 from crdnet.sizes import cut_reflected_window, round_up_size
@@ -41,22 +49,22 @@ class Bands:
 
 
 class _Sample(NamedTuple):
-    """A part of a picture that is looked at."""
+    """A part of an image that is looked at."""
 
     reduction: int
     top: int
     left: int
     height: int
-    """As the network sees it, like the width; the place is in pixels of the picture."""
+    """As the network sees it, like the width; the place is in pixels of the image."""
     width: int
 
 
 class Network:
-    """A model's session, for pictures of any size.
+    """A model's session, for images of any size.
 
     Args:
         session: The opened model.
-        tile: Side of a tile in pixels; 0 takes every picture whole, "auto" what bounds the memory.
+        tile: Side of a tile in pixels; 0 takes every image whole, "auto" what bounds the memory.
     """
 
     def __init__(self, session: Session, tile: int | Literal["auto"]) -> None:
@@ -155,7 +163,7 @@ class Network:
     def _look(
         self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int
     ) -> Look:
-        """Run the network on a part of a picture; see `_Sample`.
+        """Run the network on a part of an image; see `_Sample`.
 
         Its sides are rounded up to the model's multiple.
         """
@@ -163,12 +171,12 @@ class Network:
         window = cut_reflected_window(
             without_alpha(rainy), slice(top, top + high), slice(left, left + wide)
         )
-        seen = as_rgb(reduced(window, reduction))
+        seen = as_rgb(reduce_image(window, reduction))
         answer = self.session(seen)
         return Look(seen, answer.derained, answer.density)
 
     def _summed(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
-        """Return what looks at the parts of a picture say together."""
+        """Return what looks at the parts of an image say together."""
         reports: dict[int, SenseReport] = {}
         details: dict[int, float] = {}
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
@@ -178,10 +186,13 @@ class Network:
             reports[reduction] = SenseReport(strength, 1 / reduction, strongest)
             details[reduction] = float(
                 np.mean(
-                    [detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts]
+                    [
+                        measure_detail(look.rainy[: sample.height, : sample.width])
+                        for sample, look in parts
+                    ]
                 )
             )
-        reduction = chosen(
+        reduction = choose_reduction(
             {
                 each: visible_intensity(report.strength or 0.0, report.strongest)
                 for each, report in reports.items()
@@ -221,9 +232,9 @@ class Network:
                     rows.start,
                     as_rgb(as_colours(cut_reflected_window(rainy, rows, tile.core_columns))) - rain,
                 )
-                for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile)
+                for rows, rain in enlarge_bands(look.rainy - look.derained, reduction, tile)
             )
-        # The padding beyond the picture is left behind here.
+        # The padding beyond the image is left behind here.
         height, width = rainy.shape[:2]
         columns = slice(tile.core_columns.start, min(tile.core_columns.stop, width))
         for start, estimate in estimates:
@@ -236,9 +247,9 @@ class Network:
                 )
 
     def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
-        """Return the tiles of a picture, row by row."""
+        """Return the tiles of an image, row by row."""
         multiple = self._multiple * reduction
-        margin = margin_at(reduction, self.session.info.margin)
+        margin = compute_margin(reduction, self.session.info.margin)
         padded = round_up_size(height, width, multiple)
         sides = (
             choose_tile_sides(*padded, margin, multiple, reduction=reduction)
@@ -249,7 +260,7 @@ class Network:
 
 
 class RowsRead:
-    """The rows of a picture that were read last."""
+    """The rows of an image that were read last."""
 
     def __init__(self, bands: Iterator[Array]) -> None:
         self._bands = bands
@@ -260,7 +271,7 @@ class RowsRead:
     def between(self, start: int, stop: int) -> Array:
         """Return rows from start to stop; both never fall from call to call.
 
-        What lies above is forgotten, or the whole picture would lie in memory in the end. Let go of
+        What lies above is forgotten, or the whole image would lie in memory in the end. Let go of
         what the last call returned before the next, or both do.
         """
         self._held, self._first = self._held[start - self._first :].copy(), start
@@ -287,13 +298,13 @@ def _samples(height: int, width: int) -> list[_Sample]:
     """Return the parts to look at, by reduction."""
     return [
         _Sample(reduction, top * reduction, left * reduction, high, wide)
-        for reduction in looks(height, width)
-        for top, left, high, wide in samples(-(-height // reduction), -(-width // reduction))
+        for reduction in list_reductions(height, width)
+        for top, left, high, wide in list_samples(-(-height // reduction), -(-width // reduction))
     ]
 
 
 def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: int) -> list[Array]:
-    """Return the pixels of parts of a picture that is read once, each up to the picture's border."""
+    """Return the pixels of parts of an image that is read once, each up to the image's border."""
     parts: list[list[Array]] = [[] for _ in places]
     first = 0
     for band in bands:

@@ -21,31 +21,31 @@ def check_pixels(image: Array) -> None:
     """Refuse what would be misread, with the way out.
 
     Raises:
-        ImageError: The shape, the dtype or the range is none of a picture's.
+        ImageError: The shape, the dtype or the range is none of an image's.
         SizeError: There is no pixel.
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise ImageError(
-            f"a picture is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "
+            f"an image is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "
             f"{image.shape}"
         )
     if image.size == 0:
-        raise SizeError(f"a picture has at least one pixel, got an array of shape {image.shape}")
+        raise SizeError(f"an image has at least one pixel, got an array of shape {image.shape}")
     if image.dtype in (np.uint8, np.uint16):
         return
     if image.dtype != np.float32:
         raise ImageError(
-            f"a picture is uint8, uint16 or float32 in [0, 1], got {image.dtype}; convert it with "
+            f"an image is uint8, uint16 or float32 in [0, 1], got {image.dtype}; convert it with "
             "astype(np.float32)"
         )
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
         raise ImageError(
-            "a float picture holds colours in [0, 1], got NaN or infinity; replace them first"
+            "a float image holds colours in [0, 1], got NaN or infinity; replace them first"
         )
     if low < 0 or high > 1:
         raise ImageError(
-            f"a float picture holds colours in [0, 1], got values from {low:g} to {high:g}; "
+            f"a float image holds colours in [0, 1], got values from {low:g} to {high:g}; "
             "divide by 255 if they are grey levels, or clip"
         )
 

@@ -15,7 +15,7 @@ from crdnet.runtime.pixels import Colours
 VISIBLE_LEVELS = 10.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
 SURE = 0.85
-"""How likely a picture must be dry to be left alone."""
+"""How likely an image must be dry to be left alone."""
 
 
 def visible_intensity(strength: float, strongest: float) -> float:
@@ -43,7 +43,7 @@ class SenseReport:
     strength: float | None
     """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
     scale: float | None
-    """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its
+    """The size at which the rain was found: 1 for the image's own, 0.5, 0.25 or 0.125 where its
     streaks are large."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""

@@ -51,7 +51,7 @@ class Session:
                 answer = run(rainy)
         except Exception as error:  # engines' errors have no base class of their own
             if run.stopped:
-                raise CRDNetError("stopped before the picture was done") from error
+                raise CRDNetError("stopped before the image was done") from error
             raise ModelError(
                 f"{self._source} failed on {_size(rainy)}: {first_line(error)}"
             ) from error
@@ -66,7 +66,7 @@ class Session:
         self._engine.abandon()
 
     def shrink(self) -> None:
-        """Give the memory that a large picture took back to the system.
+        """Give the memory that a large image took back to the system.
 
         The next large one takes it anew.
         """

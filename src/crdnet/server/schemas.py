@@ -80,7 +80,7 @@ class SenseResponse(BaseModel):
         description="Mean change of luma that the rain makes, in grey levels of 255."
     )
     scale: float | None = Field(
-        description="The size at which the rain was found, 1 for the picture's own."
+        description="The size at which the rain was found, 1 for the image's own."
     )
     width: int = Field(description="Pixels of the upright image.")
     height: int
