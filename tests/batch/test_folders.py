@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,6 +247,6 @@ def test_a_model_that_is_not_there_or_does_not_sense_is_refused(
 @pytest.mark.parametrize(
     "wrong", [{"jobs": 0}, {"overwrite": True, "skip_existing": True}], ids=str
 )
-def test_options_that_make_no_sense_are_refused(wrong: dict[str, bool]) -> None:
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="`"):
         BatchOptions(**wrong)
