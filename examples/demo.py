@@ -56,7 +56,7 @@ def derain_example(derainer: Derainer, name: str, folder: Path) -> Result:
         psnr_before=score(rainy, clean, PROTOCOL).psnr,
         psnr_after=score(derained, clean, PROTOCOL).psnr,
         density=record.density,
-        seconds=record.seconds,
+        seconds=record.seconds or 0.0,
         output=output,
     )
 

@@ -69,10 +69,10 @@ def test_times_are_those_that_are_asked_for(tmp_path: Path) -> None:
 def test_a_full_disk_is_known_from_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, content: bytes) -> int:
+    def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OutputError, match="make room") as caught:
         write_whole(tmp_path / "a", b"")
     assert means_full_disk(caught.value)
@@ -86,13 +86,13 @@ def test_a_full_disk_is_known_from_the_error(
 
 def test_a_file_written_in_pieces_is_there_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path) as file:
         file.write(b"one")
         assert not path.exists()
         file.write(b"two")
     assert path.read_bytes() == b"onetwo"
-    with suppress(ValueError), whole_file(path) as temporary:
-        temporary.write_bytes(b"half")
+    with suppress(ValueError), whole_file(path) as file:
+        file.write(b"half")
         raise ValueError
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
     assert path.read_bytes() == b"onetwo"

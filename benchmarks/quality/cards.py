@@ -226,7 +226,7 @@ def tabulate_rainy(
         "| rank correlation of score and S |"
     )
     yield "|---|---|---|---|---|---|"
-    sensed = [(group, derainer.sense(image), strength) for group, image, strength in rainy]
+    sensed = [(group, derainer.sense(image), intensity) for group, image, intensity in rainy]
     for group in ("light", "medium", "heavy", "rain800", "drawn", "all"):
         members = [each for each in sensed if group in (each[0], "all")]
         off = [
@@ -235,7 +235,7 @@ def tabulate_rainy(
         ]
         none = sum(report.density == RainDensity.NONE for _, report, _ in members)
         rank = correlate_ranks(
-            [report.strength for _, report, _ in members], [true for *_, true in members]
+            [report.intensity for _, report, _ in members], [true for *_, true in members]
         )
         yield (
             f"| {group} | {len(members)} | {format_share(none, len(members))} | {off.count(0)} | "

@@ -43,7 +43,7 @@ class Outcome:
     file: str
     kind: str
     density: str
-    strength: float
+    intensity: float
     left_alone: bool
     psnr: float
     """PSNR of the output against the input, in dB; infinite where they are equal."""
@@ -58,13 +58,13 @@ def judge_image(derainer: Derainer, folder: Path, file: str, kind: str, *, alway
     """Derain an image and compare the output with the input."""
     image = read_rgb(folder / file)
     result = derainer.run(image, always=always)
-    if result.density is None or result.strength is None:
+    if result.density is None or result.intensity is None:
         raise click.UsageError("the model senses no rain; choose one that does")
     psnr = inf
     if not np.array_equal(result.image, image):
         before, after = (each / np.float32(255) for each in (image, result.image))
         psnr = score(after, before, "restormer-y").psnr
-    return Outcome(file, kind, result.density.name, result.strength, result.left_alone, psnr)
+    return Outcome(file, kind, result.density.name, result.intensity, result.left_alone, psnr)
 
 
 def tabulate_outcomes(outcomes: Sequence[Outcome]) -> Iterable[str]:
@@ -86,7 +86,7 @@ def tabulate_outcomes(outcomes: Sequence[Outcome]) -> Iterable[str]:
     )
     yield f"below {HARMED:g} dB: {len(harmed_images)}"
     for each in harmed_images:
-        sensed = f"{each.density:6} S = {each.strength:4.1f}"
+        sensed = f"{each.density:6} S = {each.intensity:4.1f}"
         yield f"  {each.psnr:5.2f} dB  {sensed}  {each.kind:12} {each.file}"
 
 

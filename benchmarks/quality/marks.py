@@ -82,7 +82,7 @@ class CropResult:
     dry_change: float | None
     """Mean absolute change of the colours without streaks; None if there is no such place."""
     density: str | None
-    strength: float | None
+    intensity: float | None
     scale: float | None
     left_alone: bool
 
@@ -176,7 +176,7 @@ def judge(marked: MarkedCrop, folder: Path, derainer: Derainer) -> tuple[CropRes
         after=after,
         dry_change=dry_change,
         density=None if result.density is None else result.density.name,
-        strength=result.strength,
+        intensity=result.intensity,
         scale=result.scale,
         left_alone=result.left_alone,
     )
@@ -216,7 +216,7 @@ def format_marks(results: Sequence[CropResult], summary: dict[str, Any]) -> str:
     ]
     for found in results:
         sensed = (
-            "-" if found.density is None else f"{found.density.lower()}, S = {found.strength:.1f}"
+            "-" if found.density is None else f"{found.density.lower()}, S = {found.intensity:.1f}"
         )
         cells = [
             Path(found.image).stem,

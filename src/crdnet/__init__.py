@@ -4,7 +4,8 @@
 
     clean = crdnet.derain(image)
 
-Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is cheap.
+Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is
+cheap.
 """
 
 import os
@@ -14,46 +15,56 @@ from typing import TYPE_CHECKING, Any
 from crdnet._version import __version__
 
 if TYPE_CHECKING:
+    from crdnet.batch import BatchOptions, derain_folder, sense_folder
     from crdnet.density import RainDensity
     from crdnet.errors import CRDNetError
-    from crdnet.runtime import (
+    from crdnet.pipeline import (
         Derainer,
+        DerainOptions,
         DerainResult,
-        FileRecord,
-        SenseReport,
+        Outcome,
         derain,
         derain_file,
         sense,
     )
+    from crdnet.runtime import SenseReport
 
-# onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs children of
-# fork at their exit. Offline is a promise, so this stands before anything here can import onnxruntime; who
-# wants it sets 0.
+# onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs
+# children of fork at their exit. Offline is a promise, so this stands before anything here can
+# import onnxruntime; who wants it sets 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME_OF_NAME = {
+    "BatchOptions": "crdnet.batch",
     "CRDNetError": "crdnet.errors",
-    "DerainResult": "crdnet.runtime",
-    "Derainer": "crdnet.runtime",
-    "FileRecord": "crdnet.runtime",
+    "DerainOptions": "crdnet.pipeline",
+    "DerainResult": "crdnet.pipeline",
+    "Derainer": "crdnet.pipeline",
+    "Outcome": "crdnet.pipeline",
     "RainDensity": "crdnet.density",
     "SenseReport": "crdnet.runtime",
-    "derain": "crdnet.runtime",
-    "derain_file": "crdnet.runtime",
-    "sense": "crdnet.runtime",
+    "derain": "crdnet.pipeline",
+    "derain_file": "crdnet.pipeline",
+    "derain_folder": "crdnet.batch",
+    "sense": "crdnet.pipeline",
+    "sense_folder": "crdnet.batch",
 }
 
 __all__ = [
+    "BatchOptions",
     "CRDNetError",
+    "DerainOptions",
     "DerainResult",
     "Derainer",
-    "FileRecord",
+    "Outcome",
     "RainDensity",
     "SenseReport",
     "__version__",
     "derain",
     "derain_file",
+    "derain_folder",
     "sense",
+    "sense_folder",
 ]
 
 

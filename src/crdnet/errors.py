@@ -1,12 +1,16 @@
 """The errors that crdnet raises: one small tree.
 
-Every message names what came in, the rule it broke, and what to do. Only the command line turns an error into
-an exit code, and only a server turns one into a status.
+Every message names what came in, the rule it broke, and what to do. Only the command line turns an
+error into an exit code, and only a server turns one into a status.
 """
 
 
 class CRDNetError(Exception):
     """Base of everything that crdnet raises on purpose."""
+
+
+class ArgumentError(CRDNetError, ValueError):
+    """Arguments of a call are out of range, contradict each other, or name no possible output."""
 
 
 class SizeError(CRDNetError, ValueError):

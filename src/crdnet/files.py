@@ -1,8 +1,8 @@
 """Writing files: whole or not at all.
 
-Everything that crdnet leaves on a disk is written here, under another name in its own folder, and renamed when it
-is complete. Nobody ever sees half of it, after a failure, Ctrl-C or kill -9; what kill -9 leaves is a temporary file
-whose name says so, which `remove_stale_parts` finds.
+Everything that crdnet leaves on a disk is written here, under another name in its own folder, and
+renamed when it is complete. Nobody ever sees half of it, after a failure, Ctrl-C or kill -9; what
+kill -9 leaves is a temporary file whose name says so, which `remove_stale_parts` finds.
 """
 
 import errno
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
 from secrets import token_hex
 from time import time
@@ -39,24 +40,25 @@ def write_whole(
     Raises:
         OutputError: It cannot be written, or is there and must not be replaced.
     """
-    with whole_file(path, overwrite=overwrite, times_ns=times_ns) as temporary:
-        temporary.write_bytes(content)
+    with whole_file(path, overwrite=overwrite, times_ns=times_ns) as file:
+        file.write(content)
 
 
 @contextmanager
 def whole_file(
     path: Path, *, overwrite: bool = True, times_ns: tuple[int, int] | None = None
-) -> Iterator[Path]:
-    """Give an empty temporary file to write to, which becomes `path` when the block ends well, and else is removed.
+) -> Iterator[BufferedWriter]:
+    """Open a temporary file to write to, which becomes `path` when the block ends well, and else is removed.
 
-    Arguments and errors are those of `write_whole`; an OSError in the block counts as one of writing.
+    Arguments and errors are those of `write_whole`; an OSError in the block counts as one of
+    writing.
     """
     temporary = path.with_name(f"{_PART_START}{token_hex(8)}{_PART_END}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.touch(0o666, exist_ok=False)
-            yield temporary
+            with temporary.open("xb") as file:
+                yield file
             if times_ns is not None:
                 os.utime(temporary, ns=times_ns)
             if not overwrite and os.path.lexists(path):

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
+from crdnet import Derainer
 from crdnet.bench import (
     Report,
     Row,
@@ -23,7 +24,7 @@ from crdnet.bench.cost import Cost
 from crdnet.bench.limits import COPY, COPY_BYTES, PRODUCT_MACS, known_limits, limit_call
 from crdnet.bench.measurement import rainy_picture, sides_of, warm_up_rounds
 from crdnet.errors import CRDNetError, ModelError
-from crdnet.runtime import Derainer, find_model
+from crdnet.runtime import find_model
 from tests.runtime.tiny import write_tiny_model
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
-from crdnet.runtime import Derainer
+from crdnet import Derainer
 from tests.cli.runner import Crdnet
 from tests.runtime.tiny import write_tiny_model
 from tests.waiting import HANG_SECONDS
@@ -170,7 +170,7 @@ def test_an_empty_list_is_a_failure(crdnet: Crdnet, model: Path) -> None:
     Path("list.txt").write_text("\n")
     done = crdnet("derain", "--files-from", "list.txt", "-m", model)
     assert done.code == 1
-    assert done.error_lines == ["Error: list.txt: this list names no pictures"]
+    assert done.error_lines == ["Error: list.txt: this list names no images"]
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_a_format_that_is_only_read_needs_another_to_be_written(
     done = crdnet("derain", "old.bmp", "-m", model)
     assert done.code == 1
     assert (
-        "old.bmp is a BMP, which crdnet reads but does not write; ask for another format"
+        "old.bmp is a BMP, which crdnet reads but does not write; ask for another --format"
         in done.error_lines[0]
     )
     assert crdnet("derain", "old.bmp", "--format", "avif", "-m", model).code == 0

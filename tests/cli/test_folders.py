@@ -9,6 +9,7 @@ import subprocess
 import sys
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 
 from crdnet.cli import main
 from crdnet.files import locked
-from crdnet.runtime import Derainer
+from crdnet.runtime import Network
 from tests.cli.runner import Crdnet, Finished
 from tests.images.test_worker import FATAL, crashing  # noqa: F401 - a fixture
 from tests.runtime.tiny import write_tiny_model
@@ -458,7 +459,7 @@ def test_what_is_no_picture_is_counted_and_not_failed(derain: Derain) -> None:
     told = next(line for line in done.err.splitlines() if line.startswith("left out: "))
     assert set(told.removeprefix("left out: ").split(", ")) == {
         "2 hidden",
-        "2 no pictures",
+        "2 no images",
         "2 pipes",
         "sockets",
         "devices",
@@ -492,7 +493,7 @@ def test_a_pipe_that_is_named_is_told_and_does_not_hang(crdnet: Crdnet, model: P
     os.mkfifo("pipe.png")
     done = crdnet("derain", "pipe.png", "-m", model)
     assert done.code == 1
-    assert "pipe its picture through -" in done.error_lines[0]
+    assert "pipe its image through -" in done.error_lines[0]
 
 
 ODD = [
@@ -651,15 +652,15 @@ def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain
 
 
 def test_a_fault_of_ours_costs_one_picture(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Derainer.run
+    derain_network = Network.derain
     calls = count()
 
-    def faulty(self: Derainer, *arguments: object, **options: object) -> object:
+    def faulty(self: Network, *arguments: Any) -> Any:
         if next(calls) == 1:
             raise ZeroDivisionError("oh")
-        return run(self, *arguments, **options)  # type: ignore[arg-type]
+        return derain_network(self, *arguments)
 
-    monkeypatch.setattr(Derainer, "run", faulty)
+    monkeypatch.setattr(Network, "derain", faulty)
     done = derain()
     assert done.code == 1
     assert len(results()) == 2

@@ -27,7 +27,7 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that the model calls dry, of medium rain (strength 20), and of heavy rain."""
+    """Pictures that the model calls dry, of medium rain (intensity 20), and of heavy rain."""
     monkeypatch.chdir(tmp_path)
     for name, level in {
         "dry.jpg": 0,
@@ -46,9 +46,9 @@ def test_each_picture_gets_a_line(crdnet: Crdnet, model: Path) -> None:
     done = crdnet("sense", "photos", "dry.jpg", "-r", "-m", model)
     assert done.code == 0
     assert sorted(done.out.splitlines()) == [
-        "dry.jpg: none, strength 0, score 0.00 (none 99 %, light 1 %)",
-        "photos/deep/heavy.png: heavy, strength 1e+02, score 0.91 (heavy 100 %)",
-        "photos/medium.png: medium, strength 20, score 0.67 (light 1 %, medium 92 %, heavy 7 %)",
+        "dry.jpg: none, intensity 0, score 0.00 (none 99 %, light 1 %)",
+        "photos/deep/heavy.png: heavy, intensity 1e+02, score 0.91 (heavy 100 %)",
+        "photos/medium.png: medium, intensity 20, score 0.67 (light 1 %, medium 92 %, heavy 7 %)",
     ]
     assert "3 done" in done.err
 
@@ -62,7 +62,7 @@ def test_json_tells_numbers(crdnet: Crdnet, model: Path) -> None:
     medium = told["photos/medium.png"]
     assert medium["status"] == "done"
     assert medium["density"] == "medium"
-    assert medium["strength"] == pytest.approx(20)
+    assert medium["intensity"] == pytest.approx(20)
     assert medium["score"] == pytest.approx(2 / 3, abs=1e-4)
     assert medium["scale"] == 1
     assert "float" in str(medium["engine"])
@@ -83,7 +83,7 @@ def test_a_pipe_and_a_list_are_sensed(model: Path) -> None:
         timeout=HANG_SECONDS,
         check=True,
     )
-    assert piped.stdout.startswith(b"-: none, strength 0")
+    assert piped.stdout.startswith(b"-: none, intensity 0")
     listed = subprocess.run(
         [*command, "--files-from", "-"],
         input=b"dry.jpg\n",
@@ -146,7 +146,7 @@ def test_with_a_model_that_does_not_sense_nothing_is_guessed(
     done = crdnet("derain", "dry.jpg", "--json", "-m", tiny)
     record = records(done.out)["dry.jpg"]
     assert record["status"] == "done"
-    assert [record[key] for key in ("density", "probabilities", "score", "strength", "scale")] == [
+    assert [record[key] for key in ("density", "probabilities", "score", "intensity", "scale")] == [
         None
     ] * 5
 

@@ -90,7 +90,7 @@ def deployed_modules() -> list[str]:
 
 def test_deployed_side_does_not_import_torch(tmp_path: Path) -> None:
     names = deployed_modules()
-    assert {"crdnet", "crdnet.runtime.derainer", "crdnet.cli.derain", "crdnet.cli.train"} <= set(
+    assert {"crdnet", "crdnet.pipeline.derainer", "crdnet.cli.derain", "crdnet.cli.train"} <= set(
         names
     )
     assert loaded_by(_IMPORT_THESE.format(names=names), tmp_path) == []

@@ -13,7 +13,7 @@ import pytest
 
 from crdnet import images
 from crdnet.errors import ImageError
-from crdnet.images import BandReader, Decoders
+from crdnet.images import BandReader, ImageSource, WorkerCodec
 from crdnet.images.containers import tiff
 from tests.images.making import by_vips, opened, saved, tiff_of
 
@@ -34,8 +34,8 @@ def read_in_bands(path: Path) -> np.ndarray:
 
 
 def read_in_worker(path: Path) -> np.ndarray:
-    with Decoders() as decoders:
-        return decoders.decode(path.read_bytes(), str(path)).pixels
+    with WorkerCodec() as codec, ImageSource(path) as source:
+        return codec.decode(source).pixels
 
 
 READERS = (read_whole, read_in_bands, read_in_worker)

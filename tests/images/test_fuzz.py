@@ -1,13 +1,15 @@
 """Files with changed bytes: each ends in a picture or in an error that names it, as a folder's do."""
 
 import os
+from contextlib import nullcontext
+from io import BytesIO
 
 import numpy as np
 import pytest
 
 from crdnet import images
 from crdnet.errors import ImageError
-from crdnet.images import Decoders
+from crdnet.images import ImageSource, WorkerCodec
 from tests.images.making import picture_file
 
 FILES = int(os.environ.get("CRDNET_MUTATED_FILES", "210"))
@@ -39,13 +41,19 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_mutated_file_ends_in_a_picture_or_a_named_error(kind: tuple[str, str, int]) -> None:
     content, rng, messages = picture_file(*kind), np.random.default_rng(11), list[str]()
-    with Decoders() as decoders:
+    with WorkerCodec() as codec:
         for _ in range(-(-FILES // len(KINDS))):
             broken = mutated(content, rng)
             try:
-                picture = decoders.decode(broken, "it", max_pixels=10_000_000)
-                images.encode(picture, picture.pixels, name="it")
-                images.encode(picture, picture.pixels, "PNG", name="it")
+                image = codec.decode(ImageSource(broken, "it", max_pixels=10_000_000))
+                for format in (None, "PNG"):  # noqa: A001
+                    codec.encode(
+                        image,
+                        image.pixels,
+                        lambda: nullcontext(BytesIO()),
+                        format=format,
+                        name="it",
+                    )
                 images.without_gps(broken, "it")
             except ImageError as error:
                 messages.append(str(error))

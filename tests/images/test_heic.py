@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crdnet import images
-from crdnet.images import Decoders
+from crdnet.images import ImageSource, WorkerCodec
 from tests.images.making import gradient, heic, heic_cropped, heic_of_tiles
 
 pytest.importorskip("pi_heif", reason="the extra heic is not installed")
@@ -14,8 +14,7 @@ CODING_LOSS = 12
 """Grey levels of 255 that HEVC changes at most in the gradients."""
 
 
-def test_pixels_outlive_the_memory_of_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crdnet.images.worker._inside", True)  # decode in this process
+def test_pixels_outlive_the_memory_of_the_decoder() -> None:
     first = images.decode(heic("gradient_61x37")).pixels.copy()
     np.testing.assert_allclose(first, gradient(61, 37), atol=CODING_LOSS)
     kept = []
@@ -30,9 +29,9 @@ def test_pixels_outlive_the_memory_of_the_decoder(monkeypatch: pytest.MonkeyPatc
 
 def test_large_pixels_stay_when_the_decoder_is_gone() -> None:
     # The allocator gives large blocks back to the system, so that a view of them crashes.
-    with Decoders() as decoders:
+    with WorkerCodec() as codec:
         for _ in range(5):
-            pixels = decoders.decode(heic("gradient_512x512")).pixels
+            pixels = codec.decode(ImageSource(heic("gradient_512x512"))).pixels
             np.testing.assert_allclose(pixels, gradient(512, 512), atol=CODING_LOSS)
 
 

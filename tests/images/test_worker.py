@@ -1,15 +1,20 @@
 """A decoder that crashes takes one process with it, and neither us nor the pictures beside."""
 
 import os
+import pickle
 import signal
+from contextlib import nullcontext
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from crdnet import images
 from crdnet.errors import ImageError
-from crdnet.images import Decoders
+from crdnet.images import Codec, ImageSource, LocalCodec, Output, WorkerCodec
 from tests.images.making import PIXELS, picture_file, saved
 
 FATAL = saved(PIXELS, comment=b"FATAL", kind="JPEG")
@@ -38,56 +43,77 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_picture_comes_out_of_another_process_as_it_is(kind: tuple[str, str, int]) -> None:
     content = picture_file(*kind)
     here = images.decode(content)
-    with Decoders() as decoders:
-        there = decoders.decode(content)
+    buffer = BytesIO()
+    with WorkerCodec() as codec:
+        there = codec.decode(ImageSource(content))
+        notes = codec.encode(there, there.pixels, lambda: nullcontext(buffer))
     np.testing.assert_array_equal(there.pixels, here.pixels)
-    assert (there.alpha is None) == (here.alpha is None)
-    if here.alpha is not None:
-        np.testing.assert_array_equal(there.alpha, here.alpha)
-    assert images.encode(there, there.pixels) == images.encode(here, here.pixels)
+    assert buffer.getvalue() == images.encode(here, here.pixels)
+    assert notes == images.notes(here)
+
+
+def _keep(buffer: BytesIO) -> nullcontext[BytesIO]:
+    return nullcontext(buffer)
+
+
+def test_format_quality_and_what_is_lost_are_those_of_our_own_process() -> None:
+    content = saved(PIXELS, comment=b"remember", kind="JPEG")
+    made: list[tuple[bytes, tuple[str, ...]]] = []
+    with WorkerCodec() as worker:
+        codecs: tuple[Codec[Any], ...] = (LocalCodec(), worker)
+        for codec in codecs:
+            with BytesIO() as buffer:
+                image = codec.decode(ImageSource(content))
+                output: Output = partial(_keep, buffer)
+                lost = codec.encode(image, image.pixels, output, format="WEBP", quality=30)
+                made.append((buffer.getvalue(), lost))
+    assert made[0] == made[1]
+    assert made[0][1]
+
+
+def test_nothing_that_a_worker_answers_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("an answer of a worker was unpickled")
+
+    monkeypatch.setattr(pickle, "loads", refuse)
+    with WorkerCodec() as codec:
+        image = codec.decode(ImageSource(saved(PIXELS)))
+        codec.encode(image, image.pixels, lambda: nullcontext(BytesIO()))
 
 
 def test_errors_and_limits_are_those_of_our_own_process() -> None:
-    with Decoders() as decoders:
+    with WorkerCodec() as codec:
         for content, most in ((b"hello", 10**9), (saved(PIXELS)[:300], 10**9), (saved(PIXELS), 10)):
             with pytest.raises(ImageError) as here:
                 images.decode(content, "odd \udcff\n name", max_pixels=most)
             with pytest.raises(ImageError) as there:
-                decoders.decode(content, "odd \udcff\n name", max_pixels=most)
+                codec.decode(ImageSource(content, "odd \udcff\n name", max_pixels=most))
             assert str(there.value) == str(here.value)
-        (worker,) = decoders._idle
+        (worker,) = codec._idle
         assert worker.alive
 
 
 @pytest.mark.usefixtures("crashing")
 def test_a_crash_is_an_error_of_that_picture_and_the_next_is_decoded() -> None:
-    with Decoders() as decoders:
+    with WorkerCodec() as codec:
         with pytest.raises(ImageError, match=r"it\.jpg made its decoder crash \(ended with -11\)"):
-            decoders.decode(FATAL, "it.jpg")
-        assert decoders.decode(saved(PIXELS)).pixels.shape == PIXELS.shape
+            codec.decode(ImageSource(FATAL, "it.jpg"))
+        assert codec.decode(ImageSource(saved(PIXELS))).pixels.shape == PIXELS.shape
+        assert codec.replaced == 1
 
 
 def test_a_process_that_was_killed_while_idle_fails_no_picture() -> None:
-    with Decoders() as decoders:
-        decoders.decode(saved(PIXELS))
-        (worker,) = decoders._idle
+    with WorkerCodec() as codec:
+        codec.decode(ImageSource(saved(PIXELS)))
+        (worker,) = codec._idle
         os.kill(worker.pid, signal.SIGKILL)
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-        assert decoders.decode(saved(PIXELS)).pixels.shape == PIXELS.shape
+        assert codec.decode(ImageSource(saved(PIXELS))).pixels.shape == PIXELS.shape
 
 
 def test_no_process_outlives_its_context() -> None:
-    with Decoders() as decoders:
-        decoders.decode(saved(PIXELS))
-        (worker,) = decoders._idle
+    with WorkerCodec() as codec:
+        codec.decode(ImageSource(saved(PIXELS)))
+        (worker,) = codec._idle
     assert not worker.alive
     assert not Path(f"/proc/{worker.pid}").exists()
-
-
-@pytest.mark.usefixtures("crashing")
-def test_a_heic_is_decoded_apart_unasked() -> None:
-    pytest.importorskip("pi_heif", reason="the extra heic is not installed")
-    content = (Path(__file__).parent / "street.heic").read_bytes()
-    assert images.decode(content).format == "HEIC"
-    with pytest.raises(ImageError, match="crash"):
-        images.decode(content + b"FATAL")

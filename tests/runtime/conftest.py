@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crdnet.runtime import Derainer
+from crdnet import Derainer
 from tests.runtime.tiny import write_tiny_model
 
 

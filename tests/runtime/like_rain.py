@@ -208,7 +208,7 @@ class Outcome:
     """Sensed intensity and output of one image with something like rain on it."""
 
     density: RainDensity
-    strength: float
+    intensity: float
     left_alone: bool
     taken_out: float
     """Share of the contrast that is gone: 0 none, 1 all, below 0 where it was made stronger."""
@@ -234,11 +234,11 @@ def outcome_of(derainer: Derainer, pair: Pair) -> Outcome:
     result = derainer.run(image, always=False)
     assert (result.image.shape, result.image.dtype) == (image.shape, image.dtype)
     assert result.density is not None
-    assert result.strength is not None
+    assert result.intensity is not None
     gain = psnr(result.image, scene, "restormer-y") - psnr(image, scene, "restormer-y")
     return Outcome(
         result.density,
-        result.strength,
+        result.intensity,
         result.left_alone,
         share_taken_out(*pair, result.image),
         gain,
@@ -274,13 +274,13 @@ def main(*, model: str, sheet: Path | None) -> None:
         sensed = ", ".join(
             f"{grade.name} {n}" for grade, n in zip(RainDensity, grades, strict=True) if n
         )
-        strength, taken, gain = (
+        intensity, taken, gain = (
             np.mean([getattr(each, field) for each in outcomes])
-            for field in ("strength", "taken_out", "gain")
+            for field in ("intensity", "taken_out", "gain")
         )
         alone = sum(each.left_alone for each in outcomes)
         click.echo(
-            f"| {name.replace('_', ' ')} | {sensed} | {strength:.1f} | {alone} of {len(outcomes)} "
+            f"| {name.replace('_', ' ')} | {sensed} | {intensity:.1f} | {alone} of {len(outcomes)} "
             f"| {taken:.0%} | {gain:+.2f} |"
         )
         image = images[-1][1]

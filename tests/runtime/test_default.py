@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from crdnet import Derainer, RainDensity
+from crdnet import Derainer, DerainOptions, RainDensity
 from crdnet.metrics import psnr
 from crdnet.rain import LOOKALIKES
 from crdnet.runtime import SenseReport, stored_models
@@ -118,7 +118,7 @@ def test_a_pixel_and_a_strip_are_sensed_and_derained(
     report = default.sense(picture)
     assert report == result.sensed
     Image.fromarray(picture).save(tmp_path / "a.png")
-    default.derain_file(tmp_path / "a.png", tmp_path / "b.png", always=True)
+    default.derain_file(tmp_path / "a.png", tmp_path / "b.png", options=DerainOptions(always=True))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), result.image)
 
 

@@ -16,11 +16,11 @@ import onnx
 import pytest
 from PIL import Image
 
+from crdnet import Derainer
 from crdnet.devices import DEVICES, ENGINES
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.gpu import TorchEngine
 from crdnet.runtime import (
-    Derainer,
     Session,
     find_model,
     installed_devices,

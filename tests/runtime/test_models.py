@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crdnet import Derainer
 from crdnet.errors import ModelError
-from crdnet.runtime import Derainer, find_model, register_model, stored_models
+from crdnet.runtime import find_model, register_model, stored_models
 from crdnet.runtime.engines import read_info
 from crdnet.runtime.model import ModelInfo
 from crdnet.runtime.session import Session

@@ -13,6 +13,7 @@ from hypothesis.strategies import floats
 from PIL import Image as PILImage
 
 import crdnet
+from crdnet import Derainer
 from crdnet.density import (
     RainDensity,
     average_strongest,
@@ -20,9 +21,17 @@ from crdnet.density import (
     compute_grade_probabilities,
 )
 from crdnet.errors import ImageError, ModelError
-from crdnet.runtime import Derainer, ModelInfo, SenseReport
+from crdnet.runtime import ModelInfo, SenseReport
 from crdnet.runtime.network import RowsRead
-from crdnet.runtime.scales import EMPTY, SAMPLE_SIDE, chosen, detail, looks, reduced, samples
+from crdnet.runtime.scales import (
+    EMPTY,
+    SAMPLE_SIDE,
+    choose_reduction,
+    list_reductions,
+    list_samples,
+    measure_detail,
+    reduce_image,
+)
 from crdnet.runtime.sensing import VISIBLE_LEVELS
 from tests.runtime.tiny import write_streak_model, write_tiny_model
 
@@ -52,7 +61,7 @@ def rainy_scene(height: int, width: int, thickness: int) -> tuple[np.ndarray, np
     return (clean + rain_of(height, width, thickness, rng)[..., None]).astype(np.float32), clean
 
 
-def test_a_report_follows_from_its_strength() -> None:
+def test_a_report_follows_from_its_intensity() -> None:
     report = SenseReport(12.0, 0.5)
     assert report.density is RainDensity.MEDIUM
     assert report.probabilities == compute_grade_probabilities(12.0)
@@ -60,7 +69,7 @@ def test_a_report_follows_from_its_strength() -> None:
     assert not report.dry
     assert SenseReport(0.2, 1.0).dry
     assert SenseReport(0.9, 1.0).density is RainDensity.NONE
-    assert not SenseReport(0.9, 1.0).dry  # a strength next to LIGHT is not sure
+    assert not SenseReport(0.9, 1.0).dry  # an intensity next to LIGHT is not sure
 
 
 def test_rain_that_fills_a_small_part_of_an_image_is_seen() -> None:
@@ -72,7 +81,7 @@ def test_rain_that_fills_a_small_part_of_an_image_is_seen() -> None:
     assert sparse.probabilities is not None
     assert sum(sparse.probabilities.values()) == pytest.approx(1)
     assert sparse.probabilities[RainDensity.LIGHT] > 0.5
-    assert sparse.strength == 0.3
+    assert sparse.intensity == 0.3
     # What is strong everywhere keeps the grade of its mean.
     assert SenseReport(12.0, 1.0, strongest=40.0).density is RainDensity.MEDIUM
 
@@ -245,27 +254,27 @@ def test_a_density_of_the_wrong_size_is_an_error_of_the_model(tmp_path: Path) ->
 
 
 def test_a_small_picture_is_looked_at_as_it_is_and_a_photograph_down_to_an_eighth() -> None:
-    assert looks(1, 1) == (1,)
-    assert looks(255, 4000) == (1,)
-    assert looks(256, 4000) == (1, 2)
-    assert looks(3000, 4000) == (1, 2, 4, 8)
+    assert list_reductions(1, 1) == (1,)
+    assert list_reductions(255, 4000) == (1,)
+    assert list_reductions(256, 4000) == (1, 2)
+    assert list_reductions(3000, 4000) == (1, 2, 4, 8)
 
 
 def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_picture_and_spreads_it() -> None:
-    parts = list(samples(3000, 4000))
+    parts = list(list_samples(3000, 4000))
     assert sum(high * wide for _, _, high, wide in parts) <= 2**18
     assert all(
         0 <= top <= 3000 - high and 0 <= left <= 4000 - wide for top, left, high, wide in parts
     )
     assert len({top // 1000 for top, *_ in parts}) == 3
-    assert list(samples(400, 300)) == [(0, 0, 400, 300)]
-    assert {(high, wide) for _, _, high, wide in samples(7, 500_000)} == {(7, SAMPLE_SIDE)}
+    assert list(list_samples(400, 300)) == [(0, 0, 400, 300)]
+    assert {(high, wide) for _, _, high, wide in list_samples(7, 500_000)} == {(7, SAMPLE_SIDE)}
 
 
-def chosen_of(strengths: list[float], details: list[float] | None = None) -> int:
-    looks = [2**each for each in range(len(strengths))]
-    return chosen(
-        dict(zip(looks, strengths, strict=True)),
+def chosen_of(intensities: list[float], details: list[float] | None = None) -> int:
+    looks = [2**each for each in range(len(intensities))]
+    return choose_reduction(
+        dict(zip(looks, intensities, strict=True)),
         dict(zip(looks, details or [5.0] * len(looks), strict=True)),
     )
 
@@ -290,16 +299,16 @@ def test_an_enlarged_picture_has_less_detail_than_its_half_and_a_sharp_one_has_n
         part = picture.crop((0, 0, 256, 256))
         large = part.resize((512, 512), PILImage.Resampling.BICUBIC)
     sharp, enlarged = (np.asarray(each, np.float32) / np.float32(255) for each in (part, large))
-    assert detail(sharp) > EMPTY * detail(reduced(sharp, 2))
-    assert detail(enlarged) < EMPTY * detail(reduced(enlarged, 2))
-    assert detail(np.zeros((1, 1, 3), np.float32)) == 0
+    assert measure_detail(sharp) > EMPTY * measure_detail(reduce_image(sharp, 2))
+    assert measure_detail(enlarged) < EMPTY * measure_detail(reduce_image(enlarged, 2))
+    assert measure_detail(np.zeros((1, 1, 3), np.float32)) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_reduction_keeps_the_mean_and_the_range(dtype: type) -> None:
     top = 1 if dtype is np.float32 else np.iinfo(dtype).max
     pixels: np.ndarray = (np.random.default_rng(0).integers(0, 2, (64, 32, 3)) * top).astype(dtype)
-    small = reduced(pixels, 4)
+    small = reduce_image(pixels, 4)
     assert small.shape == (16, 8, 3)
     assert small.dtype == np.float32
     assert 0 <= small.min() <= small.max() <= 1

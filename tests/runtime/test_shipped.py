@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from crdnet.runtime import Derainer, stored_models
+from crdnet import Derainer
+from crdnet.runtime import stored_models
 
 NAMES = [model.name for model in stored_models()]
 

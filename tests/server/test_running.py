@@ -232,7 +232,7 @@ def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path
     [
         (("--host", "0.0.0.0"), "no API key is set"),
         (("-m", "nope"), "there is no model 'nope'"),
-        (("--max-megapixels", "100"), "no room for a picture"),
+        (("--max-megapixels", "100"), "no room for an image"),
         (("--api-key", "secret"), "No such option"),
         (("--queue", "-1"), "--queue"),
     ],

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from crdnet.errors import CRDNetError
+from crdnet.images import Header
 from crdnet.server import Settings
-from crdnet.server.work import Looked, Stages, Work
+from crdnet.server.work import Work
 
 
 class Endless:
@@ -33,7 +34,7 @@ def test_a_run_that_nobody_waits_for_is_stopped(model: Path) -> None:
     async def test() -> None:
         work = Work(Settings(models=(str(model),), device="cpu"))
         running = asyncio.create_task(
-            work._run(endless, endless.run, Looked("PNG", 1, 1), Stages())
+            work._run(work._lanes[0], endless, endless.run, Header("PNG", 1, 1))
         )
         await asyncio.to_thread(endless.begun.wait)
         running.cancel()

@@ -64,7 +64,7 @@ def _limits(task: Mapping[str, Any]) -> tuple[Any, Calls]:
 def _derainer(task: Mapping[str, Any]) -> tuple[Any, Calls]:
     import numpy as np  # noqa: PLC0415
 
-    from crdnet.runtime import Derainer  # noqa: PLC0415
+    from crdnet.pipeline import Derainer  # noqa: PLC0415
 
     rainy = np.load(task["picture"])
     derainer = Derainer(task["model"], task["device"], task["threads"])

@@ -1,36 +1,25 @@
-"""`crdnet derain`: pictures and folders of pictures, one result a picture."""
+"""`crdnet derain`: images and folders of images, one output for each."""
 
 import sys
-from contextlib import ExitStack, closing
-from functools import partial
-from hashlib import sha256
 from math import isnan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from crdnet.cli import options
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from crdnet.cli.inputs import Job, Plan
-    from crdnet.runtime import Journal
-
 _HELP = """\
-Take the rain out of pictures: files, folders, patterns, or - for a pipe.
+Take the rain out of images: files, folders, patterns, or - for a pipe.
 
 \b
 crdnet derain street.jpg                  writes street_derained.jpg beside it
-crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored; once more: goes on where it stopped
-cat a.png | crdnet derain - > b.png       a pipe
+crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored; once more: goes on where it
+stopped cat a.png | crdnet derain - > b.png       a pipe
 
-Everything in the file but the rain is kept, or the file is refused; a picture that is surely dry is left as it
-is. Nothing is replaced unasked. Exit codes: 0 all done; 1 some inputs failed, each named; 2 wrong usage;
-130 interrupted.
+Everything in the file but the rain is kept, or the file is refused; an image that is surely dry is
+left as it is. Nothing is replaced unasked. Exit codes: 0 all done; 1 some inputs failed, each
+named; 2 wrong usage; 130 interrupted.
 """
-UNLOCKED_SECONDS = 3600.0
-"""How long nobody must have written to a temporary file that we take for left behind in a folder without a lock."""
 
 
 def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
@@ -39,7 +28,7 @@ def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Liter
         return "auto"
     if not (value.isascii() and value.isdecimal()):
         raise click.BadParameter(
-            f"{value!r} is neither auto, nor 0 (whole pictures), nor a side in pixels", ctx, param
+            f"{value!r} is neither auto, nor 0 (whole images), nor a side in pixels", ctx, param
         )
     return int(value)
 
@@ -52,7 +41,7 @@ def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float
 
 
 def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
-    """Turn the text of --quality into what `FileOptions` takes."""
+    """Turn the text of --quality into what `DerainOptions` takes."""
     if value == "keep":
         return None
     if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
@@ -79,7 +68,7 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     default="auto",
     show_default=True,
     callback=_tile,
-    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole pictures; auto: whole "
+    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; auto: whole "
     "up to 8 megapixels, above that tiles that bound the memory. The result is the same.",
 )
 @click.option(
@@ -105,7 +94,7 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--always",
     is_flag=True,
-    help="Derain pictures that are surely dry too. Models that do not sense rain do so anyway, `paper` among "
+    help="Derain images that are surely dry too. Models that do not sense rain do so anyway, `paper` among "
     "them.",
 )
 @click.option(
@@ -115,9 +104,8 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 )
 @click.option(
     "--format",
-    "format_",
     type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
-    help="Format of the results. Pictures in formats that are only read need it: GIF, BMP, PPM, HEIC.",
+    help="Format of the results. Images in formats that are only read need it: GIF, BMP, PPM, HEIC.",
 )
 @click.option(
     "--quality",
@@ -125,14 +113,14 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     default="keep",
     show_default=True,
     callback=_quality,
-    help="1 to 100 for formats that lose something; keep: what the picture had, a JPEG's tables and subsampling.",
+    help="1 to 100 for formats that lose something; keep: what the image had, a JPEG's tables and subsampling.",
 )
 @click.option(
     "--strip-gps",
     is_flag=True,
-    help="Take out of EXIF and XMP where the picture was taken, dry or not.",
+    help="Take out of EXIF and XMP where the image was taken, dry or not.",
 )
-@click.option("--preserve-times", is_flag=True, help="Give each result the times of its picture.")
+@click.option("--preserve-times", is_flag=True, help="Give each result the times of its input.")
 @options.files_from
 @options.max_pixels
 @click.option("--dry-run", is_flag=True, help="List what would be done, and do nothing.")
@@ -142,131 +130,39 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 def command(  # noqa: D103 - its help stands above
     inputs: tuple[str, ...],
     output: str | None,
-    model: str,
-    device: str,
-    jobs: int,
-    tile: int | Literal["auto"],
-    strength: float,
     recursive: bool,
-    overwrite: bool,
-    skip_existing: bool,
-    always: bool,
-    rain: str | None,
-    format_: str | None,
-    quality: int | None,
-    strip_gps: bool,
-    preserve_times: bool,
     files_from: Any,
-    max_pixels: int,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    model: str,
+    **values: Any,
 ) -> int:
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.cli.inputs import Job, NoJob, plan  # noqa: PLC0415
-    from crdnet.cli.report import Report  # noqa: PLC0415
-    from crdnet.cli.standing import standing  # noqa: PLC0415
-    from crdnet.cli.work import Wanted, derain_job, do_jobs, ending, stop_on_signals  # noqa: PLC0415
-    from crdnet.images import Decoders  # noqa: PLC0415
-    from crdnet.runtime import FileOptions  # noqa: PLC0415
+    from crdnet.batch import BatchOptions, DerainRun  # noqa: PLC0415
+    from crdnet.cli.report import Report, ReportOptions  # noqa: PLC0415
+    from crdnet.pipeline import DerainOptions  # noqa: PLC0415
 
-    if overwrite and skip_existing:
-        raise click.UsageError(
-            "--overwrite and --skip-existing contradict each other; give one of them"
-        )
-    arguments = options.all_inputs(inputs, files_from)
-    planned = plan(arguments, output, recursive=recursive, format=format_, rain=rain)
-    if not planned.each:
-        planned.each.append(NoJob(files_from.name, "this list names no pictures"))
-    work = [each for each in planned.each if isinstance(each, Job)]
-    to_stdout = any(job.output is None for job in work)
-    if to_stdout:
-        _check_stdout(as_json=as_json, dry_run=dry_run)
-    stored = options.stored_model(model)
-    settings = {
-        "model": stored.name,
-        "sha256": sha256(stored.read()).hexdigest(),
-        "strength": strength,
-        "always": always,
-        "format": format_,
-        "quality": quality,
-        "strip-gps": strip_gps,
-        "rain": rain is not None,
-    }
-    derainer = options.shared_derainer(model, device, tile, pictures=len(work), jobs=jobs)
-    report = Report(
-        "derain", as_json=as_json, quiet=quiet, verbose=verbose, results_to_stderr=to_stdout
+    sources = options.list_inputs(inputs, files_from)
+    reported = options.take_fields(values, ReportOptions)
+    if not sources:
+        return Report("derain", reported).fail(files_from.name, "this list names no images")
+    derain = options.take_fields(values, DerainOptions)
+    batch = options.take_fields(
+        values, BatchOptions, model=options.as_path_or_name(model), derain=derain
     )
-    with ExitStack() as stack:
-        journal = _journal(planned)
-        if work and not dry_run:
-            if journal is None or not journal.exists:
-                report.setting(
-                    derainer.session
-                )  # a model that cannot be opened fails before a folder is made
-            if journal is not None:
-                stack.enter_context(journal.run())
-        elif journal is not None:
-            journal.read()
-        if journal is not None and not overwrite and (differences := journal.differences(settings)):
-            raise click.UsageError(
-                f"{journal.folder} holds results of another run ({', '.join(differences)}); choose another "
-                "folder, or replace them with --overwrite"
-            )
-        stack.callback(report.summary, planned.left_out)
-        stands = standing(planned.each, journal, overwrite=overwrite, skip_existing=skip_existing)
-        for outcome in stands.settled:
-            report.settled(outcome)
-        if dry_run or not stands.to_do:
-            for job in stands.to_do:
-                report.planned(job)
-            return 1 if report.failed else 0
-        _clean(work, locked=journal is not None)
-        if journal is not None:
-            journal.begin(settings, stands.to_make, stands.to_replace)
-        stdin = sys.stdin.buffer.read() if any(job.source is None for job in stands.to_do) else None
-        decoders = stack.enter_context(Decoders()) if len(stands.to_do) > 1 else None
-        file_options = FileOptions(strength, always, quality, strip_gps, max_pixels, decoders)
-        wanted = Wanted(file_options, format_, overwrite, preserve_times)
-        with stop_on_signals(quiet=quiet) as stop:
-            do = partial(derain_job, derainer, wanted=wanted, journal=journal, stdin=stdin)
-            outcomes = do_jobs(stands.to_do, do, workers=jobs, stop=stop, abort=derainer.stop)
-            with closing(outcomes):  # an interruption, wherever it comes, first ends what runs
-                report.follow(outcomes, total=len(stands.to_do))
-    return ending(stop, failed=report.failed)
+    with options.refuse_unknown_model():
+        run = DerainRun(sources, output, recursive=recursive, options=batch)
+    if run.uses_standard_output:
+        _check_stdout(as_json=reported.as_json, dry_run=batch.dry_run)
+    report = Report("derain", reported, results_to_stderr=run.uses_standard_output)
+    return report.follow(run)
 
 
 def _check_stdout(*, as_json: bool, dry_run: bool) -> None:
-    """Refuse to write a picture where something else is to stand."""
+    """Refuse to write an image where something else is to stand."""
     if as_json:
         raise click.UsageError(
-            "--json and the picture would both go to standard output; give -o FILE"
+            "--json and the image would both go to standard output; give -o FILE"
         )
     if not dry_run and sys.stdout.isatty():
         raise click.UsageError(
-            "a picture would go to the terminal; redirect standard output, or give -o FILE"
+            "an image would go to the terminal; redirect standard output, or give -o FILE"
         )
-
-
-def _journal(planned: "Plan") -> "Journal | None":
-    """Return the journal of the folder that the results go into.
-
-    One picture into a folder is no run that one would want to go on, unless the folder is that of a run.
-    """
-    from crdnet.runtime import Journal  # noqa: PLC0415
-
-    if planned.folder is None:
-        return None
-    journal = Journal(planned.folder)
-    return None if planned.single and not journal.exists else journal
-
-
-def _clean(jobs: "Sequence[Job]", *, locked: bool) -> None:
-    """Remove what killed runs left where results will go; where no lock keeps others out, only what is old."""
-    from crdnet.files import remove_stale_parts  # noqa: PLC0415
-
-    for folder in {
-        place.parent for job in jobs for place in (job.output, job.rain) if place is not None
-    }:
-        remove_stale_parts(folder, seconds=0.0 if locked else UNLOCKED_SECONDS)

@@ -269,7 +269,8 @@ def _default_jobs() -> int:
 
 
 def _opened_model(model: str, device: str, tile: int | Literal["auto"], jobs: int) -> Derain:
-    from crdnet.runtime import Derainer, usable_cpus  # noqa: PLC0415
+    from crdnet.pipeline import Derainer  # noqa: PLC0415
+    from crdnet.runtime import usable_cpus  # noqa: PLC0415
 
     derainer = Derainer(model, device, threads=max(1, usable_cpus() // jobs), tile=tile)
     _ = derainer.session  # A model that cannot be opened is one error, not one for every picture.
@@ -280,7 +281,7 @@ def _opened_derainer(
     model: str, device: str, tile: int | Literal["auto"]
 ) -> Callable[[Frame], Frame]:
     """Return what derains a frame as `crdnet derain` derains a file, which leaves dry ones alone."""
-    from crdnet.runtime import Derainer  # noqa: PLC0415
+    from crdnet.pipeline import Derainer  # noqa: PLC0415
 
     derainer = Derainer(model, device, tile=tile)
     _ = derainer.session

@@ -1,7 +1,7 @@
 """The `crdnet` command: a group whose commands are imported only when they are called.
 
-Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of its own and
-its one-line help stands here.
+Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of
+its own and its one-line help stands here.
 """
 
 import os
@@ -12,15 +12,17 @@ from typing import cast
 import click
 
 from crdnet._version import __version__
-from crdnet.errors import CRDNetError
+from crdnet.cli.messages import name_flags
+from crdnet.errors import ArgumentError, CRDNetError
 
 EXIT_FAILED = 1
+EXIT_WRONG_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-# name of the command: (module that defines `command`, the line that `crdnet --help` prints)
+# name: (module that defines `command`, the line that `crdnet --help` prints)
 _COMMANDS = {
-    "derain": ("crdnet.cli.derain", "Take the rain out of pictures and folders of pictures."),
-    "sense": ("crdnet.cli.sense", "Tell how heavy the rain in pictures is."),
+    "derain": ("crdnet.cli.derain", "Take the rain out of images and folders of images."),
+    "sense": ("crdnet.cli.sense", "Tell how heavy the rain in images is."),
     "serve": (
         "crdnet.cli.serve",
         "Serve an HTTP API and a page to drop a photo on (extra: serve).",
@@ -29,7 +31,7 @@ _COMMANDS = {
     "bench": ("crdnet.cli.bench", "Measure how fast each engine is on this machine."),
     "evaluate": (
         "crdnet.cli.evaluate",
-        "Score a model, or pictures made by any method, under a named protocol.",
+        "Score a model, or images made by any method, under a named protocol.",
     ),
     "data": ("crdnet.cli.data", "Look at a data set before training on it."),
     "synth": ("crdnet.cli.synth", "Put rain on photographs: pairs to train on."),
@@ -103,10 +105,11 @@ def main() -> None:
     except CRDNetError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise
-        click.echo(f"Error: {error}", err=True)
-        code = EXIT_FAILED
+        click.echo(f"Error: {name_flags(str(error))}", err=True)
+        code = EXIT_WRONG_USAGE if isinstance(error, ArgumentError) else EXIT_FAILED
     except BrokenPipeError:
-        # Whoever read our results has gone, as `| head` does; Python would complain once more at exit.
+        # Whoever read our results has gone, as `| head` does; Python would complain once more at
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

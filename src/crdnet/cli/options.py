@@ -1,16 +1,20 @@
-"""What `crdnet derain` and `crdnet sense` have in common: options, the list of inputs, the derainer."""
+"""Options that `crdnet derain` and `crdnet sense` have in common."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from crdnet.devices import DEVICES
+from crdnet.errors import ModelError
 
 if TYPE_CHECKING:
-    from crdnet.runtime import Derainer, StoredModel
+    from crdnet.runtime import StoredModel
+
+Options = TypeVar("Options", bound=Any)
 
 model = click.option(
     "-m",
@@ -33,8 +37,8 @@ jobs = click.option(
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Pictures in work at a time. One network serves them and they share the processors; a single picture "
-    "gets all.",
+    help="Images in work at a time. One network serves them and they share the processors; a single image gets "
+    "all.",
 )
 max_pixels = click.option(
     "--max-pixels",
@@ -42,7 +46,7 @@ max_pixels = click.option(
     default=2_000_000_000,
     show_default=True,
     metavar="N",
-    help="Refuse larger pictures, all frames together, from their header.",
+    help="Refuse larger images, all frames together, from their header.",
 )
 files_from = click.option(
     "--files-from",
@@ -65,47 +69,52 @@ verbose = click.option(
 )
 
 
-def all_inputs(named: Sequence[str], listed: Any) -> list[str]:
-    """Return the inputs that were typed and those of --files-from (a file, or None).
+def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
+    """Return the inputs that were typed and those of --files-from (a file, or None), one a line.
 
     Raises:
         click.UsageError: There are none, or - is among them and in front of a list.
     """
-    from crdnet.cli.inputs import STREAM, read_list  # noqa: PLC0415
-
     if listed is None:
         if not named:
             raise click.UsageError("no input; give files, a folder, or - for standard input")
         return list(named)
-    if STREAM in named:
+    if "-" in named:
         raise click.UsageError(
-            "- (standard input) is one picture and stands alone; leave --files-from away"
+            "- (standard input) is one image and stands alone; leave --files-from away"
         )
-    return [*named, *read_list(listed)]
+    return [*named, *(path for line in listed if (path := line.rstrip("\r\n")))]
 
 
 def stored_model(name: str) -> "StoredModel":
     """Return the model that was asked for; one that is not there is wrong usage."""
-    from crdnet.errors import ModelError  # noqa: PLC0415
-    from crdnet.runtime import find_model  # noqa: PLC0415
+    from crdnet.runtime import find_model  # noqa: PLC0415 - takes longer to load than --help may take
 
+    with refuse_unknown_model():
+        return find_model(as_path_or_name(name))
+
+
+@contextmanager
+def refuse_unknown_model() -> Iterator[None]:
+    """Turn the error about a model that is not there into one about its option."""
     try:
-        return find_model(_as_path_or_name(name))
+        yield
     except ModelError as error:
         raise click.BadParameter(str(error), param_hint="-m/--model") from error
 
 
-def shared_derainer(
-    name: str, device: str, tile: int | Literal["auto"], *, pictures: int, jobs: int
-) -> "Derainer":
-    """Return the derainer of `jobs` threads that share the processors; a single picture gets all of them."""
-    from crdnet.runtime import Derainer, usable_cpus  # noqa: PLC0415
-
-    # What Pillow tells of a damaged corner of a file helps nobody here; what matters becomes an error.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    threads = max(1, usable_cpus() // min(jobs, max(1, pictures)))
-    return Derainer(_as_path_or_name(name), device=device, threads=threads, tile=tile)
-
-
-def _as_path_or_name(name: str) -> str | Path:
+def as_path_or_name(name: str) -> str | Path:
+    """Return the value of --model as the library takes it."""
     return Path(name) if Path(name).suffix == ".onnx" or len(Path(name).parts) > 1 else name
+
+
+def take_fields(values: dict[str, Any], kind: type[Options], **more: Any) -> Options:
+    """Take the options that are named like the fields of a dataclass out of `values`, and make one of them.
+
+    Args:
+        values: Options by their names.
+        kind: The dataclass.
+        more: Further fields.
+    """
+    names = [field.name for field in fields(kind) if field.name in values]
+    return cast(Options, kind(**{name: values.pop(name) for name in names}, **more))

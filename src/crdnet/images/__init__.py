@@ -13,14 +13,15 @@ subsampling. `notes` names what a format cannot hold.
 
 `BandReader` and `BandWriter` process images that do not fit into memory, band by band.
 
-Decoders may crash. `Decoders` run them in subprocesses, so a crash ends only one; a `Worker` is
-such a process, with bounded memory.
+An `ImageSource` is a file to read, and a `Codec` decodes and encodes: a `LocalCodec` in this
+process, a `WorkerCodec` in subprocesses, so that a crash of a decoder ends only one of them.
 
 Pillow codes 8 bits, because it keeps a JPEG's tables; libvips codes what Pillow cannot, and is
 loaded only then.
 """
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter
+from crdnet.images.codec import Codec, Decoded, LocalCodec, Output
 from crdnet.images.gps import without_gps
 from crdnet.images.headers import Header, read_header, writable
 from crdnet.images.picture import (
@@ -34,7 +35,8 @@ from crdnet.images.picture import (
 )
 from crdnet.images.pil import is_pil, pil_like, pixels_of_pil
 from crdnet.images.reading import decode
-from crdnet.images.worker import CodecError, Decoders, Fault, Worker, WorkerDiedError
+from crdnet.images.source import ImageSource
+from crdnet.images.worker import CodecError, Fault, SealedImage, WorkerCodec
 from crdnet.images.writing import encode, lost_between, notes
 
 __all__ = [
@@ -44,14 +46,18 @@ __all__ = [
     "MAX_PIXELS",
     "BandReader",
     "BandWriter",
+    "Codec",
     "CodecError",
-    "Decoders",
+    "Decoded",
     "Fault",
     "Header",
+    "ImageSource",
+    "LocalCodec",
+    "Output",
     "Picture",
     "Pixels",
-    "Worker",
-    "WorkerDiedError",
+    "SealedImage",
+    "WorkerCodec",
     "decode",
     "encode",
     "is_pil",

@@ -1,11 +1,13 @@
 """Pictures too large for memory, row band by row band: TIFF, PNG and JPEG.
 
-A `BandReader` gives stored rows from top to bottom, a `BandWriter` takes them. Neither holds more than the rows in
-hand, whatever the picture's height; a progressive or interlaced file is the exception, since its format makes any
-reader hold it whole. What is around the pixels goes from one to the other as in `decode` and `encode`.
+A `BandReader` gives stored rows from top to bottom, a `BandWriter` takes them. Neither holds more
+than the rows in hand, whatever the picture's height; a progressive or interlaced file is the
+exception, since its format makes any reader hold it whole. What is around the pixels goes from one
+to the other as in `decode` and `encode`.
 
-Rows are those of the file. Whoever wants them upright turns each window with `turned_up(window, reader.orientation)`,
-and its answer back: what a network sees of a window does not depend on where the window lies.
+Rows are those of the file. Whoever wants them upright turns each window with `turned_up(window,
+reader.orientation)`, and its answer back: what a network sees of a window does not depend on where
+the window lies.
 """
 
 import struct
@@ -23,7 +25,7 @@ from PIL import Image
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import jpeg, png, tiff
-from crdnet.images.headers import read_header
+from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
 from crdnet.images.reading import BROKEN, picture_around
 from crdnet.images.writing import jpeg_options
@@ -40,6 +42,11 @@ _PNG_BLOCK = 1 << 20
 class BandReader:
     """Gives the rows of a picture file from top to bottom.
 
+    Args:
+        source: The file.
+        header: That of the file, if it was parsed already.
+        max_pixels: Refuse images of more.
+
     Attributes:
         height: Stored rows.
         width: Stored columns.
@@ -50,9 +57,11 @@ class BandReader:
         like: A picture with all but pixels, for a `BandWriter`, `notes` and `lost_between`.
     """
 
-    def __init__(self, source: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, source: Path, header: Header | None = None, *, max_pixels: int = MAX_PIXELS
+    ) -> None:
         self._name = str(source)
-        header = read_header(source, max_pixels=max_pixels)
+        header = header or read_header(source, max_pixels=max_pixels)
         if header.format not in BANDED or header.frames > 1:
             raise ImageError(
                 f"{source} is a {header.format}, which cannot be read in bands; read it whole"
@@ -92,7 +101,15 @@ class BandReader:
     def rows(self, start: int, stop: int) -> tuple[Pixels, Pixels | None]:
         """Return the rows from `start` to before `stop`, (rows, w, 3) or (rows, w), and their alpha (rows, w) or None.
 
-        Rows before `start` are forgotten, so that `start` may never become smaller from call to call.
+        See `samples`.
+        """
+        return alpha_apart(self.samples(start, stop))
+
+    def samples(self, start: int, stop: int) -> Pixels:
+        """Return the rows from `start` to before `stop`, (rows, w, channels), with alpha last.
+
+        Rows before `start` are forgotten, so that `start` may never become smaller from call to
+        call.
 
         Raises:
             ImageError: The file is damaged.
@@ -115,14 +132,15 @@ class BandReader:
                 f"{self._name} is damaged and cannot be read to its end ({error}); save it anew"
             ) from error
         self._held, self._first = np.concatenate(parts) if len(parts) > 1 else parts[0], start
-        return alpha_apart(self._held[: stop - start])
+        return self._held[: stop - start]
 
 
 class BandWriter:
     """Writes a file like the one that a `BandReader` reads, from rows given from top to bottom.
 
     Args:
-        file: Where to write, from its present place, which must be its beginning; opened for writing in binary.
+        file: Where to write, from its present place, which must be its beginning; opened for
+            writing in binary.
         reader: What the rows were made from.
         quality: As for `encode`.
 
@@ -143,7 +161,7 @@ class BandWriter:
         self._rows = 0
 
     def write(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
-        """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w)."""
+        """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w), if it is not in them."""
         rows, step = with_alpha(pixels, alpha), self._form.step
         self._rows += len(rows)
         if self._waiting is not None:
@@ -283,10 +301,13 @@ class _Png:
 
 
 class _Jpeg:
-    """Each band is a JPEG of its own with a restart marker after each row of blocks; scans are put in a row.
+    """Each band is a JPEG of its own with a restart marker after each row of blocks.
 
-    A restart makes the coder forget what came before, so that a band's scan goes on from another's as it is. The
-    numbers of the markers go round from 0 to 7, and a band ends where they do. The result is baseline.
+    Scans are put in a row.
+
+    A restart makes the coder forget what came before, so that a band's scan goes on from another's
+    as it is. The numbers of the markers go round from 0 to 7, and a band ends where they do. The
+    result is baseline.
     """
 
     step = _JPEG_ROWS

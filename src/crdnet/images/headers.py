@@ -87,7 +87,7 @@ def read_header(
         frames = f" in each of {header.frames} frames" if header.frames > 1 else ""
         raise ImageError(
             f"{name} has {header.width} x {header.height} pixels{frames}, more than {max_pixels:,}; cut it into "
-            "parts or raise --max-pixels"
+            "parts or raise `max_pixels`"
         )
     return header
 
@@ -100,8 +100,8 @@ def writable(format: str, name: str) -> str:  # noqa: A002
     """
     if format not in FORMATS.values():
         raise ImageError(
-            f"{name} is a {format}, which crdnet reads but does not write; ask for another format with --format "
-            f"{'|'.join(FORMATS)}"
+            f"{name} is a {format}, which crdnet reads but does not write; ask for another `format`: "
+            f"{', '.join(FORMATS)}"
         )
     return format
 

@@ -66,7 +66,10 @@ def turned_back(upright: Pixels, orientation: int) -> Pixels:
 
 
 def with_alpha(pixels: Pixels, alpha: Pixels | None) -> Pixels:
-    """Return pixels (h, w, 2) or (h, w, 4) with the alpha channel last; the pixels where there is none."""
+    """Return pixels (h, w, 2) or (h, w, 4) with the alpha channel last.
+
+    The pixels where there is none.
+    """
     return pixels if alpha is None else np.dstack((pixels, alpha))
 
 

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to a `Picture`."""
+"""Decoding of image files."""
 
 import struct
 import zlib
@@ -40,8 +40,6 @@ BROKEN = (
 )
 BROKEN += (struct.error, zlib.error, Image.DecompressionBombError)  # type: ignore[assignment]
 
-_APART = ("HEIC",)
-"""Formats whose damaged files are known to make their decoder crash: a process of its own always decodes them."""
 _PALETTE = "the palette became colours"
 _ONE_BIT = "black and white of 1 bit became grey of 8 bits"
 _FEW_BITS = "grey of {} bits became grey of 8 bits"
@@ -85,24 +83,26 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
     """Something is in the picture that no result could keep; the argument names it."""
 
 
-def decode(content: bytes, name: str = "the picture", *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture file. The content decides what it is, never the name.
+def decode(
+    content: bytes,
+    name: str = "the picture",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    header: Header | None = None,
+) -> Picture:
+    """Decode an image file in this process. The content determines the format, not the name.
 
     Args:
         content: The whole file.
         name: What messages call it.
-        max_pixels: The most that it may have, all frames together; told by its header.
+        max_pixels: Refuse images of more, all frames together.
+        header: That of the content, if it was parsed already; its pixels are not counted again.
 
     Raises:
-        ImageError: It is no picture, is damaged, is too large, or holds something that cannot be kept.
+        ImageError: It is no image, is damaged, is too large, or holds something that cannot be
+            kept.
     """
-    header = read_header(content, name, max_pixels=max_pixels)
-    if header.format in _APART:
-        from crdnet.images.worker import Decoders, inside  # noqa: PLC0415 - it imports us
-
-        if not inside():
-            with Decoders() as decoders:
-                return decoders.decode(content, name, max_pixels=max_pixels)
+    header = header or read_header(content, name, max_pixels=max_pixels)
     try:
         picture = _read(content, header)
     except _Refused as refused:
@@ -472,7 +472,8 @@ def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
 def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
     """Return a loaded PIL image.
 
-    Pillow's own opener would warn of more than 89 megapixels, and try forty formats that are not read here.
+    Pillow's own opener would warn of more than 89 megapixels, and try forty formats that are not
+    read here.
     """
     image = opener(BytesIO(content))
     image.load()

@@ -1,9 +1,9 @@
-"""Decoding and encoding in a process of its own: bytes can make a decoder crash, and only that process may end then.
+"""Decoding and encoding in subprocesses: a file can crash a decoder, and only that process may end then.
 
-A process gets and gives messages on its pipes: a line of JSON, then frames of bytes. Who decodes for strangers bounds
-its address space and forbids it to write files, and unpickles nothing that comes from it: pixels are raw samples, and
-what is around them is a sealed frame to be handed back for encoding. `Decoders` open the seal, which is safe where the
-process may do no less than its parent.
+A worker gets and gives messages on its pipes: a line of JSON, then frames of bytes. Nothing that
+comes from it is unpickled: pixels are raw samples, and everything else of an image is a sealed
+frame, which is handed back for encoding and opened only there. Where the files are a stranger's,
+its address space is bounded and it may not write files.
 """
 
 import json
@@ -14,19 +14,23 @@ import struct
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from math import prod
+from threading import Lock, Timer
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from crdnet.errors import ImageError, NotAPictureError
-from crdnet.images.headers import read_header
-from crdnet.images.picture import MAX_PIXELS, Picture, turned_back
+from crdnet.errors import ImageError
+from crdnet.images.codec import Output
+from crdnet.images.headers import Header
+from crdnet.images.picture import Pixels
 from crdnet.images.reading import decode
+from crdnet.images.source import ImageSource
 from crdnet.images.writing import encode, notes
 
 Message = dict[str, Any]
@@ -40,30 +44,35 @@ _TOO_LARGE = "the picture does not fit into the memory that one picture may take
 
 
 class Fault(StrEnum):
-    """Why a picture cannot be decoded or encoded."""
+    """Why an image cannot be decoded or encoded."""
 
-    NOT_A_PICTURE = "not a picture"
     BROKEN = "broken"
     NO_MEMORY = "no memory"
+    DIED = "died"
 
 
-class CodecError(Exception):
-    """A worker could not decode or encode a picture."""
+class CodecError(ImageError):
+    """A worker could not decode or encode an image."""
 
     def __init__(self, fault: Fault, detail: str) -> None:
         super().__init__(detail)
         self.fault, self.detail = fault, detail
 
+    def __reduce__(self) -> tuple[type["CodecError"], tuple[Fault, str]]:
+        """Pickle as the arguments."""
+        return type(self), (self.fault, self.detail)
+
 
 class WorkerDiedError(Exception):
-    """A process ended, or was ended, while it had a picture in work."""
+    """A worker ended, or was ended, while it had an image in work."""
 
 
 class Worker:
     """One process. Its calls block, and one is made at a time.
 
     Args:
-        megabytes: Of address space, where pictures are a stranger's: it may then write no file either. None: no bound.
+        megabytes: Address space where files are a stranger's; it may then write no file either.
+            None: no bound.
     """
 
     def __init__(self, megabytes: int | None = None) -> None:
@@ -99,22 +108,22 @@ class Worker:
         """Whether it can be given another task."""
         return not self._killed and self._process.poll() is None
 
-    def call(self, task: str, frames: Frames, **wishes: Any) -> tuple[Message, list[bytes]]:
+    def call(self, task: str, frames: Frames, **fields: Any) -> tuple[Message, list[bytes]]:
         """Have one task done; `kill` from another thread ends it.
 
         Args:
-            task: "look", "decode" or "encode".
+            task: "decode" or "encode".
             frames: What it works on.
-            wishes: How.
+            fields: Everything else of the task, as plain data.
 
         Raises:
-            CodecError: The picture is at fault.
-            WorkerDiedError: The picture, or `kill`, ended the process.
+            CodecError: The image is at fault.
+            WorkerDiedError: The image, or `kill`, ended the process.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            _send(self._process.stdin, {"task": task, **wishes}, frames)
+            _send(self._process.stdin, {"task": task, **fields}, frames)
             message, results = _receive(self._process.stdout)
         except (EOFError, OSError) as error:
             self.kill()
@@ -138,13 +147,35 @@ class Worker:
                 pipe.close()
 
 
-class Decoders:
-    """Decodes in processes that are kept, as many as there are calls at a time; to be used as a context."""
+@dataclass(frozen=True)
+class SealedImage:
+    """Image decoded by a worker."""
 
-    def __init__(self) -> None:
+    pixels: Pixels
+    """Upright, without alpha."""
+    sealed: bytes
+    """Everything else of the image; only a worker opens it."""
+
+
+class WorkerCodec:
+    """Codec that works in worker processes, which are kept, as many as there are calls at a time.
+
+    Use it as a context. It may be called from many threads.
+
+    Args:
+        megabytes: Address space of each worker, see `Worker`; None: no bound.
+        seconds: Kill a worker that takes longer for one task; None: no bound.
+    """
+
+    def __init__(self, *, megabytes: int | None = None, seconds: float | None = None) -> None:
+        self._megabytes, self._seconds = megabytes, seconds
         self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._lock = Lock()
+        self.replaced = 0
+        """Workers that died and were replaced."""
 
-    def __enter__(self) -> "Decoders":
+    def __enter__(self) -> "WorkerCodec":
         return self
 
     def __exit__(
@@ -156,51 +187,109 @@ class Decoders:
         while self._idle:
             self._idle.pop().close()
 
-    def decode(
-        self, content: bytes, name: str = "the picture", *, max_pixels: int = MAX_PIXELS
-    ) -> Picture:
-        """Do what `images.decode` does; a decoder that crashes is an ImageError as well."""
-        worker = self._taken()
-        try:
-            said, (samples, sealed) = worker.call(
-                "decode", [content], name=name, max_pixels=max_pixels
+    def start(self) -> None:
+        """Start a worker now rather than at the first call."""
+        self._idle.append(Worker(self._megabytes))
+
+    def stop(self) -> None:
+        """Kill the workers that are at work; their calls end with an error."""
+        with self._lock:
+            for worker in self._busy:
+                worker.kill()
+
+    def decode(self, source: ImageSource) -> SealedImage:
+        """Return the decoded image; see `crdnet.images.Codec`. A crash is an ImageError as well."""
+        header = source.header
+        said, (samples, sealed) = self._call(
+            "decode", [source.content], name=source.name, header=asdict(header)
+        )
+        shape, dtype = tuple(said["shape"]), np.dtype(said["dtype"])
+        # A cropped HEIC has fewer pixels than its header says.
+        if prod(shape[:2]) > header.width * header.height or prod(shape) * dtype.itemsize != len(
+            samples
+        ):
+            raise CodecError(
+                Fault.BROKEN, f"{source.name} is larger than its header says; save it anew"
             )
-        except CodecError as error:
-            raise ImageError(error.detail) from None
-        except WorkerDiedError as error:
-            raise ImageError(
-                f"{name} made its decoder crash ({error}); open it in another program and save it anew"
-            ) from None
+        return SealedImage(np.frombuffer(samples, dtype).reshape(shape), sealed)
+
+    def encode(
+        self,
+        image: SealedImage,
+        pixels: Pixels,
+        output: Output,
+        *,
+        format: str | None = None,  # noqa: A002
+        quality: int | None = None,
+        name: str = "the image",
+    ) -> tuple[str, ...]:
+        """Write new pixels into a file like the image's own; see `crdnet.images.Codec`."""
+        said, (content,) = self._call(
+            "encode",
+            [np.ascontiguousarray(pixels).data.cast("B"), image.sealed],
+            shape=pixels.shape,
+            dtype=pixels.dtype.name,
+            format=format,
+            quality=quality,
+            name=name,
+        )
+        with output() as file:
+            file.write(content)
+        return tuple(said["notes"])
+
+    def _call(
+        self, task: str, frames: Frames, *, name: str, **fields: Any
+    ) -> tuple[Message, list[bytes]]:
+        with self._worker() as worker:
+            try:
+                return worker.call(task, frames, name=name, **fields)
+            except WorkerDiedError as error:
+                raise CodecError(
+                    Fault.DIED,
+                    f"{name} made its decoder crash ({error}); open it in another program and save it anew",
+                ) from error
+
+    @contextmanager
+    def _worker(self) -> Iterator[Worker]:
+        """Take a worker, kill it when the time is up, and keep it or replace it."""
+        worker = self._take()
+        timer = None if self._seconds is None else Timer(self._seconds, worker.kill)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield worker
         finally:
+            if timer is not None:
+                timer.cancel()
+                timer.join()  # or it might kill the worker in its next task
+            with self._lock:
+                self._busy.discard(worker)
             if worker.alive:
                 self._idle.append(worker)
             else:
-                worker.close()
-        picture: Picture = pickle.loads(sealed)
-        return replace(picture, pixels=np.frombuffer(samples, said["dtype"]).reshape(said["shape"]))
+                self._replace(worker)
 
-    def _taken(self) -> Worker:
+    def _take(self) -> Worker:
         while True:
             try:
-                worker = self._idle.pop()
-            except (
-                IndexError
-            ):  # asked for like this, since another thread may take the last one meanwhile
-                return Worker()
+                worker = self._idle.pop()  # another thread may take the last one meanwhile
+            except IndexError:
+                worker = Worker(self._megabytes)
             if worker.alive:
+                with self._lock:
+                    self._busy.add(worker)
                 return worker
-            worker.close()
+            self._replace(worker)
 
-
-def inside() -> bool:
-    """Return whether this is such a process."""
-    return _inside
+    def _replace(self, worker: Worker) -> None:
+        worker.close()
+        self.replaced += 1
+        self._idle.append(Worker(self._megabytes))
 
 
 def main() -> None:
-    """Do one task after the other until the parent is gone; what a process runs."""
-    global _inside  # noqa: PLW0603 - what a process is shows in nothing else
-    _inside = True
+    """Do one task after the other until the parent is gone; the program of a worker."""
     with os.fdopen(os.dup(0), "rb") as tasks, os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints is no answer
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the parent as well
@@ -213,9 +302,6 @@ def main() -> None:
                 del frames
         except (EOFError, OSError):
             os._exit(0)  # nothing is left to be said, nor anybody to hear it
-
-
-_inside = False
 
 
 def _send(pipe: Any, message: Message, frames: Frames) -> None:
@@ -255,49 +341,31 @@ def _done(task: Message, frames: Frames) -> tuple[Message, Frames]:
     except ImageError as error:
         if isinstance(error.__cause__, MemoryError):
             return _failure(Fault.NO_MEMORY, _TOO_LARGE), ()
-        fault = Fault.NOT_A_PICTURE if isinstance(error, NotAPictureError) else Fault.BROKEN
-        return _failure(fault, str(error)), ()
+        return _failure(Fault.BROKEN, str(error)), ()
     except Exception as error:  # whatever hostile bytes can make a decoder raise
-        name = task.get("name", "the picture")
-        return _failure(Fault.BROKEN, f"{name} cannot be read ({type(error).__name__})"), ()
+        return _failure(Fault.BROKEN, f"{task['name']} cannot be read ({type(error).__name__})"), ()
 
 
 def _failure(fault: Fault, detail: str) -> Message:
     return {"error": fault, "detail": detail}
 
 
-def _look(frames: Frames, _task: Message) -> tuple[Message, Frames]:
-    # The parent compares the size with its own limits, and in its own words.
-    header = read_header(bytes(frames[0]), max_pixels=2**62)
-    return {
-        "format": header.format,
-        "width": header.width,
-        "height": header.height,
-        "pixels": header.pixels,
-    }, ()
-
-
 def _decode(frames: Frames, task: Message) -> tuple[Message, Frames]:
-    picture = decode(
-        bytes(frames[0]), task.get("name", "the picture"), max_pixels=task["max_pixels"]
-    )
-    pixels = np.ascontiguousarray(picture.pixels)
-    sealed = pickle.dumps(replace(picture, pixels=np.empty(0, pixels.dtype)))
-    height, width = turned_back(pixels, picture.orientation).shape[:2]
-    message = {"shape": pixels.shape, "dtype": pixels.dtype.name, "width": width, "height": height}
-    return message, (pixels.data.cast("B"), sealed)
+    image = decode(bytes(frames[0]), task["name"], header=Header(**task["header"]))
+    pixels = np.ascontiguousarray(image.pixels)
+    sealed = pickle.dumps(replace(image, pixels=np.empty(0, pixels.dtype)))
+    return {"shape": pixels.shape, "dtype": pixels.dtype.name}, (pixels.data.cast("B"), sealed)
 
 
 def _encode(frames: Frames, task: Message) -> tuple[Message, Frames]:
     samples, sealed = frames
-    picture = pickle.loads(sealed)  # made by `_decode`
     pixels = np.frombuffer(samples, task["dtype"]).reshape(task["shape"])
-    content = encode(replace(picture, pixels=pixels), pixels, task["format"])
-    return {"notes": notes(picture, task["format"])}, (content,)
+    image = replace(pickle.loads(sealed), pixels=pixels)  # sealed by `_decode`
+    content = encode(image, pixels, task["format"], quality=task["quality"], name=task["name"])
+    return {"notes": notes(image, task["format"])}, (content,)
 
 
 _TASKS: Mapping[str, Callable[[Frames, Message], tuple[Message, Frames]]] = {
-    "look": _look,
     "decode": _decode,
     "encode": _encode,
 }

@@ -1,31 +1,17 @@
-"""Running a model: an engine and numpy, no torch.
+"""Running a model: engines and numpy, no torch.
 
-from crdnet.runtime import Derainer
+`find_model` finds a model file, a `Session` opens it on an engine, a `Network` runs it on images of
+any size.
 """
 
 from crdnet.devices import DEVICES, installed_devices
 from crdnet.runtime.cpus import usable_cpus
-from crdnet.runtime.derainer import Derainer, DerainResult, derain, sense
 from crdnet.runtime.engines import Answer, read_info
-from crdnet.runtime.files import (
-    SUFFIX,
-    Derained,
-    FileOptions,
-    FileRecord,
-    check_output,
-    default_output,
-    derain_content,
-    derain_file,
-    derain_source,
-    output_format,
-    read_file,
-    sense_content,
-    sense_source,
-    suffix_for,
-)
-from crdnet.runtime.journal import Journal, Origin
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo
-from crdnet.runtime.sensing import SenseReport
+from crdnet.runtime.network import Bands, Network
+from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels, without_alpha
+from crdnet.runtime.scales import REDUCTIONS
+from crdnet.runtime.sensing import UNKNOWN, HasReport, SenseReport
 from crdnet.runtime.session import Session
 from crdnet.runtime.store import StoredModel, find_model, register_model, stored_models
 
@@ -35,35 +21,25 @@ __all__ = [
     "INPUT_NAME",
     "OPSET",
     "OUTPUT_NAME",
-    "SUFFIX",
+    "REDUCTIONS",
+    "UNKNOWN",
     "Answer",
-    "DerainResult",
-    "Derained",
-    "Derainer",
-    "FileOptions",
-    "FileRecord",
-    "Journal",
+    "Array",
+    "Bands",
+    "Colours",
+    "HasReport",
     "ModelInfo",
-    "Origin",
+    "Network",
     "SenseReport",
     "Session",
     "StoredModel",
-    "check_output",
-    "default_output",
-    "derain",
-    "derain_content",
-    "derain_file",
-    "derain_source",
+    "as_colours",
+    "check_pixels",
     "find_model",
     "installed_devices",
-    "output_format",
-    "read_file",
     "read_info",
     "register_model",
-    "sense",
-    "sense_content",
-    "sense_source",
     "stored_models",
-    "suffix_for",
     "usable_cpus",
+    "without_alpha",
 ]

@@ -1,9 +1,10 @@
 """What a model file says of itself.
 
-A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height, width),
-gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph that senses rain gives
-`density` too: its strength in each cell of `size_multiple` squared pixels, in grey levels of 255. Everything
-else that a caller must know travels in the file's metadata, so that the file alone is enough.
+A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height,
+width), gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph
+that senses rain gives `density` too: its intensity in each cell of `size_multiple` squared pixels,
+in grey levels of 255. Everything else that a caller must know travels in the file's metadata, so
+that the file alone is enough.
 """
 
 import json
@@ -19,7 +20,8 @@ OPSET = 18
 INPUT_NAME = "rainy"
 OUTPUT_NAME = "derained"
 DENSITY_NAME = "density"
-"""Second output of a model that senses rain: (batch, 1, height / size_multiple, width / size_multiple), grey levels."""
+"""Second output of a model that senses rain: (batch, 1, height / size_multiple, width /
+size_multiple), grey levels."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class ModelInfo:
     size_multiple: int
     """Both sides of what the graph is given must be multiples of this."""
     margin: int
-    """Pixels around a tile, aligned to `size_multiple`, that make its answer that of the whole picture."""
+    """Pixels around a tile, aligned to `size_multiple`, that make its answer that of the whole
+    image."""
     version: str
     training_data: str
     """What the weights were trained on, and its terms, in a sentence."""
@@ -86,14 +89,17 @@ class ModelInfo:
             ) from error
         if info.task != "derain" or info.colour != "rgb":
             raise ModelError(
-                f"{source} is for task {info.task!r} on {info.colour!r} pictures; this version runs 'derain' "
+                f"{source} is for task {info.task!r} on {info.colour!r} images; this version runs 'derain' "
                 "on 'rgb'"
             )
         return info
 
 
 def opset_of(content: bytes) -> int | None:
-    """Return the version of ONNX's operations that a model file is written in; None if it does not say."""
+    """Return the version of ONNX's operations that a model file is written in.
+
+    None if it does not say.
+    """
     for number, value in _fields(content):
         if number == 8 and isinstance(value, bytes):  # ModelProto.opset_import
             imported = dict(_fields(value))

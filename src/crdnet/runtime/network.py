@@ -1,95 +1,102 @@
-"""A network for pictures of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
+"""A network for images of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
 
-A picture is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel never lies in
-memory as a whole. The answer is the same.
+An image is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel
+never lies in memory as a whole. The answer is the same.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 
 from crdnet.density import average_intensity, average_strongest, luma
-from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb
-from crdnet.runtime.scales import chosen, detail, enlarged_bands, looks, margin_at, reduced, samples
-from crdnet.runtime.sensing import UNKNOWN, SenseReport, visible_intensity
+from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, without_alpha
+from crdnet.runtime.scales import (
+    choose_reduction,
+    compute_margin,
+    enlarge_bands,
+    list_reductions,
+    list_samples,
+    measure_detail,
+    reduce_image,
+)
+from crdnet.runtime.sensing import UNKNOWN, Look, SenseReport, visible_intensity
 from crdnet.runtime.session import Session
 from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
-Bands = Callable[[], Iterator[Array]]
-"""Begins anew, at each call, to yield a picture's rows (n, w) or (n, w, 3) from top to bottom, as many as it likes."""
-
 _FINISHED_ROWS = 32
-"""So few stay in the processor's cache from one step to the next, and take no memory to speak of."""
+"""So few stay in the processor's cache from one step to the next, and take no memory to speak
+of."""
 
 
-class Look(NamedTuple):
-    """What the network says of a window of a picture, at 1/reduction of its sides."""
+@dataclass(frozen=True)
+class Bands:
+    """Image that is read in bands of rows, and never lies in memory as a whole."""
 
-    rainy: Colours
-    derained: Colours
-    density: Colours | None
+    height: int
+    width: int
+    read: Callable[[], Iterator[Array]]
+    """Starts again at each call to yield rows (n, w) or (n, w, channels), from top to bottom; alpha
+    is last."""
 
-
-class Sensed(NamedTuple):
-    """How heavy the rain in a picture is, and where to take it out."""
-
-    report: SenseReport
-    reduction: int = 1
-    look: Look | None = None
-    """The look at the whole picture at this reduction, if there was one."""
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, as of an array."""
+        return self.height, self.width
 
 
 class _Sample(NamedTuple):
-    """A part of a picture that is looked at."""
+    """A part of an image that is looked at."""
 
     reduction: int
     top: int
     left: int
     height: int
-    """As the network sees it, like the width; the place is in pixels of the picture."""
+    """As the network sees it, like the width; the place is in pixels of the image."""
     width: int
 
 
 class Network:
-    """A model's session, for pictures of any size.
+    """A model's session, for images of any size.
 
     Args:
         session: The opened model.
-        tile: Side of a tile in pixels; 0 takes every picture whole, "auto" what bounds the memory.
+        tile: Side of a tile in pixels; 0 takes every image whole, "auto" what bounds the memory.
     """
 
     def __init__(self, session: Session, tile: int | Literal["auto"]) -> None:
-        self._session = session
+        self.session = session
         self._multiple = session.info.size_multiple
         self._tile = tile
 
-    def sense(self, rainy: Array) -> Sensed:
-        """Look at a picture (h, w) or (h, w, 3) at several sizes, and tell at which its rain is."""
-        if not self._session.senses:
-            return Sensed(UNKNOWN)
+    def sense(self, rainy: Array | Bands) -> SenseReport:
+        """Look at an image at several scales, and report the rain and its scale.
+
+        Bands are read once.
+        """
+        if not self.session.senses:
+            return UNKNOWN
         height, width = rainy.shape[:2]
-        looked = [(each, self._look(rainy, *each)) for each in _samples(height, width)]
-        sensed = self._summed(looked)
-        whole = [look for each, look in looked if each.reduction == sensed.reduction]
-        return sensed._replace(look=whole[0]) if len(whole) == 1 else sensed
-
-    def sense_bands(self, bands: Bands, height: int, width: int) -> Sensed:
-        """Do what `sense` does with a picture that is read in bands; reads it once."""
-        if not self._session.senses:
-            return Sensed(UNKNOWN)
         places = _samples(height, width)
-        parts = _cut_out(bands(), places, height, width)
-        looked = [
-            (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
-            for each, part in zip(places, parts, strict=True)
-        ]
-        return self._summed(looked)
+        if isinstance(rainy, Bands):
+            parts = _cut_out(rainy.read(), places, height, width)
+            looked = [
+                (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
+                for each, part in zip(places, parts, strict=True)
+            ]
+            return self._summed(looked)
+        looked = [(each, self._look(rainy, *each)) for each in places]
+        report = self._summed(looked)
+        whole = [look for each, look in looked if each.reduction == report.reduction]
+        return replace(report, look=whole[0]) if len(whole) == 1 else report
 
-    def estimates(self, rainy: Array, sensed: Sensed) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, colours (h, w, 3), neither clipped nor rounded) for pieces that make up a picture."""
+    def estimates(
+        self, rainy: Array, sensed: SenseReport
+    ) -> Iterator[tuple[slice, slice, Colours]]:
+        """Yield (rows, columns, colours (h, w, 3), neither clipped nor rounded) for pieces that make up an image."""
         height, width = rainy.shape[:2]
         plan = list(self._plan(height, width, sensed.reduction))
         for tile in plan:
@@ -97,25 +104,39 @@ class Network:
                 rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None
             )
 
-    def derain(self, rainy: Array, sensed: Sensed, strength: float) -> Array:
-        """Return a derained picture in the shape, dtype and range of the rainy one.
+    @overload
+    def derain(self, rainy: Array, sensed: SenseReport, strength: float) -> Array: ...
+
+    @overload
+    def derain(self, rainy: Bands, sensed: SenseReport, strength: float) -> Iterator[Array]: ...
+
+    def derain(
+        self, rainy: Array | Bands, sensed: SenseReport, strength: float
+    ) -> Array | Iterator[Array]:
+        """Return the derained image in the shape, dtype and range of the rainy one, with its alpha channel.
 
         Args:
-            rainy: Pixels (h, w) or (h, w, 3).
-            sensed: What `sense` said of it.
+            rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such.
+            sensed: The report that `sense` made.
             strength: How much of the rain to take out: 0 none, 1 all.
+
+        Returns:
+            An array, or bands from top to bottom, computed as they are asked for.
         """
-        derained = np.empty_like(rainy, order="C")
-        for rows, columns, estimate in self.estimates(rainy, sensed):
-            _finish(derained[rows, columns], rainy[rows, columns], estimate, strength)
+        if isinstance(rainy, Bands):
+            return self._derain_bands(rainy, sensed, strength)
+        derained = _like(rainy)
+        colours = without_alpha(rainy)
+        into = without_alpha(derained)
+        for rows, columns, estimate in self.estimates(colours, sensed):
+            _finish(into[rows, columns], colours[rows, columns], estimate, strength)
             del estimate  # or it would lie in memory beside the next
         return derained
 
-    def derain_bands(
-        self, bands: Bands, height: int, width: int, sensed: Sensed, strength: float
-    ) -> Iterator[Array]:
-        """Yield a derained picture from top to bottom; reads it once and keeps the rows of one row of tiles."""
-        rows_read = RowsRead(bands())
+    def _derain_bands(self, bands: Bands, sensed: SenseReport, strength: float) -> Iterator[Array]:
+        """Read bands once, keep the rows of one row of tiles, and yield these derained."""
+        height, width = bands.shape
+        rows_read = RowsRead(bands.read())
         for _, row in groupby(
             self._plan(height, width, sensed.reduction), key=lambda tile: tile.core_rows.start
         ):
@@ -123,53 +144,62 @@ class Network:
             window, core = across[0].window_rows, across[0].core_rows
             rainy = rows_read.between(window.start, min(window.stop, height))
             above = core.start - window.start
-            derained = np.empty_like(
-                rainy[above : min(core.stop, height) - window.start], order="C"
-            )
+            derained = _like(rainy[above : min(core.stop, height) - window.start])
+            colours, into = without_alpha(rainy), without_alpha(derained)
             for tile in across:
                 lowered = tile._replace(
                     core_rows=slice(above, core.stop - window.start),
                     window_rows=slice(0, window.stop - window.start),
                 )
-                for rows, columns, estimate in self._piece(rainy, lowered, sensed.reduction, None):
-                    into = derained[rows.start - above : rows.stop - above, columns]
-                    _finish(into, rainy[rows, columns], estimate, strength)
+                for rows, columns, estimate in self._piece(
+                    colours, lowered, sensed.reduction, None
+                ):
+                    place = into[rows.start - above : rows.stop - above, columns]
+                    _finish(place, colours[rows, columns], estimate, strength)
                     del estimate
-            del rainy
+            del rainy, colours
             yield derained
 
     def _look(
         self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int
     ) -> Look:
-        """Run the network on a part of a picture; see `_Sample`. Its sides are rounded up to the model's multiple."""
+        """Run the network on a part of an image; see `_Sample`.
+
+        Its sides are rounded up to the model's multiple.
+        """
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
-        window = cut_reflected_window(rainy, slice(top, top + high), slice(left, left + wide))
-        seen = as_rgb(reduced(window, reduction))
-        answer = self._session(seen)
+        window = cut_reflected_window(
+            without_alpha(rainy), slice(top, top + high), slice(left, left + wide)
+        )
+        seen = as_rgb(reduce_image(window, reduction))
+        answer = self.session(seen)
         return Look(seen, answer.derained, answer.density)
 
-    def _summed(self, looked: list[tuple[_Sample, Look]]) -> Sensed:
-        """Return what looks at the parts of a picture say together."""
+    def _summed(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
+        """Return what looks at the parts of an image say together."""
         reports: dict[int, SenseReport] = {}
         details: dict[int, float] = {}
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
             parts = list(group)
-            strength = float(np.mean([self._strength(*part) for part in parts]))
+            intensity = float(np.mean([self._intensity(*part) for part in parts]))
             strongest = average_strongest(np.concatenate([self._cells(*part) for part in parts]))
-            reports[reduction] = SenseReport(strength, 1 / reduction, strongest)
+            reports[reduction] = SenseReport(intensity, 1 / reduction, strongest)
             details[reduction] = float(
                 np.mean(
-                    [detail(look.rainy[: sample.height, : sample.width]) for sample, look in parts]
+                    [
+                        measure_detail(look.rainy[: sample.height, : sample.width])
+                        for sample, look in parts
+                    ]
                 )
             )
-        reduction = chosen(
+        reduction = choose_reduction(
             {
-                each: visible_intensity(report.strength or 0.0, report.strongest)
+                each: visible_intensity(report.intensity or 0.0, report.strongest)
                 for each, report in reports.items()
             },
             details,
         )
-        return Sensed(reports[reduction], reduction)
+        return reports[reduction]
 
     def _cells(self, sample: _Sample, look: Look) -> Colours:
         """Return the intensities of the cells (n,) that a sample covers."""
@@ -177,14 +207,17 @@ class Network:
         rows, columns = (-(-side // self._multiple) for side in (sample.height, sample.width))
         return look.density[:rows, :columns].ravel()
 
-    def _strength(self, sample: _Sample, look: Look) -> float:
+    def _intensity(self, sample: _Sample, look: Look) -> float:
         assert look.density is not None
         return average_intensity(look.density, sample.height, sample.width, self._multiple)
 
     def _piece(
         self, rainy: Array, tile: Tile, reduction: int, look: Look | None
     ) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, estimate) for what a tile answers for; `look` is that at its window, if any."""
+        """Yield (rows, columns, estimate) for what a tile answers for.
+
+        `look` is that at its window, if any.
+        """
         window_rows, window_columns = tile.window_rows, tile.window_columns
         if look is None:
             high, wide = (
@@ -199,9 +232,9 @@ class Network:
                     rows.start,
                     as_rgb(as_colours(cut_reflected_window(rainy, rows, tile.core_columns))) - rain,
                 )
-                for rows, rain in enlarged_bands(look.rainy - look.derained, reduction, tile)
+                for rows, rain in enlarge_bands(look.rainy - look.derained, reduction, tile)
             )
-        # The padding beyond the picture is left behind here.
+        # The padding beyond the image is left behind here.
         height, width = rainy.shape[:2]
         columns = slice(tile.core_columns.start, min(tile.core_columns.stop, width))
         for start, estimate in estimates:
@@ -214,9 +247,9 @@ class Network:
                 )
 
     def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
-        """Return the tiles of a picture, row by row."""
+        """Return the tiles of an image, row by row."""
         multiple = self._multiple * reduction
-        margin = margin_at(reduction, self._session.info.margin)
+        margin = compute_margin(reduction, self.session.info.margin)
         padded = round_up_size(height, width, multiple)
         sides = (
             choose_tile_sides(*padded, margin, multiple, reduction=reduction)
@@ -227,7 +260,7 @@ class Network:
 
 
 class RowsRead:
-    """The rows of a picture that were read last."""
+    """The rows of an image that were read last."""
 
     def __init__(self, bands: Iterator[Array]) -> None:
         self._bands = bands
@@ -238,8 +271,8 @@ class RowsRead:
     def between(self, start: int, stop: int) -> Array:
         """Return rows from start to stop; both never fall from call to call.
 
-        What lies above is forgotten, or the whole picture would lie in memory in the end. Let go of what the last call
-        returned before the next, or both do.
+        What lies above is forgotten, or the whole image would lie in memory in the end. Let go of
+        what the last call returned before the next, or both do.
         """
         self._held, self._first = self._held[start - self._first :].copy(), start
         rows = np.empty((stop - start, *self._held.shape[1:]), self._held.dtype)
@@ -265,13 +298,13 @@ def _samples(height: int, width: int) -> list[_Sample]:
     """Return the parts to look at, by reduction."""
     return [
         _Sample(reduction, top * reduction, left * reduction, high, wide)
-        for reduction in looks(height, width)
-        for top, left, high, wide in samples(-(-height // reduction), -(-width // reduction))
+        for reduction in list_reductions(height, width)
+        for top, left, high, wide in list_samples(-(-height // reduction), -(-width // reduction))
     ]
 
 
 def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: int) -> list[Array]:
-    """Return the pixels of parts of a picture that is read once, each up to the picture's border."""
+    """Return the pixels of parts of an image that is read once, each up to the image's border."""
     parts: list[list[Array]] = [[] for _ in places]
     first = 0
     for band in bands:
@@ -283,6 +316,14 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
                 pieces.append(band[rows, sample.left : right].copy())
         first += len(band)
     return [np.concatenate(pieces) for pieces in parts]
+
+
+def _like(rainy: Array) -> Array:
+    """Return an array for the derained pixels, which has the alpha channel of the rainy ones already."""
+    derained = np.empty_like(rainy, order="C")
+    if rainy.ndim == 3 and rainy.shape[2] in (2, 4):
+        derained[..., -1] = rainy[..., -1]
+    return derained
 
 
 def _finish(into: Array, before: Array, estimate: Colours, strength: float) -> None:

@@ -1,7 +1,7 @@
 """Pixels as callers hold them and as the network takes them.
 
-Callers hold uint8, uint16 or float32 in [0, 1], grey or RGB, with or without alpha. The network takes float32 RGB
-in [0, 1].
+Callers hold uint8, uint16 or float32 in [0, 1], grey or RGB, with or without alpha. The network
+takes float32 RGB in [0, 1].
 """
 
 from typing import Any
@@ -21,31 +21,31 @@ def check_pixels(image: Array) -> None:
     """Refuse what would be misread, with the way out.
 
     Raises:
-        ImageError: The shape, the dtype or the range is none of a picture's.
+        ImageError: The shape, the dtype or the range is none of an image's.
         SizeError: There is no pixel.
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise ImageError(
-            f"a picture is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "
+            f"an image is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "
             f"{image.shape}"
         )
     if image.size == 0:
-        raise SizeError(f"a picture has at least one pixel, got an array of shape {image.shape}")
+        raise SizeError(f"an image has at least one pixel, got an array of shape {image.shape}")
     if image.dtype in (np.uint8, np.uint16):
         return
     if image.dtype != np.float32:
         raise ImageError(
-            f"a picture is uint8, uint16 or float32 in [0, 1], got {image.dtype}; convert it with "
+            f"an image is uint8, uint16 or float32 in [0, 1], got {image.dtype}; convert it with "
             "astype(np.float32)"
         )
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
         raise ImageError(
-            "a float picture holds colours in [0, 1], got NaN or infinity; replace them first"
+            "a float image holds colours in [0, 1], got NaN or infinity; replace them first"
         )
     if low < 0 or high > 1:
         raise ImageError(
-            f"a float picture holds colours in [0, 1], got values from {low:g} to {high:g}; "
+            f"a float image holds colours in [0, 1], got values from {low:g} to {high:g}; "
             "divide by 255 if they are grey levels, or clip"
         )
 
@@ -68,3 +68,10 @@ def as_dtype(colours: Colours, dtype: np.dtype[Any]) -> Array:
 def as_rgb(colours: Colours) -> Colours:
     """Return grey (h, w) as three equal channels (h, w, 3), and RGB as it is."""
     return colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, axis=2)
+
+
+def without_alpha(pixels: Array) -> Array:
+    """Return a view of pixels (h, w), (h, w, 2), (h, w, 3) or (h, w, 4) as grey (h, w) or RGB (h, w, 3)."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels
+    return pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]

@@ -1,10 +1,11 @@
-"""At which size of a picture its rain is such as the network knows.
+"""At which size of an image its rain is such as the network knows.
 
-The network knows rain as it looks in pictures of some 500 pixels. A photograph of 12 megapixels shows the same
-streaks eight times as long; run at full size the network hardly sees them. So it looks at the picture at full size,
-at a half, a quarter and an eighth, and the rain is taken out at the finest of these sizes at which it was sensed:
-the picture is reduced, the network runs, and the rain that it found is enlarged and subtracted at full size, which
-keeps every detail that is not rain.
+The network knows rain as it looks in images of some 500 pixels. A photograph of 12 megapixels
+shows the same streaks eight times as long; run at full size the network hardly sees them. So it
+looks at the image at full size, at a half, a quarter and an eighth, and the rain is taken out at
+the finest of these sizes at which it was sensed: the image is reduced, the network runs, and the
+rain that it found is enlarged and subtracted at full size, which keeps every detail that is not
+rain.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,33 +21,36 @@ from crdnet.tiling import Tile
 REDUCTIONS = (1, 2, 4, 8)
 """How many times smaller each look is, sides counted."""
 SMALLEST_SIDE = 128
-"""Pixels; a picture is not reduced below this to look at it. One of 500 pixels is looked at to a quarter."""
+"""Pixels; an image is not reduced below this to look at it. One of 500 pixels is looked at to a
+quarter."""
 NEARLY_ALL = 0.5
 """The share of the strongest rain that a finer look must sense to be taken before a coarser one."""
 EMPTY = 0.45
-"""Detail of a size, against that of half the size, below which nothing is to be seen there. Photographs as cameras make
-them have 0.59 and more, ones that were enlarged twice 0.41 and less (decision 7)."""
+"""Detail of a size, against that of half the size, below which nothing is to be seen there.
+Photographs as cameras make them have 0.59 and more, ones that were enlarged twice 0.41 and less
+(decision 7)."""
 LEAST_DETAIL = 0.3
-"""Grey levels; a picture with less, a clear sky or a black frame, does not tell at which size its detail is."""
+"""Grey levels; an image with less, a clear sky or a black frame, does not tell at which size its
+detail is."""
 WHOLE_LOOK_PIXELS = 2**19
-"""Up to this many pixels a look takes the whole picture; beyond it, `SAMPLES` squared windows."""
+"""Up to this many pixels a look takes the whole image; beyond it, `SAMPLES` squared windows."""
 SAMPLES = 3
 SAMPLE_SIDE = 160
 
 _RESIZED_REACH = 2
-"""Pixels of the reduced picture beyond a place that its reduction and its enlargement depend on."""
+"""Pixels of the reduced image beyond a place that its reduction and its enlargement depend on."""
 _BAND_ROWS = 256
 
 
-def looks(height: int, width: int) -> tuple[int, ...]:
-    """Return by how much a picture is reduced for each look, none first."""
+def list_reductions(height: int, width: int) -> tuple[int, ...]:
+    """Return by how much an image is reduced for each look, none first."""
     return tuple(
         each for each in REDUCTIONS if each == 1 or min(height, width) >= each * SMALLEST_SIDE
     )
 
 
-def samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (top, left, height, width) of the parts that a look at a picture takes, spread evenly over it."""
+def list_samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (top, left, height, width) of the parts that a look at an image takes, spread evenly over it."""
     if height * width <= WHOLE_LOOK_PIXELS:
         yield 0, 0, height, width
         return
@@ -60,25 +64,25 @@ def samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
             yield top, left, high, wide
 
 
-def detail(colours: Colours) -> float:
-    """Return how much of a picture is lost at half its size: the mean change of luma, in grey levels of 255."""
+def measure_detail(colours: Colours) -> float:
+    """Return how much of an image is lost at half its size: the mean change of luma, in grey levels of 255."""
     height, width = (side - side % 2 for side in colours.shape[:2])
     if not (height and width):
         return 0.0
     whole = luma(colours[:height, :width])
-    return 255 * float(np.abs(whole - _resized(reduced(whole, 2), height, width)).mean())
+    return 255 * float(np.abs(whole - _resize(reduce_image(whole, 2), height, width)).mean())
 
 
-def chosen(intensities: Mapping[int, float], details: Mapping[int, float]) -> int:
+def choose_reduction(intensities: Mapping[int, float], details: Mapping[int, float]) -> int:
     """Return the reduction to derain at.
 
-    A size at which the picture holds no detail, since it was enlarged or is out of focus, shows no streak as the
-    network knows it either. Of the others it is the finest that sensed nearly as much rain as any; where there is next
-    to none, the finest.
+    A size at which the image holds no detail, since it was enlarged or is out of focus, shows no
+    streak as the network knows it either. Of the others it is the finest that sensed nearly as much
+    rain as any; where there is next to none, the finest.
 
     Args:
         intensities: The intensity sensed at each reduction, in grey levels of 255.
-        details: The detail at each reduction, see `detail`.
+        details: The detail at each reduction, see `measure_detail`.
     """
     empty = [
         fine
@@ -92,17 +96,17 @@ def chosen(intensities: Mapping[int, float], details: Mapping[int, float]) -> in
     )
 
 
-def margin_at(reduction: int, margin: int) -> int:
-    """Return the pixels around a tile of the full picture that decide its answer at a reduction.
+def compute_margin(reduction: int, margin: int) -> int:
+    """Return the pixels around a tile of the full image that decide its answer at a reduction.
 
     Args:
-        reduction: How many times smaller the network sees the picture.
+        reduction: How many times smaller the network sees the image.
         margin: Of the network, in pixels of what it sees.
     """
     return margin if reduction == 1 else reduction * (margin + _RESIZED_REACH)
 
 
-def reduced(pixels: Array, reduction: int) -> Colours:
+def reduce_image(pixels: Array, reduction: int) -> Colours:
     """Return pixels (h, w) or (h, w, 3) as colours at 1/reduction of their sides, which must be multiples of it."""
     if reduction == 1:
         return as_colours(pixels)
@@ -114,16 +118,16 @@ def reduced(pixels: Array, reduction: int) -> Colours:
             (width, height), Image.Resampling.BICUBIC
         )
         return as_colours(np.asarray(small))
-    return np.clip(_resized(as_colours(pixels), height, width), 0.0, 1.0)
+    return np.clip(_resize(as_colours(pixels), height, width), 0.0, 1.0)
 
 
-def enlarged_bands(rain: Colours, reduction: int, tile: Tile) -> Iterator[tuple[slice, Colours]]:
-    """Yield (rows of the picture, rain) at full size for the core of a tile, a few rows at a time.
+def enlarge_bands(rain: Colours, reduction: int, tile: Tile) -> Iterator[tuple[slice, Colours]]:
+    """Yield (rows of the image, rain) at full size for the core of a tile, a few rows at a time.
 
     Args:
         rain: Of the tile's window, at 1/reduction of its sides.
         reduction: At least 2.
-        tile: In pixels of the full picture.
+        tile: In pixels of the full image.
     """
     left = (tile.core_columns.start - tile.window_columns.start) / reduction
     width = tile.core_columns.stop - tile.core_columns.start
@@ -133,10 +137,10 @@ def enlarged_bands(rain: Colours, reduction: int, tile: Tile) -> Iterator[tuple[
             (row - tile.window_rows.start) / reduction for row in (rows.start, rows.stop)
         )
         part = (left, top, left + width / reduction, bottom)
-        yield rows, _resized(rain, rows.stop - rows.start, width, part)
+        yield rows, _resize(rain, rows.stop - rows.start, width, part)
 
 
-def _resized(
+def _resize(
     colours: Colours, height: int, width: int, part: tuple[float, float, float, float] | None = None
 ) -> Colours:
     """Return colours (or the part left, top, right, bottom of them) at another size, by bicubic interpolation.
@@ -148,6 +152,4 @@ def _resized(
             (width, height), Image.Resampling.BICUBIC, part
         )
         return np.asarray(resized)
-    return np.stack(
-        [_resized(colours[..., each], height, width, part) for each in range(3)], axis=2
-    )
+    return np.stack([_resize(colours[..., each], height, width, part) for each in range(3)], axis=2)

@@ -1,7 +1,8 @@
-"""How heavy the rain in a picture is, without taking it out."""
+"""Reports about the rain in an image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from crdnet.density import (
     INTENSITY_THRESHOLDS,
@@ -9,72 +10,100 @@ from crdnet.density import (
     compute_density_score,
     compute_grade_probabilities,
 )
+from crdnet.runtime.pixels import Colours
 
 VISIBLE_LEVELS = 10.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
 SURE = 0.85
-"""How likely a picture must be dry to be left alone."""
+"""How likely an image must be dry to be left alone."""
 
 
-def visible_intensity(strength: float, strongest: float) -> float:
+def visible_intensity(intensity: float, strongest: float) -> float:
     """Return the intensity that is held against the first threshold, where rain begins to be seen.
 
     Args:
-        strength: Mean intensity of an image, in grey levels of 255.
+        intensity: Mean intensity of an image, in grey levels of 255.
         strongest: Mean intensity of its strongest cells.
     """
-    return max(strength, INTENSITY_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
+    return max(intensity, INTENSITY_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
+
+
+class Look(NamedTuple):
+    """Output of the network for a window of an image, at 1/reduction of its sides."""
+
+    rainy: Colours
+    derained: Colours
+    density: Colours | None
 
 
 @dataclass(frozen=True)
 class SenseReport:
-    """What was sensed of the rain in a picture. All is None where the model does not sense rain."""
+    """Rain sensed in an image. All is None where the model does not sense rain."""
 
-    strength: float | None
+    intensity: float | None
     """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
     scale: float | None
-    """The size at which the rain was found: 1 for the picture's own, 0.5, 0.25 or 0.125 where its streaks are large."""
+    """The size at which the rain was found: 1 for the image's own, 0.5, 0.25 or 0.125 where its
+    streaks are large."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """The look at the whole image at this scale, for deraining it without another; see
+    `without_look`."""
+
+    def without_look(self) -> "SenseReport":
+        """Return the report alone, without megabytes of pixels."""
+        return replace(self, look=None)
+
+    @property
+    def reduction(self) -> int:
+        """How many times smaller the network takes the rain out, sides counted."""
+        return 1 if self.scale is None else round(1 / self.scale)
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain; None is not RainDensity.NONE, which means that a person sees no rain."""
-        if self.strength is None:
+        """The grade of the rain.
+
+        None is not RainDensity.NONE, which means that a person sees no rain.
+        """
+        if self.intensity is None:
             return None
-        is_visible = visible_intensity(self.strength, self.strongest) >= INTENSITY_THRESHOLDS[0]
-        grade = RainDensity.from_intensity(self.strength)
+        is_visible = visible_intensity(self.intensity, self.strongest) >= INTENSITY_THRESHOLDS[0]
+        grade = RainDensity.from_intensity(self.intensity)
         return max(grade, RainDensity.LIGHT) if is_visible else RainDensity.NONE
 
     @property
     def probabilities(self) -> Mapping[RainDensity, float] | None:
         """How likely each grade is; they sum to 1."""
-        if self.strength is None:
+        if self.intensity is None:
             return None
         return compute_grade_probabilities(
-            self.strength, visible_intensity(self.strength, self.strongest)
+            self.intensity, visible_intensity(self.intensity, self.strongest)
         )
 
     @property
     def score(self) -> float | None:
-        """A monotone map of the strength to [0, 1]: S / (S + 10)."""
-        return None if self.strength is None else compute_density_score(self.strength)
+        """A monotone map of the intensity to [0, 1]: S / (S + 10)."""
+        return None if self.intensity is None else compute_density_score(self.intensity)
 
     @property
     def dry(self) -> bool:
-        """Whether the picture is surely without rain; False where the model does not sense rain."""
+        """Whether the image is surely without rain; False where the model does not sense rain."""
         return self.probabilities is not None and self.probabilities[RainDensity.NONE] >= SURE
 
 
-class TellsRain:
-    """What tells of the rain in a picture by its report."""
+class HasReport:
+    """Base of results that hold a report, whose values they show as their own."""
 
     sensed: SenseReport
     """How heavy the rain was."""
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain; None where the model does not sense it, which is not RainDensity.NONE."""
+        """The grade of the rain.
+
+        None where the model does not sense it, which is not RainDensity.NONE.
+        """
         return self.sensed.density
 
     @property
@@ -84,19 +113,27 @@ class TellsRain:
 
     @property
     def score(self) -> float | None:
-        """Strength of the rain in [0, 1]; None where the model does not sense it."""
+        """Intensity of the rain mapped to [0, 1]; None where the model does not sense it."""
         return self.sensed.score
 
     @property
-    def strength(self) -> float | None:
-        """Strength of the rain in grey levels of 255; None where the model does not sense it."""
-        return self.sensed.strength
+    def intensity(self) -> float | None:
+        """Intensity of the rain in grey levels of 255; None where the model does not sense it."""
+        return self.sensed.intensity
 
     @property
     def scale(self) -> float | None:
-        """The size at which the rain was found; None where the model does not sense it. See `SenseReport`."""
+        """The size at which the rain was found; None where the model does not sense it.
+
+        See `SenseReport`.
+        """
         return self.sensed.scale
+
+    @property
+    def dry(self) -> bool:
+        """Whether the image is surely without rain; False where the model does not sense rain."""
+        return self.sensed.dry
 
 
 UNKNOWN = SenseReport(None, None)
-"""Of a model that does not sense rain."""
+"""The report of a model that does not sense rain."""

@@ -23,11 +23,13 @@ class Session:
 
     def __init__(self, model: StoredModel, device: str, threads: int) -> None:
         self._source = str(model.path)
-        # More networks at once than there are processors for would take longer, and each takes its own memory.
+        # More networks at once than there are processors for would take longer, and each takes its
+        # own memory.
         turns = max(1, usable_cpus() // threads)
         self.device, self._engine = open_engine(model, device, threads, turns)
         self.engine = self._engine.name
-        """What runs the model, with version and precision, such as "onnxruntime 1.31.1, float32"."""
+        """What runs the model, with version and precision, such as "onnxruntime 1.31.1,
+        float32"."""
         self.info = self._engine.info
         self.senses = self._engine.senses
         """Whether the model says how heavy the rain is."""
@@ -49,7 +51,7 @@ class Session:
                 answer = run(rainy)
         except Exception as error:  # engines' errors have no base class of their own
             if run.stopped:
-                raise CRDNetError("stopped before the picture was done") from error
+                raise CRDNetError("stopped before the image was done") from error
             raise ModelError(
                 f"{self._source} failed on {_size(rainy)}: {first_line(error)}"
             ) from error
@@ -64,7 +66,10 @@ class Session:
         self._engine.abandon()
 
     def shrink(self) -> None:
-        """Give the memory that a large picture took back to the system; the next large one takes it anew."""
+        """Give the memory that a large image took back to the system.
+
+        The next large one takes it anew.
+        """
         self._engine.shrink()
 
     def stop(self) -> None:

@@ -3,7 +3,8 @@
 The models lie in `crdnet/weights`, beside `manifest.json`, which names them:
 
     {"aliases": {"other name": "paper"},
-     "models": {"paper": {"file": "paper.onnx", "sha256": "...", "summary": "...", "parameters": 904546}}}
+     "models": {"paper": {"file": "paper.onnx", "sha256": "...", "summary": "...", "parameters":
+     904546}}}
 
 A shipped model is read only if its SHA-256 is the manifest's.
 """
@@ -77,8 +78,8 @@ def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
     """Return the model of a name, or of a path to an .onnx file.
 
     Args:
-        model: The name of a shipped model, one of its aliases such as `default`, or a path; a string is a
-            path if it ends in `.onnx` or has a folder in it.
+        model: The name of a shipped model, one of its aliases such as `default`, or a path; a
+            string is a path if it ends in `.onnx` or has a folder in it.
         folder: Where the shipped models lie.
 
     Raises:
@@ -112,7 +113,9 @@ def register_model(
     aliases: tuple[str, ...] = (),
     folder: Path = WEIGHTS_FOLDER,
 ) -> StoredModel:
-    """Copy a model file among the shipped ones and into the manifest; one of the same name is replaced.
+    """Copy a model file among the shipped ones and into the manifest.
+
+    One of the same name is replaced.
 
     Args:
         source: An .onnx file with our metadata.

@@ -1,12 +1,13 @@
-"""An HTTP server that takes the rain out of pictures, with a page to drop a photo on (extra: serve).
+"""An HTTP server that takes the rain out of images, with a page to drop one on (extra: serve).
 
     from crdnet.server import Settings, serve
 
     serve(Settings(port=8000))
 
-A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a request), `guard`
-(who may ask, headers of every answer, log and metrics), `app` (routes), `uploads` (the body, in bounded memory), `work`
-(decode, derain, encode), which has its place from `desk` and its decoding from `workers`.
+A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a
+request), `access` (who may ask, headers of every answer, log and metrics), `app` (routes),
+`uploads` (the body, in bounded memory), `admission` (whose turn it is), `work` (the route of
+`crdnet.pipeline`, with a codec in a worker process).
 """
 
 from importlib import import_module
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "create_app", "serve"]
 
-# Names are loaded when they are first used: the processes that decode import this package and need nothing of it.
+# Names are loaded when they are first used: the processes that decode import this package and need
+# nothing of it.
 _HOME_OF_NAME = {
     "Settings": "crdnet.server.settings",
     "create_app": "crdnet.server.app",

@@ -13,32 +13,32 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
-from crdnet import __version__
-from crdnet.server.answers import (
-    MEDIA_TYPES,
-    PICTURE,
-    RAIN_HEADERS,
-    DerainWish,
-    ModelAnswer,
-    SenseAnswer,
-    SenseWish,
-    Standing,
-    body_of,
-    grade,
-    rain_headers,
-    sense_answer,
-    timing,
-)
-from crdnet.server.guard import Guard, note
+from crdnet import DerainOptions, __version__
+from crdnet.server.access import AccessMiddleware, note
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
 from crdnet.server.pages import add_pages
 from crdnet.server.problems import Kind, Problem, ProblemError, answer, responses
+from crdnet.server.schemas import (
+    IMAGE,
+    MEDIA_TYPES,
+    RAIN_HEADERS,
+    DerainParameters,
+    Health,
+    ModelResponse,
+    SenseParameters,
+    SenseResponse,
+    body_of,
+    grade,
+    rain_headers,
+    sense_response,
+    timing,
+)
 from crdnet.server.settings import Settings
 from crdnet.server.uploads import Upload, read_upload
 from crdnet.server.work import Work
 
 Done = TypeVar("Done")
-Wish = TypeVar("Wish", bound=SenseWish)
+Parameters = TypeVar("Parameters", bound=SenseParameters)
 
 _WORK_PROBLEMS = (
     Kind.BAD_REQUEST,
@@ -50,11 +50,11 @@ _WORK_PROBLEMS = (
     Kind.WRONG_HOST,
     Kind.BROKEN_PICTURE,
     Kind.NOT_WRITTEN,
-    Kind.WRONG_WISH,
+    Kind.WRONG_PARAMETER,
     Kind.INTERNAL,
     Kind.BUSY,
 )
-_GUARD_PROBLEMS = (Kind.KEY_MISSING, Kind.WRONG_HOST)
+_ACCESS_PROBLEMS = (Kind.KEY_MISSING, Kind.WRONG_HOST)
 
 
 def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
@@ -62,7 +62,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
 
     Args:
         settings: Limits and places.
-        work: What works on pictures; None makes it by the settings.
+        work: What works on images; None makes it by the settings.
 
     Raises:
         ModelError: There is no such model, or it cannot be opened.
@@ -88,7 +88,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     )
     app.state.ready = False
     app.state.metrics = metrics
-    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_middleware(AccessMiddleware, settings=settings, metrics=metrics)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -97,9 +97,9 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=RAIN_HEADERS,
         )
-    _tell_of_problems(app)
+    _handle_problems(app)
     _add_work(app, settings, work, metrics)
-    _add_standing(app, work, metrics)
+    _add_health(app, work, metrics)
     add_pages(app)
     _document(app, settings, work)
     return app
@@ -109,28 +109,25 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
     @app.post(
         "/v1/derain",
         response_class=Response,
-        responses=responses(*_WORK_PROBLEMS) | {200: PICTURE},
-        openapi_extra=body_of(DerainWish),
-        summary="Take the rain out of a picture",
+        responses=responses(*_WORK_PROBLEMS) | {200: IMAGE},
+        openapi_extra=body_of(DerainParameters),
+        summary="Take the rain out of an image",
     )
-    async def derain(request: Request, asked: Annotated[DerainWish, Query()]) -> Response:
-        """Answers with the picture, in the same format and with the metadata that were sent."""
+    async def derain(request: Request, asked: Annotated[DerainParameters, Query()]) -> Response:
+        """Answers with the image, in the same format and with the metadata that were sent."""
         async with AsyncExitStack() as stack:
             _model(
                 asked, work
             )  # wrong is wrong, though a field of the form may say it again and right
             upload = await _upload(request, stack, settings, work)
-            wish = _wish(asked, upload)
-            model = _model(wish, work)
-            doing = work.derain(
-                upload.content,
-                model=model,
-                strength=wish.strength,
-                always=wish.always,
-                format=wish.format,
+            parameters = _merge_parameters(asked, upload)
+            model = _model(parameters, work)
+            options = DerainOptions(
+                strength=parameters.strength, always=parameters.always, format=parameters.format
             )
+            doing = work.derain(upload.content, options, model=model)
             derained = await _unless_gone(request, doing)
-        metrics.worked(grade(derained.sensed), derained.stages)
+        metrics.count_image(grade(derained.outcome), derained.stages)
         return Response(
             derained.content,
             media_type=MEDIA_TYPES[derained.format],
@@ -140,34 +137,34 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
     @app.post(
         "/v1/sense",
         responses=responses(*_WORK_PROBLEMS),
-        openapi_extra=body_of(SenseWish),
-        summary="Tell how heavy the rain in a picture is",
+        openapi_extra=body_of(SenseParameters),
+        summary="Tell how heavy the rain in an image is",
     )
     async def sense(
-        request: Request, response: Response, asked: Annotated[SenseWish, Query()]
-    ) -> SenseAnswer:
+        request: Request, response: Response, asked: Annotated[SenseParameters, Query()]
+    ) -> SenseResponse:
         async with AsyncExitStack() as stack:
             _model(
                 asked, work
             )  # wrong is wrong, though a field of the form may say it again and right
             upload = await _upload(request, stack, settings, work)
-            wish = _wish(asked, upload)
-            model = _model(wish, work)
+            parameters = _merge_parameters(asked, upload)
+            model = _model(parameters, work)
             sensed = await _unless_gone(request, work.sense(upload.content, model=model))
-        metrics.worked(grade(sensed.report), sensed.stages)
+        metrics.count_image(grade(sensed.outcome), sensed.stages)
         response.headers.update(timing(sensed.stages))
-        return sense_answer(sensed, model)
+        return sense_response(sensed, model)
 
 
-def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
+def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get(
         "/v1/models",
-        responses=responses(*_GUARD_PROBLEMS),
+        responses=responses(*_ACCESS_PROBLEMS),
         summary="The models that may be asked for",
     )
-    async def models() -> list[ModelAnswer]:
+    async def models() -> list[ModelResponse]:
         return [
-            ModelAnswer(
+            ModelResponse(
                 name=name,
                 aliases=[other for other in (model.name, *model.aliases) if other != name],
                 summary=model.summary,
@@ -181,25 +178,23 @@ def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get(
         "/healthz", responses=responses(Kind.WRONG_HOST), summary="Whether the server is alive"
     )
-    async def healthz() -> Standing:
-        return Standing(status="alive")
+    async def healthz() -> Health:
+        return Health(status="alive")
 
     @app.get(
         "/readyz",
         responses=responses(Kind.WRONG_HOST, Kind.NOT_READY),
-        summary="Whether it has done a picture",
+        summary="Whether it has done an image",
     )
-    async def readyz() -> Standing:
+    async def readyz() -> Health:
         if not app.state.ready:
-            raise ProblemError(
-                Kind.NOT_READY, "the first picture is not done yet; come again later"
-            )
-        return Standing(status="ready")
+            raise ProblemError(Kind.NOT_READY, "the first image is not done yet; come again later")
+        return Health(status="ready")
 
     @app.get(
         "/metrics",
         response_class=Response,
-        responses=responses(*_GUARD_PROBLEMS)
+        responses=responses(*_ACCESS_PROBLEMS)
         | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
         summary="Counters for Prometheus",
     )
@@ -207,7 +202,7 @@ def _add_standing(app: FastAPI, work: Work, metrics: Metrics) -> None:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
-def _tell_of_problems(app: FastAPI) -> None:
+def _handle_problems(app: FastAPI) -> None:
     def tell(request: Request, problem: ProblemError) -> Response:
         note(request.scope, problem.kind)
         return answer(problem, request.state.request_id)
@@ -218,7 +213,7 @@ def _tell_of_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return tell(request, _wrong_wish(error.errors()))
+        return tell(request, _wrong_parameter(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -237,37 +232,38 @@ async def _upload(
     request: Request, stack: AsyncExitStack, settings: Settings, work: Work
 ) -> Upload:
     """Read what a client sent; it counts as memory in use while the stack lasts."""
-    work.desk.check_room()  # before it has sent all of it
+    work.admission.check_room()  # before it has sent all of it
     share = stack.enter_context(work.memory.share())
     upload = await read_upload(request, settings, share)
     request.state.bytes = len(upload.content)
     return upload
 
 
-def _wish(asked: Wish, upload: Upload) -> Wish:
-    """Return what was asked for in the query and in the form's fields, which count more."""
+def _merge_parameters(asked: Parameters, upload: Upload) -> Parameters:
+    """Return the parameters in the query and in the form's fields, which count more."""
     try:
         return type(asked).model_validate(asked.model_dump(exclude_unset=True) | upload.fields)
     except ValidationError as error:
-        raise _wrong_wish(error.errors()) from error
+        raise _wrong_parameter(error.errors()) from error
 
 
-def _wrong_wish(errors: Any) -> ProblemError:
+def _wrong_parameter(errors: Any) -> ProblemError:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))[:60]
     return ProblemError(
-        Kind.WRONG_WISH, f"{where}: {first['msg']}; GET /docs tells what each parameter takes"
+        Kind.WRONG_PARAMETER, f"{where}: {first['msg']}; GET /docs tells what each parameter takes"
     )
 
 
-def _model(wish: SenseWish, work: Work) -> str:
+def _model(parameters: SenseParameters, work: Work) -> str:
     """Return the name of the model that was asked for."""
     for name, model in work.models.items():
-        if wish.model in (None, name, model.name, *model.aliases):
+        if parameters.model in (None, name, model.name, *model.aliases):
             return name
     known = ", ".join(work.models)
     raise ProblemError(
-        Kind.WRONG_WISH, f"model: there is no model {wish.model!r:.60} here; use one of {known}"
+        Kind.WRONG_PARAMETER,
+        f"model: there is no model {parameters.model!r:.60} here; use one of {known}",
     )
 
 
@@ -296,13 +292,13 @@ async def _gone(request: Request) -> None:
 
 
 async def _warm_up(app: FastAPI, work: Work) -> None:
-    """Do one picture with each model, so that the first client does not wait for what is done once."""
+    """Do one image with each model, so that the first client does not wait for what is done once."""
     from PIL import Image  # noqa: PLC0415 - for this alone
 
     buffer = BytesIO()
     Image.new("RGB", (64, 64), "grey").save(buffer, "PNG")
     for model in work.models:
-        await work.derain(buffer.getvalue(), model=model, always=True)
+        await work.derain(buffer.getvalue(), DerainOptions(always=True), model=model)
     app.state.ready = True
 
 

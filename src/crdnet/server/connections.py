@@ -1,6 +1,7 @@
 """Connections before there is a request: a cap on their number, and deadlines for the head and for the answer.
 
-uvicorn bounds the time between two requests alone: a head, or the answer to it, may trickle for ever.
+uvicorn bounds the time between two requests alone: a head, or the answer to it, may trickle for
+ever.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from crdnet.server.problems import MEDIA_TYPE, RETRY_SECONDS
 from crdnet.server.settings import Settings
 
 LINGER_SECONDS = 3.0
-"""How long a connection stays open for a client that still sends what is no longer wanted: one that is cut off at once
-may never see its answer."""
+"""How long a connection stays open for a client that still sends what is no longer wanted: one that
+is cut off at once may never see its answer."""
 _AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """For SO_LINGER: on, for 0 seconds."""
 _FULL = (
@@ -104,7 +105,8 @@ class LimitedProtocol(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self._end)
 
     def _end(self) -> None:
-        # An abort takes back from the client what it has not read yet; that is right only where it does not read.
+        # An abort takes back from the client what it has not read yet; that is right only where it
+        # does not read.
         if self.transport.get_write_buffer_size():
             # Else the system would keep megabytes for a client that does not come.
             self.transport.get_extra_info("socket").setsockopt(

@@ -41,7 +41,7 @@ class Metrics:
             registry=registry,
         )
         self._densities = Counter(
-            "crdnet_densities", "Pictures by density", ["density"], registry=registry
+            "crdnet_densities", "Images by density", ["density"], registry=registry
         )
         self._refused = Counter(
             "crdnet_connections_refused", "Connections over the cap", registry=registry
@@ -49,10 +49,13 @@ class Metrics:
         for density in (*(grade.name.lower() for grade in RainDensity), "unknown"):
             self._densities.labels(density)
         gauges: dict[str, tuple[str, Callable[[], float]]] = {
-            "crdnet_queue_length": ("Pictures that wait", lambda: work.desk.waiting),
-            "crdnet_pixels_in_work": ("Pixels of the pictures in work", lambda: work.desk.pixels),
+            "crdnet_queue_length": ("Images that wait", lambda: work.admission.waiting),
+            "crdnet_pixels_in_work": (
+                "Pixels of the images in work",
+                lambda: work.admission.pixels,
+            ),
             "crdnet_upload_bytes": ("Bytes of uploads in memory", lambda: work.memory.used),
-            "crdnet_workers_replaced": ("Codec processes that died", lambda: work.workers.replaced),
+            "crdnet_workers_replaced": ("Codec processes that died", lambda: work.workers_replaced),
             "crdnet_pixels_done": ("Pixels worked on since the start", lambda: work.pixels),
         }
         for name, (told, value) in gauges.items():
@@ -71,10 +74,10 @@ class Metrics:
         """Count a connection over the cap."""
         self._refused.inc()
 
-    def worked(self, density: str, stages: Stages) -> None:
-        """Count a picture."""
+    def count_image(self, density: str, stages: Stages) -> None:
+        """Count an image."""
         self._densities.labels(density).inc()
-        for stage, seconds in stages.seconds.items():
+        for stage, seconds in stages.items():
             self._stages.labels(stage).observe(seconds)
 
     def text(self) -> bytes:

@@ -52,7 +52,8 @@ def serve(settings: Settings) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
-    # uvicorn handles the signal and then sends it once more to whoever handled it before; it has done its work by then.
+    # uvicorn handles the signal and then sends it once more to whoever handled it before; it has
+    # done its work by then.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with _listening(settings) as listening:

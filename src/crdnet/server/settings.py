@@ -23,15 +23,15 @@ class Settings:
     """What clients may ask for; the first is what they get unasked."""
     device: str = "auto"
     jobs: int = 2
-    """Pictures in work at once; they share the processors."""
+    """Images in work at once; they share the processors."""
     max_bytes: int = 32_000_000
     """Of one upload."""
     max_pixels: int = 50_000_000
-    """Of one picture."""
+    """Of one image."""
     budget_pixels: int = 60_000_000
-    """Of all pictures in work at once."""
+    """Of all images in work at once."""
     queue: int = 16
-    """Pictures that may wait."""
+    """Images that may wait."""
     queue_seconds: float = 30.0
     """How long one may wait."""
     header_seconds: float = 10.0
@@ -41,7 +41,7 @@ class Settings:
     answer_seconds: float = 60.0
     """How long a client may take to fetch its answer."""
     codec_seconds: float = 30.0
-    """How long decoding or encoding a picture may take."""
+    """How long decoding or encoding an image may take."""
     codec_megabytes: int = 3000
     """Address space of a process that decodes."""
     connections: int = 256
@@ -52,7 +52,8 @@ class Settings:
     no_auth: bool = False
     """Whether other machines may be served without a key."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names, without port, by which the server may be called, beside those of this machine; "*" is any."""
+    """Names, without port, by which the server may be called, beside those of this machine; "*" is
+    any."""
     cors_origins: tuple[str, ...] = ()
     """Such as https://example.org: whose pages may call the server."""
 
@@ -61,8 +62,8 @@ class Settings:
             raise ValueError("a server needs a model to serve; name one")
         if self.budget_pixels < self.max_pixels:
             raise ValueError(
-                f"a budget of {self.budget_pixels:,} pixels has no room for a picture of {self.max_pixels:,}; raise it "
-                "or lower the size of a picture"
+                f"a budget of {self.budget_pixels:,} pixels has no room for an image of {self.max_pixels:,}; raise it "
+                "or lower the size of an image"
             )
         if self.key is not None and (
             not self.key or not self.key.isascii() or not self.key.isprintable()
@@ -78,7 +79,7 @@ class Settings:
 
     @property
     def threads(self) -> int:
-        """Processors for one picture."""
+        """Processors for one image."""
         return max(1, usable_cpus() // self.jobs)
 
     @property

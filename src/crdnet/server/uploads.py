@@ -1,4 +1,4 @@
-"""The body of a request, read into bounded memory: the picture's bytes, and the fields beside it."""
+"""The body of a request, read into bounded memory: the image's bytes, and the fields beside it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,7 +8,7 @@ from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from crdnet.server.desk import Share
+from crdnet.server.admission import Share
 from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.settings import Settings
 
@@ -33,7 +33,7 @@ class Upload:
 
 
 async def read_upload(request: Request, settings: Settings, share: Share) -> Upload:
-    """Read a body: a multipart form with a `file`, or the picture's bytes.
+    """Read a body: a multipart form with a `file`, or the image's bytes.
 
     Raises:
         ProblemError: It is too large, too slow, empty, or not a form that is understood.
@@ -44,7 +44,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(
             Kind.NOT_A_PICTURE,
-            f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the picture's bytes as they are",
+            f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's bytes as they are",
         )
     is_form = parse_options_header(request.headers.get("content-type"))[0] == b"multipart/form-data"
     try:
@@ -59,7 +59,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
         raise _too_large(len(upload.content), settings)
     if not upload.content:
         raise ProblemError(
-            Kind.BROKEN_PICTURE, "the picture is empty (0 bytes); send a picture's bytes"
+            Kind.BROKEN_PICTURE, "the image is empty (0 bytes); send an image's bytes"
         )
     return upload
 
@@ -88,7 +88,7 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
         file = form.get("file")
         if file is None:
             raise ProblemError(
-                Kind.WRONG_WISH, "the form has no field named file; put the picture there"
+                Kind.WRONG_PARAMETER, "the form has no field named file; put the image there"
             )
         content = (
             file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
@@ -96,7 +96,7 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
         others = form.multi_items()
         if any(not isinstance(value, str) for name, value in others if name != "file"):
             raise ProblemError(
-                Kind.WRONG_WISH, "the form has a second file; send one picture a request"
+                Kind.WRONG_PARAMETER, "the form has a second file; send one image a request"
             )
         return Upload(content, {name: str(value) for name, value in others if name != "file"})
     finally:
@@ -119,5 +119,5 @@ async def _bounded(
 def _too_large(size: int, settings: Settings) -> ProblemError:
     return ProblemError(
         Kind.TOO_LARGE,
-        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are taken; send a smaller picture",
+        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are taken; send a smaller image",
     )

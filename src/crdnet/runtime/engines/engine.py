@@ -25,8 +25,9 @@ class Answer(NamedTuple):
     derained: Floats
     """Colours (h, w, 3), not clipped."""
     density: Floats | None
-    """Strength of the rain (rows, columns) in cells of `size_multiple` squared pixels, in grey levels of 255; None of a
-    model that does not sense it."""
+    """Intensity of the rain (rows, columns) in grey levels of 255.
+
+    A cell covers `size_multiple` squared pixels. None for a model that does not sense rain."""
 
 
 class Run(ABC):

@@ -1,7 +1,8 @@
-"""Who may work now, who waits, and who is sent away.
+"""Admission of images to work: some work, some wait, the others are refused.
 
-A picture needs a lane (a derainer of its own, so that stopping one picture stops no other) and room in the budget of
-pixels. They are given in the order of arrival: a large picture waits no longer for small ones that came after it.
+An image needs a lane (derainers and a codec of its own, so that stopping one image stops no other)
+and room in the budget of pixels. They are given in the order of arrival: a large image waits no
+longer for small ones that came after it.
 """
 
 import asyncio
@@ -12,14 +13,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from crdnet import Derainer
+from crdnet.images import WorkerCodec
 from crdnet.server.problems import Kind, ProblemError
 
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """A derainer for each model, for one picture at a time."""
+    """A derainer for each model and a codec, for one image at a time."""
 
     derainers: Mapping[str, Derainer]
+    codec: WorkerCodec
 
 
 class _Waiting(NamedTuple):
@@ -27,12 +30,12 @@ class _Waiting(NamedTuple):
     lane: "asyncio.Future[Lane]"
 
 
-class Desk:
+class Admission:
     """Gives out lanes; belongs to one event loop.
 
     Args:
-        lanes: As many as pictures may be in work at once.
-        budget: Pixels of all pictures in work at once; a single picture may exceed it.
+        lanes: As many as images may be in work at once.
+        budget: Pixels of all images in work at once; a single image may exceed it.
         queue: How many may wait.
         seconds: How long one may wait.
     """
@@ -42,7 +45,7 @@ class Desk:
         self._budget, self._queue, self._seconds = budget, queue, seconds
         self._waiting: deque[_Waiting] = deque()
         self.pixels = 0
-        """Of the pictures in work."""
+        """Pixels of the images in work."""
 
     @property
     def waiting(self) -> int:
@@ -50,7 +53,7 @@ class Desk:
         return len(self._waiting)
 
     def check_room(self) -> None:
-        """Send away whom `place` would send away."""
+        """Refuse whom `admit` would refuse."""
         if self._waiting or not self._idle:
             self._check_queue()
 
@@ -58,15 +61,15 @@ class Desk:
         if self.waiting >= self._queue:
             raise ProblemError(
                 Kind.BUSY,
-                f"{self.waiting} pictures wait already, and no more may; come again later",
+                f"{self.waiting} images wait already, and no more may; come again later",
             )
 
     @asynccontextmanager
-    async def place(self, pixels: int) -> AsyncIterator[Lane]:
+    async def admit(self, pixels: int) -> AsyncIterator[Lane]:
         """Wait for a lane, and keep it while the context lasts.
 
         Args:
-            pixels: Of the picture.
+            pixels: Of the image.
 
         Raises:
             ProblemError: Too many wait, or the wait was too long.
@@ -100,7 +103,7 @@ class Desk:
             if isinstance(error, TimeoutError):
                 raise ProblemError(
                     Kind.BUSY,
-                    f"the picture waited {self._seconds:g} seconds without its turn; come again later",
+                    f"the image waited {self._seconds:g} seconds without its turn; come again later",
                 ) from error
             raise
 
@@ -116,7 +119,7 @@ class Desk:
             first.lane.set_result(self._idle.pop())
 
 
-class Memory:
+class UploadMemory:
     """How many bytes of uploads are kept at once.
 
     Args:
@@ -143,7 +146,7 @@ class Memory:
 class Share:
     """What one upload takes of the memory."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: UploadMemory) -> None:
         self._memory, self.used = memory, 0
 
     def take(self, count: int) -> None:

@@ -1,12 +1,16 @@
-"""What a folder of results was made from, and how, so that a run that was stopped goes on and no two runs mix.
+"""The journal of a folder of outputs: from what and how they were made.
 
-`OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source with size and time. It
-is written before the first result is: what exists and stands in the journal is done, what does not exist is still to
-do, and what exists without standing there belongs to somebody else. So nothing needs to be written when a picture is
-done, and a kill at any moment leaves nothing to repair.
+By it a run that was stopped goes on, and no two runs mix.
+
+`OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source
+with size and time. It is written before the first result is: what exists and stands in the journal
+is done, what does not exist is still to do, and what exists without standing there belongs to
+somebody else. So nothing needs to be written when an image is done, and a kill at any moment
+leaves nothing to repair.
 
     {"settings": {"model": "paper", "sha256": "bd39...", "strength": 1.0, ...},
-     "results": {"holiday/table.png": ["../photos/holiday/table.png", 20480, 1732287600000000000], ...}}
+     "results": {"holiday/table.png": ["../photos/holiday/table.png", 20480, 1732287600000000000],
+     ...}}
 """
 
 import json
@@ -61,7 +65,8 @@ class Journal:
         """Keep the folder to ourselves, and leave its journal up to date in whatever way the block ends.
 
         Raises:
-            OutputError: Another run has the folder, it cannot be written to, or its journal is damaged.
+            OutputError: Another run has the folder, it cannot be written to, or its journal is
+                damaged.
         """
         place = self._path.parent
         with ExitStack() as stack:
@@ -105,7 +110,7 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(
                 f"{self._path} is damaged, or of another version of crdnet ({error!r}); delete it, and use "
-                "--skip-existing to keep the results that are there"
+                "`skip_existing=True` to keep the results that are there"
             ) from error
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
@@ -118,27 +123,24 @@ class Journal:
             for key in changed
         ]
 
-    def begin(
-        self,
-        settings: Mapping[str, Any],
-        to_make: Mapping[Path, Origin],
-        to_replace: Mapping[Path, Origin],
-    ) -> None:
+    def begin(self, settings: Mapping[str, Any], to_make: Mapping[Path, Origin]) -> None:
         """Write down what will be made, before any of it is.
+
+        A result that exists and will be made anew stands in the journal when that is done, not
+        before: after a kill nobody could tell the old from the new.
 
         Args:
             settings: The model and the options that decide what a result looks like.
-            to_make: Results that do not exist, and what they will be made from.
-            to_replace: Results that exist and will be made anew. They stand in the journal when that is done, not
-                before: after a kill nobody could tell the old from the new.
+            to_make: Results, and what they will be made from.
         """
         if self._changed_settings(settings):
             self._origins.clear()
         self._settings = dict(settings)
-        for result, origin in to_replace.items():
-            if self.origin_of(result) != origin:
+        for result, origin in to_make.items():
+            if not os.path.lexists(result):
+                self._origins[self._name(result)] = origin
+            elif self.origin_of(result) != origin:
                 self._origins.pop(self._name(result), None)
-        self._origins |= {self._name(result): origin for result, origin in to_make.items()}
         self._changed = True
         self._write()
 

@@ -1,4 +1,4 @@
-"""Places at work: order, budget, queue, and what becomes of those who leave."""
+"""Admission to work: order, budget, queue, and what becomes of those who leave."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from crdnet.server.desk import Desk, Lane, Memory
+from crdnet.images import WorkerCodec
+from crdnet.server.admission import Admission, Lane, UploadMemory
 from crdnet.server.problems import Kind, ProblemError
 from tests.waiting import HANG_SECONDS
 
@@ -15,12 +16,14 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), HANG_SECONDS))
 
 
-def desk(lanes: int = 1, budget: int = 100, queue: int = 2, seconds: float = HANG_SECONDS) -> Desk:
-    return Desk([Lane({}) for _ in range(lanes)], budget, queue, seconds)
+def admission(
+    lanes: int = 1, budget: int = 100, queue: int = 2, seconds: float = HANG_SECONDS
+) -> Admission:
+    return Admission([Lane({}, WorkerCodec()) for _ in range(lanes)], budget, queue, seconds)
 
 
-async def take(where: Desk, pixels: int, log: list[int], until: asyncio.Event) -> None:
-    async with where.place(pixels):
+async def take(where: Admission, pixels: int, log: list[int], until: asyncio.Event) -> None:
+    async with where.admit(pixels):
         log.append(pixels)
         await until.wait()
 
@@ -32,7 +35,7 @@ async def settle() -> None:
 
 def test_places_are_given_in_the_order_of_arrival() -> None:
     async def test() -> None:
-        where, log, go = desk(queue=5), list[int](), asyncio.Event()
+        where, log, go = admission(queue=5), list[int](), asyncio.Event()
         tasks = [asyncio.create_task(take(where, pixels, log, go)) for pixels in (50, 90, 1, 2)]
         await settle()
         assert log == [50]
@@ -47,7 +50,7 @@ def test_places_are_given_in_the_order_of_arrival() -> None:
 
 def test_the_budget_holds_pictures_back_though_lanes_are_free() -> None:
     async def test() -> None:
-        where, log, go = desk(lanes=4), list[int](), asyncio.Event()
+        where, log, go = admission(lanes=4), list[int](), asyncio.Event()
         tasks = [asyncio.create_task(take(where, pixels, log, go)) for pixels in (60, 50, 10)]
         await settle()
         assert log == [60]  # the small one does not overtake the large one
@@ -59,7 +62,7 @@ def test_the_budget_holds_pictures_back_though_lanes_are_free() -> None:
 
 def test_one_picture_over_the_budget_works_alone() -> None:
     async def test() -> None:
-        async with desk(lanes=2).place(1000):
+        async with admission(lanes=2).admit(1000):
             pass
 
     run(test)
@@ -67,7 +70,7 @@ def test_one_picture_over_the_budget_works_alone() -> None:
 
 def test_over_the_queue_one_is_sent_away_with_a_time_to_come_again() -> None:
     async def test() -> None:
-        where, go = desk(), asyncio.Event()
+        where, go = admission(), asyncio.Event()
         tasks = [asyncio.create_task(take(where, 1, [], go)) for _ in range(3)]
         await settle()
         with pytest.raises(ProblemError) as early:
@@ -85,9 +88,9 @@ def test_over_the_queue_one_is_sent_away_with_a_time_to_come_again() -> None:
 
 def test_a_queue_of_none_still_gives_its_lanes() -> None:
     async def test() -> None:
-        where = desk(queue=0)
+        where = admission(queue=0)
         where.check_room()
-        async with where.place(1):
+        async with where.admit(1):
             with pytest.raises(ProblemError):
                 where.check_room()
 
@@ -96,13 +99,13 @@ def test_a_queue_of_none_still_gives_its_lanes() -> None:
 
 def test_who_waits_too_long_is_sent_away_and_leaves_no_trace() -> None:
     async def test() -> None:
-        where = desk(seconds=0.05)
-        async with where.place(1):
+        where = admission(seconds=0.05)
+        async with where.admit(1):
             with pytest.raises(ProblemError, match="waited"):
-                async with where.place(1):
+                async with where.admit(1):
                     pass
             assert where.waiting == 0
-        async with where.place(1):
+        async with where.admit(1):
             pass
 
     run(test)
@@ -111,7 +114,7 @@ def test_who_waits_too_long_is_sent_away_and_leaves_no_trace() -> None:
 @pytest.mark.parametrize("given", [False, True], ids=["waiting", "just given its place"])
 def test_who_goes_away_frees_its_place(given: bool) -> None:
     async def test() -> None:
-        where, go = desk(), asyncio.Event()
+        where, go = admission(), asyncio.Event()
         first = asyncio.create_task(take(where, 5, [], go))
         await settle()
         second = asyncio.create_task(take(where, 6, [], asyncio.Event()))
@@ -125,13 +128,13 @@ def test_who_goes_away_frees_its_place(given: bool) -> None:
         await asyncio.wait([first])
         assert (where.waiting, where.pixels) == (0, 0)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(where.place(1))
+            await stack.enter_async_context(where.admit(1))
 
     run(test)
 
 
 def test_uploads_share_a_bounded_memory() -> None:
-    memory = Memory(10)
+    memory = UploadMemory(10)
     with memory.share() as one, memory.share() as other:
         one.take(6)
         with pytest.raises(ProblemError) as caught:

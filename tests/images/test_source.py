@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from crdnet.errors import ImageError
-from crdnet.runtime import read_file
+from crdnet.images import ImageSource
 
 
 @pytest.fixture
@@ -41,13 +41,18 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         return found
 
     monkeypatch.setattr(os, "fstat", fstat_then_change)
-    with pytest.raises(ImageError, match=r"it\.jpg changed while it was read"):
-        read_file(place)
+    with (
+        pytest.raises(ImageError, match=r"it\.jpg changed while it was read"),
+        ImageSource(place) as source,
+    ):
+        _ = source.content
 
 
 def test_a_file_that_stands_still_is_read_with_what_is_known_of_it(place: Path) -> None:
-    content, found = read_file(place)
+    with ImageSource(place) as source:
+        content, found = source.content, source.found
     assert content == place.read_bytes()
+    assert found is not None
     assert (found.st_size, found.st_mtime_ns) == (len(content), place.stat().st_mtime_ns)
 
 
@@ -56,5 +61,5 @@ def test_too_large_a_picture_is_refused_before_it_is_read(
 ) -> None:
     with place.open("r+b") as file:
         file.truncate(10**11)  # sparse, and more than there is memory for
-    with pytest.raises(ImageError, match="more than 599; cut it into parts or raise --max-pixels"):
-        read_file(place, 599)
+    with pytest.raises(ImageError, match="more than 599; cut it into parts or raise `max_pixels`"):
+        ImageSource(place, max_pixels=599)

@@ -16,9 +16,9 @@ from hypothesis.strategies import integers, sampled_from
 from PIL import Image
 
 import crdnet
+from crdnet import Derainer
 from crdnet.density import luma
 from crdnet.errors import CRDNetError, DeviceError, ImageError, SizeError
-from crdnet.runtime import Derainer
 from tests.runtime.tiny import TINY, write_tiny_model
 from tests.waiting import HANG_SECONDS
 

@@ -1,12 +1,12 @@
-"""What clients may ask for and what they are answered, as data: the API document is made of it."""
+"""Parameters of requests and contents of responses; the API document is made of them."""
 
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from crdnet import SenseReport
-from crdnet.server.work import Derained, Sensed, Stages
+from crdnet import Outcome
+from crdnet.server.work import Result, Stages
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -30,35 +30,35 @@ Grade = Literal["none", "light", "medium", "heavy"]
 Format = Literal["jpg", "png", "webp", "tiff", "avif"]
 
 
-def _unasked(schema: dict[str, Any]) -> None:
+def _drop_default(schema: dict[str, Any]) -> None:
     """Leave the default out of the API document: nothing is no value that one could send."""
     schema.pop("default", None)
 
 
-class SenseWish(BaseModel):
-    """What a client may ask of sensing."""
+class SenseParameters(BaseModel):
+    """Parameters of sensing."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str | SkipJsonSchema[None] = Field(
         None,
         description="One of those that GET /v1/models lists; unasked, the first.",
-        json_schema_extra=_unasked,
+        json_schema_extra=_drop_default,
     )
 
 
-class DerainWish(SenseWish):
-    """What a client may ask of deraining."""
+class DerainParameters(SenseParameters):
+    """Parameters of deraining."""
 
     strength: float = Field(
         1.0, ge=0, le=1, allow_inf_nan=False, description="How much of the rain to take out."
     )
     format: Format | SkipJsonSchema[None] = Field(
         None,
-        description="Format of the answer; unasked, that of the picture.",
-        json_schema_extra=_unasked,
+        description="Format of the answer; by default that of the image.",
+        json_schema_extra=_drop_default,
     )
-    always: bool = Field(False, description="Whether a picture that is surely dry is derained too.")
+    always: bool = Field(False, description="Whether an image that is surely dry is derained too.")
 
 
 class Probabilities(BaseModel):
@@ -70,25 +70,25 @@ class Probabilities(BaseModel):
     heavy: float
 
 
-class SenseAnswer(BaseModel):
-    """How heavy the rain in a picture is; null where the model does not sense rain."""
+class SenseResponse(BaseModel):
+    """How heavy the rain in an image is; null where the model does not sense rain."""
 
     density: Grade | None
     probabilities: Probabilities | None
-    score: float | None = Field(description="A monotone map of the strength to [0, 1].")
-    strength: float | None = Field(
+    score: float | None = Field(description="A monotone map of the intensity to [0, 1].")
+    intensity: float | None = Field(
         description="Mean change of luma that the rain makes, in grey levels of 255."
     )
     scale: float | None = Field(
-        description="The size at which the rain was found, 1 for the picture's own."
+        description="The size at which the rain was found, 1 for the image's own."
     )
-    width: int = Field(description="Pixels as they are stored.")
+    width: int = Field(description="Pixels of the upright image.")
     height: int
     format: str
     model: str
 
 
-class ModelAnswer(BaseModel):
+class ModelResponse(BaseModel):
     """A model that clients may ask for."""
 
     name: str
@@ -99,61 +99,64 @@ class ModelAnswer(BaseModel):
     default: bool
 
 
-class Standing(BaseModel):
-    """How the server is."""
+class Health(BaseModel):
+    """State of the server."""
 
     status: Literal["alive", "ready"]
 
 
-def grade(report: SenseReport) -> str:
+def grade(outcome: Outcome) -> str:
     """Return the name of the rain's grade, `unknown` where the model does not sense rain."""
-    return "unknown" if report.density is None else report.density.name.lower()
+    return "unknown" if outcome.density is None else outcome.density.name.lower()
 
 
-def _named(report: SenseReport) -> dict[str, float] | None:
-    found = report.probabilities
+def _name_probabilities(outcome: Outcome) -> dict[str, float] | None:
+    found = outcome.probabilities
     return None if found is None else {grade.name.lower(): value for grade, value in found.items()}
 
 
-def rain_headers(derained: Derained) -> dict[str, str]:
-    """Return the headers that stand beside a derained picture."""
+def rain_headers(derained: Result) -> dict[str, str]:
+    """Return the headers beside a derained image."""
+    outcome = derained.outcome
     headers = {
-        "X-Rain-Density": grade(derained.sensed),
-        "X-Rain-Left-Alone": "true" if derained.left_alone else "false",
+        "X-Rain-Density": grade(outcome),
+        "X-Rain-Left-Alone": "true" if outcome.left_alone else "false",
         "Content-Disposition": f'attachment; filename="derained.{_SUFFIXES[derained.format]}"',
     }
-    if derained.sensed.score is not None:
-        headers["X-Rain-Score"] = f"{derained.sensed.score:.4f}"
-    if (probabilities := _named(derained.sensed)) is not None:
+    if outcome.score is not None:
+        headers["X-Rain-Score"] = f"{outcome.score:.4f}"
+    if (probabilities := _name_probabilities(outcome)) is not None:
         headers["X-Rain-Probabilities"] = ", ".join(
             f"{name}={value:.4f}" for name, value in probabilities.items()
         )
-    if derained.notes:
-        told = "; ".join(derained.notes)
+    if outcome.warnings:
+        told = "; ".join(outcome.warnings)
         headers["X-Notes"] = "".join(letter if " " <= letter <= "~" else "?" for letter in told)
     return headers
 
 
-def sense_answer(sensed: Sensed, model: str) -> SenseAnswer:
-    """Return what is told of a picture that was sensed."""
-    report = sensed.report
-    probabilities = _named(report)
-    return SenseAnswer(
-        density=None if report.density is None else cast(Grade, grade(report)),
+def sense_response(sensed: Result, model: str) -> SenseResponse:
+    """Return the response about an image that was sensed."""
+    outcome = sensed.outcome
+    assert outcome.width is not None
+    assert outcome.height is not None
+    probabilities = _name_probabilities(outcome)
+    return SenseResponse(
+        density=None if outcome.density is None else cast(Grade, grade(outcome)),
         probabilities=None if probabilities is None else Probabilities(**probabilities),
-        score=report.score,
-        strength=report.strength,
-        scale=report.scale,
-        width=sensed.looked.width,
-        height=sensed.looked.height,
-        format=sensed.looked.format,
+        score=outcome.score,
+        intensity=outcome.intensity,
+        scale=outcome.scale,
+        width=outcome.width,
+        height=outcome.height,
+        format=sensed.header.format,
         model=model,
     )
 
 
 def timing(stages: Stages) -> dict[str, str]:
     """Return the header that tells how long each stage took, in milliseconds."""
-    seconds = stages.seconds | {"total": sum(stages.seconds.values())}
+    seconds = stages | {"total": sum(stages.values())}
     return {
         "Server-Timing": ", ".join(
             f"{name};dur={value * 1000:.1f}" for name, value in seconds.items()
@@ -161,9 +164,9 @@ def timing(stages: Stages) -> dict[str, str]:
     }
 
 
-_BINARY = {"type": "string", "format": "binary", "description": "The bytes of a picture file."}
-PICTURE: dict[str, Any] = {
-    "description": "The picture without its rain.",
+_BINARY = {"type": "string", "format": "binary", "description": "The bytes of an image file."}
+IMAGE: dict[str, Any] = {
+    "description": "The image without its rain.",
     "content": {
         each: {"schema": {"type": "string", "format": "binary"}} for each in MEDIA_TYPES.values()
     },
@@ -173,7 +176,7 @@ PICTURE: dict[str, Any] = {
             "schema": {"type": "string", "enum": ["none", "light", "medium", "heavy", "unknown"]},
         },
         "X-Rain-Score": {
-            "description": "Strength of the rain, 0 to 1",
+            "description": "Intensity of the rain, 0 to 1",
             "schema": {"type": "number"},
         },
         "X-Rain-Probabilities": {
@@ -181,7 +184,7 @@ PICTURE: dict[str, Any] = {
             "schema": {"type": "string"},
         },
         "X-Rain-Left-Alone": {
-            "description": "Whether the picture was surely dry and is given back as it came",
+            "description": "Whether the image was surely dry and comes back byte for byte",
             "schema": {"type": "string", "enum": ["true", "false"]},
         },
         "X-Notes": {"description": "What could not be carried over", "schema": {"type": "string"}},
@@ -193,9 +196,9 @@ PICTURE: dict[str, Any] = {
 }
 
 
-def body_of(wish: type[BaseModel]) -> dict[str, Any]:
-    """Return what the API document says of a body: a form with the wishes beside the file, or the file alone."""
-    schema = wish.model_json_schema()
+def body_of(parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return what the API document says of a body: a form with parameters beside the file, or the file alone."""
+    schema = parameters.model_json_schema()
     form = {
         "type": "object",
         "properties": {"file": _BINARY} | schema["properties"],

@@ -1,6 +1,8 @@
-"""Pictures too large for memory: the file that the whole would make, in bands."""
+"""Images too large for memory: the file that the whole would make, in bands."""
 
 import os
+from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import crdnet.runtime.files
-from crdnet import images
+import crdnet.pipeline.route
+from crdnet import Derainer, DerainOptions, images
 from crdnet.errors import ImageError
-from crdnet.runtime import Derainer, FileOptions, derain_source, sense_source
+from crdnet.pipeline import derain_source, sense_source
 from tests.runtime.tiny import write_streak_model
 
 HEIGHT, WIDTH = 700, 520
@@ -29,8 +31,8 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the picture was decoded as a whole")
 
-    monkeypatch.setattr(crdnet.runtime.files, "LARGE_PIXELS", 100_000)
-    monkeypatch.setattr(images, "decode", refuse)
+    monkeypatch.setattr(crdnet.pipeline.route, "LARGE_PIXELS", 100_000)
+    monkeypatch.setattr(images.LocalCodec, "decode", refuse)
 
 
 def rainy(channels: int, dtype: type = np.uint8) -> np.ndarray:
@@ -52,7 +54,7 @@ def test_a_large_file_is_derained_in_bands_to_the_same_picture(
     request.getfixturevalue("small_is_large")
     banded = derainer.derain_file(source, tmp_path / f"banded.{suffix}")
     assert (banded.width, banded.height, banded.sensed) == (WIDTH, HEIGHT, whole.sensed)
-    with Image.open(whole.output) as one, Image.open(banded.output) as other:
+    with Image.open(str(whole.output)) as one, Image.open(str(banded.output)) as other:
         assert (one.format, one.mode) == (other.format, other.mode)
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
         assert np.asarray(other)[..., :3].mean() < 0.9 * rainy(channels)[..., :3].mean()
@@ -64,7 +66,8 @@ def test_a_large_dry_file_comes_out_byte_for_byte(derainer: Derainer, tmp_path: 
     Image.new("RGB", (WIDTH, HEIGHT), (40, 50, 60)).save(source)
     record = derainer.derain_file(source, tmp_path / "out.png")
     assert record.dry
-    assert record.output.read_bytes() == source.read_bytes()
+    assert record.left_alone
+    assert (tmp_path / "out.png").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.usefixtures("small_is_large")
@@ -85,8 +88,10 @@ def test_a_large_file_is_sensed_in_bands_as_it_is_derained(
 ) -> None:
     source = tmp_path / "large.png"
     Image.fromarray(rainy(4)).save(source)
-    sensed, height, width = sense_source(derainer, source, options=FileOptions())
-    assert (height, width) == (HEIGHT, WIDTH)
+    with images.ImageSource(source) as opened:
+        outcome = sense_source(derainer.network, opened)
+    sensed = outcome.sensed
+    assert (outcome.height, outcome.width) == (HEIGHT, WIDTH)
     assert sensed == derainer.derain_file(source, tmp_path / "out.png").sensed
     assert sensed == derainer.sense(rainy(3))
 
@@ -95,14 +100,14 @@ def test_a_large_file_is_sensed_in_bands_as_it_is_derained(
 def test_a_large_file_that_changes_while_it_is_read_is_told(
     derainer: Derainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, rows = tmp_path / "large.png", images.BandReader.rows
+    source, samples = tmp_path / "large.png", images.BandReader.samples
     Image.fromarray(rainy(3)).save(source)
 
     def touching(self: images.BandReader, start: int, stop: int) -> Any:
         os.utime(source, (1, 1))
-        return rows(self, start, stop)
+        return samples(self, start, stop)
 
-    monkeypatch.setattr(images.BandReader, "rows", touching)
+    monkeypatch.setattr(images.BandReader, "samples", touching)
     with pytest.raises(ImageError, match="changed while it was read"):
         derainer.derain_file(source, tmp_path / "out.png")
     assert [path.name for path in tmp_path.glob("*.png")] == ["large.png"]
@@ -112,10 +117,10 @@ def test_a_large_file_that_changes_while_it_is_read_is_told(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"rain": True}, "--rain"),
-        ({"format": "PNG"}, "another format"),
-        ({"options": FileOptions(strip_gps=True)}, "--strip-gps"),
-        ({}, "a picture that is stored turned"),
+        ({"on_derained": lambda *_: None}, "`rain`"),
+        ({"options": DerainOptions(format="png")}, "`format`"),
+        ({"options": DerainOptions(strip_gps=True)}, "`strip_gps`"),
+        ({}, "an image that is stored turned"),
     ],
 )
 def test_what_must_be_read_whole_and_does_not_fit_is_refused_with_the_reason(
@@ -130,8 +135,11 @@ def test_what_must_be_read_whole_and_does_not_fit_is_refused_with_the_reason(
     exif[0x112] = 1 if options else 6
     Image.fromarray(rainy(3)).save(source, exif=exif)
     monkeypatch.setattr(os, "sysconf", lambda _name: 1000)  # a thousand pages of a thousand bytes
-    with pytest.raises(
-        ImageError, match=f"520 x 700 pixels must be read whole for {reason}"
-    ) as caught:
-        derain_source(derainer, source, **{"options": FileOptions(), **options})
+    with (
+        pytest.raises(
+            ImageError, match=f"520 x 700 pixels must be read whole for {reason}"
+        ) as caught,
+        images.ImageSource(source) as opened,
+    ):
+        derain_source(derainer.network, opened, lambda: nullcontext(BytesIO()), **options)
     assert "\n" not in str(caught.value)

@@ -1,14 +1,15 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import crdnet
+from crdnet import Derainer, DerainOptions
 from crdnet.errors import ImageError, OutputError
-from crdnet.runtime import Derainer, DerainResult
-from crdnet.runtime.files import derain_file_with
+from crdnet.runtime import Network
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def street(tmp_path: Path, rng: np.random.Generator) -> Path:
     return place
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path: Path | None) -> np.ndarray:
+    assert path is not None
     with Image.open(path) as image:
         return np.asarray(image)
 
@@ -27,6 +29,7 @@ def test_a_file_gives_a_file_beside_it_and_a_record(derainer: Derainer, street: 
     record = derainer.derain_file(street)
     assert (record.source, record.output) == (street, street.with_name("street_derained.png"))
     assert (record.width, record.height, record.density, record.warnings) == (20, 12, None, ())
+    assert record.seconds is not None
     assert record.seconds > 0
     np.testing.assert_array_equal(pixels(record.output), derainer(pixels(street)))
 
@@ -35,7 +38,10 @@ def test_the_function_does_as_the_method(
     derainer: Derainer, tiny_model: Path, street: Path, tmp_path: Path
 ) -> None:
     record = crdnet.derain_file(
-        str(street), str(tmp_path / "new/folder/it.png"), model=tiny_model, strength=0.5
+        str(street),
+        str(tmp_path / "new/folder/it.png"),
+        options=DerainOptions(strength=0.5),
+        model=tiny_model,
     )
     np.testing.assert_array_equal(pixels(record.output), derainer(pixels(street), strength=0.5))
 
@@ -69,13 +75,13 @@ def test_an_output_that_came_meanwhile_is_not_replaced(
     derainer: Derainer, street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "it.png"
-    run = Derainer.run
+    derain = Network.derain
 
-    def slow_run(self: Derainer, image: object, *, strength: float, always: bool) -> DerainResult:
+    def slow_derain(self: Network, *arguments: Any) -> Any:
         output.touch()
-        return run(self, image, strength=strength, always=always)
+        return derain(self, *arguments)
 
-    monkeypatch.setattr(Derainer, "run", slow_run)
+    monkeypatch.setattr(Network, "derain", slow_derain)
     with pytest.raises(OutputError, match="meanwhile"):
         derainer.derain_file(street, output)
     assert sorted(os.listdir(tmp_path)) == ["it.png", "street.png"]  # noqa: PTH208
@@ -86,12 +92,12 @@ def test_a_suffix_asks_for_its_format_and_must_fit_one(
     derainer: Derainer, street: Path, tmp_path: Path
 ) -> None:
     record = derainer.derain_file(street, tmp_path / "it.tif")
-    with Image.open(record.output) as image:
+    with Image.open(str(record.output)) as image:
         assert image.format == "TIFF"
     with pytest.raises(OutputError, match=r"\.gif"):
         derainer.derain_file(street, tmp_path / "it.gif")
     with pytest.raises(OutputError, match="does not fit"):
-        derainer.derain_file(street, tmp_path / "it.webp", format="png")
+        derainer.derain_file(street, tmp_path / "it.webp", options=DerainOptions(format="png"))
 
 
 def test_a_missing_source_and_a_folder_are_named(derainer: Derainer, tmp_path: Path) -> None:
@@ -100,7 +106,9 @@ def test_a_missing_source_and_a_folder_are_named(derainer: Derainer, tmp_path: P
     with pytest.raises(ImageError, match="cannot be read"):
         derainer.derain_file(tmp_path, tmp_path / "it.jpg")
     with pytest.raises(OutputError, match="is a folder"):
-        derainer.derain_file(tmp_path / "gone.jpg", tmp_path, overwrite=True, format="jpg")
+        derainer.derain_file(
+            tmp_path / "gone.jpg", tmp_path, overwrite=True, options=DerainOptions(format="jpg")
+        )
 
 
 def test_quality_and_the_largest_size_are_those_that_are_asked_for(
@@ -108,9 +116,12 @@ def test_quality_and_the_largest_size_are_those_that_are_asked_for(
 ) -> None:
     source = tmp_path / "street.jpg"
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(source, quality=95)
-    kept = derain_file_with(derainer, source, tmp_path / "kept.jpg").output
-    small = derain_file_with(derainer, source, tmp_path / "small.jpg", quality=20).output
+    kept = derainer.derain_file(source, tmp_path / "kept.jpg").output
+    options = DerainOptions(quality=20)
+    small = derainer.derain_file(source, tmp_path / "small.jpg", options=options).output
+    assert small is not None
+    assert kept is not None
     assert small.stat().st_size < kept.stat().st_size / 2
     with pytest.raises(ImageError, match="more than 4,095"):
-        derain_file_with(derainer, source, tmp_path / "never.jpg", max_pixels=4095)
+        derainer.derain_file(source, tmp_path / "never.jpg", options=DerainOptions(max_pixels=4095))
     assert not (tmp_path / "never.jpg").exists()

@@ -1,4 +1,4 @@
-"""Around every request: who may ask, the headers of every answer, one line of log, the metrics.
+"""Middleware around every request: access, the headers of every answer, one line of log, the metrics.
 
 Pure ASGI, so that routes see a client go away.
 """
@@ -23,7 +23,8 @@ from crdnet.server.settings import Settings
 log = logging.getLogger("crdnet.server")
 
 OPEN_PATHS = ("/", "/healthz", "/readyz")
-"""What needs no key: the page has a field for it, and whoever watches over the server asks the other two."""
+"""What needs no key: the page has a field for it, and whoever watches over the server asks the
+other two."""
 OPEN_FOLDER = "/assets/"
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _HEADERS = {
@@ -38,7 +39,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware; the outermost but for CORS."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
@@ -100,7 +101,8 @@ class Guard:
         if self._settings.key is None or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return
         if not _has_key(headers.get("authorization", ""), self._settings.key):
-            # Browsers ask for a name and a password where they show a document; the page has a field instead.
+            # Browsers ask for a name and a password where they show a document; the page has a
+            # field instead.
             scheme = "Bearer" if path.startswith("/v1/") else "Basic"
             raise ProblemError(
                 Kind.KEY_MISSING,
@@ -160,7 +162,10 @@ def _without_port(host: str) -> str:
 
 
 def _has_key(authorization: str, key: str) -> bool:
-    """Whether a header holds the key, as a bearer's token or as the password of any name; in constant time."""
+    """Whether a header holds the key, as a bearer's token or as the password of any name.
+
+    In constant time.
+    """
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:

@@ -1,0 +1,114 @@
+"""Deraining and sensing of folders in one call."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import overload
+
+from crdnet.batch.options import BatchOptions
+from crdnet.batch.run import DerainRun, Run, SenseRun, Sources
+from crdnet.pipeline import Outcome
+
+OnOutcome = Callable[[Outcome], object]
+
+
+@overload
+def derain_folder(
+    source: Sources,
+    destination: str | Path,
+    *,
+    recursive: bool = False,
+    options: BatchOptions | None = None,
+    on_outcome: None = None,
+) -> Iterator[Outcome]: ...
+
+
+@overload
+def derain_folder(
+    source: Sources,
+    destination: str | Path,
+    *,
+    recursive: bool = False,
+    options: BatchOptions | None = None,
+    on_outcome: OnOutcome,
+) -> Counter[str]: ...
+
+
+def derain_folder(
+    source: Sources,
+    destination: str | Path,
+    *,
+    recursive: bool = False,
+    options: BatchOptions | None = None,
+    on_outcome: OnOutcome | None = None,
+) -> Iterator[Outcome] | Counter[str]:
+    """Derain the images in a folder, as `crdnet derain` does: the run resumes, and replaces nothing unasked.
+
+    Args:
+        source: A folder; also a file or a pattern, or several of all these.
+        destination: The folder of the outputs, which mirrors the tree of the source.
+        recursive: Whether to look into the folders in the folder.
+        options: Everything else, see `BatchOptions`; None is the defaults.
+        on_outcome: Called with each outcome.
+
+    Returns:
+        Without `on_outcome` an iterator, which works while it is iterated and yields outcomes as
+        they are finished; with it, when all is done, how many inputs had each status. An image that
+        fails is an outcome and stops no other.
+
+    Raises:
+        ArgumentError: The arguments as a whole make no sense, such as two inputs with one output.
+        ModelError: There is no such model, or it cannot be opened.
+        OutputError: The disk is full, or another run writes into the destination.
+    """
+    run = DerainRun(source, destination, recursive=recursive, options=options)
+    return _iterate(run) if on_outcome is None else _report(run, on_outcome)
+
+
+@overload
+def sense_folder(
+    source: Sources,
+    *,
+    recursive: bool = False,
+    options: BatchOptions | None = None,
+    on_outcome: None = None,
+) -> Iterator[Outcome]: ...
+
+
+@overload
+def sense_folder(
+    source: Sources,
+    *,
+    recursive: bool = False,
+    options: BatchOptions | None = None,
+    on_outcome: OnOutcome,
+) -> Counter[str]: ...
+
+
+def sense_folder(
+    source: Sources,
+    *,
+    recursive: bool = False,
+    options: BatchOptions | None = None,
+    on_outcome: OnOutcome | None = None,
+) -> Iterator[Outcome] | Counter[str]:
+    """Sense the rain in the images in a folder; nothing is written.
+
+    Arguments, result and errors are those of `derain_folder`. A model that does not sense rain is
+    an ArgumentError.
+    """
+    run = SenseRun(source, recursive=recursive, options=options)
+    return _iterate(run) if on_outcome is None else _report(run, on_outcome)
+
+
+def _iterate(run: Run) -> Iterator[Outcome]:
+    with run:
+        yield from run
+
+
+def _report(run: Run, on_outcome: OnOutcome) -> Counter[str]:
+    counts = Counter[str]()
+    for outcome in _iterate(run):
+        counts[outcome.status] += 1
+        on_outcome(outcome)
+    return counts

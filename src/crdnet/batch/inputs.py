@@ -1,0 +1,218 @@
+"""Finding of inputs: from files, folders and patterns to images.
+
+A folder may hold a hundred thousand images, so little is done for each: one call of the file
+system, and text rather than path objects.
+"""
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH119, PTH122
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from glob import escape, has_magic
+from pathlib import Path
+from stat import S_ISREG
+
+from crdnet.images import FORMAT_OF_SUFFIX
+from crdnet.pipeline import SUFFIX, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Image that an argument stands for."""
+
+    path: str
+    below: str
+    """The end of the path that is kept when the output goes into another folder."""
+    named: bool
+    """Whether the caller named this very path."""
+    stat: os.stat_result | None
+
+
+def find_inputs(
+    arguments: Sequence[str],
+    results: frozenset[str],
+    *,
+    recursive: bool,
+    left_out: Counter[str],
+) -> Iterator[Found | Outcome]:
+    """Yield the images that arguments stand for, and the outcome of arguments that stand for none.
+
+    Args:
+        arguments: Files, folders and patterns; a name that exists wins over a pattern.
+        results: Real paths of folders that hold outputs, which are no inputs.
+        recursive: Whether to look into the folders in a folder.
+        left_out: Counts entries of folders that are no inputs, by kind.
+    """
+    found: list[Found | Outcome] = []
+    for argument in arguments:
+        if not argument:
+            found.append(_fail("''", "an empty name is no file; check what the name was made of"))
+        elif os.path.isdir(argument):
+            found += _walk(argument, results, recursive=recursive, left_out=left_out)
+        elif os.path.lexists(argument):
+            found.append(_check_regular(argument))
+        elif has_magic(argument):
+            found += _expand_pattern(argument, results, left_out)
+        else:
+            found.append(_fail(argument, "there is no such file or folder; check the path"))
+    yield from _without_results(found, left_out)
+
+
+def _check_regular(path: str) -> Found | Outcome:
+    stat = read_status(path)
+    if stat is None or S_ISREG(stat.st_mode):
+        return Found(path, os.path.basename(path), named=True, stat=stat)
+    return _fail(path, "is no regular file but a pipe, socket or device; pipe its image through -")
+
+
+def _expand_pattern(
+    pattern: str, results: frozenset[str], left_out: Counter[str]
+) -> Iterator[Found | Outcome]:
+    """Yield the images that match a pattern, without the results among them."""
+    none = True
+    for match, below in _matches(pattern):
+        if any(f"{os.path.realpath(match)}/".startswith(f"{place}/") for place in results):
+            continue
+        if (each := _image_in_folder(match, below, left_out)) is not None:
+            none = False
+            yield each
+    if none:
+        yield _fail(pattern, "no image matches this pattern")
+
+
+def _fail(name: str, reason: str) -> Outcome:
+    return Outcome(name, status="failed", reason=reason)
+
+
+def _walk(
+    folder: str, results: frozenset[str], *, recursive: bool, left_out: Counter[str]
+) -> Iterator[Found | Outcome]:
+    """Yield the images in a folder, without hidden ones and without the results that lie inside it.
+
+    Links to folders are not followed, so that no loop is walked.
+    """
+    errors: list[OSError] = []
+    none, deeper = True, False
+    for here, folders, names in os.walk(folder, onerror=errors.append):
+        below = os.path.relpath(here, folder)
+        left_out["hidden"] += sum(name.startswith(".") for name in folders if name != ".crdnet")
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if results:
+            folders[:] = [
+                name
+                for name in folders
+                if os.path.realpath(os.path.join(here, name)) not in results
+            ]
+        for name in sorted(names):
+            where = name if below == "." else os.path.join(below, name)
+            if (each := _image_in_folder(os.path.join(here, name), where, left_out)) is not None:
+                none = False
+                yield each
+        if not recursive:
+            deeper = bool(folders)
+            left_out["folders"] += len(folders)
+            break
+        left_out["links to folders"] += sum(
+            os.path.islink(os.path.join(here, name)) for name in folders
+        )
+    for error in errors:
+        yield _fail(str(error.filename), f"cannot be read: {error.strerror}")
+    if none and not errors:
+        hint = "; --recursive looks into the folders in it" if deeper else ""
+        yield _fail(
+            folder, f"no images in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){hint}"
+        )
+
+
+def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Found | None:
+    """Return an image that nobody named, or count why it is none."""
+    name = os.path.basename(below)
+    if name.startswith("."):
+        left_out["hidden"] += 1
+        return None
+    if not _is_image(name):
+        left_out["no images"] += 1
+        return None
+    stat = read_status(path)
+    if stat is not None and not S_ISREG(stat.st_mode):
+        left_out["pipes, sockets, devices"] += 1
+        return None
+    return Found(path, below, named=False, stat=stat)
+
+
+def read_status(path: str) -> os.stat_result | None:
+    """Return the status of a file.
+
+    None of a link to nowhere, whose reading fails later with the reason.
+    """
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in FORMAT_OF_SUFFIX
+
+
+def _matches(pattern: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, path below the part before the first wildcard) of what a pattern matches and is not hidden."""
+    parts = Path(pattern).parts
+    start = next(index for index, part in enumerate(parts) if has_magic(part))
+    root = Path(*parts[:start])
+    # pathlib does not go through links to folders, as the glob module does, and so never round a
+    # loop; but it takes a ** at the end for folders alone.
+    below = os.path.join(*parts[start:], *["*"] * (parts[-1] == "**"))
+    try:
+        matches = sorted(set(root.glob(below)))
+    except ValueError:  # such as a**b
+        return
+    for match in matches:
+        where = match.relative_to(root)
+        if not match.is_dir() and not any(part.startswith(".") for part in where.parts[:-1]):
+            yield str(match), str(where)
+
+
+def _without_results(
+    found: Sequence[Found | Outcome], left_out: Counter[str]
+) -> Iterator[Found | Outcome]:
+    """Leave out what an earlier run wrote beside its source.
+
+    Found in a folder or by a pattern it is counted. Named by the caller, as when the shell expands
+    *.jpg, it is skipped, and only if its source is named too.
+    """
+    given = {
+        os.path.splitext(find_place(each.path))[0]
+        for each in found
+        if isinstance(each, Found) and each.named
+    }
+    for each in found:
+        stem, suffix = ("", "") if isinstance(each, Outcome) else os.path.splitext(each.path)
+        if isinstance(each, Outcome) or not stem.endswith(SUFFIX):
+            yield each
+            continue
+        source = stem.removesuffix(SUFFIX)
+        if each.named and find_place(source) in given:
+            yield Outcome(each.path, status="skipped", reason="is the result of another input")
+        elif each.named or not _has_image_called(Path(source + suffix)):
+            yield each
+        else:
+            left_out["results of an earlier run"] += 1
+
+
+def _has_image_called(path: Path) -> bool:
+    """Return whether an image of that name lies there, whatever its suffix."""
+    return any(_is_image(beside.name) for beside in path.parent.glob(f"{escape(path.stem)}.*"))
+
+
+def find_place(path: str) -> str:
+    """Return where a file lies, one text for one place, without asking the file system for each file of a folder."""
+    folder, name = os.path.split(path)
+    return os.path.join(_real_folder(folder), name)
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)

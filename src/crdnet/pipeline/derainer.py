@@ -1,0 +1,414 @@
+"""The `Derainer`: a model, ready to derain and sense images in memory and in files.
+
+The output has the type, size, dtype and range of the input.
+"""
+
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from crdnet.devices import DEVICES
+from crdnet.errors import DeviceError, ImageError
+from crdnet.files import whole_file
+from crdnet.images import ImageSource, is_pil, pil_like, pixels_of_pil
+from crdnet.pipeline.options import DerainOptions
+from crdnet.pipeline.outcome import Outcome
+from crdnet.pipeline.outputs import check_output, choose_format, default_output
+from crdnet.pipeline.route import derain_pixels, derain_source, sense_source
+from crdnet.runtime import (
+    REDUCTIONS,
+    Array,
+    Bands,
+    Colours,
+    HasReport,
+    Network,
+    SenseReport,
+    Session,
+    StoredModel,
+    as_colours,
+    check_pixels,
+    find_model,
+    usable_cpus,
+    without_alpha,
+)
+
+Image = TypeVar("Image")
+
+
+@dataclass(frozen=True)
+class DerainResult(HasReport):
+    """Result of deraining one image in memory."""
+
+    image: Any
+    """The derained image, of the type that came in."""
+    sensed: SenseReport
+    """How heavy the rain was."""
+    left_alone: bool
+    """Whether the image was surely dry and is given back as it came."""
+    rainy_pixels: Array
+    """Without alpha."""
+    derained_pixels: Array
+
+    @property
+    def rain(self) -> Colours:
+        """What was taken out: rainy minus derained, in [-1, 1]; rain that brightens is positive."""
+        return as_colours(self.rainy_pixels) - as_colours(self.derained_pixels)
+
+
+class Derainer:
+    """Derains images; may be called as often as you like, from as many threads as you like.
+
+    The model is opened at the first call, once per process: a derainer may be made before a fork,
+    and it pickles as its arguments.
+
+    Args:
+        model: The name of a shipped model (`crdnet models` lists them) or the path of an .onnx
+            file.
+        device: "cpu" (onnxruntime), "openvino", "cuda" (PyTorch), or "auto": the fastest that is
+            installed and works here; `session.engine` says which.
+        threads: Processors for one image; None is all that this process may use.
+        tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every image
+            whole; "auto" takes images whole up to 8 megapixels and cuts larger ones so that memory
+            stays bounded. The answer is the same.
+
+    Raises:
+        ModelError: There is no such model. (What is wrong inside a model file shows when it is
+            opened.)
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "default",
+        device: str = "auto",
+        threads: int | None = None,
+        tile: int | Literal["auto"] = "auto",
+    ) -> None:
+        if device not in DEVICES:
+            raise DeviceError(f"there is no device {device!r}; use one of {', '.join(DEVICES)}")
+        if threads is not None and threads < 1:
+            raise ValueError(
+                f"a derainer needs at least one thread, got {threads}; None is as many as there are"
+            )
+        if tile != "auto" and (not isinstance(tile, int) or tile < 0):
+            raise ValueError(
+                f"a tile is 'auto', 0 (whole images) or a side in pixels, got {tile!r}"
+            )
+        self._arguments = (model, device, threads, tile)
+        self._model = find_model(model)
+        self._device = device
+        self._threads = threads
+        self._tile = tile
+        self._session: Session | None = None
+        self._lock = Lock()
+        _derainers.add(self)
+
+    def __repr__(self) -> str:
+        """Return the call that makes such a derainer."""
+        return "Derainer(model={!r}, device={!r}, threads={!r}, tile={!r})".format(*self._arguments)
+
+    def __reduce__(self) -> tuple[type["Derainer"], tuple[Any, ...]]:
+        """Pickle as the arguments: the receiver opens the model for itself."""
+        return type(self), self._arguments
+
+    @property
+    def model(self) -> StoredModel:
+        """The model file."""
+        return self._model
+
+    @property
+    def session(self) -> Session:
+        """The opened model, with its `info` and `device`; opens it if need be."""
+        if self._session is None:
+            with self._lock:
+                if self._session is None:
+                    self._session = Session(
+                        self._model, self._device, self._threads or usable_cpus()
+                    )
+        return self._session
+
+    def __call__(self, image: Image, *, strength: float = 1.0) -> Image:
+        """Return the image without its rain; see `run` for what it takes."""
+        derained: Image = self.run(image, strength=strength).image
+        return derained
+
+    def run(self, image: Any, *, strength: float = 1.0, always: bool | None = None) -> DerainResult:
+        """Derain an image and report its rain.
+
+        Args:
+            image: RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), uint8, uint16 or float32
+                in [0, 1]; a PIL image; or the bytes of an image file. Alpha comes out as it came
+                in.
+            strength: How much of the rain to take out: 0 none, 1 all.
+            always: Whether an image that is surely dry is derained too; if not, it comes back as it
+                is. None is True for arrays and PIL images, and False for the bytes of a file.
+
+        Raises:
+            ImageError: The image holds something that cannot be derained.
+            TypeError: It is no image; a path belongs to `derain_file`.
+        """
+        source = _source_of(image, "derain", "call crdnet.derain_file for files")
+        options = DerainOptions(strength, always=(source is None) if always is None else always)
+        if source is not None:
+            return self._run_on_file(image, source, options)
+        rainy, restore = _pixels_of(image, "derain")
+        derained, report = derain_pixels(
+            self.network, rainy, strength=options.strength, always=options.always
+        )
+        left_alone = derained is rainy
+        return DerainResult(
+            image if left_alone else restore(derained),
+            report,
+            left_alone,
+            without_alpha(rainy),
+            without_alpha(derained),
+        )
+
+    def _run_on_file(
+        self, content: Any, source: ImageSource, options: DerainOptions
+    ) -> DerainResult:
+        buffer = BytesIO()
+        pixels: list[Array] = []
+        outcome = derain_source(
+            self.network,
+            source,
+            lambda: nullcontext(buffer),
+            options,
+            on_derained=lambda rainy, derained: pixels.extend((rainy, derained)),
+        )
+        derained = content if outcome.left_alone else buffer.getvalue()
+        return DerainResult(derained, outcome.sensed, outcome.left_alone, *pixels)
+
+    def sense(self, image: Any) -> SenseReport:
+        """Sense the rain in an image.
+
+        Args:
+            image: As for `run`.
+
+        Raises:
+            ImageError: The image holds something that cannot be looked at.
+            TypeError: It is no image.
+        """
+        source = _source_of(
+            image, "sense", "give the bytes of the file, or call crdnet.sense_folder"
+        )
+        if source is not None:
+            return sense_source(self.network, source).sensed
+        return self.network.sense(_pixels_of(image, "sense")[0]).without_look()
+
+    def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
+        """Return the output of the network, neither clipped nor rounded.
+
+        Evaluation starts from here.
+
+        Args:
+            rainy: Colours (h, w, 3), float32 in [0, 1].
+            scale: The size at which the network runs: 1, 0.5, 0.25 or 0.125; None is where the rain
+                is sensed.
+
+        Returns:
+            Colours (h, w, 3), float32.
+        """
+        check_pixels(rainy)
+        if rainy.dtype != np.float32 or rainy.shape[2:] != (3,):
+            raise ImageError(
+                f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; derain takes "
+                "more kinds"
+            )
+        if scale is not None and scale not in (1 / each for each in REDUCTIONS):
+            raise ValueError(
+                f"a scale is one of {', '.join(f'{1 / each:g}' for each in REDUCTIONS)}, got {scale}"
+            )
+        network = self.network
+        sensed = network.sense(rainy) if scale is None else SenseReport(None, scale)
+        derained = np.empty_like(rainy, order="C")
+        for rows, columns, piece in network.estimates(rainy, sensed):
+            derained[rows, columns] = piece
+        return derained
+
+    def derain_file(
+        self,
+        source: str | Path,
+        output: str | Path | None = None,
+        *,
+        options: DerainOptions | None = None,
+        overwrite: bool = False,
+    ) -> Outcome:
+        """Derain an image file; arguments and errors are those of `crdnet.derain_file`."""
+        began = perf_counter()
+        options = options or DerainOptions()
+        source = Path(source)
+        output = default_output(source, options.format) if output is None else Path(output)
+        target = choose_format(source, output, options.format)
+        check_output(source, output, overwrite=overwrite)
+        with ImageSource(source, max_pixels=options.max_pixels) as opened:
+            outcome = derain_source(
+                self.network,
+                opened,
+                partial(whole_file, output, overwrite=overwrite),
+                replace(options, format=target),
+            )
+        return replace(outcome, output=output, seconds=perf_counter() - began)
+
+    def run_bands(
+        self,
+        bands: Callable[[], Iterator[Array]],
+        height: int,
+        width: int,
+        *,
+        strength: float = 1.0,
+    ) -> tuple[SenseReport, Iterator[Array]]:
+        """Derain an image that is read in bands, and never lies in memory as a whole.
+
+        Args:
+            bands: Begins to yield the image's rows, (n, w), (n, w, 3) or (n, w, 4), from top to
+                bottom; called once to sense the rain and once to take it out.
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
+            strength: How much of the rain to take out: 0 none, 1 all.
+
+        Returns:
+            How heavy the rain is, and the derained rows from top to bottom, computed as they are
+            asked for; the same pixels as those of `run`.
+        """
+        options = DerainOptions(strength, always=True)
+        derained, report = derain_pixels(
+            self.network,
+            Bands(height, width, bands),
+            strength=options.strength,
+            always=options.always,
+        )
+        return report, derained
+
+    def stop(self) -> None:
+        """Make the calls that run in other threads end with an error soon.
+
+        Later calls work as ever.
+        """
+        if self._session is not None:
+            self._session.stop()
+
+    @property
+    def network(self) -> Network:
+        """The opened model, for images of any size."""
+        return Network(self.session, self._tile)
+
+
+def derain(
+    image: Image,
+    *,
+    model: str | Path = "default",
+    device: str = "auto",
+    threads: int | None = None,
+    tile: int | Literal["auto"] = "auto",
+    strength: float = 1.0,
+) -> Image:
+    """Return an image without its rain: same type in, same type out.
+
+    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
+    image may be.
+    """
+    return shared_derainer(model, device, threads, tile)(image, strength=strength)
+
+
+def sense(
+    image: Any,
+    *,
+    model: str | Path = "default",
+    device: str = "auto",
+    threads: int | None = None,
+) -> SenseReport:
+    """Sense the rain in an image.
+
+    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
+    image may be.
+    """
+    return shared_derainer(model, device, threads, "auto").sense(image)
+
+
+def derain_file(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    options: DerainOptions | None = None,
+    overwrite: bool = False,
+    model: str | Path = "default",
+    device: str = "auto",
+) -> Outcome:
+    """Derain an image file, and keep everything else in it.
+
+    Args:
+        source: A file of a format that `crdnet.images` reads.
+        output: Where to write; None is `<name>_derained<suffix>` beside the source. Its folder is
+            made if need be. A suffix other than the source's asks for that format.
+        options: How, see `DerainOptions`; None is the defaults.
+        overwrite: Whether an existing output may be replaced. The source never is.
+        model: See `Derainer`, whose method of this name takes all its arguments.
+        device: See `Derainer`.
+
+    Raises:
+        ImageError: The source cannot be read, or holds something that cannot be kept.
+        OutputError: The output exists, is the source, or cannot be written; nothing half-written
+            stays behind.
+    """
+    derainer = shared_derainer(model, device, None, "auto")
+    return derainer.derain_file(source, output, options=options, overwrite=overwrite)
+
+
+@lru_cache(maxsize=4)
+def shared_derainer(
+    model: str | Path, device: str, threads: int | None, tile: int | Literal["auto"]
+) -> Derainer:
+    """Return the derainer that the functions of the package share."""
+    return Derainer(model, device, threads, tile)
+
+
+def _pixels_of(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any]]:
+    """Return the pixels of an array or PIL image, and the function that makes such an image of others."""
+    if isinstance(image, np.ndarray):
+        check_pixels(image)
+        return image, lambda pixels: pixels
+    if is_pil(image):
+        return pixels_of_pil(image), lambda pixels: pil_like(image, pixels)
+    raise TypeError(
+        f"{verb} takes a numpy array, a PIL image or the bytes of an image file, got "
+        f"{type(image).__module__}.{type(image).__qualname__}"
+    )
+
+
+def _source_of(image: Any, verb: str, for_paths: str) -> ImageSource | None:
+    """Return the source if the image is the bytes of a file; a path is refused."""
+    if isinstance(image, str | Path):
+        raise TypeError(f"{verb} takes an image, got the path {str(image)!r}; {for_paths}")
+    if isinstance(image, bytes | bytearray | memoryview):
+        return ImageSource(bytes(image))
+    return None
+
+
+_derainers: "weakref.WeakSet[Derainer]" = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    """Put aside, in the child of a fork, the sessions and locks that came with it.
+
+    The sessions' threads stayed behind in the parent, and nobody will release a lock that another
+    thread held.
+    """
+    for derainer in _derainers:
+        if derainer._session is not None:
+            derainer._session.abandon()
+        derainer._session = None
+        derainer._lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

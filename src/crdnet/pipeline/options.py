@@ -1,0 +1,46 @@
+"""Options of deraining, shared by every entrance."""
+
+from dataclasses import dataclass
+
+from crdnet.errors import ArgumentError
+from crdnet.images import FORMATS, MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class DerainOptions:
+    """How images are derained, and what is kept of their files.
+
+    Raises:
+        ArgumentError: A value is out of its range.
+    """
+
+    strength: float = 1.0
+    """How much of the rain to take out: 0 none, 1 all."""
+    always: bool = False
+    """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
+    format: str | None = None
+    """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
+    output."""
+    quality: int | None = None
+    """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of
+    a JPEG."""
+    strip_gps: bool = False
+    """Whether to remove from EXIF and XMP where the image was taken."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse images of more, all frames together, from their header."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:  # refuses not-a-number as well
+            raise ArgumentError(
+                f"`strength` is how much of the rain to take out, from 0 to 1, got {self.strength}"
+            )
+        if self.format is not None and self.format not in FORMATS:
+            raise ArgumentError(
+                f"there is no `format` {self.format!r}; use one of {', '.join(FORMATS)}"
+            )
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ArgumentError(
+                f"`quality` is a number from 1 to 100, or None for the file's own, got {self.quality}"
+            )
+        if self.max_pixels < 1:
+            raise ArgumentError(f"`max_pixels` is at least 1, got {self.max_pixels}")

@@ -1,0 +1,52 @@
+"""Outcome of one input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from crdnet.runtime import UNKNOWN, HasReport, SenseReport
+
+STREAM = "-"
+"""Name of standard input and output."""
+
+Status = Literal["done", "dry", "skipped", "failed", "planned"]
+
+
+@dataclass(frozen=True)
+class Outcome(HasReport):
+    """Outcome of deraining or sensing one input."""
+
+    input: str
+    """Name of the input: a path, or - for standard input."""
+    output: Path | None = None
+    """None is standard output, or nothing."""
+    status: Status = "done"
+    """`dry`: done, and the pixels were kept, since no rain was sensed. `planned`: in a dry run."""
+    reason: str | None = None
+    """Why it was skipped or failed."""
+    width: int | None = None
+    """Pixels of the upright image; None where it was not read."""
+    height: int | None = None
+    seconds: float | None = None
+    engine: str | None = None
+    """Engine that ran the network, with version and precision; None where none ran."""
+    sensed: SenseReport = UNKNOWN
+    """How heavy the rain was."""
+    left_alone: bool = False
+    """Whether the output equals the input, byte for byte."""
+    rain: Path | None = None
+    """Where the image of the rain was written, if it was asked for."""
+    warnings: tuple[str, ...] = ()
+    """What of the input could not be kept."""
+    error: BaseException | None = field(default=None, compare=False)
+    """The exception behind a failure."""
+    resumed: bool = False
+    """Whether it was skipped since an earlier run did it."""
+    stages: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """Seconds of each stage: decode, derain, encode."""
+
+    @property
+    def source(self) -> Path | None:
+        """Path of the input; None is standard input."""
+        return None if self.input == STREAM else Path(self.input)

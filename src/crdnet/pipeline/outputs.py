@@ -1,0 +1,94 @@
+"""Names, formats and places of outputs."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from crdnet.errors import OutputError
+from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
+from crdnet.runtime import Array, as_colours
+
+SUFFIX = "_derained"
+"""Added to the name of a file whose output goes beside it."""
+
+
+def default_output(source: Path, format: str | None = None) -> Path:  # noqa: A002
+    """Return the place beside the source: street.jpg becomes street_derained.jpg."""
+    return source.with_name(source.stem + SUFFIX + suffix_for(source, format))
+
+
+def suffix_for(source: Path, format: str | None) -> str:  # noqa: A002
+    """Return the suffix of an output: the source's, unless another format was asked for."""
+    if format is None or FORMAT_OF_SUFFIX.get(source.suffix.lower()) == FORMATS.get(format):
+        return source.suffix
+    return f".{format}"
+
+
+def choose_format(
+    source: Path | None,
+    output: Path | None,
+    format: str | None,  # noqa: A002
+) -> str | None:
+    """Return the format to write, one of the keys of `FORMATS`, or None for that of the source's content.
+
+    A changed suffix asks for its format; an unchanged one does not, since a wrong suffix must not
+    change the content.
+    """
+    source_suffix = "" if source is None else source.suffix
+    suffix = source_suffix if output is None else output.suffix
+    named = FORMAT_OF_SUFFIX.get(suffix.lower())
+    if format is not None:
+        if named not in (None, FORMATS[format]):
+            raise OutputError(
+                f"the suffix {suffix} does not fit the format {format}; leave one of them away"
+            )
+        return format
+    if suffix.lower() == source_suffix.lower():
+        return None
+    for key, name in FORMATS.items():
+        if name == named:
+            return key
+    known = ", ".join(each for each, name in FORMAT_OF_SUFFIX.items() if name in FORMATS.values())
+    raise OutputError(
+        f"the suffix {suffix!r} names no format that crdnet writes; use one of {known}"
+    )
+
+
+def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
+    """Refuse an output that is the source, or that exists and may not be replaced."""
+    if source is not None and _is_same_file(source, output):
+        raise OutputError(
+            f"the output {output} is the input itself, which is never replaced; choose another output"
+        )
+    if not overwrite and os.path.lexists(output):
+        raise OutputError(
+            f"{output} exists and is not replaced unasked; use `overwrite=True` or another output"
+        )
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder; name a file in it")
+
+
+def encode_rain(rainy: Array, derained: Array) -> bytes:
+    """Return what was taken out as a PNG, 8 bits, upright: streaks on black.
+
+    It is the rainy image minus the derained one where that is positive: rain brightens, nearly
+    always. Added to the derained image it gives the rainy one back, but for the few pixels that
+    rain had darkened.
+    """
+    rain = as_colours(rainy) - as_colours(derained)
+    levels = np.rint(np.clip(rain, 0.0, 1.0) * 255).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(levels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (
+        OSError
+    ):  # one of them does not exist, or is a link to itself, which Path.resolve cannot take
+        return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,207 @@
+"""The route of every image: decode, sense, gate, derain, encode.
+
+Functions, folders, standard input and the server take this route. They differ in the source, the
+codec and the output:
+
+- a source is a file or bytes (`crdnet.images.ImageSource`),
+- a codec works in this process, in worker processes, or in bands of rows for files too large for
+memory, - an output is opened when the result is ready for it, and is complete when its context ends
+without an error.
+
+The gate keeps the pixels of an image that is surely dry. Its file is copied byte for byte unless
+another format is asked for.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any, TypeVar
+
+from crdnet.errors import ImageError
+from crdnet.images import (
+    BANDED,
+    FORMATS,
+    BandReader,
+    Codec,
+    ImageSource,
+    LocalCodec,
+    Output,
+    WorkerCodec,
+    writable,
+)
+from crdnet.pipeline.bands import BandCodec
+from crdnet.pipeline.options import DerainOptions
+from crdnet.pipeline.outcome import Outcome
+from crdnet.runtime import Array, Bands, Network, SenseReport
+
+LARGE_PIXELS = 64_000_000
+"""Files beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the
+result."""
+_WHOLE_BYTES = 12
+"""Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the
+encoder has it."""
+_CRASHING = ("HEIC",)
+"""Formats whose damaged files are known to crash their decoder; a worker process always decodes
+them."""
+
+Pixels = TypeVar("Pixels", Array, Bands)
+
+
+def derain_source(
+    network: Network,
+    source: ImageSource,
+    output: Output,
+    options: DerainOptions | None = None,
+    *,
+    codec: Codec[Any] | None = None,
+    on_derained: Callable[[Array, Array], None] | None = None,
+) -> Outcome:
+    """Derain one image file.
+
+    Args:
+        network: The network to run.
+        source: The file.
+        output: Opens the place of the result.
+        options: How; None is `DerainOptions()`.
+        codec: Decodes and encodes, unless the file is too large for memory; None is this process.
+        on_derained: Called with the rainy and the derained pixels before the output is opened.
+
+    Raises:
+        ImageError: The file cannot be read, or holds something that cannot be kept.
+        OutputError: The output cannot be written.
+    """
+    began = perf_counter()
+    options = options or DerainOptions()
+    target = writable(
+        FORMATS[options.format] if options.format else source.header.format, source.name
+    )
+    whole = {
+        "rain": on_derained is not None,
+        "strip_gps": options.strip_gps,
+        "format": target != source.header.format,
+    }
+    asked = next((f"`{argument}`" for argument, is_asked in whole.items() if is_asked), None)
+    with _open_codec(source, codec, asked) as used:
+        if options.strip_gps:
+            source.strip_gps()
+        image = used.decode(source)
+        decoded = perf_counter()
+        pixels, report = derain_pixels(
+            network, image.pixels, strength=options.strength, always=options.always
+        )
+        is_kept = pixels is image.pixels
+        if on_derained is not None:
+            on_derained(image.pixels, pixels)
+        derained = perf_counter()
+        stages = {"decode": decoded - began, "derain": derained - decoded}
+        warnings: tuple[str, ...] = ()
+        if is_kept and target == source.header.format:
+            with output() as file:
+                source.copy_to(file)
+        else:
+            warnings = used.encode(
+                image, pixels, output, format=target, quality=options.quality, name=source.name
+            )
+            stages["encode"] = perf_counter() - derained
+    height, width = image.pixels.shape[:2]
+    return Outcome(
+        source.name,
+        status="dry" if is_kept else "done",
+        width=width,
+        height=height,
+        seconds=perf_counter() - began,
+        engine=network.session.engine,
+        sensed=report,
+        left_alone=is_kept and target == source.header.format and source.is_original,
+        warnings=warnings,
+        stages=stages,
+    )
+
+
+def sense_source(
+    network: Network, source: ImageSource, *, codec: Codec[Any] | None = None
+) -> Outcome:
+    """Sense the rain in one image file; arguments and errors are those of `derain_source`."""
+    began = perf_counter()
+    with _open_codec(source, codec, None) as used:
+        image = used.decode(source)
+        decoded = perf_counter()
+        report = network.sense(image.pixels).without_look()
+    sensed = perf_counter()
+    height, width = image.pixels.shape[:2]
+    return Outcome(
+        source.name,
+        width=width,
+        height=height,
+        seconds=sensed - began,
+        engine=network.session.engine,
+        sensed=report,
+        stages={"decode": decoded - began, "derain": sensed - decoded},
+    )
+
+
+def derain_pixels(
+    network: Network, rainy: Pixels, *, strength: float, always: bool
+) -> tuple[Any, SenseReport]:
+    """Sense, gate and derain.
+
+    Args:
+        network: The network to run.
+        rainy: An array, or bands of rows.
+        strength: How much of the rain to take out.
+        always: Whether an image that is surely dry is derained too.
+
+    Returns:
+        The derained pixels, an array or an iterator of bands; the rainy ones themselves where the
+        gate kept them. And the report.
+    """
+    sensed = network.sense(rainy)
+    report = sensed.without_look()
+    if sensed.dry and not always:
+        return rainy, report
+    return network.derain(rainy, sensed, strength), report
+
+
+@contextmanager
+def _open_codec(
+    source: ImageSource, given: Codec[Any] | None, asked: str | None
+) -> Iterator[Codec[Any]]:
+    """Choose the codec of a source.
+
+    Bands are for files beyond `LARGE_PIXELS` in a format that has rows, stored upright, and written
+    in their format with all their metadata.
+
+    Args:
+        source: The file.
+        given: The codec of those that are read whole; None is this process, or a worker for formats
+            that crash.
+        asked: The argument for which it must be read whole.
+    """
+    header = source.header
+    with ExitStack() as stack:
+        if source.path is not None and header.width * header.height > LARGE_PIXELS:
+            reason = asked or f"the format {header.format}"
+            if asked is None and header.format in BANDED:
+                reader = stack.enter_context(BandReader(source.path, header))
+                if reader.orientation == 1:
+                    yield BandCodec(reader)
+                    return
+                reason = "an image that is stored turned"
+            _check_whole_fits(source, reason)
+        if given is None:
+            crashes = header.format in _CRASHING
+            given = stack.enter_context(WorkerCodec()) if crashes else LocalCodec()
+        yield given
+
+
+def _check_whole_fits(source: ImageSource, reason: str) -> None:
+    """Refuse an image that must be read whole and cannot be, before the machine runs out of memory."""
+    header = source.header
+    needed = header.width * header.height * _WHOLE_BYTES * (2 if header.bits > 8 else 1)
+    if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise ImageError(
+            f"{source.name} of {header.width} x {header.height} pixels must be read whole for {reason}, which takes "
+            f"{needed / 1e9:.0f} GB of memory, more than there is; store it upright as TIFF, PNG or JPEG, and ask for "
+            "the result alone"
+        )

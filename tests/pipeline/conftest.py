@@ -1,0 +1,3 @@
+from tests.runtime.conftest import derainer, rng, tiny_model
+
+__all__ = ["derainer", "rng", "tiny_model"]
