@@ -21,7 +21,7 @@ loaded only then.
 """
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter
-from crdnet.images.gps import without_gps
+from crdnet.images.gps import without_gps, without_location
 from crdnet.images.headers import Header, read_header, writable
 from crdnet.images.picture import (
     FORMAT_OF_SUFFIX,
@@ -63,5 +63,6 @@ __all__ = [
     "turned_back",
     "turned_up",
     "without_gps",
+    "without_location",
     "writable",
 ]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from mmap import mmap
 
+from crdnet.images.containers.colour import ColourSpace
+
 Content = bytes | bytearray | mmap
 """A whole file: in memory, being edited, or mapped so that only what one looks at is loaded."""
 
@@ -19,6 +21,8 @@ class Around:
     """Photoshop's image resources, which hold the IPTC captions."""
     dpi: tuple[float, float] | None = None
     """Pixels per inch across and down."""
+    colours: ColourSpace | None = None
+    """Colour space that the file tells in another way than by `icc`; None for sRGB."""
 
 
 @dataclass(frozen=True)
@@ -32,3 +36,7 @@ class Surroundings:
     """The names of what no derained file will hold."""
     only_here: bool = False
     """Whether `blocks` hold more than `around`, which another format will lack."""
+    recoded: tuple[str, ...] = ()
+    """The names of ways of coding that a file of the same format will not have again."""
+    has_unnamed_channel: bool = False
+    """Whether the channel beside the colours is one of which the file does not say that it is alpha."""
