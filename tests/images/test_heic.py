@@ -9,7 +9,6 @@ from crdnet import images
 from crdnet.images import Decoders
 from tests.images.making import gradient, heic, heic_cropped, heic_of_tiles
 
-pytest.importorskip("pi_heif", reason="the extra heic is not installed")
 CODING_LOSS = 12
 """Grey levels of 255 that HEVC changes at most in the gradients."""
 

@@ -388,10 +388,10 @@ def _avif(content: bytes, header: Header) -> Picture:
 def _heic(content: bytes, _header: Header) -> Picture:
     orientation = isobmff.coding(content).orientation
     try:
-        import pi_heif  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
+        import pi_heif  # noqa: PLC0415 - for HEIC alone
+    except ImportError as error:
         raise ImageError(
-            "HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'"
+            f"HEIC images need the package pi-heif, which cannot be loaded ({error}); pip install pi-heif"
         ) from error
     opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
     # libheif applies rotation and crop unasked. Copy: pi_heif frees the samples with `opened`.

@@ -357,8 +357,9 @@ def derain_content(
         rain: Whether a picture of what was taken out is wanted.
         format: The format to write, one of the values of `images.FORMATS`; None keeps the file's own.
     """
+    went = tuple[str, ...]()
     if options.strip_gps:
-        content = images.without_gps(content, name)
+        content, went = images.without_location(content, name)
     picture = _decoded(content, name, options)
     images.writable(format or picture.format, name)
     result = derainer.run(picture.pixels, strength=options.strength, always=options.always)
@@ -374,7 +375,10 @@ def derain_content(
         height=height,
         sensed=result.sensed,
         dry=result.left_alone,
-        warnings=() if as_it_is else images.notes(picture, format),
+        warnings=(
+            *(f"took out {what} with the location" for what in went),
+            *(() if as_it_is else images.notes(picture, format)),
+        ),
     )
 
 

@@ -5,15 +5,16 @@ Sources: ISO/IEC 14496-12 (boxes, items), ISO/IEC 23008-12 (HEIF: properties, Ex
 
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
-from crdnet.images.containers import colour, exif, xmp
+from crdnet.images.containers import colour, exif, tiff, xmp
 from crdnet.images.containers.around import Around, Content, Surroundings
 
 _XMP_KIND = b"application/rdf+xml"
 _IDENTITY_MATRIX = 0
+_USUAL_MATRIX = 6, 0x80
+"""Matrix of BT.601 and full range, by which libheif codes colours where it does not say so."""
 _AUXILIARY: Mapping[bytes, str] = {
     b"alpha": "",
     b"urn:mpeg:hevc:2015:auxid:1": "",
@@ -156,7 +157,8 @@ def surroundings(content: bytes) -> Surroundings:
         "the HDR metadata of light levels" for kind, _ in own if kind in (b"clli", b"mdcv", b"amve")
     ]
     left += [f"the box {_name(kind)}" for kind, *_ in _unknown_boxes(content)]
-    return Surroundings((), Around(**around, colours=colours), tuple(dict.fromkeys(left)))
+    found = Around(around["exif"], around["xmp"], around["icc"], colours=colours)
+    return Surroundings((), found, tuple(dict.fromkeys(left)))
 
 
 def _codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
@@ -216,9 +218,12 @@ def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes
     codes = around.colours and around.colours.codes
     content = _with_codes(content, *codes) if codes else content
     meta = _meta(content)
+    tells_codes = _codes(meta.properties_of(meta.primary)) is not None
     new = [(b"Exif", b"", b"\0\0\0\0" + around.exif)] if around.exif else []
     new += [(b"mime", _XMP_KIND, around.xmp)] if around.xmp else []
     properties = [(b"colr", b"prof" + around.icc, False)] if around.icc else []
+    if codes and not tells_codes:
+        properties.append((b"colr", b"nclx" + struct.pack(">HHHB", *codes, *_USUAL_MATRIX), False))
     turns, mirror = _TURNS[orientation]
     properties += [(b"irot", bytes((turns,)), True)] if turns else []
     properties += [(b"imir", bytes((mirror,)), True)] if mirror is not None else []
@@ -274,11 +279,7 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             raise ValueError(f"an item {_name(item.kind)} lies where it cannot be read")
         kept = bytes(len(plain))
         if item.kind == b"Exif":
-            begin = _exif_begin(plain)
-            with suppress(ValueError):
-                told, gone = exif.without_location(plain[begin:])
-                kept = plain[:begin] + told
-                left += gone
+            kept = _exif_without_location(plain, left)
         elif item.content_kind == _XMP_KIND:
             kept = xmp.without_location(plain)
         else:
@@ -294,6 +295,18 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             left.append(f"the box {_name(kind)}")
     edited[last:] = bytes(len(edited) - last)
     return bytes(edited), tuple(dict.fromkeys(left))
+
+
+def _exif_without_location(plain: bytes, left: list[str]) -> bytes:
+    """Return the content of an Exif item; an empty structure where it cannot be read."""
+    begin = _exif_begin(plain)
+    try:
+        edited, gone = exif.without_location(plain[begin:])
+    except ValueError:
+        left.append("EXIF that cannot be read")
+        return (b"\0\0\0\0" + tiff.structure({})).ljust(len(plain), b"\0")[: len(plain)]
+    left += gone
+    return plain[:begin] + edited
 
 
 def _meta(content: Content) -> _Meta:
@@ -475,7 +488,7 @@ def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
 
 
 def _with_codes(content: bytes, primaries: int, transfer: int) -> bytes:
-    """Return an encoder's AVIF whose boxes tell other primaries and another transfer."""
+    """Return an encoder's AVIF in which other codes stand in place of its own, where it has them."""
     edited, place = bytearray(content), 0
     while (place := content.find(b"colrnclx", place)) >= 0 and place < _meta(content).end:
         struct.pack_into(">HH", edited, place + 8, primaries, transfer)

@@ -3,7 +3,6 @@
 Sources: Adobe Photoshop file formats specification; IPTC-NAA Information Interchange Model 4.
 """
 
-import hashlib
 from collections.abc import Iterator
 
 from crdnet.images.containers import xmp
@@ -35,24 +34,18 @@ def resources_without_location(resources: bytes) -> bytes:
     What cannot be read becomes zeros, since nobody knows what it says.
     """
     edited, place = bytearray(resources), 0
-    digests = list[int]()
-    iptc = b""
     for number, _, data, end in _resources(resources):
         size = int.from_bytes(resources[data - 4 : data], "big")
         value = resources[data : data + size]
         if number == _IPTC:
-            value = iptc = iptc_without_location(value)
+            value = iptc_without_location(value)
         elif number == _XMP:
             value = xmp.without_location(value)
-        elif number in (_EXIF, _MORE_EXIF):
+        elif number in (_EXIF, _MORE_EXIF, _IPTC_DIGEST):
             value = bytes(size)
-        elif number == _IPTC_DIGEST and size == 16:
-            digests.append(data)
         edited[data : data + size] = value
         place = end
     edited[place:] = bytes(len(resources) - place)
-    for data in digests:  # it tells whether the captions are those of the XMP
-        edited[data : data + 16] = hashlib.md5(iptc, usedforsecurity=False).digest()
     return bytes(edited)
 
 

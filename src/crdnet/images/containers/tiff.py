@@ -226,11 +226,17 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
         resources, had = resources_without_thumbnail(kept[PHOTOSHOP].value)
         kept[PHOTOSHOP] = replace(kept[PHOTOSHOP], value=resources)
         left += ["the thumbnail of Photoshop"] * had
-    values = {
-        name: kept[number].value if number in kept else b"" for name, number in _AROUND.items()
-    }
+    xmp, icc, photoshop = (
+        kept[number].value if number in kept else b"" for number in _AROUND.values()
+    )
     described = {number: tag for number, tag in kept.items() if number not in _AROUND.values()}
-    around = Around(**values, exif=structure(described) if described else b"", dpi=dpi_of(kept))
+    around = Around(
+        exif=structure(described) if described else b"",
+        xmp=xmp,
+        icc=icc,
+        photoshop=photoshop,
+        dpi=dpi_of(kept),
+    )
     unnamed = _has_unnamed_channel(tags)
     if unnamed:  # an encoder would say that it is alpha
         kept[EXTRA_SAMPLES] = Tag(SHORT, b"\0\0")
