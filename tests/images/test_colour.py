@@ -64,7 +64,8 @@ def from_p3(pixels: np.ndarray) -> np.ndarray:
     matrix = np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]])
     linear = np.clip(linear @ matrix.T, 0, 1)
     coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(coded * 255).astype(int)
+    rounded: np.ndarray = np.rint(coded * 255).astype(int)
+    return rounded
 
 
 @pytest.mark.parametrize("bits", [8, 10])

@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_a_webp_tells_its_location_nowhere() -> None:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_tells_its_location_nowhere(order: str) -> None:
+def test_a_tiff_tells_its_location_nowhere(order: Literal["<", ">"]) -> None:
     tags = [
         (0x02BC, "B", len(PACKET), PACKET, True),
         (0x83BB, "B", len(IPTC), IPTC, True),

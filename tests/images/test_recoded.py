@@ -131,7 +131,7 @@ RECODED = {
     "jpeg tiles": (
         by_vips(
             "tiffsave_buffer", SMOOTH, compression="jpeg", tile=True, tile_width=16, tile_height=16
-        ),  # fmt: skip
+        ),
         "the compression JPEG, which becomes Deflate",
     ),
     "planes": (

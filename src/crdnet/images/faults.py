@@ -27,7 +27,7 @@ BROKEN: tuple[type[Exception], ...] = (
 _INTERNAL = (EOFError, LookupError, TypeError, OverflowError, UnicodeError, struct.error)
 """Exceptions whose text is about our program, not about the file."""
 _INTERNAL_TEXT = re.compile(
-    r"invalid literal|unpack|buffer|bytes-like|out of range|reshape|subsection|NoneType|argument"
+    r"invalid literal|decoder object|unpack|buffer|bytes-like|out of range|reshape|subsection|NoneType|argument"
     r"|must be|not enough values|too many values|could not convert|tile cannot|cannot seek|embedded null"
     r"|cannot mmap|negative|base \d+|object is|\d+ bytes long",
     re.IGNORECASE,

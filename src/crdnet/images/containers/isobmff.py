@@ -210,11 +210,7 @@ def lost_of(around: Around) -> list[str]:
 
 
 def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes:
-    """Return an encoder's AVIF, which has nothing but pixels, with EXIF, XMP, profile and orientation.
-
-    The items' contents go behind the end of the file; the boxes that tell about items grow, and all places in the
-    file move by what they grew.
-    """
+    """Return an encoder's AVIF, which has nothing but pixels, with what belongs around them."""
     codes = around.colours and around.colours.codes
     content = _with_codes(content, *codes) if codes else content
     meta = _meta(content)
@@ -227,8 +223,25 @@ def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes
     turns, mirror = _TURNS[orientation]
     properties += [(b"irot", bytes((turns,)), True)] if turns else []
     properties += [(b"imir", bytes((mirror,)), True)] if mirror is not None else []
-    if not new and not properties:
-        return content
+    return _with_more(content, new, properties) if new or properties else content
+
+
+def _with_more(
+    content: bytes,
+    new: list[tuple[bytes, bytes, bytes]],
+    properties: list[tuple[bytes, bytes, bool]],
+) -> bytes:
+    """Return an encoder's AVIF with more items and properties.
+
+    The items' contents go behind the end of the file; the boxes that tell about items grow, and all
+    places in the file move by what they grew.
+
+    Args:
+        content: The file.
+        new: (kind, kind of content, content) of items that describe the image.
+        properties: (kind, payload, whether a reader must know it) of properties of the image.
+    """
+    meta = _meta(content)
     first = max(meta.items) + 1
     numbered = [(first + at, *item) for at, item in enumerate(new)]
     data = b"".join(plain for *_, plain in numbered)
