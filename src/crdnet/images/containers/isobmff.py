@@ -25,6 +25,7 @@ _AUXILIARY: Mapping[bytes, str] = {
 }
 """What the types of auxiliary images hold; alpha, which is kept, has no name here."""
 _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
+_MOST_SPANS = 100_000
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
 """Boxes of which everybody knows whether they tell the location."""
 # EXIF's orientation as (quarter turns against the clock, mirrored: 0 top and bottom, 1 left and right), turned
@@ -388,15 +389,20 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
         nonlocal place
         place += size
         if place > len(content):
-            raise IndexError
+            raise ValueError("its boxes reach beyond the file")
         return int.from_bytes(content[place - size : place], "big")
 
+    left = _MOST_SPANS
     for _ in range(number(wide)):
         item = number(wide)
         method = number(2) & 15 if version else 0
         number(2)
         base = number(base_bytes)
-        for _ in range(number(2)):
+        spans = number(2)
+        left -= spans + 1  # where places and lengths take no bytes, a few bytes tell many spans
+        if left < 0:
+            raise ValueError("it has too many items")
+        for _ in range(spans):
             number(index_bytes)
             span = (
                 base + number(offset_bytes) + (data if method == 1 else 0),
@@ -530,6 +536,8 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
 
 
 def _content(content: bytes, item: _Item) -> bytes:
+    if sum(size for _, size in item.spans) > len(content):
+        raise ValueError("an item is larger than the file")
     return b"".join(content[place : place + size] for place, size in item.spans)
 
 

@@ -321,7 +321,7 @@ def _end(content: Content) -> int:
 
 def _dpi(blocks: list[bytes]) -> tuple[float, float] | None:
     for block in blocks:
-        if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11] in (1, 2):
+        if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11:12] in (b"\1", b"\2"):
             scale = 1.0 if block[11] == 1 else 2.54
             across, down = int.from_bytes(block[12:14], "big"), int.from_bytes(block[14:16], "big")
             return (scale * across, scale * down) if across and down else None

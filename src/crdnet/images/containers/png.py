@@ -12,6 +12,7 @@ from crdnet.images.containers.around import Around, Content, Surroundings
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
 _METRES_PER_INCH = 0.0254
+_MOST_LONG = 2**32 - 1
 _UNIT = 100_000
 """Gamma and chromaticities are whole numbers of this part."""
 _COLOUR = {
@@ -109,7 +110,7 @@ def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
     if around.icc:
         chunks.append(chunk_of(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
     if around.dpi:
-        across, down = (round(value / _METRES_PER_INCH) for value in around.dpi)
+        across, down = (min(round(value / _METRES_PER_INCH), _MOST_LONG) for value in around.dpi)
         chunks.append(chunk_of(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if around.exif:
         chunks.append(chunk_of(b"eXIf", around.exif))
@@ -174,7 +175,7 @@ def _text_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[b
 
 def is_interlaced(content: Content) -> bool:
     """Return whether a PNG is stored in the seven passes of Adam7."""
-    return content[28] == 1
+    return content[28:29] == b"\1"
 
 
 def is_animated(content: Content) -> bool:
@@ -197,6 +198,7 @@ _PASSES = (
     (1, 0, 2, 1),
 )
 """First row and column of each pass of an interlaced picture, and how far the next ones are."""
+_HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
 
 
@@ -204,8 +206,15 @@ def has_all_rows(content: Content) -> bool:
     """Return whether a PNG holds as many bytes of samples as its header says; decoders give black for the rest.
 
     It ends when there are enough, so a bomb is not inflated.
+
+    Raises:
+        ValueError: There is no header, it makes no sense, or the samples are damaged.
     """
-    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    if len(content) < _HEADER_END:
+        raise ValueError("it ends in its header")
+    width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    if kind not in _SAMPLES:
+        raise ValueError("its header tells a colour type that there is not")
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     missing = 0
     for top, left, down, across in passes:
@@ -213,13 +222,16 @@ def has_all_rows(content: Content) -> bool:
             -(-max(side - first, 0) // step)
             for side, first, step in ((height, top, down), (width, left, across))
         )
-        missing += rows * (1 + -(-columns * bits * _SAMPLES[colour] // 8)) if columns else 0
+        missing += rows * (1 + -(-columns * bits * _SAMPLES[kind] // 8)) if columns else 0
     inflator = zlib.decompressobj()
-    for name, begin, end in _spans(content):
-        data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
-        while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
-            missing -= len(plain)
-            data = inflator.unconsumed_tail
+    try:
+        for name, begin, end in _spans(content):
+            data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
+            while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
+                missing -= len(plain)
+                data = inflator.unconsumed_tail
+    except zlib.error:
+        raise ValueError("its compressed samples are damaged") from None
     return missing <= 0
 
 

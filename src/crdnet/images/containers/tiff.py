@@ -50,6 +50,7 @@ BYTES_OF_KIND |= {16: 8, 17: 8, 18: 8}
 """What one value takes, by the kinds of TIFF 6.0 and, from 16, of BigTIFF."""
 _WORD_OF_KIND = {5: 4, 10: 4}  # a fraction is two numbers, which are turned round one by one
 _UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
+_MOST_LONG = 2**32 - 1
 _MAX_DIRECTORIES = 4096
 _MAX_TAGS = 4096
 
@@ -190,6 +191,8 @@ def pages(content: Content) -> list[dict[int, Tag]]:
             if not found:
                 raise ValueError("its first directory is damaged") from None
             break
+    if not found:
+        raise ValueError("it has no directory")
     return found
 
 
@@ -324,7 +327,7 @@ def dpi_of(tags: Tags) -> tuple[float, float] | None:
 
 def tags_of_dpi(dpi: tuple[float, float]) -> dict[int, Tag]:
     """Return the tags that tell pixels per inch."""
-    across, down = (struct.pack("<II", round(value * 100), 100) for value in dpi)
+    across, down = (struct.pack("<II", min(round(value * 100), _MOST_LONG), 100) for value in dpi)
     unit = Tag(SHORT, struct.pack("<H", 2))
     return {_X_RESOLUTION: Tag(5, across), _Y_RESOLUTION: Tag(5, down), _RESOLUTION_UNIT: unit}
 
@@ -356,10 +359,12 @@ def _directory(
 ) -> dict[int, Tag]:
     """Return the values of a directory; with `pointers`, directories in it are left as offsets."""
     found = {}
+    room = len(content)  # values do not share bytes, so a small file holds no large values
     for number, kind, count, where, _ in entries(content, form, place)[0]:
         size = count * BYTES_OF_KIND.get(kind, 0)
-        if size == 0 or where + size > len(content):
+        if size == 0 or where + size > len(content) or size > room:
             continue
+        room -= size
         # IPTC is a string of bytes that many programs declare to be numbers.
         value = _turned(
             bytes(content[where : where + size]), kind, "<" if number == IPTC else form.order
