@@ -38,7 +38,7 @@ def mutated(content: bytes, other: bytes, rng: np.random.Generator) -> bytes:
                     "big" if rng.random() < 0.5 else "little",
                 )
                 value = int(rng.choice(EXTREMES)) % 256**size
-                changed[place : place + size] = value.to_bytes(size, order)  # type: ignore[arg-type]
+                changed[place : place + size] = value.to_bytes(size, order)
             case 3:
                 del changed[place:]
             case 4:
@@ -107,8 +107,6 @@ def read_boxes(content: bytes) -> None:
 def read_xmp(content: bytes) -> None:
     for edited in (xmp.without_location(content), xmp.without_announcements(content)):
         assert len(edited) == len(content)
-    if b"<" in content:
-        assert b"SECRET" not in xmp.without_location(xmp.without_location(content))[:0]
 
 
 def read_resources(content: bytes) -> None:
