@@ -201,7 +201,7 @@ def gradient(width: int, height: int, most: int = 255) -> np.ndarray:
 
     The files were made with pillow-heif 1.8.1:
     `from_bytes(mode, (width, height), pixels).save(path, quality=quality)`, with mode RGB and
-    quality 50 for 512 x 512, RGB and 80 for 61 x 37, RGB;16 (`most` is 65535) and 80 for 10 bits.
+    quality 50 for 512 x 512, RGB and 80 for 61 x 37; RGB;16 (`most` is 65535) for 10 bits.
     The encoder stores 61 x 37 as 64 x 64 with a clean aperture.
     """
     y, x = np.mgrid[:height, :width]
@@ -230,16 +230,24 @@ def box(kind: bytes, *parts: bytes) -> bytes:
     return struct.pack(">I", 8 + sum(map(len, parts))) + kind + b"".join(parts)
 
 
-def heic_of_tiles(width: int, height: int, quarter_turns: int = 0, beside: bytes = b"") -> bytes:
-    """A HEIC as phones write it: a grid of tiles, each `gradient_512x512.heic`, cut and turned.
+def heic_of_tiles(
+    width: int,
+    height: int,
+    quarter_turns: int = 0,
+    *,
+    beside: bytes = b"",
+    name: str = "gradient_512x512",
+) -> bytes:
+    """A HEIC as phones write it: a grid of tiles, each the same file, cut and turned.
 
     Args:
         width: Of the whole.
         height: Of the whole.
         quarter_turns: Against the clock.
         beside: The type of an auxiliary image of one tile, such as a depth map; none where empty.
+        name: Of the file that lies beside the tests, of 512 x 512 pixels.
     """
-    tile = heic("gradient_512x512")
+    tile = heic(name)
 
     def payload(kind: bytes) -> bytes:
         place = tile.index(kind)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from crdnet import images
-from crdnet.images import Decoders
+from crdnet.images import Decoders, Worker
+from crdnet.server.settings import Settings
 from tests.images.making import gradient, heic, heic_cropped, heic_of_tiles
 
 CODING_LOSS = 12
@@ -94,3 +95,24 @@ def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation
         for left in range(0, 4032 - 512, 512):
             tile = stored[top : top + 512, left : left + 512][inner, inner]
             np.testing.assert_allclose(tile, gradient(512, 512)[inner, inner], atol=CODING_LOSS)
+
+
+def test_a_grid_of_12_megapixels_of_10_bits_is_read() -> None:
+    content = heic_of_tiles(4032, 3023, 3, name="gradient_512x512_10_bits")
+    picture = images.decode(content)
+    stored = images.turned_back(picture.pixels, picture.orientation)
+    assert stored.shape == (3023, 4032, 3)
+    assert stored.dtype == np.uint16
+    inner = slice(8, 504)
+    wanted = gradient(512, 512, 65535)[inner, inner]
+    for top, left in ((0, 0), (1024, 2048), (2048, 3072)):
+        tile = stored[top : top + 512, left : left + 512][inner, inner]
+        np.testing.assert_allclose(tile, wanted, atol=257 * CODING_LOSS)
+
+
+def test_12_megapixels_fit_into_a_process_of_the_server() -> None:
+    content = heic_of_tiles(4032, 3024, 3)
+    with Worker(Settings().codec_megabytes) as worker:
+        told, (samples, _) = worker.call("decode", [content], max_pixels=50_000_000)
+    assert (told["width"], told["height"], told["shape"]) == (4032, 3024, [4032, 3024, 3])
+    assert len(samples) == 4032 * 3024 * 3

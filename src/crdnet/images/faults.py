@@ -34,7 +34,7 @@ _INTERNAL_TEXT = re.compile(
 )
 _UNSUPPORTED = re.compile(
     r"unsupported(?! marker)|not supported|not implemented|cannot handle|unknown (compression|pixel|raw mode)"
-    r"|no (decoder|codec|decoding plugin)|not (built|compiled)",
+    r"|security limit|no (decoder|codec|decoding plugin)|not (built|compiled)",
     re.IGNORECASE,
 )
 _ENDS_EARLY = "it ends too early, or its header holds impossible values"
