@@ -1,8 +1,8 @@
 """Image files in and out: pixels for the network, and metadata that must not be lost.
 
 JPEG, PNG, WebP, TIFF and AVIF are written as they were read: format, size, 8 or 16 bits per sample,
-grey or RGB, alpha unchanged. GIF, BMP, PPM and (with the extra `heic`) HEIC are read, and need
-another format for the result. The content determines the format, not the name. Palettes become
+grey or RGB, alpha unchanged. GIF, BMP, PPM and HEIC are read, and need another format for the
+result. The content determines the format, not the name. Palettes become
 colours, CMYK becomes sRGB, 1 bit becomes grey of 8 bits; a note names each conversion. Animations,
 several pages, floats and Lab are refused by name, since their content would be lost.
 
