@@ -153,7 +153,7 @@ def test_a_jpeg_tells_its_location_nowhere() -> None:
     assert all(f"kept {number}".encode() in after for number in (1, 2, 3, 5, 6))
     assert b"kept 4" in images.decode(after).surroundings.around.photoshop
     assert set(dropped) == {
-        "the maker note, which may tell the location",
+        "the maker note",
         "a signed history (C2PA)",
         "a block of unknown content (APP6)",
         "further pictures (MPF)",
@@ -179,7 +179,7 @@ def test_a_png_tells_its_location_nowhere() -> None:
     assert b"SECRET" not in after
     assert after.count(b"kept") == 3
     assert set(dropped) == {
-        "the maker note, which may tell the location",
+        "the maker note",
         "metadata as text",
         "a signed history (C2PA)",
         "the chunk prVt",
@@ -231,7 +231,7 @@ def test_an_avif_tells_its_location_nowhere() -> None:
     assert len(after) == len(before)
     assert b"SECRET" not in after
     assert b"kept 2" in after
-    assert dropped == ("the maker note, which may tell the location", "the box mpvd")
+    assert dropped == ("the maker note", "the box mpvd")
     np.testing.assert_array_equal(np.asarray(opened(after)), np.asarray(opened(before)))
 
 

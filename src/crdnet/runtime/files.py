@@ -376,7 +376,7 @@ def derain_content(
         sensed=result.sensed,
         dry=result.left_alone,
         warnings=(
-            *(f"took out {what} with the location" for what in went),
+            *(f"took out {what}, which may tell the location" for what in went),
             *(() if as_it_is else images.notes(picture, format)),
         ),
     )

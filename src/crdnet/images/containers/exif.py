@@ -12,7 +12,7 @@ _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 _STRIPS, _STRIP_BYTES = 0x0111, 0x0117
 _MAKER_NOTE = 0x927C
 _OPAQUE: Mapping[int, str] = {
-    _MAKER_NOTE: "the maker note, which may tell the location",
+    _MAKER_NOTE: "the maker note",
     **dict.fromkeys(
         (0x830E, 0x8480, 0x8482, 0x85D8, 0x87AF, 0x87B0, 0x87B1, 0xA480, 0xC69C),
         "the map coordinates (GeoTIFF)",
