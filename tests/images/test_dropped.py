@@ -89,6 +89,20 @@ def test_the_thumbnail_of_photoshop_is_dropped_beside_a_caption_that_is_kept() -
     assert images.lost_between(images.decode(before)) == ("the thumbnail of Photoshop",)
 
 
+def test_a_thumbnail_of_photoshop_that_lies_in_two_blocks_is_dropped() -> None:
+    plain = saved(kind="JPEG")
+    caption = resource(0x0404, b"\x1c\x02\x78\x00\x08a street")
+    value = resource(0x040C, THUMBNAIL) + caption
+    parts = (value[:300], value[300:])
+    blocks = [segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
+    before = plain[:2] + blocks[0] + segment(0xFE, b"remember") + blocks[1] + plain[2:]
+    after = again(before)
+    assert segment(0xED, b"Photoshop 3.0\0" + caption) in after
+    assert THUMBNAIL[100:200] not in after
+    assert THUMBNAIL[-60:] not in after
+    assert opened(after).info["comment"] == b"remember"
+
+
 def test_further_pictures_and_gain_maps_are_dropped_and_named() -> None:
     plain = saved(kind="JPEG", xmp=b'<x hdrgm:Version="1.0"/>')
     before = (

@@ -49,6 +49,8 @@ def test_a_raw_file_is_refused_with_what_to_do(content: bytes) -> None:
 
 def test_a_tiff_of_the_suffix_of_raw_files_is_refused(tmp_path: Path) -> None:
     plain = tiff_of(SMOOTH, photometric="rgb")
+    with pytest.raises(NotAPictureError, match="TIFF of raw samples"):
+        images.decode(RAW_SAMPLES, "it.tif")
     for suffix in (".nef", ".ARW", ".pef", ".srw", ".3fr"):
         path = tmp_path / f"it{suffix}"
         path.write_bytes(plain)

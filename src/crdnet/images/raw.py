@@ -56,17 +56,19 @@ def raw_kind(content: Content, name: str) -> str | None:
         return None
     if start[8:10] == _CANON and start[:2] == b"II":
         return "Canon CR2"
-    try:
-        found = _kind_of_tags(content)
-    except (ValueError, struct.error):
-        return None
+    found = _kind_of_tags(content)
     suffix = PurePath(name).suffix.lower()
-    return found or (suffix[1:].upper() if suffix in _SUFFIXES else None)
+    if found != "DNG" and suffix in _SUFFIXES:
+        return suffix[1:].upper()
+    return found
 
 
 def _kind_of_tags(content: Content) -> str | None:
-    """Return "DNG", "raw" or None."""
-    form = tiff.layout(content)
+    """Return the kind of raw samples that the directories tell; None where they tell none."""
+    try:
+        form = tiff.layout(content)
+    except ValueError:
+        return None
     places, seen, is_raw = [form.first], set[int](), False
     while places and len(seen) < _MOST_DIRECTORIES:
         place = places.pop(0)
@@ -83,4 +85,4 @@ def _kind_of_tags(content: Content) -> str | None:
         is_raw |= tiff.number_of(tags, tiff.PHOTOMETRIC, 1) in _RAW_SAMPLES
         if _SUB_DIRECTORIES in tags:
             places += tags[_SUB_DIRECTORIES].numbers[:_MOST_DIRECTORIES]
-    return "raw" if is_raw else None
+    return "TIFF of raw samples" if is_raw else None

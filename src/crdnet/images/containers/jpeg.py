@@ -93,6 +93,8 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
             payload, dropped = _without_thumbnail(marker, payload)
             kept.append(_block(marker, payload))
         left += dropped
+    kept, dropped = _without_photoshop_thumbnail(kept)
+    left += dropped
     announced = _joined(kept, _APP1, _XMP)
     left += ["the gain map"] * xmp.tells_gain_map(announced)
     # What XMP says of the images behind the image is no longer true.
@@ -266,10 +268,22 @@ def _without_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
     if marker == _APP1 and payload.startswith(exif.MARK):
         edited, had = exif.without_thumbnail(payload[len(exif.MARK) :])
         return exif.MARK + edited, ["the thumbnail in EXIF"] * had
-    if marker == _APP13 and payload.startswith(_PHOTOSHOP):
-        edited, had = resources_without_thumbnail(payload[len(_PHOTOSHOP) :])
-        return _PHOTOSHOP + edited, ["the thumbnail of Photoshop"] * had
     return payload, []
+
+
+def _without_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[str]]:
+    """Return blocks without the thumbnail of Photoshop, which may lie in several, and its name."""
+    start = bytes((0xFF, _APP13))
+    ours = [block for block in blocks if block[:2] == start and block[4:].startswith(_PHOTOSHOP)]
+    edited, had = resources_without_thumbnail(_joined(ours, _APP13, _PHOTOSHOP))
+    if not had:
+        return blocks, []
+    room = _MOST - len(_PHOTOSHOP)
+    parts = [edited[at : at + room] for at in range(0, len(edited), room)]
+    place = blocks.index(ours[0])
+    kept = [block for block in blocks if block not in ours]
+    kept[place:place] = [_block(_APP13, _PHOTOSHOP + part) for part in parts]
+    return kept, ["the thumbnail of Photoshop"]
 
 
 def _joined(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
