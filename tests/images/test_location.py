@@ -163,6 +163,15 @@ def test_a_jpeg_tells_its_location_nowhere() -> None:
     np.testing.assert_array_equal(np.asarray(opened(after)), np.asarray(opened(before)))
 
 
+def test_a_gain_map_that_goes_with_what_lies_behind_is_named() -> None:
+    packet = b"<x xmlns:hdrgm='http://ns.adobe.com/hdr-gain-map/1.0/' hdrgm:Version='1.0'/>"
+    before = saved(kind="JPEG", xmp=packet) + saved(255 - SMOOTH, "JPEG")
+    after, dropped = images.without_location(before)
+    assert dropped[0] == "the gain map"
+    assert b"Version" not in opened(after).info["xmp"]
+    assert images.notes(images.decode(after)) == ()
+
+
 def test_a_png_tells_its_location_nowhere() -> None:
     before = saved(exif=location_exif())
     for name, payload in (

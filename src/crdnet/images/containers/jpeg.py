@@ -209,6 +209,7 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             pieces += _exif_without_location(payload[len(exif.MARK) :], left)
         else:
             pieces.append(block)
+    left += ["the gain map"] * xmp.tells_gain_map(_joined(pieces, _APP1, _XMP))
     for marker, mark, head, edit in (
         (_APP1, _XMP, len(_XMP), _xmp_without_location),
         (_APP1, _MORE_XMP, _MORE_XMP_HEAD, _xmp_without_location),
@@ -290,7 +291,9 @@ def _joined(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> 
     """Return what the blocks of one kind hold together."""
     begin = 4 + len(mark) + skipped
     return b"".join(
-        block[begin:] for block in blocks if block[1] == marker and block[4:].startswith(mark)
+        block[begin:]
+        for block in blocks
+        if block[1:2] == bytes((marker,)) and block[4:].startswith(mark)
     )
 
 
