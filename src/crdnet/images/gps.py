@@ -43,7 +43,7 @@ def without_location(content: bytes, name: str = "the image") -> tuple[bytes, tu
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
             f"{name} may tell its location where crdnet cannot remove it ({error}); save it anew "
-            "in another program, or leave out --strip-gps"
+            "in another program, or keep the location"
         ) from error
 
 
