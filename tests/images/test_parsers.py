@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from crdnet.images.containers import exif, isobmff, jpeg, photoshop, png, tiff, webp
-from crdnet.images.containers.around import Around
+from crdnet.images.containers.metadata import Metadata
 from tests.images.making import PROFILE, box, saved
 
 
@@ -81,7 +81,7 @@ def test_a_structure_without_a_directory_is_refused() -> None:
 
 
 def test_resolutions_beyond_what_formats_hold_become_the_largest() -> None:
-    around = Around(dpi=(1e12, 300.0))
+    around = Metadata(dpi=(1e12, 300.0))
     assert tiff.dpi_of(tiff.tags_of(around)) == (42949672.95, 300.0)
     assert struct.pack(">II", 2**32 - 1, 11811) in png.blocks_of(around)[0][0]
     assert b"\xff\xff\x01\x2c" in jpeg.blocks_of(around)[0][0]
@@ -97,18 +97,18 @@ def test_resolutions_are_read_by_their_unit(unit: int) -> None:
 
 
 def test_what_is_too_large_for_a_block_is_named() -> None:
-    around = Around(exif=b"II*\0" + bytes(70_000), xmp=b"x" * 66_000, icc=bytes(17 << 20))
+    around = Metadata(exif=b"II*\0" + bytes(70_000), xmp=b"x" * 66_000, icc=bytes(17 << 20))
     blocks, lost = jpeg.blocks_of(around)
     assert blocks == []
     assert [name.split()[0] for name in lost] == ["EXIF", "XMP", "the"]
     for container in (png, webp):
-        assert container.blocks_of(Around(photoshop=b"8BIM"))[1] == ["IPTC"]
-    assert isobmff.lost_of(Around(photoshop=b"8BIM")) == ["IPTC"]
+        assert container.blocks_of(Metadata(photoshop=b"8BIM"))[1] == ["IPTC"]
+    assert isobmff.lost_of(Metadata(photoshop=b"8BIM")) == ["IPTC"]
 
 
 def test_a_profile_of_several_blocks_is_one() -> None:
     icc = PROFILE * 200
-    blocks, lost = jpeg.blocks_of(Around(icc=icc))
+    blocks, lost = jpeg.blocks_of(Metadata(icc=icc))
     assert (len(blocks), lost) == (-(-len(icc) // 65519), [])
     plain = saved(kind="JPEG")
     assert jpeg.surroundings(jpeg.with_surroundings(plain, tuple(blocks))).around.icc == icc

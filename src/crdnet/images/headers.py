@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crdnet.errors import ImageError, NotAPictureError
 from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.around import Content
+from crdnet.images.containers.metadata import Content
 from crdnet.images.faults import fault_of
 from crdnet.images.picture import FORMATS, MAX_PIXELS
 from crdnet.images.raw import raw_kind

@@ -7,7 +7,7 @@ import struct
 from pathlib import PurePath
 
 from crdnet.images.containers import tiff
-from crdnet.images.containers.around import Content
+from crdnet.images.containers.metadata import Content
 
 _MAGIC = {
     b"IIRO": "Olympus ORF",

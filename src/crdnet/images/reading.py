@@ -20,7 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import exif, isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.faults import BROKEN, read_error
 from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Picture, Pixels, alpha_apart, turned_back, turned_up
@@ -401,7 +401,7 @@ def _heic(content: bytes, _header: Header) -> Picture:
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)
 
 
-def _with_orientation(found: Surroundings, orientation: int) -> Surroundings:
+def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
     """Return surroundings whose EXIF tells the orientation that the file's boxes do, since other formats have none.
 
     EXIF as it was is the one block, for a file of the same format.
@@ -469,8 +469,8 @@ def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
         pixels,
         format,
         alpha,
-        surroundings=Surroundings(
-            around=Around(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
+        surroundings=FileMetadata(
+            around=Metadata(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
         ),
         changes=changes,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import colour, isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.around import Around
+from crdnet.images.containers.metadata import Metadata
 from crdnet.images.faults import BROKEN
 from crdnet.images.headers import writable
 from crdnet.images.picture import Picture, Pixels, turned_back, with_alpha
@@ -116,7 +116,7 @@ def _keeps_colours(picture: Picture, target: str) -> bool:
     )
 
 
-def _around_for(picture: Picture, target: str) -> Around:
+def _around_for(picture: Picture, target: str) -> Metadata:
     """Return what is around a picture, as a file of another format can tell it.
 
     A colour space that is told by codes or chromaticities becomes a profile where one can tell it.
@@ -127,7 +127,7 @@ def _around_for(picture: Picture, target: str) -> Around:
     return replace(around, icc=colour.profile_of(around.colours, grey=picture.pixels.ndim == 2))
 
 
-def _lost_around(around: Around, target: str) -> list[str]:
+def _lost_around(around: Metadata, target: str) -> list[str]:
     if target == "TIFF":
         return []
     if target == "AVIF":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from crdnet.images.containers import colour, exif, tiff, xmp
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 
 _XMP_KIND = b"application/rdf+xml"
 _IDENTITY_MATRIX = 0
@@ -136,7 +136,7 @@ def coding(content: Content) -> Coding:
     )
 
 
-def surroundings(content: bytes) -> Surroundings:
+def surroundings(content: bytes) -> FileMetadata:
     """Take an AVIF or HEIC file apart."""
     meta = _meta(content)
     left = _further_images(meta)
@@ -158,8 +158,8 @@ def surroundings(content: bytes) -> Surroundings:
         "the HDR metadata of light levels" for kind, _ in own if kind in (b"clli", b"mdcv", b"amve")
     ]
     left += [f"the box {_name(kind)}" for kind, *_ in _unknown_boxes(content)]
-    found = Around(around["exif"], around["xmp"], around["icc"], colours=colours)
-    return Surroundings((), found, tuple(dict.fromkeys(left)))
+    found = Metadata(around["exif"], around["xmp"], around["icc"], colours=colours)
+    return FileMetadata((), found, tuple(dict.fromkeys(left)))
 
 
 def _codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
@@ -205,12 +205,12 @@ def _name(kind: bytes) -> str:
     return kind.decode("latin-1")
 
 
-def lost_of(around: Around) -> list[str]:
+def lost_of(around: Metadata) -> list[str]:
     """Return what of another format's surroundings no item can hold."""
     return ["IPTC"] if around.photoshop else []
 
 
-def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes:
+def with_surroundings(content: bytes, around: Metadata, orientation: int) -> bytes:
     """Return an encoder's AVIF, which has nothing but pixels, with what belongs around them."""
     codes = around.colours and around.colours.codes
     content = _with_codes(content, *codes) if codes else content

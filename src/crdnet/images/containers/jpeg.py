@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from crdnet.images.containers import exif, xmp
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import (
     resources_without_location,
     resources_without_thumbnail,
@@ -76,7 +76,7 @@ def frame(content: Content) -> Frame | None:
     return None
 
 
-def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
+def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Take a JPEG apart."""
     kept, left, recoded, stray, place = list[bytes](), list[str](), list[str](), 0, 2
     for marker, begin, end in _spans(content):
@@ -100,7 +100,7 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
     # What XMP says of the images behind the image is no longer true.
     kept = _with_edited(kept, _APP1, _XMP, len(_XMP), xmp.without_announcements)
     kept = _with_edited(kept, _APP1, _MORE_XMP, _MORE_XMP_HEAD, xmp.without_announcements)
-    around = Around(
+    around = Metadata(
         exif=_joined(kept, _APP1, exif.MARK),
         xmp=_joined(kept, _APP1, _XMP),
         icc=_joined(kept, _APP2, _ICC, 2),
@@ -111,7 +111,7 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
     left += _behind(content, left)
     travel = {_APP0: (b"JFIF\0",), _APP1: (exif.MARK, _XMP), _APP2: (_ICC,), _APP13: (_PHOTOSHOP,)}
     only_here = not all(block[4:].startswith(travel.get(block[1], ())) for block in kept)
-    return Surroundings(
+    return FileMetadata(
         tuple(kept), around, tuple(dict.fromkeys(left)), only_here, recoded=tuple(recoded)
     )
 
@@ -134,7 +134,7 @@ def _behind(content: Content, left: list[str]) -> list[str]:
     return [] if told else [f"{len(rest)} bytes behind the picture"]
 
 
-def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the blocks that say what is around a picture of another format, and what no block can hold."""
     blocks, lost = [], []
     if around.dpi:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from crdnet.images.containers import colour, exif, xmp
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
@@ -46,7 +46,7 @@ _KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL
 _MOST_INFLATED = 64 << 20
 
 
-def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings:
+def surroundings(content: Content, *, same_samples: bool = True) -> FileMetadata:
     """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
@@ -79,9 +79,9 @@ def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings
             )
             continue
         kept.append(chunk)
-    return Surroundings(
+    return FileMetadata(
         tuple(kept),
-        Around(**around, dpi=dpi, colours=_colours(told)),
+        Metadata(**around, dpi=dpi, colours=_colours(told)),
         tuple(dict.fromkeys(left)),
         only_here,
     )
@@ -102,7 +102,7 @@ def _colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
     )
 
 
-def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
     chunks = []
     if around.colours is not None and around.colours.codes is not None:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import resources_without_thumbnail
 
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
@@ -216,7 +216,7 @@ def next_place(content: Content, form: Layout, place: int) -> int:
     return following
 
 
-def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
+def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Take a TIFF file apart; the one block is a TIFF structure of the tags that are not about pixels."""
     found = pages(content)
     tags = found[0]
@@ -233,7 +233,7 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
         kept[number].value if number in kept else b"" for number in _AROUND.values()
     )
     described = {number: tag for number, tag in kept.items() if number not in _AROUND.values()}
-    around = Around(
+    around = Metadata(
         exif=structure(described) if described else b"",
         xmp=xmp,
         icc=icc,
@@ -243,7 +243,7 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
     unnamed = _has_unnamed_channel(tags)
     if unnamed:  # an encoder would say that it is alpha
         kept[EXTRA_SAMPLES] = Tag(SHORT, b"\0\0")
-    return Surroundings(
+    return FileMetadata(
         (structure(kept),),
         around,
         tuple(dict.fromkeys(left)),
@@ -290,7 +290,7 @@ def _recoded(tags: Tags) -> tuple[str, ...]:
     return tuple(found)
 
 
-def tags_of(around: Around) -> dict[int, Tag]:
+def tags_of(around: Metadata) -> dict[int, Tag]:
     """Return the tags that say what is around a picture of another format."""
     tags = tags_of_dpi(around.dpi) if around.dpi else {}
     tags |= tags_of_exif(around.exif)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from crdnet.images.containers import exif, xmp
-from crdnet.images.containers.around import Around, Surroundings
+from crdnet.images.containers.metadata import FileMetadata, Metadata
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
@@ -11,7 +11,7 @@ _OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
 
-def surroundings(content: bytes) -> Surroundings:
+def surroundings(content: bytes) -> FileMetadata:
     """Take a WebP apart."""
     kept, left = list[bytes](), list[str]()
     around = {"exif": b"", "xmp": b"", "icc": b""}
@@ -35,15 +35,15 @@ def surroundings(content: bytes) -> Surroundings:
         else:
             only_here = True
         kept.append(chunk)
-    return Surroundings(
+    return FileMetadata(
         tuple(kept),
-        Around(around["exif"], around["xmp"], around["icc"]),
+        Metadata(around["exif"], around["xmp"], around["icc"]),
         tuple(dict.fromkeys(left)),
         only_here,
     )
 
 
-def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
     parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
     return [_chunk(name, value) for name, value in parts if value], [

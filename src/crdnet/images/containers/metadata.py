@@ -10,7 +10,7 @@ Content = bytes | bytearray | mmap
 
 
 @dataclass(frozen=True)
-class Around:
+class Metadata:
     """What can travel from a file of one format into a file of another."""
 
     exif: bytes = b""
@@ -26,12 +26,12 @@ class Around:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class FileMetadata:
     """What a container taken apart gives."""
 
     blocks: tuple[bytes, ...] = ()
     """To be copied as they stand, in their order, into a file of the same format; `around` is in them."""
-    around: Around = Around()
+    around: Metadata = Metadata()
     left_behind: tuple[str, ...] = ()
     """The names of what no derained file will hold."""
     only_here: bool = False
