@@ -46,6 +46,7 @@ browser: $(VENV)/.dev
 # Minutes of load: files with random damage, then a server under mixed requests.
 soak: $(VENV)/.dev
 	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
+	CRDNET_MUTATED_FILES=100000 $(BIN)/python -m pytest tests/images/test_fuzz_parsers.py
 	$(BIN)/python -m benchmarks.speed.server soak --minutes 30
 
 # Is anything slower than what is committed? Ten minutes of a quiet machine make the page of figures anew.

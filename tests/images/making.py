@@ -201,7 +201,7 @@ def gradient(width: int, height: int, most: int = 255) -> np.ndarray:
 
     The files were made with pillow-heif 1.8.1:
     `from_bytes(mode, (width, height), pixels).save(path, quality=quality)`, with mode RGB and
-    quality 50 for 512 x 512, RGB and 80 for 61 x 37, RGB;16 (`most` is 65535) and 80 for 10 bits.
+    quality 50 for 512 x 512, RGB and 80 for 61 x 37; RGB;16 (`most` is 65535) for 10 bits.
     The encoder stores 61 x 37 as 64 x 64 with a clean aperture.
     """
     y, x = np.mgrid[:height, :width]
@@ -225,12 +225,29 @@ def heic_cropped(left: int, top: int, width: int, height: int) -> bytes:
     return bytes(content)
 
 
-def heic_of_tiles(width: int, height: int, quarter_turns: int = 0) -> bytes:
-    """A HEIC as phones write it: a grid of tiles, each `gradient_512x512.heic`, cut and turned."""
-    tile = heic("gradient_512x512")
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """A box of AVIF and HEIC files."""
+    return struct.pack(">I", 8 + sum(map(len, parts))) + kind + b"".join(parts)
 
-    def box(kind: bytes, *parts: bytes) -> bytes:
-        return struct.pack(">I", 8 + sum(map(len, parts))) + kind + b"".join(parts)
+
+def heic_of_tiles(
+    width: int,
+    height: int,
+    quarter_turns: int = 0,
+    *,
+    beside: bytes = b"",
+    name: str = "gradient_512x512",
+) -> bytes:
+    """A HEIC as phones write it: a grid of tiles, each the same file, cut and turned.
+
+    Args:
+        width: Of the whole.
+        height: Of the whole.
+        quarter_turns: Against the clock.
+        beside: The type of an auxiliary image of one tile, such as a depth map; none where empty.
+        name: Of the file that lies beside the tests, of 512 x 512 pixels.
+    """
+    tile = heic(name)
 
     def payload(kind: bytes) -> bytes:
         place = tile.index(kind)
@@ -244,19 +261,25 @@ def heic_of_tiles(width: int, height: int, quarter_turns: int = 0) -> bytes:
         box(b"hvcC", payload(b"hvcC")),
         *(box(b"ispe", struct.pack(">III", 0, *size)) for size in ((512, 512), (width, height))),
         box(b"irot", bytes([quarter_turns])),
+        *([box(b"auxC", bytes(4), beside, b"\0")] if beside else ()),
     )
+    auxiliary = [tiles.stop] if beside else []
     kinds = [
         box(b"infe", struct.pack(">IHH", 2 << 24, item, 0), kind, b"\0")
-        for item, kind in ((1, b"grid"), *((item, b"hvc1") for item in tiles))
+        for item, kind in ((1, b"grid"), *((item, b"hvc1") for item in (*tiles, *auxiliary)))
     ]
-    references = struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *tiles)
+    references = box(b"dimg", struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *tiles))
+    references += b"".join(box(b"auxl", struct.pack(">HHH", item, 1, 1)) for item in auxiliary)
     of_items = [
         struct.pack(">HBBB", 1, 2, 3, 0x84),
         *(struct.pack(">HBBB", item, 2, 0x81, 2) for item in tiles),
+        *(struct.pack(">HBBBB", item, 3, 0x81, 2, 0x85) for item in auxiliary),
     ]
 
     def meta(begin: int) -> bytes:
-        places = [(1, begin, len(grid)), *((item, begin + len(grid), len(coded)) for item in tiles)]
+        coded_items = (*tiles, *auxiliary)
+        places = [(item, begin + len(grid), len(coded)) for item in coded_items]
+        places.insert(0, (1, begin, len(grid)))
         return box(
             b"meta",
             bytes(4),
@@ -268,7 +291,7 @@ def heic_of_tiles(width: int, height: int, quarter_turns: int = 0) -> bytes:
                 *(struct.pack(">HHHII", item, 0, 1, place, size) for item, place, size in places),
             ),
             box(b"iinf", struct.pack(">IH", 0, len(kinds)), *kinds),
-            box(b"iref", bytes(4), box(b"dimg", references)),
+            box(b"iref", bytes(4), references),
             box(
                 b"iprp",
                 box(b"ipco", *properties),
@@ -279,3 +302,32 @@ def heic_of_tiles(width: int, height: int, quarter_turns: int = 0) -> bytes:
     start = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
     begin = len(start) + len(meta(0)) + 8
     return start + meta(begin) + box(b"mdat", grid, coded)
+
+
+def files_of_all_kinds() -> dict[str, bytes]:
+    """Small files, each read by another path through the decoders."""
+    files = {
+        f"{kind} {channels} {bits}": picture_file(kind, channels, bits)
+        for kind, channels, bits in (
+            *(("JPEG", channels, 8) for channels in ("grey", "rgb")),
+            *((kind, "rgba", bits) for kind in ("PNG", "TIFF") for bits in (8, 16)),
+            ("TIFF", "greya", 16),
+            ("WEBP", "rgba", 8),
+            ("AVIF", "rgba", 8),
+            ("AVIF", "rgb", 10),
+        )
+    }
+    image = Image.fromarray(SMOOTH)
+    return files | {
+        "palette.gif": pil_saved(image.quantize(), "GIF"),
+        "palette.png": pil_saved(image.quantize(), "PNG"),
+        "colours.bmp": pil_saved(image, "BMP"),
+        "colours.ppm": pil_saved(image, "PPM"),
+        "wide.ppm": b"P6\n36 24\n65535\n" + wide(SMOOTH).astype(">u2").tobytes(),
+        "inks.jpg": pil_saved(image.convert("CMYK"), "JPEG"),
+        "inks.tif": pil_saved(image.convert("CMYK"), "TIFF"),
+        "tiles.tif": by_vips("tiffsave_buffer", SMOOTH, tile=True, tile_width=16, tile_height=16),
+        "street.heic": heic("street"),
+        "odd.heic": heic("gradient_61x37"),
+        "odd_10_bits.heic": heic("gradient_61x37_10_bits"),
+    }

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from crdnet import images
+from crdnet.images.containers import isobmff, jpeg
 from tests.images.making import (
     SMOOTH,
     again,
@@ -86,6 +87,20 @@ def test_the_thumbnail_of_photoshop_is_dropped_beside_a_caption_that_is_kept() -
     assert caption in after
     assert THUMBNAIL[100:200] not in after
     assert images.lost_between(images.decode(before)) == ("the thumbnail of Photoshop",)
+
+
+def test_a_thumbnail_of_photoshop_that_lies_in_two_blocks_is_dropped() -> None:
+    plain = saved(kind="JPEG")
+    caption = resource(0x0404, b"\x1c\x02\x78\x00\x08a street")
+    value = resource(0x040C, THUMBNAIL) + caption
+    parts = (value[:300], value[300:])
+    blocks = [segment(0xED, b"Photoshop 3.0\0" + part) for part in parts]
+    before = plain[:2] + blocks[0] + segment(0xFE, b"remember") + blocks[1] + plain[2:]
+    after = again(before)
+    assert segment(0xED, b"Photoshop 3.0\0" + caption) in after
+    assert THUMBNAIL[100:200] not in after
+    assert THUMBNAIL[-60:] not in after
+    assert opened(after).info["comment"] == b"remember"
 
 
 def test_further_pictures_and_gain_maps_are_dropped_and_named() -> None:
@@ -292,3 +307,82 @@ def test_a_subsampling_that_nobody_writes_becomes_444_and_is_said() -> None:
     after = images.decode(images.encode(picture, picture.pixels))
     assert (after.options["subsampling"], images.notes(after)) == (0, ())
     assert images.notes(images.decode(with_samplings(0x21, 96, 64))) == ()
+
+
+def xmp_with_announcements(prefixes: tuple[str, str, str]) -> bytes:
+    """XMP as phones write it that announces a gain map and a video behind the image."""
+    gain, camera, container = prefixes
+    return f"""<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='rdf#'><rdf:Description
+ xmlns:{gain}='http://ns.adobe.com/hdr-gain-map/1.0/' {gain}:Version='1.0' {gain}:GainMapMax="2"
+ xmlns:{container}='http://ns.google.com/photos/1.0/container/'
+ xmlns:{camera}='http://ns.google.com/photos/1.0/camera/' {camera}:MotionPhoto='1'
+ {camera}:MicroVideoOffset='9' {camera}:SpecialTypeID='kept 1' dc:title='kept 2'>
+<{container}:Directory><rdf:Seq><rdf:li rdf:parseType='Resource'><{container}:Item I:Mime='m'/>
+</rdf:li></rdf:Seq></{container}:Directory><{gain}:Gamma><rdf:Seq/></{gain}:Gamma>
+</rdf:Description></rdf:RDF></x:xmpmeta>""".encode()
+
+
+@pytest.mark.parametrize("prefixes", [("hdrgm", "GCamera", "Container"), ("a", "b", "c")])
+@pytest.mark.parametrize("target", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_xmp_announces_nothing_that_was_dropped(
+    target: str, prefixes: tuple[str, str, str]
+) -> None:
+    packet = xmp_with_announcements(prefixes)
+    before = saved(kind="JPEG", xmp=packet) + saved(255 - SMOOTH, "JPEG") + FILM
+    picture = images.decode(before)
+    after = opened(images.encode(picture, picture.pixels, target)).info["xmp"]
+    assert len(after) == len(packet)
+    assert after.count(b"kept") == 2
+    for word in (b":Version", b"GainMap", b":MotionPhoto=", b"MicroVideo", b":Directory", b"Gamma"):
+        assert word not in after
+    assert "the video behind the image" in images.lost_between(picture, target)
+
+
+FILM = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(40)
+
+
+def test_long_xmp_announces_nothing_that_was_dropped() -> None:
+    packet = xmp_with_announcements(("hdrgm", "GCamera", "Container"))
+    middle = packet.index(b"Directory") + 4
+    mark = b"http://ns.adobe.com/xmp/extension/\0" + b"a" * 32 + struct.pack(">I", len(packet))
+    parts = ((0, packet[:middle]), (middle, packet[middle:]))
+    blocks = [segment(0xE1, mark + struct.pack(">I", at) + part) for at, part in parts]
+    plain = saved(kind="JPEG")
+    after = again(plain[:2] + b"".join(blocks) + plain[2:])
+    assert b"Directory" not in after
+    assert b"Gamma" not in after
+    assert after.count(b"kept") == 2
+
+
+def test_xmp_that_announces_nothing_or_cannot_be_read_stays_as_it_is() -> None:
+    for packet in (b"<x dc:title='kept'/>", b"<x hdrgm:Version='1.0'>", b"\xff\xfe<\0"):
+        before = saved(kind="JPEG", xmp=packet)
+        assert opened(again(before)).info["xmp"] == packet
+
+
+def test_stray_bytes_between_the_blocks_of_a_jpeg_are_passed_over_and_named() -> None:
+    plain = saved(kind="JPEG", exif=exif_of(6).tobytes(), comment=b"remember")
+    end = 2 + 2 + int.from_bytes(plain[4:6], "big")
+    before = plain[:end] + b"hello" + plain[end:]
+    picture = images.decode(before)
+    np.testing.assert_array_equal(picture.pixels, images.decode(plain).pixels)
+    assert images.encode(picture, picture.pixels) == again(plain)
+    assert images.notes(picture) == ("could not carry over 5 stray bytes between blocks",)
+    assert images.without_gps(before) == plain
+
+
+def test_arithmetic_coding_is_named_where_it_goes() -> None:
+    plain = saved(kind="JPEG")
+    found = jpeg.surroundings(plain.replace(b"\xff\xc0", b"\xff\xc9", 1))
+    assert found.recoded == ("the arithmetic coding",)
+    assert jpeg.surroundings(plain).recoded == ()
+
+
+def test_an_avif_is_cropped_by_its_clean_aperture() -> None:
+    whole = images.decode(saved(kind="AVIF")).pixels
+    plain = saved(kind="AVIF")
+    aperture = struct.pack(">8I", 20, 1, 10, 1, 0, 1, 0, 1)
+    content = isobmff._with_more(plain, [], [(b"clap", aperture, True)])
+    picture = images.decode(content)
+    assert picture.pixels.shape == (10, 20, 3)
+    np.testing.assert_allclose(picture.pixels, whole[7:17, 8:28], atol=3)

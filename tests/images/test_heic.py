@@ -7,9 +7,9 @@ import pytest
 
 from crdnet import images
 from crdnet.images import ImageSource, WorkerCodec
+from crdnet.server.settings import Settings
 from tests.images.making import gradient, heic, heic_cropped, heic_of_tiles
 
-pytest.importorskip("pi_heif", reason="the extra heic is not installed")
 CODING_LOSS = 12
 """Grey levels of 255 that HEVC changes at most in the gradients."""
 
@@ -55,6 +55,34 @@ def test_a_clean_aperture_crops(crop: tuple[int, int, int, int]) -> None:
     np.testing.assert_array_equal(pixels, whole[top : top + height, left : left + width])
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (b"urn:mpeg:hevc:2015:auxid:2", "the depth map"),
+        (b"urn:com:apple:photo:2020:aux:hdrgainmap", "the gain map"),
+        (b"urn:com:apple:photo:2018:aux:portraiteffectsmatte", "a matte"),
+        (b"urn:something:else", "an auxiliary image"),
+    ],
+)
+def test_an_image_beside_the_image_is_no_alpha_and_is_named(kind: bytes, name: str) -> None:
+    picture = images.decode(heic_of_tiles(1000, 700, 3, beside=kind))
+    alone = images.decode(heic_of_tiles(1000, 700, 3))
+    assert picture.alpha is None
+    np.testing.assert_array_equal(picture.pixels, alone.pixels)
+    assert images.lost_between(picture, "JPEG") == (name,)
+    assert images.lost_between(alone, "JPEG") == ()
+
+
+@pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF", "AVIF", "WEBP"])
+def test_every_format_is_made_of_a_heic_of_a_phone(target: str) -> None:
+    picture = images.decode(heic_of_tiles(1001, 701, 3))
+    after = images.decode(images.encode(picture, picture.pixels, target))
+    assert after.pixels.shape == picture.pixels.shape == (1001, 701, 3)
+    difference = np.abs(after.pixels.astype(int) - picture.pixels)
+    assert difference.mean() < 1.5
+    assert np.percentile(difference, 99.9) <= 24  # more at the corner where four tiles meet
+
+
 @pytest.mark.parametrize(("quarter_turns", "orientation"), [(0, 1), (3, 6)])
 def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation: int) -> None:
     picture = images.decode(heic_of_tiles(4032, 3023, quarter_turns))
@@ -66,3 +94,23 @@ def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation
         for left in range(0, 4032 - 512, 512):
             tile = stored[top : top + 512, left : left + 512][inner, inner]
             np.testing.assert_allclose(tile, gradient(512, 512)[inner, inner], atol=CODING_LOSS)
+
+
+def test_a_grid_of_12_megapixels_of_10_bits_is_read() -> None:
+    content = heic_of_tiles(4032, 3023, 3, name="gradient_512x512_10_bits")
+    picture = images.decode(content)
+    stored = images.turned_back(picture.pixels, picture.orientation)
+    assert stored.shape == (3023, 4032, 3)
+    assert stored.dtype == np.uint16
+    inner = slice(8, 504)
+    wanted = gradient(512, 512, 65535)[inner, inner]
+    for top, left in ((0, 0), (1024, 2048), (2048, 3072)):
+        tile = stored[top : top + 512, left : left + 512][inner, inner]
+        np.testing.assert_allclose(tile, wanted, atol=257 * CODING_LOSS)
+
+
+def test_12_megapixels_fit_into_a_process_of_the_server() -> None:
+    content = heic_of_tiles(4032, 3024, 3)
+    with WorkerCodec(megabytes=Settings().codec_megabytes) as codec:
+        decoded = codec.decode(ImageSource(content, max_pixels=50_000_000))
+    assert decoded.pixels.shape == (4032, 3024, 3)

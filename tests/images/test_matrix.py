@@ -216,7 +216,6 @@ def test_a_quality_makes_a_smaller_jpeg_and_leaves_what_has_no_loss() -> None:
 
 
 def test_heic_is_read_upright_and_needs_another_format() -> None:
-    pytest.importorskip("pi_heif", reason="the extra heic is not installed")
     here = Path(__file__).parent
     picture = images.decode((here / "street.heic").read_bytes())
     assert (picture.format, picture.pixels.shape, picture.orientation) == ("HEIC", (48, 32, 3), 6)

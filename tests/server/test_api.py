@@ -215,7 +215,6 @@ def test_after_a_large_picture_the_networks_memory_is_given_back(
 
 
 def test_a_heic_of_an_odd_size_comes_back_with_its_own_pixels(client: TestClient) -> None:
-    pytest.importorskip("pi_heif", reason="the extra heic is not installed")
     odd, cropped = heic("gradient_61x37"), heic_cropped(10, 8, 33, 21)
     for content, size in ((odd, (61, 37)), (cropped, (33, 21))):
         answer = client.post("/v1/sense", content=content)

@@ -1,7 +1,7 @@
 """Peak rates of the machine: matrix products and a copy of memory, by numpy and OpenVINO.
 
 A network can hardly multiply faster than the product of two large matrices, nor move its numbers
-faster than a copy. `docs/decisions/0012-peak-rates-in-the-wheel.md` gives the reason to measure them.
+faster than a copy. `docs/decisions/0014-peak-rates-in-the-wheel.md` gives the reason to measure them.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Image files in and out: pixels for the network, and metadata that must not be lost.
 
 JPEG, PNG, WebP, TIFF and AVIF are written as they were read: format, size, 8 or 16 bits per sample,
-grey or RGB, alpha unchanged. GIF, BMP, PPM and (with the extra `heic`) HEIC are read, and need
-another format for the result. The content determines the format, not the name. Palettes become
+grey or RGB, alpha unchanged. GIF, BMP, PPM and HEIC are read, and need another format for the
+result. The content determines the format, not the name. Palettes become
 colours, CMYK becomes sRGB, 1 bit becomes grey of 8 bits; a note names each conversion. Animations,
 several pages, floats and Lab are refused by name, since their content would be lost.
 
@@ -22,7 +22,7 @@ loaded only then.
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter
 from crdnet.images.codec import Codec, Decoded, LocalCodec, Output
-from crdnet.images.gps import without_gps
+from crdnet.images.gps import without_gps, without_location
 from crdnet.images.headers import Header, read_header, writable
 from crdnet.images.picture import (
     FORMAT_OF_SUFFIX,
@@ -69,5 +69,6 @@ __all__ = [
     "turned_back",
     "turned_up",
     "without_gps",
+    "without_location",
     "writable",
 ]

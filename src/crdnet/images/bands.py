@@ -25,9 +25,10 @@ from PIL import Image
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import jpeg, png, tiff
+from crdnet.images.faults import BROKEN, read_error
 from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
-from crdnet.images.reading import BROKEN, picture_around
+from crdnet.images.reading import picture_around
 from crdnet.images.writing import jpeg_options
 
 BANDED = ("TIFF", "PNG", "JPEG")
@@ -76,8 +77,7 @@ class BandReader:
         except BaseException as error:
             self._file.close()
             if isinstance(error, BROKEN) and not isinstance(error, ImageError):
-                detail = vips.one_line(error)
-                raise ImageError(f"{source} is damaged ({detail}); save it anew") from error
+                raise read_error(self._name, error) from error
             raise
         self.height, self.width = self._image.height, self._image.width
         self.dtype = self._image.dtype
@@ -128,9 +128,7 @@ class BandReader:
             if begin < stop:
                 parts.append(self._image.rows(begin, stop))
         except ValueError as error:
-            raise ImageError(
-                f"{self._name} is damaged and cannot be read to its end ({error}); save it anew"
-            ) from error
+            raise read_error(self._name, error) from error
         self._held, self._first = np.concatenate(parts) if len(parts) > 1 else parts[0], start
         return self._held[: stop - start]
 

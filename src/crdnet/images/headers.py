@@ -8,8 +8,10 @@ from pathlib import Path
 
 from crdnet.errors import ImageError, NotAPictureError
 from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.around import Content
+from crdnet.images.containers.metadata import Content
+from crdnet.images.faults import fault_of
 from crdnet.images.picture import FORMATS, MAX_PIXELS
+from crdnet.images.raw import raw_kind
 
 READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"
 _UNSUPPORTED_MAGIC = {
@@ -23,11 +25,7 @@ _UNSUPPORTED_MAGIC = {
     b"P7\n": "a PAM",
     b"<svg": "an SVG",
     b"<?xml": "an XML document",
-    b"IIRO": "a raw file of a camera",
-    b"FUJIFILM": "a raw file of a camera",
 }
-_TIFF_RAW = (32803, 34892)
-"""The photometric interpretations of a camera's raw samples."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,8 @@ def read_header(
         header = measure(source, format)
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
-            f"{name} is a damaged {format} ({error}); open it in another program and save it anew"
+            f"{name} is a damaged {format} ({fault_of(error)}); open it in another program and save "
+            "it anew"
         ) from error
     if header.width < 1 or header.height < 1:
         raise ImageError(
@@ -111,6 +110,11 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
     start = content[:16]
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
+    if kind := raw_kind(content, name):
+        raise NotAPictureError(
+            f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop it "
+            "in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
+        )
     if start[4:8] == b"ftyp":
         brands = isobmff.brands(content)
         if brands & {b"avif", b"avis"}:
@@ -154,8 +158,6 @@ def _webp(content: Content, format: str) -> Header:  # noqa: A002
 
 def _tiff(content: Content, format: str) -> Header:  # noqa: A002
     found = tiff.pages(content)
-    if tiff.number_of(found[0], tiff.PHOTOMETRIC, 1) in _TIFF_RAW:
-        raise ValueError("raw samples of a camera, which a raw developer must make into a picture")
     width, height = (tiff.number_of(found[0], number, 0) for number in (tiff.WIDTH, tiff.HEIGHT))
     bits = max(found[0][tiff.BITS].numbers, default=1) if tiff.BITS in found[0] else 1
     return Header(format, width, height, 1 + tiff.extra_pages(found), bits)
@@ -174,6 +176,9 @@ def _bmp(content: Content, format: str) -> Header:  # noqa: A002
 def _ppm(content: Content, format: str) -> Header:  # noqa: A002
     plain = content[:4096]
     words = b" ".join(line.split(b"#")[0] for line in plain.split(b"\n")).split()
+    count = 3 if plain[1:2] in b"14" else 4
+    if not all(word.isdigit() for word in words[1:count]):
+        raise ValueError("its header holds something else than numbers")
     width, height = int(words[1]), int(words[2])
     most = 1 if plain[1:2] in b"14" else int(words[3])
     return Header(format, width, height, bits=most.bit_length())

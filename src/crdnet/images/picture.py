@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.images.containers.around import Surroundings
+from crdnet.images.containers.metadata import FileMetadata
 
 Pixels = npt.NDArray[Any]
 """(h, w, 3) RGB or (h, w) grey; uint8 or uint16, whose largest value is white."""
@@ -50,7 +50,7 @@ class Picture:
     """The EXIF tag: how the stored pixels must be turned to stand upright, 1 (not at all) to 8."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """How the pixels were coded, as the encoder of the same format takes it."""
-    surroundings: Surroundings = field(default_factory=Surroundings)
+    surroundings: FileMetadata = field(default_factory=FileMetadata)
     changes: tuple[str, ...] = ()
     """What of the pixels cannot be as it was in any file, as sentences without a full stop."""
 

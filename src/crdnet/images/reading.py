@@ -1,7 +1,5 @@
 """Decoding of image files."""
 
-import struct
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -22,23 +20,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import exif, isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
+from crdnet.images.faults import BROKEN, read_error
 from crdnet.images.headers import Header, read_header
 from crdnet.images.picture import MAX_PIXELS, Picture, Pixels, alpha_apart, turned_back, turned_up
-
-# What Pillow raises on broken files, as found in its own catch clauses.
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    KeyError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    RuntimeError,
-)
-BROKEN += (struct.error, zlib.error, Image.DecompressionBombError)  # type: ignore[assignment]
 
 _PALETTE = "the palette became colours"
 _ONE_BIT = "black and white of 1 bit became grey of 8 bits"
@@ -83,6 +68,10 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
     """Something is in the picture that no result could keep; the argument names it."""
 
 
+class _Unsupported(_Refused):
+    """No decoder here reads what is in the image; the argument names it."""
+
+
 def decode(
     content: bytes,
     name: str = "the picture",
@@ -112,10 +101,7 @@ def decode(
             f"{name} of {header.width} x {header.height} pixels does not fit into memory; cut it into parts"
         ) from error
     except BROKEN as error:
-        raise ImageError(
-            f"{name} is damaged and cannot be read to its end ({vips.one_line(error)}); open it in another program and "
-            "save it anew"
-        ) from error
+        raise read_error(name, error) from error
     turn = picture.orientation
     alpha = None if picture.alpha is None else turned_up(picture.alpha, turn)
     return replace(picture, pixels=turned_up(picture.pixels, turn), alpha=alpha)
@@ -169,6 +155,11 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
 
 
 def _refusal(name: str, refused: _Refused) -> ImageError:
+    if isinstance(refused, _Unsupported):
+        return ImageError(
+            f"{name} has {refused}, which crdnet does not support; convert it to a plain TIFF, PNG "
+            "or JPEG first"
+        )
     return ImageError(
         f"{name} has {refused}, which crdnet refuses rather than lose; "
         "convert it to one picture of 8 or 16 bits first"
@@ -200,23 +191,34 @@ def picture_around(content: mmap, header: Header, name: str) -> Picture:
             plain = (
                 tiff.number_of(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED)
                 and header.bits >= 8
+                and not tiff.is_subsampled_colour(tags)
             )
             around = _around_tiff(content, header)
         elif header.format == "JPEG":
             image: Any = JpegImageFile(cast(BinaryIO, content))
             plain = image.mode != "CMYK"
             around = _around_jpeg(content, image)
+            progressive = ("the progressive order",) * bool(around.options["progressive"])
+            around = _with_recoded(around, progressive)
         else:
             image = PngImageFile(cast(BinaryIO, content))
             plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
             around = Picture(
                 _NO_PIXELS, "PNG", None, orientation_of(image), {}, png.surroundings(content)
             )
+            interlaced = ("the interlacing (Adam7)",) * png.is_interlaced(content)
+            around = _with_recoded(around, interlaced)
     except _Refused as refused:
         raise _refusal(name, refused) from None
     if not plain:
         raise ImageError(f"{name} has pixels that must be converted to colours; read it whole")
     return around
+
+
+def _with_recoded(around: Picture, more: tuple[str, ...]) -> Picture:
+    """Return a picture whose bands are coded in another way, which `more` names."""
+    found = around.surroundings
+    return replace(around, surroundings=replace(found, recoded=(*found.recoded, *more)))
 
 
 def _jpeg(content: bytes, _header: Header) -> Picture:
@@ -276,7 +278,8 @@ def _png(content: bytes, header: Header) -> Picture:
         if image.mode == "L" and header.bits < 8:
             changes = (*changes, _FEW_BITS.format(header.bits))
     around = png.surroundings(content, same_samples=not changes)
-    return Picture(pixels, "PNG", alpha, orientation_of(image), {}, around, changes)
+    options = {"interlace": True} if png.is_interlaced(content) else {}
+    return Picture(pixels, "PNG", alpha, orientation_of(image), options, around, changes)
 
 
 def _webp(content: bytes, _header: Header) -> Picture:
@@ -301,6 +304,8 @@ def _tiff(content: bytes, header: Header) -> Picture:
         changes = (_PALETTE,)
     elif header.bits < 8:
         changes = (_ONE_BIT if header.bits == 1 else _FEW_BITS.format(header.bits),)
+    elif tiff.is_subsampled_colour(tags):
+        stored = stored[..., :3]  # libvips adds an alpha channel
     pixels, alpha = alpha_apart(stored)
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
 
@@ -321,7 +326,9 @@ def _around_tiff(content: Content, header: Header) -> Picture:
     if header.bits not in (1, 2, 4, 8, 16):
         raise _Refused(f"{header.bits} bits per sample")
     if compression in _TIFF_UNREADABLE:
-        raise _Refused(f"the compression {_TIFF_UNREADABLE[compression]}")
+        raise _Unsupported(f"the compression {_TIFF_UNREADABLE[compression]}")
+    if tiff.has_separate_planes(tags) and tiff.TILE_WIDTH in tags:
+        raise _Unsupported("tiles of separate planes")
     if samples > (4 if kind in (*_COLOURED, _INKED) else 2):
         raise _Refused(f"{samples} samples per pixel")
     orientation = tiff.number_of(tags, tiff.ORIENTATION, 1)
@@ -356,8 +363,8 @@ def _avif(content: bytes, header: Header) -> Picture:
     image = AvifImageFile(BytesIO(content))
     if image.is_animated:
         raise _Refused("an animation's frames")
-    if header.bits > 8:
-        # libheif turns it upright, unasked.
+    if header.bits > 8 or coding.cropped:
+        # libheif turns it upright, unasked, and is the one that crops.
         upright = vips.VipsImage("heifload_buffer", content).samples()
         pixels, alpha = alpha_apart(turned_back(upright, coding.orientation))
     else:
@@ -381,10 +388,10 @@ def _avif(content: bytes, header: Header) -> Picture:
 def _heic(content: bytes, _header: Header) -> Picture:
     orientation = isobmff.coding(content).orientation
     try:
-        import pi_heif  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
+        import pi_heif  # noqa: PLC0415 - for HEIC alone
+    except ImportError as error:
         raise ImageError(
-            "HEIC pictures need the extra `heic`: pip install 'crdnet[heic]'"
+            f"HEIC images need the package pi-heif, which cannot be loaded ({error}); pip install pi-heif"
         ) from error
     opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
     # libheif applies rotation and crop unasked. Copy: pi_heif frees the samples with `opened`.
@@ -394,7 +401,7 @@ def _heic(content: bytes, _header: Header) -> Picture:
     return Picture(pixels, "HEIC", alpha, orientation, {}, around)
 
 
-def _with_orientation(found: Surroundings, orientation: int) -> Surroundings:
+def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
     """Return surroundings whose EXIF tells the orientation that the file's boxes do, since other formats have none.
 
     EXIF as it was is the one block, for a file of the same format.
@@ -462,8 +469,8 @@ def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
         pixels,
         format,
         alpha,
-        surroundings=Surroundings(
-            around=Around(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
+        surroundings=FileMetadata(
+            around=Metadata(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
         ),
         changes=changes,
     )

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import BinaryIO
 
 from crdnet.errors import ImageError
-from crdnet.images.containers.around import Content
-from crdnet.images.gps import without_gps
+from crdnet.images.containers.metadata import Content
+from crdnet.images.gps import without_location
 from crdnet.images.headers import read_header
 from crdnet.images.picture import MAX_PIXELS
 
@@ -89,10 +89,18 @@ class ImageSource:
             self._compare(after)
         return self._content
 
-    def strip_gps(self) -> None:
-        """Remove from the metadata in `content` where the image was taken."""
-        self._content = without_gps(self.content, self.name)
+    def strip_gps(self) -> tuple[str, ...]:
+        """Remove from the metadata in `content` where the image was taken.
+
+        Returns:
+            What had to go as a whole because it may hold the location, such as a video.
+
+        Raises:
+            ImageError: The location cannot be removed.
+        """
+        self._content, removed = without_location(self.content, self.name)
         self.is_original = False
+        return removed
 
     def copy_to(self, file: BufferedIOBase) -> None:
         """Write the content into a file, in pieces if it was not read yet."""

@@ -6,6 +6,7 @@ changed since, is off.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -30,8 +31,17 @@ _HARMLESS = (
     "Old-style LZW codes",
     "JPEG strip size exceeds expected dimensions",  # a last strip with rows below the image
     "encoded with progressive mode",
+    "extraneous bytes before marker",
+    "Inconsistent progression sequence",
+    "Invalid SOS parameters",
+    "Unknown Adobe color transform code",
+    "unknown JFIF revision",
 )
-"""Warnings of libtiff about files of which it decodes every pixel."""
+"""Warnings of libtiff and libjpeg about files of which they decode every pixel."""
+_EMPTY_LINE = re.compile(
+    r"read gave \d+ warnings|unable to write to memory|unable to fetch from region|\w+: load error"
+)
+"""Lines of libvips that only say that another line tells what happened."""
 
 
 @lru_cache(maxsize=1)
@@ -109,9 +119,10 @@ def _listen() -> Iterator[list[str]]:
 class VipsImage:
     """Image file opened by a loader of libvips. Its samples are decoded when they are asked for.
 
-    The TIFF loader replaces tiles that it cannot decode by black ones. It reports an error or a
-    warning, but does not fail. Such a report makes the image damaged, unless opening the header
-    gave the same report (an odd tag costs no pixels) or it is known to be harmless.
+    Some loaders replace pixels that they cannot decode: black tiles of a TIFF, grey blocks of a
+    JPEG. They report an error or a warning, but do not fail. Such a report makes the image damaged,
+    unless opening the header gave the same report (an odd tag costs no pixels) or it is known to be
+    harmless.
 
     Args:
         loader: The name of the loader.
@@ -125,7 +136,6 @@ class VipsImage:
     def __init__(self, loader: str, content: Any, **options: Any) -> None:
         with _listen() as self._of_header:
             self._image = getattr(vips().Image, loader)(content, fail_on="error", **options)
-        self._reports_damage = loader.startswith("tiffload")
         self._region = vips().Region.new(self._image)
         self.height: int = self._image.height
         self.width: int = self._image.width
@@ -161,8 +171,9 @@ class VipsImage:
             for report in reports
             if report not in self._of_header and not any(text in report for text in _HARMLESS)
         ]
-        if self._reports_damage and damage:
-            raise ValueError(damage[0])
+        told = [report for report in damage if report and not _EMPTY_LINE.fullmatch(report)]
+        if told:
+            raise ValueError(told[0])
         return samples
 
 
@@ -226,7 +237,11 @@ def _tells_inks(profile: bytes) -> bool:
         return False
 
 
-def one_line(error: Exception) -> str:
-    """Return the message of an error of libvips in one line; what it says of every tile is said once."""
+def one_line(error: Exception | str) -> str:
+    """Return the message of an error of libvips in one line, each fact once.
+
+    Empty where it tells nothing.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(list(dict.fromkeys(lines))[:_MOST_LINES])
+    told = [line for line in lines if not _EMPTY_LINE.fullmatch(line)] or lines[:1]
+    return "; ".join(list(dict.fromkeys(told))[:_MOST_LINES])

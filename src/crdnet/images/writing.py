@@ -10,16 +10,18 @@ from PIL import Image
 
 from crdnet.errors import ImageError
 from crdnet.images import vips
-from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.around import Around
+from crdnet.images.containers import colour, isobmff, jpeg, png, tiff, webp
+from crdnet.images.containers.metadata import Metadata
+from crdnet.images.faults import BROKEN
 from crdnet.images.headers import writable
 from crdnet.images.picture import Picture, Pixels, turned_back, with_alpha
-from crdnet.images.reading import BROKEN
 
 # From another format nothing says how well to store; these lose nothing one could see.
 _QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 _WIDE = {"PNG", "TIFF", "AVIF"}
 """Formats for more than 8 bits per sample."""
+_TELL_CODES = ("PNG", "AVIF")
+"""Formats that tell a colour space by codes."""
 _MOST_IN_SMALL_TIFF = 2**32 - 2**24
 """Bytes; beyond them places in the file take eight bytes."""
 
@@ -46,7 +48,9 @@ def encode(
         ImageError: The format is only read, or cannot hold a picture of this size.
     """
     target = writable(format or picture.format, name)
-    samples = with_alpha(pixels, None if target == "JPEG" else picture.alpha)
+    if not _keeps_channel(picture, target):
+        picture = replace(picture, alpha=None)
+    samples = with_alpha(pixels, picture.alpha)
     if samples.dtype == np.uint16 and target not in _WIDE:
         samples = np.rint(samples / np.float32(257)).astype(np.uint8)
     stored = np.ascontiguousarray(turned_back(samples, picture.orientation))
@@ -67,15 +71,22 @@ def lost_between(picture: Picture, format: str | None = None) -> tuple[str, ...]
     target = writable(format or picture.format, "the picture")
     found = picture.surroundings
     if target == picture.format:
-        return found.left_behind
+        return (*found.left_behind, *found.recoded)
     lost = [*found.left_behind]
-    if target == "JPEG" and picture.alpha is not None:
-        lost.append("the alpha channel")
+    if picture.alpha is not None and not _keeps_channel(picture, target):
+        lost.append(
+            "a fourth channel of which the file does not say that it is alpha"
+            if found.has_unnamed_channel
+            else "the alpha channel"
+        )
     if picture.pixels.dtype == np.uint16 and target not in ("PNG", "TIFF"):
         lost.append(
             "more than 12 bits per sample" if target == "AVIF" else "more than 8 bits per sample"
         )
-    lost += _lost_around(found.around, target)
+    lost += _lost_around(_around_for(picture, target), target)
+    colours = found.around.colours
+    if colours is not None and not _keeps_colours(picture, target):
+        lost.append(f"the colour space {colours.name}")
     if found.only_here:
         lost.append(f"what only {picture.format} files hold (captions, comments, text)")
     return tuple(dict.fromkeys(lost))
@@ -89,7 +100,34 @@ def notes(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # no
     )
 
 
-def _lost_around(around: Around, target: str) -> list[str]:
+def _keeps_channel(picture: Picture, target: str) -> bool:
+    """Return whether a file of the format has the channel beside the colours."""
+    if picture.surroundings.has_unnamed_channel:
+        return target == "TIFF"
+    return target != "JPEG"
+
+
+def _keeps_colours(picture: Picture, target: str) -> bool:
+    around = _around_for(picture, target)
+    assert around.colours is not None
+    has_codes = around.colours.codes is not None
+    return (target in _TELL_CODES and has_codes) or (
+        bool(around.icc) and around.colours.curve is not None
+    )
+
+
+def _around_for(picture: Picture, target: str) -> Metadata:
+    """Return what is around a picture, as a file of another format can tell it.
+
+    A colour space that is told by codes or chromaticities becomes a profile where one can tell it.
+    """
+    around = picture.surroundings.around
+    if around.colours is None or around.icc or target == picture.format:
+        return around
+    return replace(around, icc=colour.profile_of(around.colours, grey=picture.pixels.ndim == 2))
+
+
+def _lost_around(around: Metadata, target: str) -> list[str]:
     if target == "TIFF":
         return []
     if target == "AVIF":
@@ -119,10 +157,11 @@ def _jpeg(
 
 
 def _png(
-    stored: Pixels, picture: Picture, _coding: Mapping[str, Any], _quality: int | None
+    stored: Pixels, picture: Picture, coding: Mapping[str, Any], _quality: int | None
 ) -> bytes:
-    if stored.dtype == np.uint16:
-        content = vips.save("pngsave_buffer", stored, bitdepth=16, filter="up")
+    if stored.dtype == np.uint16 or coding:
+        bits = 8 * stored.itemsize
+        content = vips.save("pngsave_buffer", stored, bitdepth=bits, filter="up", **coding)
     else:
         content = _pillow(stored, "PNG")
     return png.with_surroundings(content, _blocks(picture, "PNG"))
@@ -148,7 +187,7 @@ def _tiff(
     if stored.nbytes > _MOST_IN_SMALL_TIFF:
         options["bigtiff"] = True
     around = picture.surroundings
-    tags = tiff.pages(around.blocks[0])[0] if coding else tiff.tags_of(around.around)
+    tags = tiff.pages(around.blocks[0])[0] if coding else tiff.tags_of(_around_for(picture, "TIFF"))
     return tiff.with_tags(vips.save("tiffsave_buffer", stored, **options), tags)
 
 
@@ -175,7 +214,7 @@ def _avif(
         if picture.alpha is not None:  # coded without loss beside colours that are not
             options["advanced"] = {"alpha:lossless": "1"}
         content = _pillow(stored, "AVIF", **options)
-    around = picture.surroundings.around
+    around = _around_for(picture, "AVIF")
     if coding:
         around = replace(around, exif=picture.surroundings.blocks[0])
     return isobmff.with_surroundings(content, around, picture.orientation)
@@ -184,7 +223,7 @@ def _avif(
 def _blocks(picture: Picture, target: str) -> tuple[bytes, ...]:
     if picture.format == target:
         return picture.surroundings.blocks
-    return tuple(_CONTAINERS[target].blocks_of(picture.surroundings.around)[0])
+    return tuple(_CONTAINERS[target].blocks_of(_around_for(picture, target))[0])
 
 
 def _pillow(stored: Pixels, format: str, **options: Any) -> bytes:  # noqa: A002

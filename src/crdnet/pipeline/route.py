@@ -83,8 +83,7 @@ def derain_source(
     }
     asked = next((f"`{argument}`" for argument, is_asked in whole.items() if is_asked), None)
     with _open_codec(source, codec, asked) as used:
-        if options.strip_gps:
-            source.strip_gps()
+        removed = source.strip_gps() if options.strip_gps else ()
         image = used.decode(source)
         decoded = perf_counter()
         pixels, report = derain_pixels(
@@ -95,12 +94,12 @@ def derain_source(
             on_derained(image.pixels, pixels)
         derained = perf_counter()
         stages = {"decode": decoded - began, "derain": derained - decoded}
-        warnings: tuple[str, ...] = ()
+        warnings = tuple(f"took out {what}, which may tell the location" for what in removed)
         if is_kept and target == source.header.format:
             with output() as file:
                 source.copy_to(file)
         else:
-            warnings = used.encode(
+            warnings += used.encode(
                 image, pixels, output, format=target, quality=options.quality, name=source.name
             )
             stages["encode"] = perf_counter() - derained

@@ -1,15 +1,34 @@
-"""Edits of EXIF and XMP that leave every other byte where it was, so that maker notes go on pointing right."""
+"""Edits of EXIF that leave every other byte where it was, so that maker notes go on pointing right."""
 
-import re
 import struct
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from crdnet.images.containers import tiff
+from crdnet.images.containers import tiff, xmp
+from crdnet.images.containers.photoshop import iptc_without_location, resources_without_location
 
 MARK = b"Exif\0\0"
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 _STRIPS, _STRIP_BYTES = 0x0111, 0x0117
-_EXIF_SPACE = re.compile(rb"""xmlns:([\w.-]+)\s*=\s*["']http://ns\.adobe\.com/exif/1\.0/["']""")
+_MAKER_NOTE = 0x927C
+_OPAQUE: Mapping[int, str] = {
+    _MAKER_NOTE: "the maker note",
+    **dict.fromkeys(
+        (0x830E, 0x8480, 0x8482, 0x85D8, 0x87AF, 0x87B0, 0x87B1, 0xA480, 0xC69C),
+        "the map coordinates (GeoTIFF)",
+    ),
+    **dict.fromkeys((0x935C,), "Photoshop's layers"),
+    **dict.fromkeys((0xCD2D, 0xCD41), "a signed history (C2PA)"),
+}
+"""Tags that tell the location or may tell it in a way of their own, and what messages call them."""
+_EDITED: Mapping[int, Callable[[bytes], bytes]] = {
+    tiff.XMP: xmp.without_location,
+    tiff.IPTC: iptc_without_location,
+    tiff.PHOTOSHOP: resources_without_location,
+}
+"""Tags that may tell the location beside other things."""
+_SUB_DIRECTORIES = 0x014A
+_MOST_DIRECTORIES = 64
 
 
 def without_thumbnail(exif: bytes) -> tuple[bytes, bool]:
@@ -50,40 +69,30 @@ def with_orientation(exif: bytes, orientation: int) -> bytes:
     return tiff.structure(tiff.pages(exif)[0] | {tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
 
 
-def without_gps(exif: bytes) -> bytes:
-    """Return EXIF without the place where the picture was taken; empty where it cannot be read."""
-    try:
-        form = tiff.layout(exif)
-        edited = bytearray(exif)
-        _unhook_gps(edited, form, form.first)
-    except (ValueError, struct.error):
-        return b""
-    return bytes(edited)
+def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return EXIF or a TIFF file of the same length without the location, and what else went.
 
+    Maker notes go, since nobody knows what they tell.
 
-def tiff_without_gps(content: bytes) -> bytes:
-    """Return a TIFF that does not say where it was taken, and is otherwise the same."""
+    Raises:
+        ValueError: It cannot be read.
+    """
     form = tiff.layout(content)
-    edited = bytearray(without_gps(content) or content)
-    for number, kind, count, where, _ in tiff.entries(content, form, form.first)[0]:
-        if number == tiff.XMP:
-            span = slice(where, where + count * tiff.BYTES_OF_KIND.get(kind, 1))
-            edited[span] = xmp_without_gps(bytes(edited[span]))
-    return bytes(edited)
-
-
-def xmp_without_gps(xmp: bytes) -> bytes:
-    """Return XMP of the same length with the place where the picture was taken overwritten with spaces."""
-    spaces = {b"exif", *_EXIF_SPACE.findall(xmp)}
-    for space in spaces:
-        name = re.escape(space) + rb":GPS\w+"
-        pattern = (
-            rb"<(%b)(?=[\s/>])[^>]*?/>" % name
-            + rb"|<(%b)(?=[\s>])[^>]*>.*?</\2\s*>" % name
-            + rb"""|\s%b\s*=\s*(?:"[^"]*"|'[^']*')""" % name
-        )
-        xmp = re.sub(pattern, lambda found: b" " * len(found.group()), xmp, flags=re.DOTALL)
-    return xmp
+    edited = bytearray(content)
+    left, seen, places = list[str](), set[int](), [form.first]
+    while places:
+        place = places.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        if len(seen) > _MOST_DIRECTORIES:
+            raise ValueError("it has too many directories")
+        try:
+            places += _clean_directory(edited, form, place, left)
+        except (ValueError, struct.error):
+            if place == form.first:
+                raise ValueError("its first directory is damaged") from None
+    return bytes(edited), tuple(dict.fromkeys(left))
 
 
 def _blank_thumbnail(edited: bytearray, exif: bytes, form: tiff.Layout, place: int) -> None:
@@ -116,27 +125,55 @@ def _first_number(exif: bytes, form: tiff.Layout, kind: int, _count: int, where:
     return number
 
 
-def _unhook_gps(edited: bytearray, form: tiff.Layout, directory: int) -> None:
-    """Take the entry of the place out of a directory, and zero what it points to."""
-    found, end = tiff.entries(edited, form, directory)
-    for number, kind, count, where, entry in found:
-        if number != tiff.GPS:
-            continue
-        inner = _first_number(bytes(edited), form, kind, count, where)
-        with suppress(ValueError, struct.error):  # it may point nowhere
-            _blank_directory(edited, form, inner)
-        length = end + struct.calcsize(form.word) - (entry + form.entry_bytes)
-        behind = edited[entry + form.entry_bytes :][:length]
-        edited[entry : entry + length] = behind
-        edited[entry + length : entry + length + form.entry_bytes] = bytes(form.entry_bytes)
-        struct.pack_into(form.order + ("Q" if form.big else "H"), edited, directory, len(found) - 1)
-        return
+def _clean_directory(
+    edited: bytearray, form: tiff.Layout, place: int, left: list[str]
+) -> list[int]:
+    """Take the location out of a directory; return the directories that it points to."""
+    found, end = tiff.entries(edited, form, place)
+    pointed = [struct.unpack_from(form.word, edited, end)[0]]
+    for number, kind, count, where, _ in found:
+        span = slice(where, where + count * tiff.BYTES_OF_KIND.get(kind, 1))
+        if number in (tiff.EXIF, _SUB_DIRECTORIES):
+            pointed += _numbers(edited, form, kind, count, where)
+        elif number == tiff.GPS:
+            for inner in _numbers(edited, form, kind, count, where):
+                with suppress(ValueError, struct.error):  # it may point nowhere
+                    _blank_directory(edited, form, inner)
+        elif number in _OPAQUE:
+            left.append(_OPAQUE[number])
+            edited[span] = bytes(len(edited[span]))
+        elif number in _EDITED:
+            edited[span] = _EDITED[number](bytes(edited[span]))
+    gone = [entry for number, *_, entry in found if number == tiff.GPS or number in _OPAQUE]
+    for entry in reversed(gone):
+        _remove_entry(edited, form, entry, end)
+    count = len(found) - len(gone)
+    struct.pack_into(form.order + ("Q" if form.big else "H"), edited, place, count)
+    return [each for each in pointed if each]
+
+
+def _numbers(
+    content: bytearray, form: tiff.Layout, kind: int, count: int, where: int
+) -> tuple[int, ...]:
+    code = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)
+    if code is None or count > _MOST_DIRECTORIES:
+        return ()
+    try:
+        return struct.unpack_from(f"{form.order}{count}{code}", content, where)
+    except struct.error:
+        return ()
+
+
+def _remove_entry(edited: bytearray, form: tiff.Layout, entry: int, end: int) -> None:
+    """Move the entries behind one, and the link to the next directory, into its place."""
+    stop = end + struct.calcsize(form.word)
+    behind = edited[entry + form.entry_bytes : stop]
+    edited[entry:stop] = behind + bytes(form.entry_bytes)
 
 
 def _blank_directory(edited: bytearray, form: tiff.Layout, place: int) -> None:
     found, end = tiff.entries(edited, form, place)
     for _, kind, count, where, _ in found:
-        size = count * tiff.BYTES_OF_KIND.get(kind, 1)
-        if where + size <= len(edited):
-            edited[where : where + size] = bytes(size)
+        span = slice(where, where + count * tiff.BYTES_OF_KIND.get(kind, 1))
+        edited[span] = bytes(len(edited[span]))
     edited[place:end] = bytes(end - place)

@@ -6,12 +6,28 @@ Sources: ISO/IEC 14496-12 (boxes, items), ISO/IEC 23008-12 (HEIF: properties, Ex
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
-from crdnet.images.containers import exif
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers import colour, exif, tiff, xmp
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 
 _XMP_KIND = b"application/rdf+xml"
 _IDENTITY_MATRIX = 0
+_USUAL_MATRIX = 6, 0x80
+"""Matrix of BT.601 and full range, by which libheif codes colours where it does not say so."""
+_AUXILIARY: Mapping[bytes, str] = {
+    b"alpha": "",
+    b"urn:mpeg:hevc:2015:auxid:1": "",
+    b"auxid:2": "the depth map",
+    b"depth": "the depth map",
+    b"hdrgainmap": "the gain map",
+    b"matte": "a matte",
+}
+"""What the types of auxiliary images hold; alpha, which is kept, has no name here."""
+_IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
+_MOST_SPANS = 100_000
+_KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
+"""Boxes of which everybody knows whether they tell the location."""
 # EXIF's orientation as (quarter turns against the clock, mirrored: 0 top and bottom, 1 left and right), turned
 # first, by HEIF's annex on EXIF.
 _TURNS: Mapping[int, tuple[int, int | None]] = {
@@ -40,6 +56,8 @@ class Coding:
     """As EXIF has it, but told by the file's own properties, which rule over EXIF."""
     identity: bool = False
     """Whether the colours are stored as red, green and blue, as files without loss have them."""
+    cropped: bool = False
+    """Whether a clean aperture crops it."""
 
 
 @dataclass
@@ -62,6 +80,13 @@ class _Meta:
     """(kind, payload)."""
     associations: dict[int, list[int]] = field(default_factory=dict)
     """For each item the places of its properties in `properties`, from 1."""
+    references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
+    """(kind, from which item, to which items)."""
+
+    def properties_of(self, item: int) -> list[tuple[bytes, bytes]]:
+        """Return (kind, payload) of an item's properties."""
+        places = self.associations.get(item, ())
+        return [self.properties[at - 1] for at in places if 0 < at <= len(self.properties)]
 
 
 def is_sequence(content: Content) -> bool:
@@ -90,11 +115,7 @@ def coding(content: Content) -> Coding:
     if not sizes:
         raise ValueError("no picture in it")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
-    own = [
-        meta.properties[at - 1]
-        for at in meta.associations.get(meta.primary, ())
-        if 0 < at <= len(meta.properties)
-    ]
+    own = meta.properties_of(meta.primary)
     av1 = next((body for kind, body in own if kind == b"av1C" and len(body) >= 4), None)
     if av1 is None:  # a picture put together of parts, each of which tells
         av1 = next(
@@ -102,10 +123,7 @@ def coding(content: Content) -> Coding:
             b"\x81\0\x0c\0",
         )
     flags = av1[2]
-    nclx = next(
-        (body for kind, body in own if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 11),
-        None,
-    )
+    nclx = _codes(own)
     return Coding(
         width=width,
         height=height,
@@ -113,14 +131,15 @@ def coding(content: Content) -> Coding:
         grey=bool(flags & 0x10),
         subsampling={0x00: "4:4:4", 0x08: "4:2:2", 0x0C: "4:2:0"}.get(flags & 0x0C, "4:4:4"),
         orientation=_orientation(dict(own)),
-        identity=nclx is not None and int.from_bytes(nclx[8:10], "big") == _IDENTITY_MATRIX,
+        identity=nclx is not None and nclx[2] == _IDENTITY_MATRIX,
+        cropped=any(kind == b"clap" for kind, _ in own),
     )
 
 
-def surroundings(content: bytes) -> Surroundings:
+def surroundings(content: bytes) -> FileMetadata:
     """Take an AVIF or HEIC file apart."""
     meta = _meta(content)
-    left = ["the gain map"] * any(item.kind == b"tmap" for item in meta.items.values())
+    left = _further_images(meta)
     around = {"exif": b"", "xmp": b"", "icc": b""}
     for item in meta.items.values():
         if item.kind == b"Exif" and not around["exif"]:
@@ -128,36 +147,102 @@ def surroundings(content: bytes) -> Surroundings:
             around["exif"], had = exif.without_thumbnail(plain[_exif_begin(plain) :])
             left += ["the thumbnail in EXIF"] * had
         elif item.content_kind == _XMP_KIND and not around["xmp"]:
-            around["xmp"] = _content(content, item)
-    for at in meta.associations.get(meta.primary, ()):
-        kind, body = meta.properties[at - 1] if 0 < at <= len(meta.properties) else (b"", b"")
+            around["xmp"] = xmp.without_announcements(_content(content, item))
+    own = meta.properties_of(meta.primary)
+    for kind, body in own:
         if kind == b"colr" and body[:4] in (b"prof", b"rICC"):
             around["icc"] = body[4:]
-    return Surroundings(
-        (), Around(around["exif"], around["xmp"], around["icc"]), tuple(dict.fromkeys(left))
-    )
+    codes = _codes(own)
+    colours = codes and colour.from_codes(codes[0], codes[1])
+    left += [
+        "the HDR metadata of light levels" for kind, _ in own if kind in (b"clli", b"mdcv", b"amve")
+    ]
+    left += [f"the box {_name(kind)}" for kind, *_ in _unknown_boxes(content)]
+    found = Metadata(around["exif"], around["xmp"], around["icc"], colours=colours)
+    return FileMetadata((), found, tuple(dict.fromkeys(left)))
 
 
-def lost_of(around: Around) -> list[str]:
+def _codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
+    """Return the codes of primaries, transfer and matrix."""
+    for kind, body in properties:
+        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
+            return cast(tuple[int, int, int], struct.unpack_from(">HHH", body, 4))
+    return None
+
+
+def _further_images(meta: _Meta) -> list[str]:
+    """Return the names of the images beside the main one."""
+    names = ["the gain map"] * any(item.kind == b"tmap" for item in meta.items.values())
+    parts = {meta.primary}
+    for kind, item, others in meta.references:
+        if kind == b"dimg":
+            parts.update(others)
+        elif kind == b"thmb":
+            parts.add(item)
+            names.append("the thumbnail")
+        elif kind == b"auxl":
+            parts.add(item)
+            names.append(_auxiliary(meta, item))
+    rest = [number for number, item in meta.items.items() if item.kind in _IMAGES]
+    names += ["further images"] * any(number not in parts for number in rest)
+    return [name for name in names if name]
+
+
+def _auxiliary(meta: _Meta, item: int) -> str:
+    told = next((body[4:] for kind, body in meta.properties_of(item) if kind == b"auxC"), b"")
+    for mark, name in _AUXILIARY.items():
+        if mark in told:
+            return name
+    return "an auxiliary image"
+
+
+def _unknown_boxes(content: Content) -> list[tuple[bytes, int, int, int]]:
+    """Return (kind, first byte, first byte of the payload, byte behind) of boxes beside images."""
+    return [box for box in _boxes(content, 0, len(content)) if box[0] not in _KNOWN_BOXES]
+
+
+def _name(kind: bytes) -> str:
+    return kind.decode("latin-1")
+
+
+def lost_of(around: Metadata) -> list[str]:
     """Return what of another format's surroundings no item can hold."""
     return ["IPTC"] if around.photoshop else []
 
 
-def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes:
-    """Return an encoder's AVIF, which has nothing but pixels, with EXIF, XMP, profile and orientation.
-
-    The items' contents go behind the end of the file; the boxes that tell about items grow, and all places in the
-    file move by what they grew.
-    """
+def with_surroundings(content: bytes, around: Metadata, orientation: int) -> bytes:
+    """Return an encoder's AVIF, which has nothing but pixels, with what belongs around them."""
+    codes = around.colours and around.colours.codes
+    content = _with_codes(content, *codes) if codes else content
     meta = _meta(content)
+    tells_codes = _codes(meta.properties_of(meta.primary)) is not None
     new = [(b"Exif", b"", b"\0\0\0\0" + around.exif)] if around.exif else []
     new += [(b"mime", _XMP_KIND, around.xmp)] if around.xmp else []
     properties = [(b"colr", b"prof" + around.icc, False)] if around.icc else []
+    if codes and not tells_codes:
+        properties.append((b"colr", b"nclx" + struct.pack(">HHHB", *codes, *_USUAL_MATRIX), False))
     turns, mirror = _TURNS[orientation]
     properties += [(b"irot", bytes((turns,)), True)] if turns else []
     properties += [(b"imir", bytes((mirror,)), True)] if mirror is not None else []
-    if not new and not properties:
-        return content
+    return _with_more(content, new, properties) if new or properties else content
+
+
+def _with_more(
+    content: bytes,
+    new: list[tuple[bytes, bytes, bytes]],
+    properties: list[tuple[bytes, bytes, bool]],
+) -> bytes:
+    """Return an encoder's AVIF with more items and properties.
+
+    The items' contents go behind the end of the file; the boxes that tell about items grow, and all
+    places in the file move by what they grew.
+
+    Args:
+        content: The file.
+        new: (kind, kind of content, content) of items that describe the image.
+        properties: (kind, payload, whether a reader must know it) of properties of the image.
+    """
+    meta = _meta(content)
     first = max(meta.items) + 1
     numbered = [(first + at, *item) for at, item in enumerate(new)]
     data = b"".join(plain for *_, plain in numbered)
@@ -191,21 +276,51 @@ def with_surroundings(content: bytes, around: Around, orientation: int) -> bytes
     return b"".join((content[: meta.begin], rebuilt(grown), content[meta.end :], tail))
 
 
-def without_gps(content: bytes) -> bytes:
-    """Return a file that does not say where it was taken, and is otherwise the same."""
-    edited = bytearray(content)
+def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a file of the same length that does not tell where it was taken, and what else went.
+
+    Items and boxes of which nobody knows what they tell become zeros.
+
+    Raises:
+        ValueError: What may tell the location cannot be found.
+    """
+    edited, left = bytearray(content), list[str]()
     for item in _meta(content).items.values():
-        plain = _content(content, item)
-        if item.kind == b"Exif":
-            begin = _exif_begin(plain)
-            kept = plain[:begin] + exif.without_gps(plain[begin:]).ljust(len(plain) - begin, b"\0")
-        elif item.content_kind == _XMP_KIND:
-            kept = exif.xmp_without_gps(plain)
-        else:
+        if item.kind in _IMAGES or item.kind == b"tmap":
             continue
+        plain = _content(content, item)
+        if not item.spans:
+            raise ValueError(f"an item {_name(item.kind)} lies where it cannot be read")
+        kept = bytes(len(plain))
+        if item.kind == b"Exif":
+            kept = _exif_without_location(plain, left)
+        elif item.content_kind == _XMP_KIND:
+            kept = xmp.without_location(plain)
+        else:
+            left.append(f"the item {_name(item.kind)}")
         for place, size in item.spans:
             edited[place : place + size], kept = kept[:size], kept[size:]
-    return bytes(edited)
+    last = 0
+    for kind, begin, body, end in _boxes(content, 0, len(content)):
+        last = end
+        if kind not in _KNOWN_BOXES:
+            edited[begin + 4 : begin + 8] = b"free"
+            edited[body:end] = bytes(end - body)
+            left.append(f"the box {_name(kind)}")
+    edited[last:] = bytes(len(edited) - last)
+    return bytes(edited), tuple(dict.fromkeys(left))
+
+
+def _exif_without_location(plain: bytes, left: list[str]) -> bytes:
+    """Return the content of an Exif item; an empty structure where it cannot be read."""
+    begin = _exif_begin(plain)
+    try:
+        edited, gone = exif.without_location(plain[begin:])
+    except ValueError:
+        left.append("EXIF that cannot be read")
+        return (b"\0\0\0\0" + tiff.structure({})).ljust(len(plain), b"\0")[: len(plain)]
+    left += gone
+    return plain[:begin] + edited
 
 
 def _meta(content: Content) -> _Meta:
@@ -235,6 +350,8 @@ def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
                 meta.items[number] = _Item(
                     bytes(content[rest : rest + 4]), names[1] if len(names) > 1 else b""
                 )
+    if b"iref" in inside:
+        meta.references = _references(content, *inside[b"iref"])
     if b"iloc" in inside:
         _read_places(content, meta, inside[b"iloc"][0], inside.get(b"idat", (0, 0))[0])
     if b"iprp" in inside:
@@ -246,6 +363,18 @@ def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
             elif kind == b"ipma":
                 _read_associations(content, meta, at)
     return meta
+
+
+def _references(content: Content, begin: int, end: int) -> list[tuple[bytes, int, tuple[int, ...]]]:
+    wide = 4 if content[begin] else 2
+    found = []
+    for kind, _, at, last in _boxes(content, begin + 4, end):
+        numbers = [
+            int.from_bytes(content[place : place + wide], "big")
+            for place in (at, *range(at + wide + 2, last, wide))
+        ]
+        found.append((kind, numbers[0], tuple(numbers[1:])))
+    return found
 
 
 def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
@@ -260,15 +389,20 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
         nonlocal place
         place += size
         if place > len(content):
-            raise IndexError
+            raise ValueError("its boxes reach beyond the file")
         return int.from_bytes(content[place - size : place], "big")
 
+    left = _MOST_SPANS
     for _ in range(number(wide)):
         item = number(wide)
         method = number(2) & 15 if version else 0
         number(2)
         base = number(base_bytes)
-        for _ in range(number(2)):
+        spans = number(2)
+        left -= spans + 1  # where places and lengths take no bytes, a few bytes tell many spans
+        if left < 0:
+            raise ValueError("it has too many items")
+        for _ in range(spans):
             number(index_bytes)
             span = (
                 base + number(offset_bytes) + (data if method == 1 else 0),
@@ -372,6 +506,15 @@ def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
     return b"".join(out)
 
 
+def _with_codes(content: bytes, primaries: int, transfer: int) -> bytes:
+    """Return an encoder's AVIF in which other codes stand in place of its own, where it has them."""
+    edited, place = bytearray(content), 0
+    while (place := content.find(b"colrnclx", place)) >= 0 and place < _meta(content).end:
+        struct.pack_into(">HH", edited, place + 8, primaries, transfer)
+        place += 8
+    return bytes(edited)
+
+
 def _reference(number: int, primary: int) -> bytes:
     return _box(b"cdsc", struct.pack(">HHH", number, 1, primary))
 
@@ -393,6 +536,8 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
 
 
 def _content(content: bytes, item: _Item) -> bytes:
+    if sum(size for _, size in item.spans) > len(content):
+        raise ValueError("an item is larger than the file")
     return b"".join(content[place : place + size] for place, size in item.spans)
 
 

@@ -1,12 +1,15 @@
 """The blocks of JPEG files. Source: ITU-T T.81 annex B, T.871 (JFIF), EXIF 2.32, Adobe's XMP specification part 3."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from crdnet.images.containers import exif
-from crdnet.images.containers.around import Around, Content, Surroundings
-from crdnet.images.containers.photoshop import resources_without_thumbnail
+from crdnet.images.containers import exif, xmp
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
+from crdnet.images.containers.photoshop import (
+    resources_without_location,
+    resources_without_thumbnail,
+)
 
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
@@ -24,7 +27,20 @@ _LEFT_BEHIND = (
     (0xE2, b"urn:iso:std:iso:ts:21496:-1", "the gain map"),
     (0xEB, b"JP", "a signed history (C2PA)"),
 )
+_ADOBE = b"Adobe"
+_KNOWN = {
+    _APP0: (b"JFIF\0", b"JFXX\0"),
+    _APP1: (exif.MARK, _XMP, _MORE_XMP),
+    _APP2: (_ICC,),
+    0xEC: (b"Ducky",),
+    _APP13: (_PHOTOSHOP,),
+    _APP14: (_ADOBE,),
+}
+"""Blocks of which everybody knows whether they tell the location."""
+_CODINGS = {0xC3: "lossless coding", 0xC9: "arithmetic coding", 0xCA: "arithmetic coding"}
+"""Kinds of frames that are read and not written."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MOST = 65533
 """Bytes in one block."""
 
@@ -60,42 +76,65 @@ def frame(content: Content) -> Frame | None:
     return None
 
 
-def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
+def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Take a JPEG apart."""
-    kept, left = list[bytes](), list[str]()
-    for marker, block in _blocks(content):
+    kept, left, recoded, stray, place = list[bytes](), list[str](), list[str](), 0, 2
+    for marker, begin, end in _spans(content):
+        stray += len(bytes(content[place:begin]).strip(b"\xff"))
+        place = end
+        if marker in _CODINGS:
+            recoded.append(f"the {_CODINGS[marker]}")
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
             continue
-        payload = block[4:]
-        dropped = [
-            name
-            for kind, start, name in _LEFT_BEHIND
-            if marker == kind and payload.startswith(start)
-        ]
-        ours = marker == _APP14 and payload.startswith(
-            b"Adobe"
-        )  # tells how *these* pixels are coded
+        payload = bytes(content[begin + 4 : end])
+        dropped = _dropped(marker, payload)
+        ours = marker == _APP14 and payload.startswith(_ADOBE)  # how *these* pixels are coded
         if not (dropped or ours or (marker == _APP2 and payload.startswith(_ICC) and not with_icc)):
             payload, dropped = _without_thumbnail(marker, payload)
             kept.append(_block(marker, payload))
         left += dropped
-    around = Around(
+    kept, dropped = _without_photoshop_thumbnail(kept)
+    left += dropped
+    announced = _joined(kept, _APP1, _XMP)
+    left += ["the gain map"] * xmp.tells_gain_map(announced)
+    # What XMP says of the images behind the image is no longer true.
+    kept = _with_edited(kept, _APP1, _XMP, len(_XMP), xmp.without_announcements)
+    kept = _with_edited(kept, _APP1, _MORE_XMP, _MORE_XMP_HEAD, xmp.without_announcements)
+    around = Metadata(
         exif=_joined(kept, _APP1, exif.MARK),
         xmp=_joined(kept, _APP1, _XMP),
         icc=_joined(kept, _APP2, _ICC, 2),
         photoshop=_joined(kept, _APP13, _PHOTOSHOP),
         dpi=_dpi(kept),
     )
-    left += ["the gain map"] * (b"hdrgm:Version" in around.xmp)
-    end = _end(content)
-    if content[end:].strip(b"\0") and "further pictures (MPF)" not in left:
-        left.append(f"{len(content) - end} bytes behind the picture")
+    left += [f"{stray} stray bytes between blocks"] * bool(stray)
+    left += _behind(content, left)
     travel = {_APP0: (b"JFIF\0",), _APP1: (exif.MARK, _XMP), _APP2: (_ICC,), _APP13: (_PHOTOSHOP,)}
     only_here = not all(block[4:].startswith(travel.get(block[1], ())) for block in kept)
-    return Surroundings(tuple(kept), around, tuple(dict.fromkeys(left)), only_here)
+    return FileMetadata(
+        tuple(kept), around, tuple(dict.fromkeys(left)), only_here, recoded=tuple(recoded)
+    )
 
 
-def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+def _dropped(marker: int, payload: bytes) -> list[str]:
+    """Return the name of a block that no derained file holds, in a list, which is else empty."""
+    return [
+        name for kind, start, name in _LEFT_BEHIND if marker == kind and payload.startswith(start)
+    ]
+
+
+def _behind(content: Content, left: list[str]) -> list[str]:
+    """Return the name of what lies behind the image, in a list, unless `left` tells of it."""
+    rest = bytes(content[_end(content) :])
+    if not rest.strip(b"\0"):
+        return []
+    if b"ftyp" in rest:
+        return ["the video behind the image"]
+    told = "further pictures (MPF)" in left
+    return [] if told else [f"{len(rest)} bytes behind the picture"]
+
+
+def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the blocks that say what is around a picture of another format, and what no block can hold."""
     blocks, lost = [], []
     if around.dpi:
@@ -151,27 +190,75 @@ def with_height(head: bytes, height: int) -> bytes:
     raise ValueError("no frame in it")
 
 
-def without_gps(content: bytes) -> bytes:
-    """Return a JPEG that does not say where it was taken, and is otherwise the same."""
-    pieces, place, more = [content[:2]], 2, list[tuple[int, bytes]]()
-    for marker, block in _blocks(content):
-        begin = content.index(block, place)
-        payload, new = block[4:], block
-        if marker == _APP1 and payload.startswith(exif.MARK):
-            edited = exif.without_gps(payload[len(exif.MARK) :])
-            new = _block(marker, exif.MARK + edited) if edited else b""
-        elif marker == _APP1 and payload.startswith(_XMP):
-            new = _block(marker, _XMP + exif.xmp_without_gps(payload[len(_XMP) :]))
-        elif marker == _APP1 and payload.startswith(_MORE_XMP):
-            more.append((len(pieces) + 1, block))
-        pieces += [content[place:begin], new]
-        place = begin + len(block)
-    # Long XMP lies in several blocks, and a statement may be cut in two by their border.
-    long = exif.xmp_without_gps(b"".join(block[4 + _MORE_XMP_HEAD :] for _, block in more))
-    for at, block in more:
-        head, size = block[: 4 + _MORE_XMP_HEAD], len(block) - 4 - _MORE_XMP_HEAD
-        pieces[at], long = head + long[:size], long[size:]
-    return b"".join((*pieces, content[place:]))
+def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a JPEG that does not tell where it was taken, and what had to go with it.
+
+    Blocks of which nobody knows what they tell go, and so does all that lies behind the image.
+    """
+    pieces, left, place = [content[:2]], list[str](), 2
+    for marker, begin, end in _spans(content):
+        block, payload = content[begin:end], content[begin + 4 : end]
+        place = end
+        if not _APP0 <= marker <= _APP15:
+            pieces.append(block)
+        elif (dropped := _dropped(marker, payload)) and marker != _APP0:
+            left += dropped
+        elif not payload.startswith(_KNOWN.get(marker, ())):
+            left.append(f"a block of unknown content (APP{marker - _APP0})")
+        elif marker == _APP1 and payload.startswith(exif.MARK):
+            pieces += _exif_without_location(payload[len(exif.MARK) :], left)
+        else:
+            pieces.append(block)
+    left += ["the gain map"] * xmp.tells_gain_map(_joined(pieces, _APP1, _XMP))
+    for marker, mark, head, edit in (
+        (_APP1, _XMP, len(_XMP), _xmp_without_location),
+        (_APP1, _MORE_XMP, _MORE_XMP_HEAD, _xmp_without_location),
+        (_APP13, _PHOTOSHOP, len(_PHOTOSHOP), resources_without_location),
+    ):
+        pieces = _with_edited(pieces, marker, mark, head, edit)
+    end = max(_end(content), place)
+    left += _behind(content, left)
+    return b"".join((*pieces, content[place:end])), tuple(dict.fromkeys(left))
+
+
+def _exif_without_location(plain: bytes, left: list[str]) -> list[bytes]:
+    try:
+        edited, gone = exif.without_location(plain)
+    except ValueError:
+        left.append("EXIF that cannot be read")
+        return []
+    left += gone
+    return [_block(_APP1, exif.MARK + edited)]
+
+
+def _xmp_without_location(packet: bytes) -> bytes:
+    return xmp.without_announcements(xmp.without_location(packet))
+
+
+def _with_edited(
+    blocks: list[bytes], marker: int, mark: bytes, head: int, edit: Callable[[bytes], bytes]
+) -> list[bytes]:
+    """Return blocks, of which those of one kind are edited as the one value that they are together.
+
+    Args:
+        blocks: Whole blocks, and other pieces of the file.
+        marker: The blocks' marker.
+        mark: What the blocks begin with.
+        head: Bytes before a block's part of the value.
+        edit: Returns the value edited, of the same length.
+    """
+    start = bytes((0xFF, marker))
+    places = [
+        at
+        for at, block in enumerate(blocks)
+        if block.startswith(start) and block[4:].startswith(mark)
+    ]
+    value = edit(b"".join(blocks[at][4 + head :] for at in places))
+    edited = list(blocks)
+    for at in places:
+        size = max(len(blocks[at]) - 4 - head, 0)
+        edited[at], value = blocks[at][: 4 + head] + value[:size], value[size:]
+    return edited
 
 
 def _without_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
@@ -182,17 +269,31 @@ def _without_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
     if marker == _APP1 and payload.startswith(exif.MARK):
         edited, had = exif.without_thumbnail(payload[len(exif.MARK) :])
         return exif.MARK + edited, ["the thumbnail in EXIF"] * had
-    if marker == _APP13 and payload.startswith(_PHOTOSHOP):
-        edited, had = resources_without_thumbnail(payload[len(_PHOTOSHOP) :])
-        return _PHOTOSHOP + edited, ["the thumbnail of Photoshop"] * had
     return payload, []
+
+
+def _without_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[str]]:
+    """Return blocks without the thumbnail of Photoshop, which may lie in several, and its name."""
+    start = bytes((0xFF, _APP13))
+    ours = [block for block in blocks if block[:2] == start and block[4:].startswith(_PHOTOSHOP)]
+    edited, had = resources_without_thumbnail(_joined(ours, _APP13, _PHOTOSHOP))
+    if not had:
+        return blocks, []
+    room = _MOST - len(_PHOTOSHOP)
+    parts = [edited[at : at + room] for at in range(0, len(edited), room)]
+    place = blocks.index(ours[0])
+    kept = [block for block in blocks if block not in ours]
+    kept[place:place] = [_block(_APP13, _PHOTOSHOP + part) for part in parts]
+    return kept, ["the thumbnail of Photoshop"]
 
 
 def _joined(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
     """Return what the blocks of one kind hold together."""
     begin = 4 + len(mark) + skipped
     return b"".join(
-        block[begin:] for block in blocks if block[1] == marker and block[4:].startswith(mark)
+        block[begin:]
+        for block in blocks
+        if block[1:2] == bytes((marker,)) and block[4:].startswith(mark)
     )
 
 
@@ -202,17 +303,24 @@ def _block(marker: int, payload: bytes) -> bytes:
 
 def _blocks(content: Content) -> Iterator[tuple[int, bytes]]:
     """Yield (marker, whole block) from behind the start of the image up to its first scan."""
+    return ((marker, bytes(content[begin:end])) for marker, begin, end in _spans(content))
+
+
+def _spans(content: Content) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, first byte, byte behind it) of the blocks up to the first scan.
+
+    Stray bytes between blocks are passed over, as decoders do.
+    """
     place = 2
-    while place + 4 <= len(content) and content[place] == 0xFF:
-        marker = content[place + 1]
+    while (found := _MARKER.search(content, place)) is not None and found.end() + 2 <= len(content):
+        begin, marker = found.end() - 2, content[found.end() - 1]
         if marker in (_SOS, _EOI):
             return
-        if marker == 0xFF or marker in _ALONE:  # fill bytes may stand between blocks
-            place += 1 if marker == 0xFF else 2
+        if marker in _ALONE:
+            place = found.end()
             continue
-        size = int.from_bytes(content[place + 2 : place + 4], "big")
-        yield marker, bytes(content[place : place + 2 + size])
-        place += 2 + size
+        place = begin + 2 + max(int.from_bytes(content[begin + 2 : begin + 4], "big"), 2)
+        yield marker, begin, min(place, len(content))
 
 
 def _end(content: Content) -> int:
@@ -230,7 +338,7 @@ def _end(content: Content) -> int:
 
 def _dpi(blocks: list[bytes]) -> tuple[float, float] | None:
     for block in blocks:
-        if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11] in (1, 2):
+        if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11:12] in (b"\1", b"\2"):
             scale = 1.0 if block[11] == 1 else 2.54
             across, down = int.from_bytes(block[12:14], "big"), int.from_bytes(block[14:16], "big")
             return (scale * across, scale * down) if across and down else None

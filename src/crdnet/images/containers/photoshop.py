@@ -1,21 +1,83 @@
-"""Photoshop's image resources, in which JPEG and TIFF files hold IPTC captions."""
+"""Photoshop's image resources, in which JPEG and TIFF files hold IPTC captions.
+
+Sources: Adobe Photoshop file formats specification; IPTC-NAA Information Interchange Model 4.
+"""
+
+from collections.abc import Iterator
+
+from crdnet.images.containers import xmp
 
 _IMAGE_RESOURCE = b"8BIM"
 _RESOURCE_THUMBNAILS = (0x0409, 0x040C)
+_IPTC, _EXIF, _MORE_EXIF, _XMP, _IPTC_DIGEST = 0x0404, 0x0422, 0x0423, 0x0424, 0x0425
+_DATASET = 0x1C
+_LOCATION_DATASETS = {(2, 26), (2, 27), (2, 90), (2, 92), (2, 95), (2, 100), (2, 101)}
+"""Content location code and name, city, sublocation, province or state, country code and name."""
+_LONG_DATASET = 0x8000
 
 
 def resources_without_thumbnail(resources: bytes) -> tuple[bytes, bool]:
     """Return Photoshop's image resources without the thumbnail, and whether they had one."""
-    kept, place, had = [], 0, False
+    kept, place = [], 0
+    for number, begin, _, end in _resources(resources):
+        if number not in _RESOURCE_THUMBNAILS:
+            kept.append(resources[begin:end])
+        place = end
+    rest = resources[place:]
+    had = sum(map(len, kept)) < place
+    return b"".join((*kept, rest)), had
+
+
+def resources_without_location(resources: bytes) -> bytes:
+    """Return image resources of the same length without the location.
+
+    What cannot be read becomes zeros, since nobody knows what it says.
+    """
+    edited, place = bytearray(resources), 0
+    for number, _, data, end in _resources(resources):
+        size = int.from_bytes(resources[data - 4 : data], "big")
+        value = resources[data : data + size]
+        if number == _IPTC:
+            value = iptc_without_location(value)
+        elif number == _XMP:
+            value = xmp.without_location(value)
+        elif number in (_EXIF, _MORE_EXIF, _IPTC_DIGEST):
+            value = bytes(size)
+        edited[data : data + size] = value
+        place = end
+    edited[place:] = bytes(len(resources) - place)
+    return bytes(edited)
+
+
+def iptc_without_location(iptc: bytes) -> bytes:
+    """Return IPTC datasets of the same length without the location; zeros fill the end."""
+    kept, place = [], 0
+    while iptc[place : place + 1] == bytes((_DATASET,)) and place + 5 <= len(iptc):
+        kind = iptc[place + 1], iptc[place + 2]
+        size, begin = int.from_bytes(iptc[place + 3 : place + 5], "big"), place + 5
+        if size & _LONG_DATASET:
+            digits = size & ~_LONG_DATASET
+            size = int.from_bytes(iptc[begin : begin + digits], "big")
+            begin += digits
+        if kind not in _LOCATION_DATASETS:
+            kept.append(iptc[place : begin + size])
+        place = begin + size
+    return b"".join(kept).ljust(len(iptc), b"\0")
+
+
+def _resources(resources: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (number, first byte, first byte of the value, byte behind the resource).
+
+    It ends before a resource that reaches beyond the end.
+    """
+    place = 0
     while resources[place : place + 4] == _IMAGE_RESOURCE and place + 12 <= len(resources):
         number = int.from_bytes(resources[place + 4 : place + 6], "big")
         name = resources[place + 6] + 1
-        data = place + 6 + name + name % 2
-        size = int.from_bytes(resources[data : data + 4], "big")
-        end = data + 4 + size + size % 2
-        if number in _RESOURCE_THUMBNAILS:
-            had = True
-        else:
-            kept.append(resources[place:end])
+        data = place + 6 + name + name % 2 + 4
+        size = int.from_bytes(resources[data - 4 : data], "big")
+        if data + size > len(resources):
+            return
+        end = min(data + size + size % 2, len(resources))
+        yield number, place, data, end
         place = end
-    return b"".join((*kept, resources[place:])), had

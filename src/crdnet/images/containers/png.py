@@ -1,15 +1,20 @@
 """The chunks of PNG files. Source: PNG Specification, third edition (W3C, 2025)."""
 
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import cast
 
-from crdnet.images.containers import exif
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers import colour, exif, xmp
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
 _METRES_PER_INCH = 0.0254
+_MOST_LONG = 2**32 - 1
+_UNIT = 100_000
+"""Gamma and chromaticities are whole numbers of this part."""
 _COLOUR = {
     b"cHRM",
     b"cICP",
@@ -28,21 +33,31 @@ _COLOUR = {
 _OF_SAMPLES = {b"sBIT", b"bKGD"}
 """Those that tell about samples as they are stored, so not after a palette became colours."""
 _OF_ENCODER = {b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"tRNS"}
-_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+_RAW_PROFILE = b"Raw profile type "
+"""Metadata in hexadecimal, which programs wrote before PNG had chunks for it."""
+_LOCATION_KEYWORD = re.compile(
+    rb"gps|latitude|longitude|altitude|location|coverage|city|country", re.IGNORECASE
+)
+_TRAVELS = {b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"}
+"""Chunks whose content other formats hold in their own way."""
+_KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
+"""Ancillary chunks of which everybody knows whether they tell the location."""
 _MOST_INFLATED = 64 << 20
 
 
-def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings:
+def surroundings(content: Content, *, same_samples: bool = True) -> FileMetadata:
     """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
-    dpi = None
+    dpi, told = None, dict[bytes, bytes]()
     for name, begin, end in _spans(content):
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
         if not ancillary or name in _OF_ENCODER or (name in _OF_SAMPLES and not same_samples):
             continue
         chunk = bytes(content[begin:end])
         payload = chunk[8:-4]
+        told.setdefault(name, payload)
         if name == b"eXIf":
             around["exif"], had = exif.without_thumbnail(payload)
             left += ["the thumbnail in EXIF"] * had
@@ -55,7 +70,7 @@ def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings
             across, down = (value * _METRES_PER_INCH for value in struct.unpack(">II", payload[:8]))
             dpi = (across, down) if across and down else None
         elif safe_to_copy or name in _COLOUR:
-            only_here = only_here or name in (b"tEXt", b"zTXt", b"iTXt", b"cICP")
+            only_here = only_here or name not in _TRAVELS
         else:
             left.append(
                 "a signed history (C2PA)"
@@ -64,18 +79,38 @@ def surroundings(content: Content, *, same_samples: bool = True) -> Surroundings
             )
             continue
         kept.append(chunk)
-    return Surroundings(
-        tuple(kept), Around(**around, dpi=dpi), tuple(dict.fromkeys(left)), only_here
+    return FileMetadata(
+        tuple(kept),
+        Metadata(**around, dpi=dpi, colours=_colours(told)),
+        tuple(dict.fromkeys(left)),
+        only_here,
     )
 
 
-def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+def _colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
+    """Return the colour space that chunks tell; that of cICP rules, then iCCP, sRGB, gAMA."""
+    codes = told.get(b"cICP", b"")
+    if len(codes) == 4:
+        return colour.from_codes(codes[0], codes[1])
+    if b"iCCP" in told or b"sRGB" in told:
+        return None
+    gamma, primaries = told.get(b"gAMA", b""), told.get(b"cHRM", b"")
+    found = struct.unpack(">8I", primaries) if len(primaries) == 32 else None
+    return colour.from_gamma(
+        int.from_bytes(gamma, "big") / _UNIT if len(gamma) == 4 else None,
+        found and cast(colour.Chromaticities, tuple(value / _UNIT for value in found)),
+    )
+
+
+def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
     chunks = []
+    if around.colours is not None and around.colours.codes is not None:
+        chunks.append(chunk_of(b"cICP", bytes((*around.colours.codes, 0, 1))))
     if around.icc:
         chunks.append(chunk_of(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
     if around.dpi:
-        across, down = (round(value / _METRES_PER_INCH) for value in around.dpi)
+        across, down = (min(round(value / _METRES_PER_INCH), _MOST_LONG) for value in around.dpi)
         chunks.append(chunk_of(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if around.exif:
         chunks.append(chunk_of(b"eXIf", around.exif))
@@ -92,21 +127,55 @@ def with_surroundings(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
     return b"".join((MAGIC, own[0][1], *chunks, *(chunk for _, chunk in own[1:])))
 
 
-def without_gps(content: bytes) -> bytes:
-    """Return a PNG that does not say where it was taken, and is otherwise the same."""
-    pieces, size = [MAGIC], len(MAGIC)
+def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a PNG that does not tell where it was taken, and what had to go with it.
+
+    Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
+    """
+    pieces, left, size = [MAGIC], list[str](), len(MAGIC)
     for name, chunk in _chunks(content):
-        payload, new = chunk[8:-4], chunk
-        if name == b"eXIf":
-            edited = exif.without_gps(payload)
-            new = chunk_of(name, edited) if edited else b""
-        elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
-            new = chunk_of(name, _XMP + b"\0\0\0\0\0" + exif.xmp_without_gps(_xmp(payload)))
-        elif name in (b"tEXt", b"zTXt") and payload.startswith(_RAW_EXIF):
-            new = b""  # EXIF in hexadecimal, which programs wrote before PNG had a chunk for it
-        pieces.append(new)
+        pieces += _chunk_without_location(name, chunk, left)
         size += len(chunk)
-    return b"".join((*pieces, content[size:]))
+        if name == b"IEND":
+            if content[size:].strip(b"\0"):
+                left.append(f"{len(content) - size} bytes behind the image")
+            break
+    return b"".join(pieces), tuple(dict.fromkeys(left))
+
+
+def _chunk_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
+    if name == b"eXIf":
+        try:
+            edited, gone = exif.without_location(chunk[8:-4])
+        except ValueError:
+            left.append("EXIF that cannot be read")
+            return []
+        left += gone
+        return [chunk_of(name, edited)]
+    if name in _TEXTS:
+        return _text_without_location(name, chunk, left)
+    if name[:1].islower() and name not in _KNOWN:
+        signed = "a signed history (C2PA)"
+        left.append(signed if name == b"caBX" else f"the chunk {name.decode('latin-1')}")
+        return []
+    return [chunk]
+
+
+def _text_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
+    payload = chunk[8:-4]
+    keyword = payload.split(b"\0")[0]
+    if name == b"iTXt" and keyword == _XMP:
+        edited = xmp.without_location(_xmp(payload))
+        return [chunk_of(name, _XMP + b"\0\0\0\0\0" + edited)]
+    if keyword.startswith((_RAW_PROFILE, _XMP)) and not keyword.endswith((b"icc", b"icm")):
+        left.append("metadata as text")
+        return []
+    return [] if _LOCATION_KEYWORD.search(keyword) else [chunk]
+
+
+def is_interlaced(content: Content) -> bool:
+    """Return whether a PNG is stored in the seven passes of Adam7."""
+    return content[28:29] == b"\1"
 
 
 def is_animated(content: Content) -> bool:
@@ -129,6 +198,7 @@ _PASSES = (
     (1, 0, 2, 1),
 )
 """First row and column of each pass of an interlaced picture, and how far the next ones are."""
+_HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
 
 
@@ -136,8 +206,15 @@ def has_all_rows(content: Content) -> bool:
     """Return whether a PNG holds as many bytes of samples as its header says; decoders give black for the rest.
 
     It ends when there are enough, so a bomb is not inflated.
+
+    Raises:
+        ValueError: There is no header, it makes no sense, or the samples are damaged.
     """
-    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    if len(content) < _HEADER_END:
+        raise ValueError("it ends in its header")
+    width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    if kind not in _SAMPLES:
+        raise ValueError("its header tells a colour type that there is not")
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     missing = 0
     for top, left, down, across in passes:
@@ -145,13 +222,16 @@ def has_all_rows(content: Content) -> bool:
             -(-max(side - first, 0) // step)
             for side, first, step in ((height, top, down), (width, left, across))
         )
-        missing += rows * (1 + -(-columns * bits * _SAMPLES[colour] // 8)) if columns else 0
+        missing += rows * (1 + -(-columns * bits * _SAMPLES[kind] // 8)) if columns else 0
     inflator = zlib.decompressobj()
-    for name, begin, end in _spans(content):
-        data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
-        while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
-            missing -= len(plain)
-            data = inflator.unconsumed_tail
+    try:
+        for name, begin, end in _spans(content):
+            data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
+            while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
+                missing -= len(plain)
+                data = inflator.unconsumed_tail
+    except zlib.error:
+        raise ValueError("its compressed samples are damaged") from None
     return missing <= 0
 
 

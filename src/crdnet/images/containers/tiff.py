@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from crdnet.images.containers.around import Around, Content, Surroundings
+from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import resources_without_thumbnail
 
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
@@ -27,6 +27,20 @@ STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = (
     0x0145,
 )
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
+_PLANAR = 0x011C
+_SEPARATE, _YCBCR, _WHITE_IS_ZERO, _JPEG_CODED, _INKS = 2, 6, 0, 7, 5
+_PLAIN_CODINGS = (1, 5, 8, 32946, 32773)
+"""Compressions that are written again as they were: none, LZW, Deflate, PackBits."""
+_COMPRESSIONS = {
+    2: "CCITT",
+    3: "CCITT group 3",
+    4: "CCITT group 4",
+    7: "JPEG",
+    34712: "JPEG 2000",
+    50001: "WebP",
+}
+_NO_COLOURS = 3
+"""Samples per pixel below which there is grey."""
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _DIRECTORIES = {EXIF, GPS, INTEROP}
 _PAGE_KIND = 0x00FE
@@ -36,6 +50,7 @@ BYTES_OF_KIND |= {16: 8, 17: 8, 18: 8}
 """What one value takes, by the kinds of TIFF 6.0 and, from 16, of BigTIFF."""
 _WORD_OF_KIND = {5: 4, 10: 4}  # a fraction is two numbers, which are turned round one by one
 _UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
+_MOST_LONG = 2**32 - 1
 _MAX_DIRECTORIES = 4096
 _MAX_TAGS = 4096
 
@@ -176,10 +191,32 @@ def pages(content: Content) -> list[dict[int, Tag]]:
             if not found:
                 raise ValueError("its first directory is damaged") from None
             break
+    if not found:
+        raise ValueError("it has no directory")
     return found
 
 
-def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
+def flat_directory(content: Content, form: Layout, place: int) -> dict[int, Tag]:
+    """Return the tags of the directory at `place`; those that are directories are left as offsets.
+
+    Raises:
+        ValueError: The directory reaches beyond the content.
+    """
+    return _directory(content, form, place, set(), pointers=True)
+
+
+def next_place(content: Content, form: Layout, place: int) -> int:
+    """Return where the directory that follows the one at `place` begins, 0 where there is none.
+
+    Raises:
+        ValueError: The directory reaches beyond the content.
+    """
+    end = entries(content, form, place)[1]
+    following: int = struct.unpack_from(form.word, content, end)[0]
+    return following
+
+
+def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Take a TIFF file apart; the one block is a TIFF structure of the tags that are not about pixels."""
     found = pages(content)
     tags = found[0]
@@ -192,15 +229,68 @@ def surroundings(content: Content, *, with_icc: bool = True) -> Surroundings:
         resources, had = resources_without_thumbnail(kept[PHOTOSHOP].value)
         kept[PHOTOSHOP] = replace(kept[PHOTOSHOP], value=resources)
         left += ["the thumbnail of Photoshop"] * had
-    values = {
-        name: kept[number].value if number in kept else b"" for name, number in _AROUND.items()
-    }
+    xmp, icc, photoshop = (
+        kept[number].value if number in kept else b"" for number in _AROUND.values()
+    )
     described = {number: tag for number, tag in kept.items() if number not in _AROUND.values()}
-    around = Around(**values, exif=structure(described) if described else b"", dpi=dpi_of(kept))
-    return Surroundings((structure(kept),), around, tuple(dict.fromkeys(left)), IPTC in kept)
+    around = Metadata(
+        exif=structure(described) if described else b"",
+        xmp=xmp,
+        icc=icc,
+        photoshop=photoshop,
+        dpi=dpi_of(kept),
+    )
+    unnamed = _has_unnamed_channel(tags)
+    if unnamed:  # an encoder would say that it is alpha
+        kept[EXTRA_SAMPLES] = Tag(SHORT, b"\0\0")
+    return FileMetadata(
+        (structure(kept),),
+        around,
+        tuple(dict.fromkeys(left)),
+        IPTC in kept,
+        recoded=_recoded(tags),
+        has_unnamed_channel=unnamed,
+    )
 
 
-def tags_of(around: Around) -> dict[int, Tag]:
+def has_separate_planes(tags: Tags) -> bool:
+    """Return whether each colour is stored apart."""
+    return number_of(tags, _PLANAR, 1) == _SEPARATE and number_of(tags, SAMPLES, 1) > 1
+
+
+def is_subsampled_colour(tags: Tags) -> bool:
+    """Return whether the samples are YCbCr as they stand, outside JPEG."""
+    return (
+        number_of(tags, PHOTOMETRIC, 1) == _YCBCR
+        and number_of(tags, COMPRESSION, 1) != _JPEG_CODED
+        and number_of(tags, SAMPLES, 1) == _NO_COLOURS
+    )
+
+
+def _has_unnamed_channel(tags: Tags) -> bool:
+    samples, kind = number_of(tags, SAMPLES, 1), number_of(tags, PHOTOMETRIC, 1)
+    colours = 4 if kind == _INKS else 3 if samples >= _NO_COLOURS else 1
+    return samples == colours + 1 and number_of(tags, EXTRA_SAMPLES, 0) == 0
+
+
+def _recoded(tags: Tags) -> tuple[str, ...]:
+    """Return the names of ways of storing pixels that our encoder does not use."""
+    compression = number_of(tags, COMPRESSION, 1)
+    kind = number_of(tags, PHOTOMETRIC, 1)
+    found = []
+    if compression not in _PLAIN_CODINGS:
+        name = _COMPRESSIONS.get(compression, f"of number {compression}")
+        found.append(f"the compression {name}, which becomes Deflate without further loss")
+    if kind == _YCBCR and compression != _JPEG_CODED:
+        found.append("samples of YCbCr, which become RGB")
+    if kind == _WHITE_IS_ZERO:
+        found.append("grey in which white is 0, which becomes grey in which black is 0")
+    if has_separate_planes(tags):
+        found.append("separate planes, which become interleaved")
+    return tuple(found)
+
+
+def tags_of(around: Metadata) -> dict[int, Tag]:
     """Return the tags that say what is around a picture of another format."""
     tags = tags_of_dpi(around.dpi) if around.dpi else {}
     tags |= tags_of_exif(around.exif)
@@ -237,7 +327,7 @@ def dpi_of(tags: Tags) -> tuple[float, float] | None:
 
 def tags_of_dpi(dpi: tuple[float, float]) -> dict[int, Tag]:
     """Return the tags that tell pixels per inch."""
-    across, down = (struct.pack("<II", round(value * 100), 100) for value in dpi)
+    across, down = (struct.pack("<II", min(round(value * 100), _MOST_LONG), 100) for value in dpi)
     unit = Tag(SHORT, struct.pack("<H", 2))
     return {_X_RESOLUTION: Tag(5, across), _Y_RESOLUTION: Tag(5, down), _RESOLUTION_UNIT: unit}
 
@@ -269,10 +359,12 @@ def _directory(
 ) -> dict[int, Tag]:
     """Return the values of a directory; with `pointers`, directories in it are left as offsets."""
     found = {}
+    room = len(content)  # values do not share bytes, so a small file holds no large values
     for number, kind, count, where, _ in entries(content, form, place)[0]:
         size = count * BYTES_OF_KIND.get(kind, 0)
-        if size == 0 or where + size > len(content):
+        if size == 0 or where + size > len(content) or size > room:
             continue
+        room -= size
         # IPTC is a string of bytes that many programs declare to be numbers.
         value = _turned(
             bytes(content[where : where + size]), kind, "<" if number == IPTC else form.order

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from crdnet.images.containers import exif
-from crdnet.images.containers.around import Around, Surroundings
+from crdnet.images.containers import exif, xmp
+from crdnet.images.containers.metadata import FileMetadata, Metadata
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
@@ -11,7 +11,7 @@ _OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
 
-def surroundings(content: bytes) -> Surroundings:
+def surroundings(content: bytes) -> FileMetadata:
     """Take a WebP apart."""
     kept, left = list[bytes](), list[str]()
     around = {"exif": b"", "xmp": b"", "icc": b""}
@@ -35,15 +35,15 @@ def surroundings(content: bytes) -> Surroundings:
         else:
             only_here = True
         kept.append(chunk)
-    return Surroundings(
+    return FileMetadata(
         tuple(kept),
-        Around(around["exif"], around["xmp"], around["icc"]),
+        Metadata(around["exif"], around["xmp"], around["icc"]),
         tuple(dict.fromkeys(left)),
         only_here,
     )
 
 
-def blocks_of(around: Around) -> tuple[list[bytes], list[str]]:
+def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
     parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
     return [_chunk(name, value) for name, value in parts if value], [
@@ -75,21 +75,41 @@ def with_surroundings(
     return _file((head, *first, *pixels, *last))
 
 
-def without_gps(content: bytes) -> bytes:
-    """Return a WebP that does not say where it was taken, and is otherwise the same."""
-    chunks = []
-    for name, chunk in _chunks(content):
+def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a WebP that does not tell where it was taken, and what had to go with it.
+
+    Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
+    """
+    size = 8 + int.from_bytes(content[4:8], "little")
+    chunks, left = list[bytes](), list[str]()
+    has_exif = False
+    for name, chunk in _chunks(content[: size + size % 2]):
         payload, new = _payload(chunk), chunk
         if name == b"EXIF":
             mark = exif.MARK if payload.startswith(exif.MARK) else b""
-            edited = exif.without_gps(payload[len(mark) :])
-            new = _chunk(name, mark + edited) if edited else b""
+            try:
+                edited, gone = exif.without_location(payload[len(mark) :])
+            except ValueError:
+                left.append("EXIF that cannot be read")
+                continue
+            new, has_exif = _chunk(name, mark + edited), True
+            left += gone
         elif name == b"XMP ":
-            new = _chunk(name, exif.xmp_without_gps(payload))
-        elif name == b"VP8X" and not _exif_can_be_read(content):
-            new = chunk[:8] + bytes((chunk[8] & ~_EXIF,)) + chunk[9:]
+            new = _chunk(name, xmp.without_location(payload))
+        elif name not in (*_OF_ENCODER, b"ICCP"):
+            told = name.decode("latin-1").strip()
+            left.append("a signed history (C2PA)" if name == b"C2PA" else f"the chunk {told}")
+            continue
         chunks.append(new)
-    return _file(chunks)
+    if content[size:].strip(b"\0"):
+        left.append(f"{len(content) - size} bytes behind the image")
+    chunks = [
+        chunk[:8] + bytes((chunk[8] & ~_EXIF,)) + chunk[9:]
+        if chunk.startswith(b"VP8X") and len(chunk) > 8 and not has_exif
+        else chunk
+        for chunk in chunks
+    ]
+    return _file(chunks), tuple(dict.fromkeys(left))
 
 
 def is_lossless(content: bytes) -> bool:
@@ -119,13 +139,6 @@ def size_and_frames(content: bytes) -> tuple[int, int, int]:
             bits = int.from_bytes(payload[1:5], "little")
             return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 1
     raise ValueError("no picture in it")
-
-
-def _exif_can_be_read(content: bytes) -> bool:
-    for name, chunk in _chunks(content):
-        if name == b"EXIF":
-            return bool(exif.without_gps(_payload(chunk).removeprefix(exif.MARK)))
-    return True
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

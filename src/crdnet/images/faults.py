@@ -1,0 +1,63 @@
+"""Words for what Pillow, libvips, libheif and our parsers raise on broken files."""
+
+import re
+import struct
+import zlib
+
+from PIL import Image
+
+from crdnet.errors import ImageError
+from crdnet.images import vips
+
+BROKEN: tuple[type[Exception], ...] = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises on broken files, as found in its own catch clauses."""
+_INTERNAL = (EOFError, LookupError, TypeError, OverflowError, UnicodeError, struct.error)
+"""Exceptions whose text is about our program, not about the file."""
+_INTERNAL_TEXT = re.compile(
+    r"invalid literal|decoder object|unpack|buffer|bytes-like|out of range|reshape|subsection|NoneType|argument"
+    r"|must be|not enough values|too many values|could not convert|tile cannot|cannot seek|embedded null"
+    r"|cannot mmap|negative|base \d+|object is|\d+ bytes long",
+    re.IGNORECASE,
+)
+_UNSUPPORTED = re.compile(
+    r"unsupported(?! marker)|not supported|not implemented|cannot handle|unknown (compression|pixel|raw mode)"
+    r"|security limit|no (decoder|codec|decoding plugin)|not (built|compiled)",
+    re.IGNORECASE,
+)
+_ENDS_EARLY = "it ends too early, or its header holds impossible values"
+
+
+def fault_of(error: Exception) -> str:
+    """Return what is wrong with a file, in words about the file, in one line."""
+    text = vips.one_line(error)
+    if isinstance(error, zlib.error):
+        return "its compressed samples are damaged"
+    if isinstance(error, _INTERNAL) or not text or _INTERNAL_TEXT.search(text):
+        return _ENDS_EARLY
+    return text
+
+
+def read_error(name: str, error: Exception) -> ImageError:
+    """Return the error about a file that cannot be decoded."""
+    if _UNSUPPORTED.search(str(error)):
+        return ImageError(
+            f"{name} holds what crdnet does not support ({fault_of(error)}); convert it to a plain "
+            "JPEG, PNG or TIFF first"
+        )
+    return ImageError(
+        f"{name} is damaged and cannot be read to its end ({fault_of(error)}); open it in another "
+        "program and save it anew"
+    )
