@@ -37,6 +37,7 @@ def _has_cuda() -> bool:
     libraries = Path(torch.origin).parent / "lib"
     built = any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
     windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
+    # Under WSL the GPU is /dev/dxg.
     linux = Path("/dev")
     has_driver = windows.exists() or (linux / "dxg").exists() or any(linux.glob("nvidia[0-9]*"))
     return built and has_driver

@@ -146,6 +146,7 @@ class TorchEngine(Engine):
 
     def _record(self, batch: Tensor) -> _Recorded:
         rainy = batch.to(self._device)
+        # Recording computes nothing; the caller replays the graph.
         graph = torch.cuda.CUDAGraph()
         with ExitStack() as stack:
             stack.enter_context(torch.cuda.graph(graph))
@@ -161,6 +162,7 @@ class TorchEngine(Engine):
         values = {**self._constants, INPUT_NAME: rainy}
         for node in self._nodes:
             values[node.output] = node.compute(*(values[name] for name in node.inputs))
+        # Autocast leaves some outputs in float16.
         return tuple(values[name].float() for name in self._answer_names)
 
     def _place_constant(self, value: npt.NDArray[Any]) -> Tensor:

@@ -87,6 +87,7 @@ class Row:
     @property
     def macs_per_second(self) -> float:
         """Multiplications per second, without those for padding and for the margins of tiles."""
+        # 1e6 pixels in a megapixel times 1e3 milliseconds in a second.
         return self.cost.macs * self.megapixels * 1e9 / self.network.median
 
     @property
@@ -135,6 +136,7 @@ class Report:
 
 def count_warm_up_rounds(megapixels: float) -> int:
     """Return the number of untimed rounds at a size."""
+    # Tiny images would need thousands of rounds to fill the warm-up.
     return min(MOST_WARM_UP_ROUNDS, ceil(WARM_UP_MEGAPIXELS / megapixels))
 
 
@@ -200,9 +202,11 @@ def draw_rainy_image(height: int, width: int) -> npt.NDArray[np.uint8]:
     from crdnet.rain import make_rainy_pair  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
+    # Smooth blots need no file, and no line in them could be sensed as rain.
     blots = rng.integers(0, 256, (_DRAWN_SIDE // 8, _DRAWN_SIDE // 8, 3), dtype=np.uint8)
     scene = Image.fromarray(blots).resize((_DRAWN_SIDE, _DRAWN_SIDE), Image.Resampling.BICUBIC)
     drawn = make_rainy_pair(np.asarray(scene), RainDensity.MEDIUM, rng).rainy
+    # Reflection keeps the size of the streaks, on which the scale depends.
     return cut_reflected_window(drawn, slice(0, height), slice(0, width))
 
 
@@ -220,6 +224,7 @@ def _measure_size(
     """
     rainy = draw_rainy_image(*compute_sides(megapixels))
     with TemporaryDirectory() as folder, ExitStack() as stack:
+        # Through a file: the image is too large for an argument.
         path = Path(folder) / "rainy.npy"
         np.save(path, rainy)
         workers = []

@@ -93,6 +93,7 @@ class WorkerProcess:
     def _read_answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
+        # Even an empty answer has a line end, so this is the end of the output.
         if not line:
             raise CRDNetError(
                 f"the process that measured {self._task} ended with {self._process.wait()} "

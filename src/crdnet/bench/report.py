@@ -138,6 +138,7 @@ def _convert_row(report: Report, row: Row) -> dict[str, Any]:
 
 def _format_limits(report: Report) -> list[str]:
     limits = []
+    # float32 is always listed, and first, so that reports of different machines can be compared.
     for precision in sorted({row.precision for row in report.rows} | {"float32"}, reverse=True):
         limit = report.find_limit(precision)
         # A multiply-accumulate operation is two floating-point operations.

@@ -68,6 +68,7 @@ def time_in_turns(
     """
     seconds: list[list[float]] = [[] for _ in calls]
     for round_number in range(warm_up + rounds):
+        # Every call once per round, so that a slow minute of the machine slows all of them.
         for call, times in zip(calls, seconds, strict=True):
             sleep(SETTLE_SECONDS)
             began = perf_counter()
@@ -125,5 +126,6 @@ def _find_versions(*packages: str) -> dict[str, str]:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
+            # An extra that is not installed.
             continue
     return found
