@@ -93,7 +93,7 @@ def make_timing(milliseconds: float) -> Timing:
 def make_report(
     precision: str, limits: dict[tuple[str, str], Timing], device: str = "cpu"
 ) -> Report:
-    """Return a report on a model of 10 kMAC and 100 samples per pixel: 250 ms for two megapixels."""
+    """Return a report: 10 kMAC and 100 samples per pixel, 250 ms for two megapixels."""
     row = Row(
         model="mine",
         device=device,
