@@ -1,7 +1,7 @@
-"""Derains the example pictures: what `make demo` runs.
+"""Derain the example images; `make demo` runs this.
 
-Every picture is scored against its clean original before and after, under the protocol `restormer-y`, and all of them
-are put side by side on one sheet. Needs the base installation alone.
+Every image is scored against its clean original before and after, under the protocol `restormer-y`,
+and all images are shown side by side on one sheet. The base installation is enough.
 
     python examples/demo.py                       the default model, results in demo/
     python examples/demo.py --model my.onnx       a model of yours
@@ -31,7 +31,7 @@ GAP_PIXELS = 8
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one example."""
+    """Result of one example."""
 
     name: str
     rainy: Pixels
@@ -44,11 +44,13 @@ class Result:
 
 
 def derain_example(derainer: Derainer, name: str, folder: Path) -> Result:
-    """Derain one example picture into a folder and score it."""
+    """Derain one example image into a folder and score it."""
     source = EXAMPLES / name
     output = folder / f"{source.stem}_derained{source.suffix}"
     record = derainer.derain_file(source, output, overwrite=True)
-    rainy, derained, clean = (_pixels(path) for path in (source, output, EXAMPLES / "clean" / name))
+    # The written file is scored, so the loss of its compression counts too.
+    paths = (source, output, EXAMPLES / "clean" / name)
+    rainy, derained, clean = (_read_pixels(path) for path in paths)
     return Result(
         name=name,
         rainy=rainy,
@@ -61,23 +63,24 @@ def derain_example(derainer: Derainer, name: str, folder: Path) -> Result:
     )
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return the results as text, one line a picture."""
+def format_table(results: Sequence[Result]) -> str:
+    """Format the results as text, one line per image."""
     lines = [
-        f"{'picture':12} {'rain sensed':12} {'PSNR before':>11} {'after':>9} {'gain':>9} {'time':>7}  result"
+        f"{'image':12} {'rain sensed':12} {'PSNR before':>11} {'after':>9} {'gain':>9} "
+        f"{'time':>7}  result"
     ]
     for each in results:
         density = "-" if each.density is None else each.density.name.lower()
         gain = each.psnr_after - each.psnr_before
         lines.append(
-            f"{each.name:12} {density:12} {each.psnr_before:8.2f} dB {each.psnr_after:6.2f} dB {gain:+6.2f} dB "
-            f"{each.seconds:5.2f} s  {each.output}"
+            f"{each.name:12} {density:12} {each.psnr_before:8.2f} dB {each.psnr_after:6.2f} dB "
+            f"{gain:+6.2f} dB {each.seconds:5.2f} s  {each.output}"
         )
     return "\n".join(lines)
 
 
-def sheet(results: Sequence[Result]) -> Image.Image:
-    """Return one picture with a row for each result: rainy on the left, derained on the right."""
+def draw_sheet(results: Sequence[Result]) -> Image.Image:
+    """Draw one image with a row for each result: rainy on the left, derained on the right."""
     width = max(each.rainy.shape[1] for each in results)
     height = sum(each.rainy.shape[0] for each in results) + GAP_PIXELS * (len(results) - 1)
     page = Image.new("RGB", (2 * width + GAP_PIXELS, height), "white")
@@ -89,7 +92,7 @@ def sheet(results: Sequence[Result]) -> Image.Image:
     return page
 
 
-def _pixels(path: Path) -> Pixels:
+def _read_pixels(path: Path) -> Pixels:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -105,17 +108,18 @@ def _pixels(path: Path) -> Pixels:
     help="Folder of the results.",
 )
 def main(model: str, folder: Path) -> None:
-    """Derain the example pictures."""
+    """Derain the example images."""
     try:
         derainer = Derainer(model=model)
-        derainer.session  # noqa: B018 - opened now, so that the first picture's time is a picture's time
+        # Opens the model now, so that the time of the first image does not include it.
+        derainer.session  # noqa: B018
         results = [derain_example(derainer, name, folder) for name in NAMES]
     except CRDNetError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    sheet(results).save(folder / SHEET)
-    print(table(results))
-    print(f"\nPSNR under {PROTOCOL}, against the clean pictures in {EXAMPLES / 'clean'}")
+    draw_sheet(results).save(folder / SHEET)
+    print(format_table(results))
+    print(f"\nPSNR under {PROTOCOL}, against the clean images in {EXAMPLES / 'clean'}")
     print(f"before and after, side by side: {folder / SHEET}")
 
 

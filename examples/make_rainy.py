@@ -1,12 +1,13 @@
-"""Puts rain on the example pictures: `python examples/make_rainy.py` writes light.jpg, medium.jpg and heavy.jpg.
+"""Add rain to the clean example images: `python examples/make_rainy.py`.
 
-Rain in a photograph is streaks: a drop falls through the exposure and smears into a bright, soft line, long and wide
-where it is near, short and thin where it is far. Most drops fall in one direction, give or take a few degrees, and each
-adds light to what is behind it (a screen blend), so that bright places hide it. Streaks are added until the mean
-change of luma, by which `crdnet.density` grades rain, reaches what we want; heavy rain adds the veil of the drops that
-are too far away to be seen one by one.
+Writes light.jpg, medium.jpg and heavy.jpg. Rain in a photograph consists of streaks: a drop falls
+during the exposure and leaves a bright, soft line, long and wide if it is near, short and thin if
+it is far. The drops fall in about one direction. Each adds light to the background (a screen
+blend), so bright parts hide it. Streaks are added until the mean change of luma, by which
+`crdnet.density` grades rain, reaches its target. Heavy rain also gets a veil: the light of drops
+that are too far away to be seen one by one.
 
-Everything is drawn by this file from a seed, with numpy and Pillow alone.
+Everything is drawn from a seed; numpy and Pillow are enough.
 """
 
 from collections.abc import Iterator
@@ -31,9 +32,9 @@ class Drops:
     """Drops at one distance."""
 
     share: float
-    """Of all streaks, how many are of this kind."""
+    """Share of these drops among all streaks."""
     length: tuple[float, float]
-    """Shortest and longest streak, as shares of the picture's shorter side."""
+    """Shortest and longest streak, as shares of the image's shorter side."""
     width: tuple[float, float]
     """Thinnest and thickest streak, likewise: the standard deviation of its cross-section."""
     light: tuple[float, float]
@@ -47,7 +48,7 @@ NEAR = Drops(share=0.025, length=(0.20, 0.40), width=(0.0026, 0.0045), light=(0.
 
 @dataclass(frozen=True)
 class Rain:
-    """What rain to put on one picture."""
+    """Rain of one image."""
 
     intensity: float
     """Mean change of luma to reach, in grey levels of 255; see `crdnet.density`."""
@@ -56,7 +57,7 @@ class Rain:
     spread_degrees: float
     """Standard deviation of the streaks' directions."""
     veil: float
-    """Light that drops too far away to be seen add everywhere, in [0, 1]."""
+    """Light of the drops that are too far away to be seen, added everywhere, in [0, 1]."""
     seed: int
 
 
@@ -73,15 +74,15 @@ RAINS = {
 }
 
 
-def put_rain_on(clean: npt.NDArray[np.uint8], rain: Rain) -> npt.NDArray[np.uint8]:
-    """Return an RGB picture (h, w, 3) with rain on it; the same rain always gives the same picture."""
+def add_rain(clean: npt.NDArray[np.uint8], rain: Rain) -> npt.NDArray[np.uint8]:
+    """Add rain to an RGB image (h, w, 3); the same rain always gives the same image."""
     rng = np.random.default_rng(rain.seed)
     layer: Layer = np.full(clean.shape[:2], rain.veil, dtype=np.float32)
     rainy = clean
     while compute_intensity(rainy, clean) < rain.intensity:
-        for streak in _streaks(layer.shape, rain, rng, number=40):
-            _add(layer, streak)
-        rainy = _screen(clean, layer)
+        for streak in _sample_streaks(layer.shape, rain, rng, number=40):
+            _add_streak(layer, streak)
+        rainy = _blend_screen(clean, layer)
     return rainy
 
 
@@ -93,13 +94,13 @@ class _Streak:
     width: float
     light: float
     angle: float
-    """In radians, as `Rain.angle_degrees`."""
+    """Direction in radians, with the sign of `Rain.angle_degrees`."""
 
 
-def _streaks(
+def _sample_streaks(
     shape: tuple[int, ...], rain: Rain, rng: np.random.Generator, number: int
 ) -> Iterator[_Streak]:
-    """Yield streaks at random places, some of which stick out of the picture."""
+    """Yield streaks at random positions, some of which leave the image."""
     height, width = shape
     side = min(height, width)
     kinds = (FAR, MIDDLE, NEAR)
@@ -109,17 +110,18 @@ def _streaks(
             row=rng.uniform(-0.1, 1.1) * height,
             column=rng.uniform(-0.1, 1.1) * width,
             length=rng.uniform(*drops.length) * side,
+            # A thinner line would fall between the pixels.
             width=max(0.4, rng.uniform(*drops.width) * side),
             light=rng.uniform(*drops.light),
             angle=np.radians(rng.normal(rain.angle_degrees, rain.spread_degrees)),
         )
 
 
-def _add(layer: Layer, streak: _Streak) -> None:
-    """Draw one streak, a soft line that fades at both ends, into the layer."""
+def _add_streak(layer: Layer, streak: _Streak) -> None:
+    """Draw one streak into the layer: a soft line that fades at both ends."""
     reach = streak.length / 2 + 3 * streak.width
-    rows = _window(streak.row, reach, layer.shape[0])
-    columns = _window(
+    rows = _clip_span(streak.row, reach, layer.shape[0])
+    columns = _clip_span(
         streak.column, abs(np.sin(streak.angle)) * reach + 3 * streak.width, layer.shape[1]
     )
     if rows.start >= rows.stop or columns.start >= columns.stop:
@@ -134,12 +136,12 @@ def _add(layer: Layer, streak: _Streak) -> None:
     part += (1 - part) * np.float32(streak.light) * (profile * fade).astype(np.float32)
 
 
-def _window(centre: float, reach: float, size: int) -> slice:
+def _clip_span(centre: float, reach: float, size: int) -> slice:
     return slice(max(0, int(np.floor(centre - reach))), min(size, int(np.ceil(centre + reach)) + 1))
 
 
-def _screen(clean: npt.NDArray[np.uint8], layer: Layer) -> npt.NDArray[np.uint8]:
-    """Return the screen blend of a picture and white light."""
+def _blend_screen(clean: npt.NDArray[np.uint8], layer: Layer) -> npt.NDArray[np.uint8]:
+    """Return the screen blend of an image and white light."""
     dark = (1 - clean.astype(np.float32) / 255) * (1 - layer[..., None])
     return np.rint(255 * (1 - dark)).astype(np.uint8)
 
@@ -148,7 +150,7 @@ def main() -> None:
     for density, rain in RAINS.items():
         name = f"{density.name.lower()}.jpg"
         clean = np.asarray(Image.open(FOLDER / "clean" / name).convert("RGB"))
-        Image.fromarray(put_rain_on(clean, rain)).save(
+        Image.fromarray(add_rain(clean, rain)).save(
             FOLDER / name, quality=JPEG_QUALITY, optimize=True
         )
         stored = np.asarray(Image.open(FOLDER / name))

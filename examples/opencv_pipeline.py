@@ -4,8 +4,9 @@
     python examples/opencv_pipeline.py dashcam.mp4
     python examples/opencv_pipeline.py street_1.jpg street_2.jpg
 
-OpenCV reads and detects people; crdnet stands between. Frames that are surely dry are not derained, which costs a look
-at each. Prints a line for each frame: its number, how heavy the rain was, and what was detected in it.
+OpenCV reads the frames and detects people; crdnet derains the frames in between. All frames are
+sensed, and frames that are surely dry are left alone. Prints a line for each frame: its number, the
+density of the rain, and the detections.
 """
 
 import sys
@@ -18,38 +19,38 @@ import numpy.typing as npt
 from crdnet import Derainer
 
 Frame = npt.NDArray[np.uint8]
-"""(h, w, 3), blue first, as OpenCV has it."""
+"""Image (h, w, 3), blue first, as in OpenCV."""
 Box = tuple[int, int, int, int]
 
 
-def derained(frames: Iterable[Frame], derainer: Derainer) -> Iterator[tuple[Frame, str]]:
-    """Yield each frame without its rain, and the name of the rain's grade."""
+def derain_frames(frames: Iterable[Frame], derainer: Derainer) -> Iterator[tuple[Frame, str]]:
+    """Yield each frame without its rain, and the name of its density."""
     for frame in frames:
         rgb = np.ascontiguousarray(frame[..., ::-1])
         result = derainer.run(rgb, always=False)
-        grade = "unknown" if result.density is None else result.density.name.lower()
-        yield np.ascontiguousarray(result.image[..., ::-1]), grade
+        density = "unknown" if result.density is None else result.density.name.lower()
+        yield np.ascontiguousarray(result.image[..., ::-1]), density
 
 
-def detections(
+def detect_in_frames(
     frames: Iterable[Frame], derainer: Derainer, detect: Callable[[Frame], list[Box]]
 ) -> Iterator[tuple[str, list[Box]]]:
-    """Yield the grade of the rain in each frame, and what a detector finds in the frame without it."""
-    for frame, grade in derained(frames, derainer):
-        yield grade, detect(frame)
+    """Yield the density of the rain in each frame, and the detections in the derained frame."""
+    for frame, density in derain_frames(frames, derainer):
+        yield density, detect(frame)
 
 
-def frames_of(path: str, cv2: Any) -> Iterator[Frame]:
-    """Yield the frames of a film, or the one of a picture."""
-    film = cv2.VideoCapture(path)
-    if not film.isOpened():
-        sys.exit(f"OpenCV cannot open {path}; give a film or a picture")
-    while (read := film.read())[0]:
+def read_frames(path: str, cv2: Any) -> Iterator[Frame]:
+    """Yield the frames of a clip, or the one frame of an image."""
+    clip = cv2.VideoCapture(path)
+    if not clip.isOpened():
+        sys.exit(f"OpenCV cannot open {path}; give a clip or an image")
+    while (read := clip.read())[0]:
         yield read[1]
 
 
-def people_detector(cv2: Any) -> Callable[[Frame], list[Box]]:
-    """Return OpenCV's own detector of people; put yours in its place."""
+def make_people_detector(cv2: Any) -> Callable[[Frame], list[Box]]:
+    """Return OpenCV's detector of people; replace it with your own."""
     detector = cv2.HOGDescriptor()
     detector.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 
@@ -67,9 +68,10 @@ def main(paths: list[str]) -> None:
         import cv2  # noqa: PLC0415
     except ImportError:
         sys.exit("this example needs OpenCV; run: pip install opencv-python-headless")
-    frames = (frame for path in paths for frame in frames_of(path, cv2))
-    for number, (grade, boxes) in enumerate(detections(frames, Derainer(), people_detector(cv2))):
-        print(f"frame {number}: rain {grade}, people at {boxes}", flush=True)
+    frames = (frame for path in paths for frame in read_frames(path, cv2))
+    found = detect_in_frames(frames, Derainer(), make_people_detector(cv2))
+    for number, (density, boxes) in enumerate(found):
+        print(f"frame {number}: rain {density}, people at {boxes}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a map of the intensity of rain to a grade, its probabilities and a score."""
+"""Intensities of rain, and the grade, probabilities and score that follow from them."""
 
 import numpy as np
 import pytest
@@ -53,19 +53,19 @@ def test_at_a_threshold_its_grade_is_as_likely_as_not(threshold: float) -> None:
     assert compute_cumulative_probabilities(threshold)[position] == pytest.approx(0.5)
 
 
-def test_a_dry_image_is_surely_dry_and_a_cold_temperature_overflows_nothing() -> None:
+def test_intensity_zero_is_surely_dry_and_a_low_temperature_does_not_overflow() -> None:
     assert compute_grade_probabilities(0.0)[RainDensity.NONE] > 0.98
     assert compute_cumulative_probabilities(0.0, 1e-9) == pytest.approx((0.0, 0.0, 0.0))
     assert compute_cumulative_probabilities(255.0, 1e-9) == (1.0, 1.0, 1.0)
 
 
-def test_scores_that_are_easy_to_remember() -> None:
+def test_the_score_is_one_half_where_medium_begins() -> None:
     assert [compute_density_score(intensity) for intensity in (0.0, 10.0, 30.0)] == [0, 0.5, 0.75]
     assert compute_density_score(float("inf")) == 1
 
 
 @pytest.mark.parametrize("intensity", [-1.0, float("nan")])
-def test_an_intensity_that_is_none_is_refused(intensity: float) -> None:
+def test_a_negative_or_undefined_intensity_is_refused(intensity: float) -> None:
     for function in (
         compute_density_score,
         compute_cumulative_probabilities,

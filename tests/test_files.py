@@ -1,4 +1,4 @@
-"""Writing whole or not at all."""
+"""Files are written whole or not at all."""
 
 import os
 from contextlib import suppress
@@ -13,7 +13,9 @@ from crdnet.files import locked, means_full_disk, remove_stale_parts, whole_file
 
 
 @given(content=binary(max_size=100))
-def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_written_content_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "made" / "for" / "it.bin"
     write_whole(path, content)
     assert path.read_bytes() == content
@@ -29,7 +31,7 @@ def test_the_mode_follows_from_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
 
 
-def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
+def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("precious")
     with pytest.raises(OutputError, match="something else wrote it meanwhile"):
@@ -55,18 +57,18 @@ def test_a_full_disk_leaves_the_old_file_and_no_trace(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_below_a_file_is_named(tmp_path: Path) -> None:
+def test_a_path_below_a_file_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot write .*file/a\.txt: .*; choose a place"):
         write_whole(tmp_path / "file" / "a.txt", b"")
 
 
-def test_times_are_those_that_are_asked_for(tmp_path: Path) -> None:
+def test_a_file_gets_the_requested_times(tmp_path: Path) -> None:
     write_whole(tmp_path / "a", b"", times_ns=(10**18, 10**18 + 7))
     assert (tmp_path / "a").stat().st_mtime_ns == 10**18 + 7
 
 
-def test_a_full_disk_is_known_from_the_error(
+def test_a_full_disk_is_recognised_from_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, target: Path) -> Path:
@@ -98,7 +100,7 @@ def test_a_file_written_in_pieces_is_there_when_it_is_whole(tmp_path: Path) -> N
     assert path.read_bytes() == b"onetwo"
 
 
-def test_a_lock_is_one_blocks_at_a_time(tmp_path: Path) -> None:
+def test_only_one_block_holds_a_lock_at_a_time(tmp_path: Path) -> None:
     with locked(tmp_path / "lock") as first, locked(tmp_path / "lock") as second:
         assert (first, second) == (True, False)
     with locked(tmp_path / "lock") as third:

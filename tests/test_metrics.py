@@ -1,4 +1,4 @@
-"""The metrics, against Octave, scikit-image and closed forms."""
+"""Metrics agree with Octave, scikit-image and closed forms."""
 
 import json
 import math
@@ -23,8 +23,8 @@ REFERENCE = json.loads((Path(__file__).parent / "golden" / "octave" / "reference
 Integers = npt.NDArray[np.int64]
 
 
-def images(height: int, width: int) -> tuple[Integers, Integers]:
-    """The images of golden/octave/reference.m: clean in 0..255, with errors that may leave it."""
+def draw_images(height: int, width: int) -> tuple[Integers, Integers]:
+    """Draw the images of golden/octave/reference.m: clean in 0..255, derained may leave it."""
     y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     stripes = np.abs((3 * x + 2 * y + 40 * c) % 256 - 128)
     texture = (x * y + 17 * c) % 64
@@ -34,11 +34,11 @@ def images(height: int, width: int) -> tuple[Integers, Integers]:
     return clean, clean + noise % 61 - 30 + streak
 
 
-def saved(image: Integers) -> npt.NDArray[np.uint8]:
+def convert_to_8bit(image: Integers) -> npt.NDArray[np.uint8]:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def grey(value: int, side: int = 16) -> npt.NDArray[np.uint8]:
+def make_grey(value: int, side: int = 16) -> npt.NDArray[np.uint8]:
     return np.full((side, side, 3), value, np.uint8)
 
 
@@ -48,19 +48,19 @@ def grey(value: int, side: int = 16) -> npt.NDArray[np.uint8]:
     REFERENCE["cases"],
     ids=lambda case: f"{case['height']}x{case['width']}",
 )
-def test_scores_are_those_of_octave(case: dict[str, Any], protocol: str) -> None:
-    clean, derained = images(case["height"], case["width"])
+def test_scores_agree_with_octave(case: dict[str, Any], protocol: str) -> None:
+    clean, derained = draw_images(case["height"], case["width"])
     assert (clean.sum(), derained.sum()) == (case["sum_clean"], case["sum_derained"])
     if protocol == "crdnet":
         scores = score(derained / 255, clean / 255, protocol)
     else:
-        scores = score(saved(derained), saved(clean), protocol)
+        scores = score(convert_to_8bit(derained), convert_to_8bit(clean), protocol)
     # Both sides compute in doubles; they differ in the order of their sums alone.
     assert scores.psnr == pytest.approx(case["scores"][protocol]["psnr"], abs=1e-9)
     assert scores.ssim == pytest.approx(case["scores"][protocol]["ssim"], abs=1e-9)
 
 
-def test_the_images_of_octave_tell_every_protocol_from_every_other() -> None:
+def test_the_images_of_octave_distinguish_all_protocols() -> None:
     for case in REFERENCE["cases"]:
         if min(case["height"], case["width"]) >= 385:
             for quantity, least in (("psnr", 1e-3), ("ssim", 1e-4)):
@@ -114,11 +114,11 @@ def test_protocol_toolbox_rgb_is_scikit_image_with_a_gaussian_window(
 @given(value=st.integers(0, 250), error=st.integers(1, 5))
 def test_a_constant_error_gives_the_psnr_of_its_definition(value: int, error: int) -> None:
     expected = 20 * math.log10(255 / error)
-    assert score(grey(value + error), grey(value), "toolbox-rgb").psnr == pytest.approx(
+    assert score(make_grey(value + error), make_grey(value), "toolbox-rgb").psnr == pytest.approx(
         expected,
         abs=1e-9,
     )
-    assert score(grey(value + error), grey(value), "crdnet").psnr == pytest.approx(
+    assert score(make_grey(value + error), make_grey(value), "crdnet").psnr == pytest.approx(
         expected, abs=1e-4
     )  # float32
 
@@ -126,17 +126,17 @@ def test_a_constant_error_gives_the_psnr_of_its_definition(value: int, error: in
 @given(value=st.integers(0, 200), error=st.integers(1, 55))
 def test_a_grey_error_scores_higher_on_the_narrow_range_of_y(value: int, error: int) -> None:
     on_full_range = 20 * math.log10(255 / error)
-    on_y = score(grey(value + error), grey(value), "prenet-y").psnr
+    on_y = score(make_grey(value + error), make_grey(value), "prenet-y").psnr
     assert on_y - on_full_range == pytest.approx(20 * math.log10(255 / 219), abs=1e-9)
 
 
 def test_y_of_8_bits_rounds_and_y_of_doubles_does_not() -> None:
     # One grey level is 219 / 255 = 0.86 of Y; rounded to 8 bits, 100 -> 101 is Y 102 -> 103.
-    assert score(grey(101), grey(100), "restormer-y").psnr == pytest.approx(
+    assert score(make_grey(101), make_grey(100), "restormer-y").psnr == pytest.approx(
         20 * math.log10(255),
         abs=1e-9,
     )
-    assert score(grey(101), grey(100), "prenet-y").psnr == pytest.approx(
+    assert score(make_grey(101), make_grey(100), "prenet-y").psnr == pytest.approx(
         20 * math.log10(255**2 / 219), abs=1e-9
     )
 
@@ -152,10 +152,10 @@ def test_y_of_8_bits_rounds_and_y_of_doubles_does_not() -> None:
         ((0, 0, 0), 16),
     ],
 )
-def test_y_of_8_bits_knows_the_primaries(colour: tuple[int, int, int], y: int) -> None:
+def test_y_of_8_bits_of_the_primaries_is_rounded(colour: tuple[int, int, int], y: int) -> None:
     image = np.broadcast_to(np.array(colour, np.uint8), (16, 16, 3))
     black_is_16 = 20 * math.log10(255 / (y - 16)) if y > 16 else math.inf
-    assert score(image, grey(0), "restormer-y").psnr == pytest.approx(black_is_16, abs=1e-9)
+    assert score(image, make_grey(0), "restormer-y").psnr == pytest.approx(black_is_16, abs=1e-9)
 
 
 def test_ties_of_y_round_away_from_zero() -> None:
@@ -165,13 +165,13 @@ def test_ties_of_y_round_away_from_zero() -> None:
     assert len(ties) > 10
     for colour in ties:
         image = np.broadcast_to(colour.astype(np.uint8), (16, 16, 3))
-        above_black = 10 ** (-score(image, grey(0), "restormer-y").psnr / 20) * 255
+        above_black = 10 ** (-score(image, make_grey(0), "restormer-y").psnr / 20) * 255
         assert above_black == pytest.approx(weights @ colour / 255000 + 0.5, abs=1e-6)
 
 
 def test_downsampling_begins_at_384_pixels_of_the_shorter_side() -> None:
     def gap(height: int, width: int) -> float:
-        clean, derained = (saved(image) for image in images(height, width))
+        clean, derained = (convert_to_8bit(image) for image in draw_images(height, width))
         return score(derained, clean, "prenet-y").ssim - score(derained, clean, "restormer-y").ssim
 
     assert abs(gap(383, 500)) < 1e-3
@@ -180,7 +180,7 @@ def test_downsampling_begins_at_384_pixels_of_the_shorter_side() -> None:
 
 
 def test_only_protocol_crdnet_sees_values_outside_the_range() -> None:
-    clean, derained = (image / 255 for image in images(64, 64))
+    clean, derained = (image / 255 for image in draw_images(64, 64))
     assert derained.min() < 0 or derained.max() > 1
     for name in PROTOCOLS:
         same = score(derained, clean, name) == score(np.clip(derained, 0, 1), clean, name)
@@ -196,7 +196,7 @@ def test_floats_become_the_8_bits_they_came_from(value: int) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_identical_images_have_an_infinite_psnr_and_an_ssim_of_one(protocol: str) -> None:
-    clean = saved(images(64, 70)[0])
+    clean = convert_to_8bit(draw_images(64, 70)[0])
     as_network_sees_it = clean.astype(np.float32) / np.float32(255)
     for derained in (clean, as_network_sees_it):
         scores = score(derained, clean, protocol)
@@ -207,10 +207,10 @@ def test_identical_images_have_an_infinite_psnr_and_an_ssim_of_one(protocol: str
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=20)
 @given(height=st.integers(11, 50), width=st.integers(11, 50))
-def test_scores_are_symmetric_and_do_not_depend_on_which_way_an_image_lies(
+def test_scores_are_symmetric_and_do_not_change_when_both_images_are_transposed(
     protocol: str, height: int, width: int
 ) -> None:
-    clean, derained = (saved(image) for image in images(height, width))
+    clean, derained = (convert_to_8bit(image) for image in draw_images(height, width))
     scores = score(derained, clean, protocol)
     assert psnr(derained, clean, protocol) == scores.psnr
     assert score(clean, derained, protocol) == pytest.approx(scores, abs=1e-9)
@@ -220,9 +220,9 @@ def test_scores_are_symmetric_and_do_not_depend_on_which_way_an_image_lies(
     )
 
 
-def test_an_unknown_protocol_is_answered_with_the_four() -> None:
+def test_the_error_for_an_unknown_protocol_names_all_four() -> None:
     with pytest.raises(CRDNetError, match=r"'psnr'.*crdnet, toolbox-rgb, prenet-y, restormer-y"):
-        score(grey(0), grey(0), "psnr")
+        score(make_grey(0), make_grey(0), "psnr")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_an_unknown_protocol_is_answered_with_the_four() -> None:
     [("crdnet", 7), ("toolbox-rgb", 11), ("prenet-y", 11), ("restormer-y", 11)],
 )
 def test_an_image_smaller_than_the_window_is_a_size_error(protocol: str, side: int) -> None:
-    score(grey(1, side), grey(0, side), protocol)
+    score(make_grey(1, side), make_grey(0, side), protocol)
     with pytest.raises(SizeError, match=f"{side} x {side} pixels, got an image of {side - 1} x 40"):
         score(
             np.zeros((side - 1, 40, 3), np.uint8),
@@ -241,11 +241,11 @@ def test_an_image_smaller_than_the_window_is_a_size_error(protocol: str, side: i
 
 def test_images_of_two_sizes_are_a_size_error() -> None:
     with pytest.raises(SizeError, match=r"\(16, 16, 3\).*\(17, 17, 3\)"):
-        score(grey(0), grey(0, 17), "crdnet")
+        score(make_grey(0), make_grey(0, 17), "crdnet")
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 16, 1), (16, 16, 4), (1, 16, 16, 3)])
-def test_what_is_not_rgb_is_a_size_error(shape: tuple[int, ...]) -> None:
+def test_arrays_that_are_not_rgb_are_a_size_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(SizeError, match="RGB"):
         score(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), "crdnet")
 
@@ -253,20 +253,22 @@ def test_what_is_not_rgb_is_a_size_error(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("derained", "clean", "message"),
     [
-        (np.full((16, 16, 3), np.nan), grey(0), "not finite"),
-        (np.full((16, 16, 3), np.inf), grey(0), "not finite"),
-        (grey(0), np.full((16, 16, 3), 255.0), r"255 to 255; scale them to \[0, 1\]"),
-        (grey(0).astype(np.uint16), grey(0), "derained image is uint16"),
+        (np.full((16, 16, 3), np.nan), make_grey(0), "not finite"),
+        (np.full((16, 16, 3), np.inf), make_grey(0), "not finite"),
+        (make_grey(0), np.full((16, 16, 3), 255.0), r"255 to 255; scale them to \[0, 1\]"),
+        (make_grey(0).astype(np.uint16), make_grey(0), "derained image is uint16"),
     ],
 )
-def test_what_holds_no_colours_is_an_image_error(derained: Any, clean: Any, message: str) -> None:
+def test_arrays_without_valid_colours_are_an_image_error(
+    derained: Any, clean: Any, message: str
+) -> None:
     for protocol in PROTOCOLS:
         with pytest.raises(ImageError, match=message):
             score(derained, clean, protocol)
 
 
-def test_arguments_are_left_as_they_were() -> None:
-    clean, derained = images(390, 400)
+def test_arguments_are_not_changed() -> None:
+    clean, derained = draw_images(390, 400)
     before = derained / 255, clean / 255
     for name in PROTOCOLS:
         arguments = before[0].copy(), before[1].copy()
@@ -277,7 +279,7 @@ def test_arguments_are_left_as_they_were() -> None:
 def test_a_hundred_images_take_seconds() -> None:
     # A hundred pairs are meant to take less than 10 s; five of them here, with room for a busy
     # machine.
-    clean, derained = (saved(image) for image in images(500, 500))
+    clean, derained = (convert_to_8bit(image) for image in draw_images(500, 500))
     begin = time.process_time()
     for _ in range(5):
         score(derained, clean, "restormer-y")

@@ -1,4 +1,4 @@
-"""Recipes are found by name as well as by path."""
+"""Recipes are found by name and by path."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_a_shipped_recipe_is_found_from_any_folder(
     assert find_recipe(name) == shipped_recipes()["paper"]
 
 
-def test_a_file_comes_before_a_shipped_recipe_of_its_name(
+def test_a_file_wins_over_a_shipped_recipe_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -30,14 +30,14 @@ def test_a_file_comes_before_a_shipped_recipe_of_its_name(
 
 
 @pytest.mark.parametrize("name", ["papre", "mine/paper.yaml", "paper.json", "", "configs/"])
-def test_a_recipe_that_does_not_exist_is_refused_with_those_that_do(name: str) -> None:
+def test_the_error_for_a_missing_recipe_names_the_shipped_ones(name: str) -> None:
     with pytest.raises(
         RecipeError, match=f"there is no recipe '{re.escape(name)}'; give .* or one of best, "
     ):
         find_recipe(name)
 
 
-def test_every_shipped_recipe_says_in_its_first_line_what_it_trains() -> None:
+def test_the_first_line_of_every_shipped_recipe_is_a_summary() -> None:
     assert {"paper", "paper-cpu", "default", "best"} <= shipped_recipes().keys()
     for path in shipped_recipes().values():
         assert path.read_text(encoding="utf-8").startswith("# ")

@@ -1,3 +1,5 @@
+"""Padding and cutting agree with the reflection of numpy."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis.strategies import integers
@@ -5,13 +7,13 @@ from hypothesis.strategies import integers
 from crdnet.sizes import cut_reflected_window, pad_to_multiple, round_up_size
 
 
-def numbered(height: int, width: int) -> np.ndarray:
+def number_samples(height: int, width: int) -> np.ndarray:
     return np.arange(height * width * 3, dtype=np.float32).reshape(height, width, 3)
 
 
 @given(height=integers(1, 70), width=integers(1, 70), multiple=integers(1, 40))
 def test_cropping_undoes_padding(height: int, width: int, multiple: int) -> None:
-    image = numbered(height, width)
+    image = number_samples(height, width)
     padded = pad_to_multiple(image, multiple)
     assert padded.shape[:2] == round_up_size(height, width, multiple)
     assert padded.shape[0] % multiple == padded.shape[1] % multiple == 0
@@ -20,8 +22,10 @@ def test_cropping_undoes_padding(height: int, width: int, multiple: int) -> None
 
 
 @given(height=integers(1, 40), width=integers(1, 40), multiple=integers(1, 64))
-def test_padding_is_the_reflection_that_numpy_makes(height: int, width: int, multiple: int) -> None:
-    image = numbered(height, width)
+def test_padding_agrees_with_the_reflection_of_numpy(
+    height: int, width: int, multiple: int
+) -> None:
+    image = number_samples(height, width)
     after = [
         (0, padded - side)
         for padded, side in zip(
@@ -42,7 +46,7 @@ def test_a_window_is_cut_from_the_endless_reflection(
     rows: int,
     columns: int,
 ) -> None:
-    image = numbered(13, 9)
+    image = number_samples(13, 9)
     whole = np.pad(image, [(0, 60), (0, 60), (0, 0)], mode="reflect")
     window = cut_reflected_window(image, slice(top, top + rows), slice(left, left + columns))
     np.testing.assert_array_equal(window, whole[top : top + rows, left : left + columns])

@@ -1,3 +1,5 @@
+"""Tiles cover an image exactly once, with margins, within the bounds of memory."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from crdnet.tiling import (
 SIDES = {"height": integers(1, 12), "width": integers(1, 12), "multiple": integers(1, 32)}
 
 
-def area(tile: Tile) -> int:
+def count_pixels(tile: Tile) -> int:
     rows, columns = tile.window_rows, tile.window_columns
     return len(range(rows.start, rows.stop)) * len(range(columns.start, columns.stop))
 
@@ -45,7 +47,7 @@ def test_a_window_has_its_margin_or_ends_at_the_border_and_is_aligned(
 
 
 @given(**SIDES, side=integers(1, 200), margin=integers(0, 100))
-def test_the_core_is_found_again_in_the_window(
+def test_the_position_of_the_core_in_the_window_is_correct(
     height: int, width: int, multiple: int, side: int, margin: int
 ) -> None:
     image = np.arange(height * width * multiple**2).reshape(height * multiple, width * multiple)
@@ -73,7 +75,7 @@ def test_the_automatic_sides_bound_every_window(height: int, width: int, margin:
     sides = choose_tile_sides(height, width, margin, 32)
     assert (sides == (0, 0)) == (height * width <= WHOLE_PIXELS)
     most = WINDOW_PIXELS if sides[0] else WHOLE_PIXELS
-    assert max(area(tile) for tile in cut_tiles(height, width, sides, margin, 32)) <= most
+    assert max(count_pixels(tile) for tile in cut_tiles(height, width, sides, margin, 32)) <= most
 
 
 def test_a_row_of_windows_of_a_gigapixel_fits_into_memory() -> None:
@@ -81,46 +83,44 @@ def test_a_row_of_windows_of_a_gigapixel_fits_into_memory() -> None:
     windows = list(cut_tiles(31632, 31632, sides, 128, 16))
     highest = max(each.window_rows.stop - each.window_rows.start for each in windows)
     assert highest * 31632 <= ROW_PIXELS
-    assert sum(area(each) for each in windows) < 1.6 * 31632**2
+    assert sum(count_pixels(each) for each in windows) < 1.6 * 31632**2
 
 
 @settings(deadline=None)
 @given(height=integers(1, 60), width=integers(1, 60), margin=integers(0, 200))
-def test_the_automatic_sides_show_hardly_more_than_any_squares_do(
+def test_windows_of_automatic_sides_have_hardly_more_pixels_than_any_squares(
     height: int, width: int, margin: int
 ) -> None:
     height, width = height * 128, width * 128
 
-    def shown(sides: tuple[int, int]) -> int:
-        return sum(map(area, cut_tiles(height, width, sides, margin, 128)))
+    def sum_windows(sides: tuple[int, int]) -> int:
+        return sum(map(count_pixels, cut_tiles(height, width, sides, margin, 128)))
 
     found = choose_tile_sides(height, width, margin, 128)
     for side in range(128, 2049, 128):
-        largest = max(area(tile) for tile in cut_tiles(height, width, (side, side), margin, 128))
+        largest = max(
+            count_pixels(tile) for tile in cut_tiles(height, width, (side, side), margin, 128)
+        )
         # The last windows of rows and columns are rounded up otherwise than the sides were chosen
         # for.
         assert (
             largest > WINDOW_PIXELS
             or found == (0, 0)
-            or shown(found)
-            <= 1.02
-            * shown(
-                (side, side),
-            )
+            or sum_windows(found) <= 1.02 * sum_windows((side, side))
         )
 
 
 def test_twelve_megapixels_are_eight_windows_with_less_than_a_third_of_margins() -> None:
     windows = list(cut_tiles(3008, 4000, choose_tile_sides(3008, 4000, 128, 16), 128, 16))
     assert len(windows) == 8
-    assert sum(map(area, windows)) < 1.3 * 3008 * 4000
+    assert sum(map(count_pixels, windows)) < 1.3 * 3008 * 4000
 
 
 def test_windows_that_a_network_sees_reduced_are_larger() -> None:
     windows = list(
         cut_tiles(12800, 12800, choose_tile_sides(12800, 12800, 520, 64, reduction=4), 520, 64),
     )
-    assert WINDOW_PIXELS < max(map(area, windows)) <= 4 * WINDOW_PIXELS
+    assert WINDOW_PIXELS < max(map(count_pixels, windows)) <= 4 * WINDOW_PIXELS
     assert (
         choose_tile_sides(4000, 4000, 520, 64)
         != (0, 0)
@@ -132,6 +132,6 @@ def test_a_margin_beyond_the_bound_still_gives_tiles() -> None:
     assert choose_tile_sides(6400, 6400, 3000, 32) == (32, 32)
 
 
-def test_an_image_that_was_not_padded_is_refused() -> None:
+def test_an_image_without_padding_is_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 32"):
         next(cut_tiles(33, 64, (0, 0), 0, 32))

@@ -1,12 +1,12 @@
-"""Waiting in tests: for a condition, never for a time."""
+"""Waiting for conditions in tests, never for a fixed time."""
 
 import time
 from collections.abc import Callable
 
 HANG_SECONDS = 900.0
-"""Time-out of whatever a test starts or waits for.
+"""Time-out of all processes and conditions that tests wait for.
 
-It only ends a test that hangs: no test may depend on how fast the machine is.
+It only ends a test that hangs: no test may depend on the speed of the machine.
 """
 
 

@@ -33,7 +33,7 @@ from benchmarks.experiments.ablation_runs import (
     time_steps,
 )
 from benchmarks.helpers import report_errors, write_between_markers
-from crdnet.bench import Timing, machine
+from crdnet.bench import Timing, inspect_machine
 from crdnet.errors import DataError
 from crdnet.files import write_whole
 
@@ -69,11 +69,11 @@ def time_command(output: Path, rounds: int) -> None:
     timings = time_steps(rounds)
     print(Timing.HEADER)
     for name, timing in timings.items():
-        print(timing.row(name))
+        print(timing.format_row(name))
     document = {
-        "machine": machine(),
+        "machine": inspect_machine(),
         "rounds": rounds,
-        "milliseconds": {name: timing.as_dict() for name, timing in timings.items()},
+        "milliseconds": {name: timing.to_dict() for name, timing in timings.items()},
     }
     write_whole(output / TIMES, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -16,7 +16,7 @@ import yaml
 from torch import Tensor, nn
 
 from crdnet import RainDensity
-from crdnet.bench import Timing, interleaved
+from crdnet.bench import Timing, time_in_turns
 from crdnet.data import Pair, assign_scenes, find_pairs
 from crdnet.density import compute_intensity
 from crdnet.errors import DataError, TrainingError
@@ -183,8 +183,8 @@ def time_steps(rounds: int) -> dict[str, Timing]:
     shape = (2, BATCH, SIDE, SIDE, 3)
     pair = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     runs = [Run(row, seed=0) for row in ROWS.values()]
-    seconds = interleaved([partial(run.step, pair) for run in runs], rounds, warm_up=3)
-    return {name: Timing.of(each) for name, each in zip(ROWS, seconds, strict=True)}
+    seconds = time_in_turns([partial(run.step, pair) for run in runs], rounds, warm_up=3)
+    return {name: Timing.from_seconds(each) for name, each in zip(ROWS, seconds, strict=True)}
 
 
 def read_times(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from crdnet import CRDNetError
-from crdnet.bench import Timing, interleaved, machine, told
+from crdnet.bench import Timing, format_machine, inspect_machine, time_in_turns
 
 SIZE = 512
 
@@ -28,7 +28,7 @@ class CommandError(CRDNetError):
 
 def measure_commands(model: str, rounds: int) -> dict[str, Any]:
     """Return the report: the machine, and a timing of every command."""
-    place = machine()
+    place = inspect_machine()
     with TemporaryDirectory() as folder:
         image = Path(folder) / "street.jpg"
         noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -45,7 +45,7 @@ def measure_commands(model: str, rounds: int) -> dict[str, Any]:
                 "-q",
             ],
         }
-        seconds = interleaved(
+        seconds = time_in_turns(
             [lambda arguments=arguments: _run(arguments) for arguments in commands.values()],
             rounds=rounds,
             warm_up=1,
@@ -54,7 +54,8 @@ def measure_commands(model: str, rounds: int) -> dict[str, Any]:
         "machine": place,
         "rounds": rounds,
         "commands": {
-            name: Timing.of(each).as_dict() for name, each in zip(commands, seconds, strict=True)
+            name: Timing.from_seconds(each).to_dict()
+            for name, each in zip(commands, seconds, strict=True)
         },
     }
 
@@ -63,11 +64,11 @@ def format_commands(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     place = report["machine"]
     lines = [
-        told(place),
+        format_machine(place),
         f"median of {report['rounds']} runs",
         "",
         Timing.HEADER,
-        *(Timing(**timing).row(name) for name, timing in report["commands"].items()),
+        *(Timing(**timing).format_row(name) for name, timing in report["commands"].items()),
     ]
     return "\n".join(lines)
 

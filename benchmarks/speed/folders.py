@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.helpers import json_option, model_option, report_errors
-from crdnet.bench import machine
+from crdnet.bench import inspect_machine
 from crdnet.runtime import Session, find_model, usable_cpus
 from crdnet.sizes import pad_to_multiple
 
@@ -164,7 +164,7 @@ def print_report(
     """Measure in a temporary folder and print the figures."""
     with report_errors(), tempfile.TemporaryDirectory(dir=folder) as temporary:
         measured = measure(Path(temporary))
-    place = machine()
+    place = inspect_machine()
     if as_json:
         print(json.dumps({"machine": place, **measured}, indent=2))
         return

@@ -24,14 +24,14 @@ import numpy.typing as npt
 
 from benchmarks.helpers import Rgb
 from crdnet.bench import (
+    IMAGE,
     NETWORK,
-    PICTURE,
     Timing,
     WorkerProcess,
-    interleaved,
-    machine,
-    rainy_picture,
-    told,
+    draw_rainy_image,
+    format_machine,
+    inspect_machine,
+    time_in_turns,
 )
 from crdnet.nn import build_crdnet
 from crdnet.runtime import find_model
@@ -39,7 +39,7 @@ from crdnet.sizes import pad_to_multiple
 
 WARM_UP_ROUNDS = 5
 PUBLISHED = "published, PyTorch eager"
-TASKS = {"network": NETWORK, "as used": PICTURE}
+TASKS = {"network": NETWORK, "as used": IMAGE}
 """Tasks timed for each model and device: title, and name in the protocol of the workers."""
 
 
@@ -65,7 +65,7 @@ def measure(
     models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int, runs: int
 ) -> dict[str, Any]:
     """Return the report: machine, settings, and times and ratios by name, PyTorch's last."""
-    place = machine()
+    place = inspect_machine()
     seconds: dict[str, list[float]] = {}
     for _ in range(runs):
         for name, each in _time_once(models, devices, size, threads, rounds).items():
@@ -75,7 +75,7 @@ def measure(
         "size": size,
         "threads": threads,
         "rounds": runs * rounds,
-        "timings": {name: Timing.of(each).as_dict() for name, each in seconds.items()},
+        "timings": {name: Timing.from_seconds(each).to_dict() for name, each in seconds.items()},
         "ratios": {name: compute_ratio(seconds[PUBLISHED], each) for name, each in seconds.items()},
     }
 
@@ -84,7 +84,7 @@ def _time_once(
     models: Sequence[str], devices: Sequence[str], size: int, threads: int, rounds: int
 ) -> dict[str, list[float]]:
     """Return the seconds of each round by name, of processes that are started for it."""
-    rainy = rainy_picture(size, size)
+    rainy = draw_rainy_image(size, size)
     calls: dict[str, Callable[[], object]] = {}
     with TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "rainy.npy"
@@ -95,14 +95,14 @@ def _time_once(
                     "model": str(model.path),
                     "device": device,
                     "threads": threads,
-                    "picture": str(path),
+                    "rainy": str(path),
                 }
                 worker = stack.enter_context(WorkerProcess(task))
                 for title, task_name in TASKS.items():
                     calls[f"{model.name}, {device}, {title}"] = partial(worker.ask, task_name)
         calls[PUBLISHED] = open_torch_network(rainy, threads)
         return dict(
-            zip(calls, interleaved(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True)
+            zip(calls, time_in_turns(list(calls.values()), rounds, WARM_UP_ROUNDS), strict=True)
         )
 
 
@@ -117,7 +117,7 @@ def format_latency(report: dict[str, Any]) -> str:
     """Return the report as a table."""
     place = report["machine"]
     lines = [
-        told(place),
+        format_machine(place),
         ", ".join(f"{name} {version}" for name, version in place["versions"].items()),
         f"{report['size']} x {report['size']}, {report['threads']} threads, "
         f"{report['rounds']} rounds",
@@ -129,5 +129,5 @@ def format_latency(report: dict[str, Any]) -> str:
         spread = (
             f"{ratio['median']:.2f} [{ratio['lower_quartile']:.2f}, {ratio['upper_quartile']:.2f}]"
         )
-        lines.append(f"{Timing(**timing).row(name)} {spread:>25}")
+        lines.append(f"{Timing(**timing).format_row(name)} {spread:>25}")
     return "\n".join(lines)

@@ -60,7 +60,7 @@ def describe_machine(report: Mapping[str, Any]) -> str:
     """Return the machine and the versions of a report in one line."""
     place = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
-    return f"{bench.told(place)}; {versions}."
+    return f"{bench.format_machine(place)}; {versions}."
 
 
 def format_quartiles(figure: Mapping[str, float], decimals: int) -> str:
@@ -80,13 +80,13 @@ def format_latency_part(report: Mapping[str, Any]) -> str:
     headings = ["model, device", "milliseconds", "times as fast as PyTorch"]
     sides = f"{report['size']} x {report['size']} pixels"
     about = f"{sides}, {report['threads']} threads, {report['rounds']} rounds"
-    return f"{bench.markdown_table(headings, lines)}\n\n{about}. {describe_machine(report)}"
+    return f"{bench.format_markdown_table(headings, lines)}\n\n{about}. {describe_machine(report)}"
 
 
 def format_commands_part(report: Mapping[str, Any]) -> str:
     """Return the table of whole commands."""
     lines = [[f"`{name}`", format_quartiles(each, 0)] for name, each in report["commands"].items()]
-    table = bench.markdown_table(["command", "milliseconds"], lines)
+    table = bench.format_markdown_table(["command", "milliseconds"], lines)
     return f"{table}\n\nMedian of {report['rounds']} runs [quartiles]. {describe_machine(report)}"
 
 
@@ -205,11 +205,11 @@ def compare_command(
     runs: int,
 ) -> None:
     """Compare the speed with the committed one; exit with 1 if anything is slower."""
-    refuse_if_busy(bench.machine())
+    refuse_if_busy(bench.inspect_machine())
     committed = None if update else read_ratios(ratios)
     report = measure(models, devices or installed_devices(), SIZE, THREADS, rounds, runs)
     measured = extract_ratios(report)
-    print(bench.told(report["machine"]))
+    print(bench.format_machine(report["machine"]))
     if committed is not None:
         sys.exit(compare(committed, measured))
     write_ratios(ratios, measured)
@@ -230,7 +230,7 @@ def compare_command(
 @report_errors()
 def page_command(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
     """Measure everything and write docs/performance.md, its plot, README.md and ratios.json."""
-    refuse_if_busy(bench.machine())
+    refuse_if_busy(bench.inspect_machine())
     devices = installed_devices()
     click.echo(f"against PyTorch: {', '.join(MODELS)} on {', '.join(devices)}", err=True)
     latency = measure(MODELS, devices, SIZE, THREADS, rounds, runs)
@@ -265,7 +265,7 @@ def cost_command() -> None:
         ]
         lines.append(["all", f"{count_parameters(network):,}", f"{sum(macs.values()):.2f}"])
         print(f"\n{title}\n")
-        print(bench.markdown_table(["part", "parameters", "kMAC per pixel"], lines))
+        print(bench.format_markdown_table(["part", "parameters", "kMAC per pixel"], lines))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
 from benchmarks.speed.latency import PUBLISHED, TASKS
-from crdnet.bench import NETWORK, cost_of
+from crdnet.bench import NETWORK, count_cost
 from crdnet.errors import DataError
 from crdnet.runtime import find_model, read_info
 
@@ -78,7 +78,7 @@ def list_quoted_points(report: Mapping[str, Any]) -> list[Point]:
         for point in list_measured_points(report)["default"]
         if point.name == "cpu"
     )
-    kilo_macs = cost_of(find_model("default")).macs / 1000
+    kilo_macs = count_cost(find_model("default")).macs / 1000
     return [
         Point(name, milliseconds * kilo / kilo_macs, psnr - QUOTED_RAINY_PSNR)
         for name, (kilo, psnr) in QUOTED.items()

@@ -35,7 +35,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.helpers import REPOSITORY, model_option
-from crdnet.bench import machine
+from crdnet.bench import inspect_machine
 
 EXAMPLE = REPOSITORY / "examples" / "heavy.jpg"
 MEGAPIXELS = (0.1, 0.3, 1.0, 2.0, 4.0, 12.0)
@@ -344,7 +344,7 @@ def _measure_median(running: Server, content: bytes, rounds: int = 15) -> float:
 
 
 def _print_report(kept: bool, **report: object) -> None:
-    print(json.dumps({"kept": kept, **report, "machine": machine()}, indent=2))
+    print(json.dumps({"kept": kept, **report, "machine": inspect_machine()}, indent=2))
     sys.exit(0 if kept else 1)
 
 

@@ -1,7 +1,7 @@
-"""Makes the pictures of docs/rain.md: `python docs/images/rain_gallery.py` (needs scikit-image).
+"""Make the images of docs/rain.md: `python docs/images/rain_gallery.py` (needs scikit-image).
 
-The photographs come with scikit-image and are free: the rocket (SpaceX) and the astronaut (NASA) are in the
-public domain, the cat (Stefan van der Walt) and the coffee (Rachel Michetti) are CC0.
+The photographs come with scikit-image and are free: the rocket (SpaceX) and the astronaut (NASA)
+are in the public domain, the cat (Stefan van der Walt) and the coffee (Rachel Michetti) are CC0.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from crdnet.density import RainDensity
 from crdnet.rain import Haze, LineStreaks, NoiseStreaks, RainSpec, make_rainy_pair
 
-Picture = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]
 FOLDER = Path(__file__).parent
 SIDE = 250
 QUALITY = 78
@@ -45,10 +45,10 @@ KINDS = {
     "haze": RainSpec((LineStreaks(9_000.0, 34.0, 1.4, 10.0, 3.0, 0.4, 0.6),), haze=Haze(0.6, 0.85)),
     "scale 3": RainSpec((LineStreaks(6_000.0, 30.0, 1.2, 10.0, 3.0, 0.5, 0.6),), scale=3.0),
 }
-"""What each picture of rain_kinds.jpg shows, row by row."""
+"""Rain of each image in rain_kinds.jpg, row by row."""
 
 
-def photographs() -> list[Picture]:
+def load_photographs() -> list[RgbImage]:
     """Return the rocket, the cat, the coffee and the astronaut as squares."""
     rocket, cat = skimage.data.rocket()[107:427, 120:440], skimage.data.chelsea()[:, 70:370]
     coffee, astronaut = skimage.data.coffee()[:, 100:500], skimage.data.astronaut()[:440, 30:470]
@@ -58,31 +58,30 @@ def photographs() -> list[Picture]:
     return [np.asarray(each, dtype=np.uint8) for each in squares]
 
 
-def grid(pictures: list[Picture], columns: int) -> Image.Image:
-    """Return pictures of one size in rows."""
+def arrange_grid(images: list[RgbImage], columns: int) -> Image.Image:
+    """Arrange images of one size in rows."""
     rows = [
-        np.concatenate(pictures[at : at + columns], axis=1)
-        for at in range(0, len(pictures), columns)
+        np.concatenate(images[at : at + columns], axis=1) for at in range(0, len(images), columns)
     ]
     return Image.fromarray(np.concatenate(rows))
 
 
 def main() -> None:
     """Write rain_densities.jpg and rain_kinds.jpg."""
-    clean = photographs()
+    clean = load_photographs()
     by_density = [
         make_rainy_pair(photograph, density, np.random.default_rng([4, density, number])).rainy
         for density in RainDensity
         for number, photograph in enumerate(clean)
     ]
-    grid(by_density, 4).save(FOLDER / "rain_densities.jpg", quality=QUALITY, optimize=True)
+    arrange_grid(by_density, 4).save(FOLDER / "rain_densities.jpg", quality=QUALITY, optimize=True)
     by_kind = [
         make_rainy_pair(
             clean[0] if number % 2 else clean[3], spec, np.random.default_rng(number)
         ).rainy
         for number, spec in enumerate(KINDS.values())
     ]
-    grid(by_kind, 4).save(FOLDER / "rain_kinds.jpg", quality=QUALITY, optimize=True)
+    arrange_grid(by_kind, 4).save(FOLDER / "rain_kinds.jpg", quality=QUALITY, optimize=True)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ class Device(NamedTuple):
 
     module: str
     engine: str
-    """The class in the module."""
+    """Name of the class in the module."""
     package: str
     """Name of the Python package that must be installed."""
     extra: str
     """Extra of crdnet that brings the package; "" for the base install."""
     works: Callable[[], bool] = lambda: True
-    """Whether the machine has what it takes; cheap."""
+    """Tells whether the machine has the hardware; must be cheap, and needs the package."""
 
 
 def _has_cuda() -> bool:
@@ -30,23 +30,26 @@ def _has_cuda() -> bool:
 
     Looks at files alone: asking PyTorch or the driver takes seconds.
     """
+    # A build for the CPU has neither library, a machine without the driver none of these files.
     torch = find_spec("torch")
     assert torch is not None
     assert torch.origin is not None
     libraries = Path(torch.origin).parent / "lib"
     built = any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
     windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
+    # Under WSL the GPU is /dev/dxg.
     linux = Path("/dev")
     has_driver = windows.exists() or (linux / "dxg").exists() or any(linux.glob("nvidia[0-9]*"))
     return built and has_driver
 
 
+# CUDA is fastest by far; OpenVINO computes in bfloat16 where the processor has it.
 ENGINES = {
     "cuda": Device("crdnet.gpu", "TorchEngine", "torch", "torch", _has_cuda),
     "openvino": Device("crdnet.runtime.engines.openvino", "OpenVinoEngine", "openvino", "openvino"),
     "cpu": Device("crdnet.runtime.engines.onnxruntime", "OnnxRuntimeEngine", "onnxruntime", ""),
 }
-"""By device, the fastest first."""
+"""Engines by device, the fastest first."""
 DEVICES = ("auto", *sorted(ENGINES))
 """Names that a device argument accepts; `auto` is the fastest that works here."""
 

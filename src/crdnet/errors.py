@@ -1,12 +1,15 @@
-"""The errors that crdnet raises: one small tree.
+"""Errors that crdnet raises: one small tree.
 
-Every message names what came in, the rule it broke, and what to do. Only the command line turns an
-error into an exit code, and only a server turns one into a status.
+Every message names the input, the rule that it broke, and a remedy. Only the command line turns an
+error into an exit code, and only the server turns one into a status.
 """
 
 
 class CRDNetError(Exception):
-    """Base of everything that crdnet raises on purpose."""
+    """Base of all errors that crdnet raises on purpose."""
+
+
+# Each error also has a built-in base, so that callers can catch it without knowing crdnet.
 
 
 class ArgumentError(CRDNetError, ValueError):
@@ -14,47 +17,52 @@ class ArgumentError(CRDNetError, ValueError):
 
 
 class SizeError(CRDNetError, ValueError):
-    """A picture or tensor has sides that the operation cannot take."""
+    """Sides of an image or tensor that the operation cannot take."""
 
 
 class ImageError(CRDNetError, ValueError):
-    """A picture cannot be read, or holds something that cannot be derained."""
+    """Image that cannot be read, or whose content cannot be derained."""
 
 
 class NotAPictureError(ImageError):
-    """What was given is none of the kinds of picture that are read."""
+    """Input in none of the image formats that are read."""
 
 
 class OutputError(CRDNetError, OSError):
-    """A result cannot be written, or would replace something it must not."""
+    """Output that cannot be written, or would replace a file that it must not replace."""
 
 
 class ModelError(CRDNetError, ValueError):
-    """A model is unknown, is not one of ours, or does not do what its metadata says."""
+    """Model that is unknown, is not a crdnet model, or contradicts its metadata."""
 
 
 class CheckpointError(CRDNetError, ValueError):
-    """Weights are missing, misshapen, or belong to another network."""
+    """Weights that are missing, have the wrong shape, or belong to another network."""
 
 
 class DataError(CRDNetError, ValueError):
-    """A data set, or a pair in it, is not what its layout promises."""
+    """Data set, or a pair in it, that does not match its layout."""
 
 
 class RecipeError(CRDNetError, ValueError):
-    """A recipe, or an option of `crdnet train`, is not understood or out of its range."""
+    """Recipe, or option of `crdnet train`, that is unknown or out of range."""
 
 
 class TrainingError(CRDNetError, RuntimeError):
-    """A training run cannot go on."""
+    """Training run that cannot continue."""
 
 
 class DeviceError(CRDNetError, RuntimeError):
-    """A device was asked for that is not there."""
+    """Device that is unknown or not available."""
 
 
 class MissingExtraError(CRDNetError, ImportError):
-    """A feature needs packages that are not installed."""
+    """Feature whose packages are not installed.
+
+    Args:
+        feature: Start of the message, such as "reading a clip".
+        extra: Extra of crdnet that brings the packages.
+    """
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(

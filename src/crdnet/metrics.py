@@ -140,6 +140,7 @@ def _check_images(derained: ScorableImage, clean: ScorableImage, protocol: Proto
         )
     if clean.ndim != 3 or clean.shape[2] != 3:
         raise SizeError(f"an image to score is RGB (h, w, 3), got shape {clean.shape}")
+    # For PSNR alone too, so that both scores of a data set cover the same images.
     if min(clean.shape[:2]) < protocol.smallest_side:
         raise SizeError(
             f"SSIM under {protocol.name} has a window of "
@@ -175,6 +176,7 @@ def _extract_8bit_rgb(image: ScorableImage) -> Planes:
 
 def _compute_unrounded_luma(image: ScorableImage) -> Planes:
     red, green, blue = _move_channels_first(round_to_8bit(image))
+    # Coefficients of MATLAB's rgb2ycbcr, which maps 0..255 to 16..235.
     luma: Planes = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
     return luma[np.newaxis]
 
@@ -197,6 +199,7 @@ def _move_channels_first(image: ScorableImage) -> Planes:
 
 def _compute_psnr(derained: Planes, clean: Planes, peak: float) -> float:
     squared_error = float(np.square(derained - clean).mean())
+    # Identical planes would divide by zero.
     return 10 * math.log10(peak * peak / squared_error) if squared_error > 0 else math.inf
 
 
@@ -278,6 +281,7 @@ def _make_gaussian(size: int, sigma: float) -> tuple[float, ...]:
     return tuple((weights / weights.sum()).tolist())
 
 
+# Windows of Wang et al. (2004), and of scikit-image by default.
 _GAUSSIAN_11 = _make_gaussian(11, 1.5)
 _UNIFORM_7 = (1 / 7,) * 7
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crdnet.errors import RecipeError
 
+# An editable install has no copy in the package, so that edits of `configs/` take effect.
 _INSTALLED = Path(__file__).resolve().parent / "configs"
 _IN_REPOSITORY = Path(__file__).resolve().parents[2] / "configs"
 RECIPES_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY
@@ -31,6 +32,8 @@ def find_recipe(recipe: str | Path) -> Path:
     path, shipped = Path(recipe), shipped_recipes()
     if path.is_file():
         return path
+    # Names as in the documentation of training work outside the repository too, but a path to
+    # another folder is a mistake, which a shipped recipe of that name would hide.
     can_be_shipped = str(path.parent) in (".", "configs") and path.suffix in ("", ".yaml")
     if can_be_shipped and path.stem in shipped:
         return shipped[path.stem]

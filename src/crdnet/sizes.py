@@ -49,17 +49,9 @@ def cut_reflected_window(
     height, width = image.shape[:2]
     if rows.stop <= height and columns.stop <= width:
         return image[rows, columns]
-    across = (
-        image[:, columns]
-        if columns.stop <= width
-        else image[
-            :,
-            _reflect_positions(
-                columns,
-                width,
-            ),
-        ]
-    )
+    # Columns first: if only they are reflected, the rows stay a cheap slice, and the reverse.
+    inside = columns.stop <= width
+    across = image[:, columns] if inside else image[:, _reflect_positions(columns, width)]
     return across[rows] if rows.stop <= height else across[_reflect_positions(rows, height)]
 
 

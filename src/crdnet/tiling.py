@@ -117,9 +117,11 @@ def choose_tile_sides(
 
 def _list_windows(length: int, margin: int, multiple: int) -> list[tuple[int, int]]:
     """List the lengths of window and core for one window, two windows, and so on."""
+    # One window takes the whole side and needs no margin.
     found = [(length, length)]
     for count in range(2, length // multiple + 1):
         window = _round_up(-(-(length + 2 * margin * (count - 1)) // count), multiple)
+        # Windows only get shorter from here on, so no later one has room for a core.
         if window - 2 * margin < multiple:
             break
         found.append((window, window - 2 * margin))
@@ -139,6 +141,7 @@ def _cut_cores(length: int, side: int, margin: int) -> Iterator[slice]:
 
 
 def _widen(core: slice, margin: int, length: int) -> slice:
+    # The border cuts the margin off: beyond it the network pads with zeros, as for the whole image.
     return slice(max(core.start - margin, 0), min(core.stop + margin, length))
 
 

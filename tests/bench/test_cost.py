@@ -1,4 +1,4 @@
-"""What a model costs is what others count."""
+"""The counted cost of model files agrees with other counts."""
 
 from pathlib import Path
 
@@ -7,24 +7,24 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from crdnet.bench.cost import cost_of
+from crdnet.bench.cost import count_cost
 from crdnet.errors import ModelError
 from crdnet.nn import build_crdnet, build_residual_crdnet, count_kilo_macs
 from crdnet.runtime import INPUT_NAME, OUTPUT_NAME, ModelInfo, StoredModel, find_model
 from tests.runtime.tiny import write_tiny_model
 
 
-def test_the_cost_of_a_small_network_is_that_counted_by_hand(tmp_path: Path) -> None:
-    cost = cost_of(find_model(write_tiny_model(tmp_path / "tiny.onnx")))
+def test_the_cost_of_a_small_network_agrees_with_a_count_by_hand(tmp_path: Path) -> None:
+    cost = count_cost(find_model(write_tiny_model(tmp_path / "tiny.onnx")))
     full, quarter, sixteenth = 9 * (3 * 4 + 6 * 3), 9 * 4 * 6, 9 * 6 * 6
     assert cost.macs == full + quarter / 4 + sixteenth / 16
     assert cost.samples == (3 + 4 + 6 + 3) + (4 + 6) / 4 + (6 + 6) / 16
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
-def test_the_cost_of_a_shipped_model_is_what_torch_counts(name: str) -> None:
+def test_the_cost_of_a_shipped_model_agrees_with_the_count_in_torch(name: str) -> None:
     network = build_residual_crdnet() if name == "default" else build_crdnet()
-    assert cost_of(find_model(name)).macs / 1000 == pytest.approx(
+    assert count_cost(find_model(name)).macs / 1000 == pytest.approx(
         sum(count_kilo_macs(network.eval()).values()), rel=1e-3
     )
 
@@ -51,10 +51,10 @@ def test_groups_and_transposed_convolutions_are_counted_once(tmp_path: Path) -> 
     helper.set_model_props(model, ModelInfo("grouped", 1, 1, "1", "nothing").to_metadata())
     path = tmp_path / "grouped.onnx"
     onnx.save(model, path)
-    assert cost_of(find_model(path)).macs == 27 + 9
+    assert count_cost(find_model(path)).macs == 27 + 9
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "theirs.onnx", None)
     with pytest.raises(ModelError, match="not a crdnet model"):
-        cost_of(StoredModel("theirs", path))
+        count_cost(StoredModel("theirs", path))

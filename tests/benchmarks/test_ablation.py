@@ -46,12 +46,12 @@ def data(tmp_path: Path) -> Path:
     return root
 
 
-def ablation(*arguments: object) -> Result:
+def run_ablation(*arguments: object) -> Result:
     """Run the script in this process."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def times(folder: Path) -> None:
+def write_times(folder: Path) -> None:
     """Write step times: the published network's steps take twice as long as all others'."""
     folder.mkdir(exist_ok=True)
     measured = {name: {"median": 200.0 if name == "published" else 100.0} for name in runs.ROWS}
@@ -74,7 +74,7 @@ def test_rows_are_timed_trained_scored_and_reported(
     document.write_text(
         "Before.\n<!-- ablation: begin -->\noutdated\n<!-- ablation: end -->\nAfter.\n"
     )
-    assert ablation("time", "-o", folder, "--rounds", "1").exit_code == 0
+    assert run_ablation("time", "-o", folder, "--rounds", "1").exit_code == 0
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
     monkeypatch.setattr(runs, "RECIPE", tmp_path / "recipe.yaml")
     runs.make_batches(data, folder, 0, STEPS)
@@ -82,12 +82,12 @@ def test_rows_are_timed_trained_scored_and_reported(
         runs.run_one(data, folder, name, 0, STEPS)
     kept = (folder / f"second-pass-0-{STEPS}.json").stat().st_mtime_ns
     only = ("--only", "second-pass", "--only", "intensity", "--seed", "0")
-    trained = ablation("train", "--data", data, "-o", folder, "--steps", STEPS, *only)
+    trained = run_ablation("train", "--data", data, "-o", folder, "--steps", STEPS, *only)
     assert trained.exit_code == 0, trained.output
     assert f"second-pass-0-{STEPS}.json: was there" in trained.stdout
     assert f"intensity-0-{STEPS}.json: done" in trained.stdout
     assert (folder / f"second-pass-0-{STEPS}.json").stat().st_mtime_ns == kept
-    assert ablation("report", folder, "--steps", STEPS, "--into", document).exit_code == 0
+    assert run_ablation("report", folder, "--steps", STEPS, "--into", document).exit_code == 0
     text = document.read_text()
     assert text.startswith("Before.\n")
     assert text.endswith("After.\n")
@@ -95,7 +95,7 @@ def test_rows_are_timed_trained_scored_and_reported(
     assert "| published network | 13.29 | 904,546 |" in text
     assert "| with second pass → with sensing, ours | equal time |" in text
     assert "of 3 |" in text, "three dry images are graded"
-    again = ablation("time", "-o", folder)
+    again = run_ablation("time", "-o", folder)
     assert (again.exit_code, again.stderr.count("\n")) == (1, 1), (
         "runs were scored at steps that follow from the first times"
     )
@@ -105,7 +105,7 @@ def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "runs"
-    times(folder)
+    write_times(folder)
     (tmp_path / "recipe.yaml").write_text(TINY_RECIPE)
     monkeypatch.setattr(runs, "RECIPE", tmp_path / "recipe.yaml")
     runs.make_batches(data, folder, 0, STEPS)
@@ -121,9 +121,8 @@ def test_a_run_cut_short_ends_where_an_unbroken_one_ends(
     runs.run_one(data, folder, "published", 0, STEPS)
     assert json.loads(result.read_text()) == unbroken
     result.unlink()
-    runs.locate_batches(
-        folder, 0, STEPS
-    ).unlink()  # all weights are there, so nothing is trained again
+    # All weights are there, so nothing is trained again.
+    runs.locate_batches(folder, 0, STEPS).unlink()
     runs.run_one(data, folder, "published", 0, STEPS)
     assert json.loads(result.read_text()) == unbroken
 
@@ -210,7 +209,7 @@ def write_result(folder: Path, name: str, seed: int, psnrs: list[float], grades:
 
 
 def test_rows_are_compared_by_image_with_the_seeds_that_both_have(tmp_path: Path) -> None:
-    times(tmp_path)
+    write_times(tmp_path)
     scenes = np.array([10.0, 10.0, 20.0, 20.0, 30.0, 30.0])
     right, wrong = ["LIGHT"] * 6, ["HEAVY"] * 6
     for seed in (0, 1):
@@ -227,14 +226,10 @@ def test_rows_are_compared_by_image_with_the_seeds_that_both_have(tmp_path: Path
     assert effect.by_seed == [1.0, 3.0]
     assert effect.seed_margin == pytest.approx(12.71, rel=1e-3)
     text = reporting.report(results, runs.read_times(tmp_path))
-    assert (
-        "- with sensing, MSE code → with sensing, ours, at equal time: the effect is smaller than its"
-        in text
-    )
-    assert (
-        "| with sensing, ours | equal steps | 100.0 [100.0, 100.0] ± 0.0 | 0 of 0 | 0 of 18 | 0 of 18 |"
-        in text
-    )
+    change = "- with sensing, MSE code → with sensing, ours, at equal time"
+    assert f"{change}: the effect is smaller than its" in text
+    cells = "100.0 [100.0, 100.0] ± 0.0 | 0 of 0 | 0 of 18 | 0 of 18"
+    assert f"| with sensing, ours | equal steps | {cells} |" in text
     assert "| 0 of 0 | 0 of 12 | 12 of 12 |" in text
 
 
@@ -243,7 +238,7 @@ def test_rows_are_compared_by_image_with_the_seeds_that_both_have(tmp_path: Path
 )
 def test_missing_runs_are_an_error_of_one_line(command: str, rule: str, tmp_path: Path) -> None:
     where = (tmp_path,) if command == "report" else ("-o", tmp_path, "--data", "nowhere")
-    result = ablation(command, *where, "--steps", 4)
+    result = run_ablation(command, *where, "--steps", 4)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert rule in result.stderr

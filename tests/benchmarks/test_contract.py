@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.benchmarks.test_benchmarks import BENCHMARKS, REPOSITORY
-from tests.docs.markdown import markdown_files
+from tests.docs.markdown import list_markdown_files
 
 _ROW = re.compile(r"^\| `(?P<script>[\w/]+\.py)` \|[^|]*\|(?P<commands>[^|]*)\|", re.MULTILINE)
 _FILE = re.compile(r"\bbenchmarks/[\w/]+\.(?:py|csv|json|md)\b")
@@ -18,7 +18,7 @@ _MODULE = re.compile(r"-m\s+(?P<module>benchmarks\.[\w.]+)(?P<rest>[^`\n#|]*)")
 _FLAG = re.compile(r"(?<!\S)\[?(--?[A-Za-z][\w-]*)")
 
 
-def scripts() -> list[str]:
+def list_scripts() -> list[str]:
     """Return the scripts, such as `speed/server.py`: modules that run as programs."""
     return sorted(
         path.relative_to(BENCHMARKS).as_posix()
@@ -27,7 +27,7 @@ def scripts() -> list[str]:
     )
 
 
-def table() -> dict[str, list[str]]:
+def read_table() -> dict[str, list[str]]:
     """Return the commands of each script in the table of benchmarks/README.md."""
     text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     return {row["script"]: re.findall(r"`([^`]+)`", row["commands"]) for row in _ROW.finditer(text)}
@@ -46,7 +46,7 @@ def find_problems(text: str) -> Iterator[str]:
             yield f"there is no {file}"
     for match in _MODULE.finditer(text):
         script = f"{match['module'].removeprefix('benchmarks.').replace('.', '/')}.py"
-        if script not in scripts():
+        if script not in list_scripts():
             yield f"there is no script {script}"
             continue
         name, *_ = [*match["rest"].split(), ""]
@@ -61,14 +61,14 @@ def find_problems(text: str) -> Iterator[str]:
 
 
 def test_every_script_is_in_the_table_and_there_are_at_most_twelve() -> None:
-    assert sorted(table()) == scripts()
-    assert len(scripts()) <= 12
+    assert sorted(read_table()) == list_scripts()
+    assert len(list_scripts()) <= 12
 
 
-@pytest.mark.parametrize("script", scripts())
+@pytest.mark.parametrize("script", list_scripts())
 def test_every_script_and_command_answers_help(script: str) -> None:
     group = load_command(f"benchmarks.{script.removesuffix('.py').replace('/', '.')}")
-    listed = {command.split()[0] for command in table()[script]}
+    listed = {command.split()[0] for command in read_table()[script]}
     assert listed == set(group.commands)
     for arguments in (["--help"], *([name, "--help"] for name in group.commands)):
         result = CliRunner().invoke(group, arguments)
@@ -76,7 +76,7 @@ def test_every_script_and_command_answers_help(script: str) -> None:
         assert result.output.startswith("Usage: ")
 
 
-@pytest.mark.parametrize("script", scripts())
+@pytest.mark.parametrize("script", list_scripts())
 def test_every_script_states_its_contract(script: str) -> None:
     text = (BENCHMARKS / script).read_text(encoding="utf-8")
     docstring = text.split('"""')[1]
@@ -84,13 +84,20 @@ def test_every_script_states_its_contract(script: str) -> None:
     assert f"-m benchmarks.{script.removesuffix('.py').replace('/', '.')}" in docstring
 
 
-def documents() -> list[Path]:
-    """Return the files that name benchmarks: pages, recipes, the Makefile, the scripts themselves."""
+def list_documents() -> list[Path]:
+    """Return the files that name benchmarks: pages, recipes, Makefile, the scripts themselves."""
     recipes = sorted((REPOSITORY / "configs").glob("*.yaml"))
-    return [*markdown_files(), *recipes, REPOSITORY / "Makefile", *sorted(BENCHMARKS.rglob("*.py"))]
+    return [
+        *list_markdown_files(),
+        *recipes,
+        REPOSITORY / "Makefile",
+        *sorted(BENCHMARKS.rglob("*.py")),
+    ]
 
 
-@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+@pytest.mark.parametrize(
+    "path", list_documents(), ids=lambda path: str(path.relative_to(REPOSITORY))
+)
 def test_every_benchmark_that_a_document_names_exists(path: Path) -> None:
     assert list(find_problems(path.read_text(encoding="utf-8"))) == []
 

@@ -116,7 +116,7 @@ def test_the_comparison_reads_what_the_update_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(performance, "measure", lambda *_: report(**{NAME: 5.0}))
-    monkeypatch.setattr("crdnet.bench.machine", lambda: PLACE)
+    monkeypatch.setattr("crdnet.bench.inspect_machine", lambda: PLACE)
     path = tmp_path / "ratios.json"
     for arguments in (["--update"], []):
         result = CliRunner().invoke(
@@ -130,7 +130,9 @@ def test_on_a_busy_machine_nothing_is_measured_and_nothing_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(performance, "measure", lambda *_: pytest.fail("measured"))
-    monkeypatch.setattr("crdnet.bench.machine", lambda: PLACE | {"busy": True, "load": "9.0"})
+    monkeypatch.setattr(
+        "crdnet.bench.inspect_machine", lambda: PLACE | {"busy": True, "load": "9.0"}
+    )
     path = tmp_path / "ratios.json"
     result = CliRunner().invoke(performance.main, ["compare", "--ratios", str(path), "--update"])
     assert result.exit_code == 1

@@ -21,7 +21,10 @@ def marks() -> list[MarkedCrop]:
 
 
 def draw_streak(light: int, slope: int = 0) -> Rgb:
-    """Return a streak of 4 columns, `light` levels brighter than a ground that rises by `slope` a column."""
+    """Draw a streak of 4 columns on a background that rises by `slope` levels per column.
+
+    The streak is `light` levels brighter than the background.
+    """
     grey = np.full((60, 64), GROUND, np.uint8) + np.uint8(slope) * np.arange(64, dtype=np.uint8)
     grey[10:50, 30:34] += np.uint8(light)
     return np.repeat(grey[..., None], 3, axis=2)

@@ -12,8 +12,8 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def requirements(project: dict[str, Any]) -> list[Requirement]:
-    """Return everything that pyproject.toml asks for: to run, to build, and in every extra that is pinned."""
+def list_requirements(project: dict[str, Any]) -> list[Requirement]:
+    """Return the requirements in pyproject.toml: to run, to build, and of all extras."""
     extras = project["project"]["optional-dependencies"]
     asked = [
         *project["build-system"]["requires"],
@@ -23,7 +23,7 @@ def requirements(project: dict[str, Any]) -> list[Requirement]:
     return [found for found in map(Requirement, asked) if found.name != "crdnet"]
 
 
-def pins() -> dict[str, Requirement]:
+def read_pins() -> dict[str, Requirement]:
     """Return the lines of constraints.txt by canonical name."""
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
     found = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
@@ -33,22 +33,26 @@ def pins() -> dict[str, Requirement]:
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("asked", sorted(requirements(PROJECT), key=str), ids=str)
+@pytest.mark.parametrize("asked", sorted(list_requirements(PROJECT), key=str), ids=str)
 def test_every_dependency_is_pinned_to_a_version_that_it_allows(asked: Requirement) -> None:
     name = canonicalize_name(asked.name)
-    assert name in pins(), f"{asked.name} is in pyproject.toml and has no line in constraints.txt"
-    (pin,) = pins()[name].specifier
-    assert asked.specifier.contains(pin.version), f"{pins()[name]} is not {asked}"
+    assert name in read_pins(), (
+        f"{asked.name} is in pyproject.toml and has no line in constraints.txt"
+    )
+    (pin,) = read_pins()[name].specifier
+    assert asked.specifier.contains(pin.version), f"{read_pins()[name]} is not {asked}"
 
 
 def test_every_pin_is_one_exact_version() -> None:
-    for pin in pins().values():
+    for pin in read_pins().values():
         assert re.fullmatch(r"==[0-9][\w.]*", str(pin.specifier)), f"{pin}"
 
 
 def test_no_package_is_pinned_twice() -> None:
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    assert len(pins()) == sum(bool(line.strip()) and not line.startswith("#") for line in lines)
+    assert len(read_pins()) == sum(
+        bool(line.strip()) and not line.startswith("#") for line in lines
+    )
 
 
 def test_torch_is_spelt_as_the_makefile_reads_it() -> None:
@@ -64,5 +68,5 @@ def test_the_constraints_of_builds_and_of_installs_can_both_hold() -> None:
     for line in (REPOSITORY / "build-constraints.txt").read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
             asked = Requirement(line)
-            (pin,) = pins()[canonicalize_name(asked.name)].specifier
+            (pin,) = read_pins()[canonicalize_name(asked.name)].specifier
             assert asked.specifier.contains(pin.version)

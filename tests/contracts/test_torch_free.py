@@ -1,4 +1,4 @@
-"""What users run never imports torch: a contract on the source, a probe of the running program, and proof of both."""
+"""Deployed code never imports torch: contract on the source, probe of running programs."""
 
 import os
 import shutil
@@ -16,12 +16,15 @@ ON_THE_TORCH_SIDE = ("crdnet.nn", "crdnet.training", "crdnet.export", "crdnet.gp
 _IMPORT_THESE = (
     "from importlib import import_module\nfor name in {names!r}:\n    import_module(name)"
 )
-_PROBE = "print(*sorted({'torch', 'pytorch_lightning', 'jsonargparse', 'safetensors'} & set(sys.modules)))"
+_PROBE = (
+    "torch_side = {'torch', 'pytorch_lightning', 'jsonargparse', 'safetensors'}\n"
+    "print(*sorted(torch_side & set(sys.modules)))"
+)
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The package and its contracts, to be spoilt."""
+    """Copy of the package and its contracts, which a test may break."""
     shutil.copytree(
         REPOSITORY / "src",
         tmp_path / "src",
@@ -43,8 +46,8 @@ def lint_imports(folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def loaded_by(program: str, folder: Path) -> list[str]:
-    """Return which packages of the torch side a program has imported at its end."""
+def run_and_list_loaded(program: str, folder: Path) -> list[str]:
+    """Run a program and return the packages of the torch side that it has imported."""
     code = f"import sys\n{program}\n{_PROBE}"
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -76,8 +79,8 @@ def test_the_torch_contract_can_fail(copy: Path, planted: str) -> None:
     assert "crdnet.sizes is not allowed to import torch" in result.stdout
 
 
-def deployed_modules() -> list[str]:
-    """Return the names of all modules but those of the torch side."""
+def list_deployed_modules() -> list[str]:
+    """Return the names of all modules except those of the torch side."""
     source = REPOSITORY / "src"
     paths = (
         path.relative_to(source).with_suffix("")
@@ -88,16 +91,16 @@ def deployed_modules() -> list[str]:
     return sorted(name for name in names if not name.startswith(ON_THE_TORCH_SIDE))
 
 
-def test_deployed_side_does_not_import_torch(tmp_path: Path) -> None:
-    names = deployed_modules()
+def test_deployed_modules_do_not_import_torch(tmp_path: Path) -> None:
+    names = list_deployed_modules()
     assert {"crdnet", "crdnet.pipeline.derainer", "crdnet.cli.derain", "crdnet.cli.train"} <= set(
         names
     )
-    assert loaded_by(_IMPORT_THESE.format(names=names), tmp_path) == []
+    assert run_and_list_loaded(_IMPORT_THESE.format(names=names), tmp_path) == []
 
 
 def test_the_import_probe_can_fail(tmp_path: Path) -> None:
-    assert "torch" in loaded_by(_IMPORT_THESE.format(names=["crdnet.nn"]), tmp_path)
+    assert "torch" in run_and_list_loaded(_IMPORT_THESE.format(names=["crdnet.nn"]), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,8 @@ def test_a_command_of_the_torch_side_names_its_extra_in_one_line(arguments: list
     )
     code = f"""
 import sys
-sys.modules.update(dict.fromkeys({missing!r}))  # None there makes an import fail as if nothing were installed
+# An entry of None makes the import fail as if the package were not installed.
+sys.modules.update(dict.fromkeys({missing!r}))
 sys.argv = ["crdnet", *{arguments!r}]
 from crdnet.cli import main
 main()

@@ -1,4 +1,4 @@
-"""The wheel holds what users need and nothing else, and works where there is no torch."""
+"""The wheel holds the files that users need and no others, and works without torch."""
 
 import json
 import os
@@ -44,8 +44,8 @@ def run(
     )
 
 
-def must_run_or_have_no_network(result: "subprocess.CompletedProcess[str]") -> None:
-    """Skip the test if a package could not be fetched because nothing can, fail it for any other reason."""
+def check_success_or_skip(result: "subprocess.CompletedProcess[str]") -> None:
+    """Skip the test if there is no network; fail it if a process failed for another reason."""
     if result.returncode and any(
         sign in result.stdout + result.stderr for sign in _SIGNS_OF_NO_NETWORK
     ):
@@ -55,11 +55,11 @@ def must_run_or_have_no_network(result: "subprocess.CompletedProcess[str]") -> N
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of the working tree."""
+    """Wheel of the working tree."""
     folder = tmp_path_factory.mktemp("dist")
-    # Without hatchling here, `build` fetches it into a place of its own.
+    # Without hatchling, `build` installs it in an isolated environment.
     isolation = ["--no-isolation"] if find_spec("hatchling") else []
-    must_run_or_have_no_network(
+    check_success_or_skip(
         run(
             sys.executable,
             "-m",
@@ -160,7 +160,7 @@ def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Pat
         "--constraint",
         constraints,
     )
-    must_run_or_have_no_network(run(*pip, wheel, cwd=tmp_path))
+    check_success_or_skip(run(*pip, wheel, cwd=tmp_path))
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))
     }

@@ -1,4 +1,4 @@
-"""The folder in which the documentation's blocks run: what a reader of them would have lying about."""
+"""Folder in which the blocks of the documentation run, with the files that they name."""
 
 import shutil
 from pathlib import Path
@@ -13,31 +13,31 @@ EXAMPLES = REPOSITORY / "examples"
 SIZE = (128, 96)
 
 
-def _small(path: Path) -> Image.Image:
+def _reduce(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return image.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
 
 
-def lay_out(folder: Path) -> None:
-    """Put the files in place that the documentation speaks of.
+def write_files(folder: Path) -> None:
+    """Write the files that the documentation names.
 
-    street.jpg, a.png     one rainy picture each
-    photos/               two rainy pictures, one of them in a folder of its own
-    pairs/                a data set: input/ and target/
-    DID-MDN-training/     a data set: side by side, by density
+    street.jpg, a.png     one rainy image each
+    photos/               two rainy images, one of them in a folder of its own
+    pairs/                data set: input/ and target/
+    DID-MDN-training/     data set: side by side, by density
     """
-    rainy = {name: _small(EXAMPLES / f"{name}.jpg") for name in ("light", "medium", "heavy")}
-    clean = {name: _small(EXAMPLES / "clean" / f"{name}.jpg") for name in rainy}
+    rainy = {name: _reduce(EXAMPLES / f"{name}.jpg") for name in ("light", "medium", "heavy")}
+    clean = {name: _reduce(EXAMPLES / "clean" / f"{name}.jpg") for name in rainy}
     for part in ("photos/holiday", "pairs/input", "pairs/target"):
         (folder / part).mkdir(parents=True)
     rainy["medium"].save(folder / "street.jpg", quality=90)
     rainy["heavy"].save(folder / "a.png")
     rainy["light"].save(folder / "photos" / "garden.jpg", quality=90)
     rainy["heavy"].save(folder / "photos" / "holiday" / "table.png")
-    for name, picture in rainy.items():
-        picture.save(folder / "pairs" / "input" / f"{name}.png")
+    for name, image in rainy.items():
+        image.save(folder / "pairs" / "input" / f"{name}.png")
         clean[name].save(folder / "pairs" / "target" / f"{name}.png")
-        side_by_side = Image.fromarray(np.hstack([np.asarray(picture), np.asarray(clean[name])]))
+        side_by_side = Image.fromarray(np.hstack([np.asarray(image), np.asarray(clean[name])]))
         place = folder / "DID-MDN-training" / f"Rain_{name.capitalize()}" / "train2018new"
         place.mkdir(parents=True)
         side_by_side.save(place / "0.jpg", quality=95, subsampling=0)
@@ -45,14 +45,14 @@ def lay_out(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder, made once."""
+    """Folder with the files, made once."""
     folder = tmp_path_factory.mktemp("docs")
-    lay_out(folder)
+    write_files(folder)
     return folder
 
 
 @pytest.fixture
 def reader_folder(laid_out: Path, tmp_path: Path) -> Path:
-    """A fresh copy of the folder, for one block."""
+    """Fresh copy of the folder, for one block."""
     shutil.copytree(laid_out, tmp_path, dirs_exist_ok=True)
     return tmp_path

@@ -1,4 +1,4 @@
-"""What the tests need to know of a Markdown file: its fenced blocks, links and headings, and the commands it shows."""
+"""Parser of Markdown files: fenced blocks, links, headings, and the commands that they show."""
 
 import re
 from collections.abc import Iterator
@@ -17,30 +17,30 @@ _COMMAND = re.compile(r"(?:^|[|;&(]\s*|^\$\s+)crdnet\s+(?P<arguments>[^|;&<>#`]*
 
 
 class MarkdownError(Exception):
-    """A Markdown file says something that these tests cannot take."""
+    """Markdown file with a mistake that the tests name."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block."""
+    """Fenced block of a Markdown file."""
 
     source: str
-    """The file, relative to the repository."""
+    """Path of the file, relative to the repository."""
     line: int
-    """Where its first line of content is, counted from 1."""
+    """Number of its first line of content, counted from 1."""
     language: str
     text: str
     not_run: str | None
-    """Why it is not run, if `<!-- not run: REASON -->` stands before it."""
+    """Reason from `<!-- not run: REASON -->` before the block; None if the block is run."""
 
     @property
     def name(self) -> str:
-        """Where it is, as editors and people write it."""
+        """File and line, such as docs/cli.md:12."""
         return f"{self.source}:{self.line}"
 
 
-def markdown_files(root: Path = REPOSITORY) -> list[Path]:
-    """Return the Markdown files of the repository, without those of hidden and generated folders."""
+def list_markdown_files(root: Path = REPOSITORY) -> list[Path]:
+    """Return the Markdown files of the repository, except in hidden and generated folders."""
     generated = {"build", "dist", "demo", "runs"}
     return sorted(
         path
@@ -51,16 +51,16 @@ def markdown_files(root: Path = REPOSITORY) -> list[Path]:
     )
 
 
-def documents(root: Path = REPOSITORY) -> list[Path]:
-    """Return what users read first: README.md and docs/*.md."""
+def list_documents(root: Path = REPOSITORY) -> list[Path]:
+    """Return the documents for users: README.md and docs/*.md."""
     return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
 
 
-def blocks_in(text: str, source: str) -> Iterator[Block]:
+def find_blocks(text: str, source: str) -> Iterator[Block]:
     """Yield the fenced blocks of a Markdown text.
 
     Raises:
-        MarkdownError: A fence is never closed, or a block is not run for no reason.
+        MarkdownError: A fence is never closed, or a block is marked as not run without a reason.
     """
     lines = text.splitlines()
     before = ""
@@ -92,19 +92,24 @@ def blocks_in(text: str, source: str) -> Iterator[Block]:
         start = end + 1
 
 
-def all_blocks() -> list[Block]:
+blocks_in = find_blocks  # the name that tests/server imports
+
+
+def list_blocks() -> list[Block]:
     """Return the fenced blocks of README.md and docs/*.md."""
     return [
         block
-        for path in documents()
-        for block in blocks_in(path.read_text(encoding="utf-8"), str(path.relative_to(REPOSITORY)))
+        for path in list_documents()
+        for block in find_blocks(
+            path.read_text(encoding="utf-8"), str(path.relative_to(REPOSITORY))
+        )
     ]
 
 
-def without_blocks(text: str) -> str:
+def blank_blocks(text: str) -> str:
     """Return a Markdown text with its fenced blocks blanked, so that lines keep their numbers."""
     lines = text.splitlines()
-    for block in blocks_in(text, "text"):
+    for block in find_blocks(text, "text"):
         height = block.text.count("\n")
         for number in range(block.line - 2, block.line + height):
             if number < len(lines):
@@ -112,24 +117,24 @@ def without_blocks(text: str) -> str:
     return "\n".join(lines)
 
 
-def links_in(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, target) of the links and pictures of a Markdown text, outside of code."""
-    for number, line in enumerate(without_blocks(text).splitlines(), start=1):
+def find_links(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, target) of the links and images of a Markdown text, outside of code."""
+    for number, line in enumerate(blank_blocks(text).splitlines(), start=1):
         for link in _LINK.finditer(_CODE_SPAN.sub("", line)):
             yield number, link["target"]
 
 
-def anchors_in(text: str) -> set[str]:
-    """Return the anchors that the headings of a Markdown text make, by the rule that code hosts share."""
-    headings = re.findall(r"^#{1,6}\s+(.+?)\s*#*$", without_blocks(text), flags=re.MULTILINE)
+def find_anchors(text: str) -> set[str]:
+    """Return the anchors of the headings of a Markdown text, by the rule that code hosts share."""
+    headings = re.findall(r"^#{1,6}\s+(.+?)\s*#*$", blank_blocks(text), flags=re.MULTILINE)
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in kept}
 
 
-def commands_in(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (line, arguments) of every `crdnet ...` on a line of a fenced block and in a span of code."""
+def find_commands(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, arguments) of every `crdnet ...` in a line of a fenced block or a code span."""
     lines = text.splitlines()
-    in_prose = without_blocks(text).splitlines()
+    in_prose = blank_blocks(text).splitlines()
     for number, line in enumerate(lines, start=1):
         if number <= len(in_prose) and in_prose[number - 1]:
             pieces = [span["code"] for span in _CODE_SPAN.finditer(line)]

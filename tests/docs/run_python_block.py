@@ -1,6 +1,7 @@
-"""Runs one Python block of the documentation, read from stdin: `python run_python_block.py FILE LINE`.
+"""Run one Python block of the documentation: `python run_python_block.py FILE LINE`.
 
-The block finds the names below, which documentation may take for granted. Its lines keep their numbers in tracebacks.
+The block is read from standard input. It can use the names below, which the documentation need not
+define. Its lines keep their numbers in tracebacks.
 """
 
 import sys

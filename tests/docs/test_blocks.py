@@ -1,4 +1,4 @@
-"""What the documentation shows works: every Python, console and YAML block of README.md and docs/*.md."""
+"""Every Python, console and YAML block of README.md and docs/*.md works."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from crdnet.runtime import stored_models
-from tests.docs.markdown import Block, MarkdownError, all_blocks, blocks_in
+from tests.docs.markdown import Block, MarkdownError, find_blocks, list_blocks
 from tests.waiting import HANG_SECONDS
 
 RUNNER = Path(__file__).with_name("run_python_block.py")
@@ -18,8 +18,8 @@ CHECKED = ("python", "console", "yaml")
 _OF_OURS = re.compile(r"^\$ (?P<command>(?:.*\| *)?crdnet .*)$")
 
 
-def environment() -> dict[str, str]:
-    """Return an environment whose `crdnet` is the one of the Python that runs us, as in an activated .venv."""
+def make_environment() -> dict[str, str]:
+    """Return an environment in which `crdnet` belongs to this Python, as in an activated .venv."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"}
 
@@ -30,12 +30,12 @@ def run_python(block: Block, folder: Path) -> None:
 
 
 def run_console(block: Block, folder: Path) -> None:
-    script = "\n".join(["set -euo pipefail", *commands_of(block.text)])
+    script = "\n".join(["set -euo pipefail", *extract_commands(block.text)])
     _run(block, ["bash", "-c", script], folder)
 
 
-def commands_of(text: str) -> list[str]:
-    """Return the lines of a console block that call crdnet; what they print, and other commands, are left out."""
+def extract_commands(text: str) -> list[str]:
+    """Return the lines of a console block that call crdnet, without output and other commands."""
     joined = re.sub(r"\\\n\s*", "", text)
     return [found["command"] for line in joined.splitlines() if (found := _OF_OURS.match(line))]
 
@@ -51,7 +51,7 @@ def _run(block: Block, arguments: list[str], folder: Path, stdin: str = "") -> N
     result = subprocess.run(
         arguments,
         cwd=folder,
-        env=environment(),
+        env=make_environment(),
         input=stdin,
         capture_output=True,
         text=True,
@@ -65,15 +65,15 @@ def _run(block: Block, arguments: list[str], folder: Path, stdin: str = "") -> N
     )
 
 
-def block(language: str, text: str, before: str = "") -> Block:
-    (found,) = blocks_in(f"{before}\n```{language}\n{text}\n```\n", "planted.md")
+def parse_block(language: str, text: str, before: str = "") -> Block:
+    (found,) = find_blocks(f"{before}\n```{language}\n{text}\n```\n", "planted.md")
     return found
 
 
 @pytest.mark.parametrize(
-    "shown", [b for b in all_blocks() if b.language in CHECKED], ids=lambda shown: shown.name
+    "shown", [b for b in list_blocks() if b.language in CHECKED], ids=lambda shown: shown.name
 )
-def test_what_the_documentation_shows_works(shown: Block, reader_folder: Path) -> None:
+def test_every_block_of_the_documentation_works(shown: Block, reader_folder: Path) -> None:
     if shown.not_run is not None:
         pytest.skip(f"marked as not run: {shown.not_run}")
     RUNNERS[shown.language](shown, reader_folder)
@@ -91,36 +91,39 @@ def test_what_the_documentation_shows_works(shown: Block, reader_folder: Path) -
 )
 def test_a_block_that_does_not_work_fails(language: str, text: str, reader_folder: Path) -> None:
     with pytest.raises((AssertionError, yaml.YAMLError)):
-        RUNNERS[language](block(language, text), reader_folder)
+        RUNNERS[language](parse_block(language, text), reader_folder)
 
 
 def test_a_failing_python_block_is_named_by_file_and_line(reader_folder: Path) -> None:
     with pytest.raises(AssertionError, match=r'File "planted\.md", line 4'):
-        run_python(block("python", "x = 1\nraise RuntimeError"), reader_folder)
+        run_python(parse_block("python", "x = 1\nraise RuntimeError"), reader_folder)
 
 
-def test_of_a_console_block_the_commands_are_run_and_the_output_is_not() -> None:
+def test_commands_of_a_console_block_are_run_and_its_output_is_not() -> None:
     text = (
         "$ crdnet derain \\\n    street.jpg\ncrdnet says something\n"
         "$ cat a.png | crdnet derain - > b.png\n$ pip install crdnet\n"
     )
-    assert commands_of(text) == ["crdnet derain street.jpg", "cat a.png | crdnet derain - > b.png"]
+    assert extract_commands(text) == [
+        "crdnet derain street.jpg",
+        "cat a.png | crdnet derain - > b.png",
+    ]
 
 
-def test_a_block_may_be_left_out_for_a_reason_only() -> None:
+def test_a_block_is_left_out_only_for_a_reason() -> None:
     assert (
-        block("console", "$ crdnet serve", before="<!-- not run: it never ends -->\n").not_run
+        parse_block("console", "$ crdnet serve", before="<!-- not run: it never ends -->\n").not_run
         == "it never ends"
     )
     with pytest.raises(MarkdownError, match="say why"):
-        block("console", "$ crdnet serve", before="<!-- not run: -->")
+        parse_block("console", "$ crdnet serve", before="<!-- not run: -->")
 
 
-def test_a_mark_counts_for_the_next_block_only() -> None:
+def test_a_mark_applies_to_the_next_block_only() -> None:
     text = "<!-- not run: no -->\n```python\n1\n```\n```python\n2\n```\nText.\n"
-    assert [each.not_run for each in blocks_in(text, "planted.md")] == ["no", None]
+    assert [each.not_run for each in find_blocks(text, "planted.md")] == ["no", None]
 
 
 def test_a_fence_that_is_never_closed_is_an_error() -> None:
     with pytest.raises(MarkdownError, match=r"planted\.md:2: this fence is never closed"):
-        list(blocks_in("\n```python\n", "planted.md"))
+        list(find_blocks("\n```python\n", "planted.md"))

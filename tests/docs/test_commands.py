@@ -10,7 +10,7 @@ import click
 import pytest
 
 from crdnet.cli.main import cli
-from tests.docs.markdown import REPOSITORY, commands_in, documents
+from tests.docs.markdown import REPOSITORY, find_commands, list_documents
 from tests.waiting import HANG_SECONDS
 
 _FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w.-]*)")
@@ -18,7 +18,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 @cache
-def flags_of(path: tuple[str, ...]) -> frozenset[str]:
+def read_flags(path: tuple[str, ...]) -> frozenset[str]:
     """Return the flags of a command, `("data", "check")` for instance, as its --help lists them."""
     if path == ("train",):  # its options are those of the recipe parser, which click does not know
         arguments = [sys.executable, "-m", "crdnet.cli", "train", "--help"]
@@ -42,21 +42,20 @@ def flags_of(path: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names | set(context.help_option_names) | {"-h", "--help"})
 
 
-def problems_of(arguments: str) -> list[str]:
-    """Return what is wrong with the arguments of one `crdnet ...`."""
+def find_problems(arguments: str) -> list[str]:
+    """Return the problems in the arguments of one `crdnet ...`."""
     words = _QUOTED.sub("QUOTED", arguments).split()
     path: tuple[str, ...] = ()
     command: click.Command | None = cli
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        if not re.fullmatch(
-            r"[a-z-]+", words[0]
-        ):  # a placeholder, such as COMMAND or {derain,sense}
+        # A placeholder, such as COMMAND or {derain,sense}.
+        if not re.fullmatch(r"[a-z-]+", words[0]):
             return []
         command = command.get_command(click.Context(command), words[0])
         if command is None:
             return [f"there is no command {' '.join(('crdnet', *path, words[0]))}"]
         path += (words.pop(0),)
-    known = flags_of(path)
+    known = read_flags(path)
     return [
         f"{' '.join(('crdnet', *path))} has no {flag}"
         for word in words
@@ -66,17 +65,19 @@ def problems_of(arguments: str) -> list[str]:
 
 
 def _is_bundle(flag: str, known: frozenset[str]) -> bool:
-    """Whether this is several short flags in one, such as -rq."""
+    """Return whether this is several short flags in one, such as -rq."""
     return not flag.startswith("--") and all(f"-{letter}" in known for letter in flag[1:])
 
 
-@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+@pytest.mark.parametrize(
+    "path", list_documents(), ids=lambda path: str(path.relative_to(REPOSITORY))
+)
 def test_every_command_and_flag_in_the_documentation_exists(path: Path) -> None:
-    found = commands_in(path.read_text(encoding="utf-8"))
+    found = find_commands(path.read_text(encoding="utf-8"))
     problems = [
         f"{path.name}:{line}: {problem}"
         for line, arguments in found
-        for problem in problems_of(arguments)
+        for problem in find_problems(arguments)
     ]
     assert problems == []
 
@@ -97,8 +98,8 @@ def test_every_command_and_flag_in_the_documentation_exists(path: Path) -> None:
         ("train --data.rot pairs/", ["crdnet train has no --data.rot"]),
     ],
 )
-def test_what_does_not_exist_is_found(arguments: str, problems: list[str]) -> None:
-    assert problems_of(arguments) == problems
+def test_unknown_commands_and_flags_are_found(arguments: str, problems: list[str]) -> None:
+    assert find_problems(arguments) == problems
 
 
 def test_commands_are_found_in_blocks_and_in_spans_of_code() -> None:
@@ -106,4 +107,4 @@ def test_commands_are_found_in_blocks_and_in_spans_of_code() -> None:
         "Run `crdnet a --b`, not crdnet c.\n"
         "```\n$ crdnet d -e  # f --g\ncat x | crdnet h - > i\npip install crdnet\n```\n"
     )
-    assert list(commands_in(text)) == [(1, "a --b"), (3, "d -e"), (4, "h -")]
+    assert list(find_commands(text)) == [(1, "a --b"), (3, "d -e"), (4, "h -")]

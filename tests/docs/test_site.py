@@ -18,20 +18,20 @@ class Loader(yaml.SafeLoader):
 Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
 
 
-def pages_in(entries: list[Any]) -> Iterator[str]:
+def list_pages(entries: list[Any]) -> Iterator[str]:
     """Yield the pages of a navigation tree, top to bottom."""
     for entry in entries:
         if isinstance(entry, str):
             yield entry
             continue
         for below in entry.values():
-            yield from pages_in(below if isinstance(below, list) else [below])
+            yield from list_pages(below if isinstance(below, list) else [below])
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
     docs = REPOSITORY / "docs"
     pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} | set(PAGES.values())
-    listed = list(pages_in(yaml.load(CONFIGURATION.read_text(encoding="utf-8"), Loader)["nav"]))
+    listed = list(list_pages(yaml.load(CONFIGURATION.read_text(encoding="utf-8"), Loader)["nav"]))
     assert sorted(listed) == sorted(pages)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tools.site_pages import markdown_of
 
-from tests.docs.markdown import REPOSITORY, links_in
+from tests.docs.markdown import REPOSITORY, find_links
 from tests.waiting import HANG_SECONDS
 
 NOTEBOOK = REPOSITORY / "docs" / "tutorial.ipynb"
@@ -17,7 +17,7 @@ NOTEBOOK = REPOSITORY / "docs" / "tutorial.ipynb"
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with notebook and example images, where `crdnet` is that of this Python."""
+    """Folder with notebook and example images, in which `crdnet` belongs to this Python."""
     (tmp_path / "docs").mkdir()
     shutil.copy(NOTEBOOK, tmp_path / "docs")
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
@@ -57,6 +57,6 @@ def test_the_tutorial_is_stored_without_outputs() -> None:
 
 
 def test_every_link_of_the_tutorial_leads_somewhere() -> None:
-    targets = [target.partition("#")[0] for _, target in links_in(markdown_of(NOTEBOOK))]
+    targets = [target.partition("#")[0] for _, target in find_links(markdown_of(NOTEBOOK))]
     assert len(targets) >= 5
     assert [target for target in targets if not (NOTEBOOK.parent / target).exists()] == []

@@ -1,18 +1,17 @@
-"""The documentation says image, as docs/glossary.md settles, and not picture or photo."""
+"""The documentation says image, the word of docs/glossary.md, and not picture or photo."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import REPOSITORY, markdown_files, without_blocks
+from tests.docs.markdown import REPOSITORY, blank_blocks, list_markdown_files
 
 OTHER_WORDS = re.compile(r"\b(pictures?|photos?)\b", re.IGNORECASE)
 _GENERATED = re.compile(r"<!-- (?P<name>\w+): begin -->.*?<!-- (?P=name): end -->", re.DOTALL)
 _CODE_SPAN = re.compile(r"`[^`]*`")
 OLDER_PAGES = {
     "ARCHITECTURE.md",
-    "CHANGELOG.md",
     "docs/glossary.md",
     "docs/models/default.md",
     "docs/real-rain.md",
@@ -20,14 +19,14 @@ OLDER_PAGES = {
 """Pages that still use other words, and the glossary, which lists them. Remove rewritten pages."""
 
 
-def other_words(text: str) -> list[str]:
-    """Return the words in a text that stand for image, outside of code and of generated parts."""
-    return OTHER_WORDS.findall(_CODE_SPAN.sub("", without_blocks(_GENERATED.sub("", text))))
+def find_other_words(text: str) -> list[str]:
+    """Return the other words for image in a text, outside of code and of generated parts."""
+    return OTHER_WORDS.findall(_CODE_SPAN.sub("", blank_blocks(_GENERATED.sub("", text))))
 
 
-def pages() -> list[Path]:
+def list_pages() -> list[Path]:
     """Return the pages of the documentation that keep to the glossary."""
-    found = {path.relative_to(REPOSITORY).as_posix(): path for path in markdown_files()}
+    found = {path.relative_to(REPOSITORY).as_posix(): path for path in list_markdown_files()}
     return [
         path
         for name, path in found.items()
@@ -35,12 +34,12 @@ def pages() -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+@pytest.mark.parametrize("path", list_pages(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_pages_say_image(path: Path) -> None:
-    assert other_words(path.read_text(encoding="utf-8")) == []
+    assert find_other_words(path.read_text(encoding="utf-8")) == []
 
 
 def test_other_words_are_found_outside_of_code_only() -> None:
     text = "A picture in `photos/`.\n```\nphoto\n```\nPhotos.\n"
     text += "<!-- a: begin -->\npictures\n<!-- a: end -->\n"
-    assert other_words(text) == ["picture", "Photos"]
+    assert find_other_words(text) == ["picture", "Photos"]

@@ -1,4 +1,4 @@
-"""A model file that gives back what it is given, for tests of what stands around a model."""
+"""Model file that returns its input, for tests of the code around a model."""
 
 from pathlib import Path
 

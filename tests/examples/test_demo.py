@@ -1,4 +1,4 @@
-"""`python examples/demo.py`, as `make demo` calls it."""
+"""`python examples/demo.py`, as `make demo` runs it."""
 
 import os
 import subprocess
@@ -31,8 +31,8 @@ def run_demo(
     )
 
 
-def gains(output: str) -> list[float]:
-    """Return the gains in dB that the demo prints, in the order of the pictures."""
+def read_gains(output: str) -> list[float]:
+    """Return the gains in dB that the demo prints, in the order of the images."""
     return [
         float(line.split(" dB ")[2]) for line in output.splitlines() if line.split(".")[0] in NAMES
     ]
@@ -60,7 +60,7 @@ def test_the_demo_derains_the_examples_and_overwrites_its_earlier_results(
 def test_a_model_that_changes_nothing_gains_nothing(tmp_path: Path, identity: str) -> None:
     result = run_demo(tmp_path, "--model", identity)
     # The JPEG is written once more with its own tables, which moves few pixels by a level.
-    assert gains(result.stdout) == pytest.approx([0, 0, 0], abs=0.05)
+    assert read_gains(result.stdout) == pytest.approx([0, 0, 0], abs=0.05)
 
 
 def test_the_demo_needs_the_base_installation_alone(tmp_path: Path, identity: str) -> None:
@@ -75,7 +75,7 @@ def test_the_demo_needs_the_base_installation_alone(tmp_path: Path, identity: st
     assert result.returncode == 0, result.stderr
 
 
-def test_a_model_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
     result = run_demo(tmp_path, "--model", "nowhere.onnx")
     assert result.returncode == 1
     assert result.stderr.startswith("Error: there is no model file nowhere.onnx")
@@ -83,9 +83,9 @@ def test_a_model_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not stored_models(), reason="crdnet has no shipped model yet")
-def test_the_shipped_model_takes_rain_out_of_the_examples(tmp_path: Path) -> None:
+def test_the_shipped_model_removes_rain_from_the_examples(tmp_path: Path) -> None:
     result = run_demo(tmp_path)
     assert result.returncode == 0, result.stderr
-    found = gains(result.stdout)
+    found = read_gains(result.stdout)
     assert len(found) == len(NAMES)
     assert sum(found) / len(found) > 0, result.stdout

@@ -1,4 +1,4 @@
-"""The example in front of a detector, without OpenCV: frames are arrays, and the detector is one of ours."""
+"""The example with a detector, without OpenCV: frames are arrays, the detector is a stand-in."""
 
 import runpy
 import sys
@@ -26,7 +26,7 @@ def derainer(tmp_path: Path) -> Derainer:
     return Derainer(write_streak_model(tmp_path / "streak.onnx"), device="cpu", threads=1)
 
 
-def scene(streak: int) -> Frame:
+def draw_scene(streak: int) -> Frame:
     frame = np.zeros((48, 64, 3), np.uint8)
     frame[...] = (40, 80, 120)  # blue first: a dull orange
     frame[:, 5::16] += np.uint8(streak)
@@ -42,12 +42,12 @@ def test_the_detector_sees_frames_without_rain_and_with_their_own_colours(
         seen.append(frame)
         return [(1, 2, 3, 4)]
 
-    found = list(example["detections"]([scene(0), scene(100)], derainer, detect))
+    found = list(example["detect_in_frames"]([draw_scene(0), draw_scene(100)], derainer, detect))
     assert found == [("none", [(1, 2, 3, 4)]), ("light", [(1, 2, 3, 4)])]
-    assert np.array_equal(seen[0], scene(0))
+    assert np.array_equal(seen[0], draw_scene(0))
     assert (
-        np.abs(seen[1].astype(int) - scene(0)).mean()
-        < 0.1 * np.abs(scene(100).astype(int) - scene(0)).mean()
+        np.abs(seen[1].astype(int) - draw_scene(0)).mean()
+        < 0.1 * np.abs(draw_scene(100).astype(int) - draw_scene(0)).mean()
     )
 
 

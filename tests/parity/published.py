@@ -2,7 +2,7 @@
 
 Weights and images follow from the CRC-32 of their names, so that nothing but the rule has to be
 stored. The figures that the published code computes on them are in tests/golden/published.npz;
-tests/golden/README.md tells where they come from.
+tests/golden/README.md states their origin.
 """
 
 import csv
@@ -55,11 +55,7 @@ def golden_entry(stage: str, key: str, shape: tuple[int, ...]) -> Tensor:
 def golden_stage(stage: str) -> dict[str, Tensor]:
     """Return the golden state dict of one stage."""
     return {
-        key: golden_entry(
-            stage,
-            key,
-            shape,
-        )
+        key: golden_entry(stage, key, shape)
         for row, key, shape in state_dict_rows()
         if row == stage
     }
@@ -88,11 +84,11 @@ def golden_image(name: str, count: int, height: int, width: int) -> Tensor:
 
 @cache
 def golden_figures() -> dict[str, npt.NDArray[np.floating]]:
-    """Return what the published code computes, by name."""
+    """Return the results of the published code, by name."""
     with np.load(GOLDEN / "published.npz") as figures:
         return dict(figures)
 
 
 def golden_names(which: str) -> list[str]:
-    """Return the authors' names of parameters ("gradient") or buffers ("buffer"), in figure order."""
+    """Return the authors' names of parameters ("gradient") or buffers ("buffer"), in order."""
     return (GOLDEN / f"{which}_names.txt").read_text().split()

@@ -1,8 +1,8 @@
-"""Our network computes what the published one computes, trained steps included.
+"""The network agrees with the published one, in inference and in training steps.
 
-Ours computes in float64 here, so that its figures do not depend on the order in which a processor
-adds. What is left of the difference is the error of the published figures, which are float32; how
-large that is on which processor stands in tests/golden/README.md.
+Our network computes in float64 here, so that its results do not depend on the order in which a
+processor adds. The remaining difference is the error of the published results, which are float32;
+tests/golden/README.md states it for several processors.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def network(checkpoints: Path) -> CRDNetWithClassifier:
     return load_published_with_classifier(checkpoints, EPOCH).double()
 
 
-def image(name: str, count: int, height: int, width: int) -> Tensor:
+def make_image(name: str, count: int, height: int, width: int) -> Tensor:
     return golden_image(name, count, height, width).double()
 
 
@@ -51,7 +51,7 @@ def assert_agree(ours: Tensor, name: str, tolerance: float) -> None:
 
 
 def test_every_image_stage_agrees(network: CRDNetWithClassifier) -> None:
-    rainy = image("eval", 2, 64, 96)
+    rainy = make_image("eval", 2, 64, 96)
     with torch.inference_mode():
         assert_agree(network.network.streaks(rainy), "eval_streaks", 1e-4)
         assert_agree(network.network.background(rainy), "eval_background", 1e-4)
@@ -61,7 +61,7 @@ def test_every_image_stage_agrees(network: CRDNetWithClassifier) -> None:
 def test_the_classifier_agrees_before_and_after_its_last_activation(
     network: CRDNetWithClassifier,
 ) -> None:
-    rainy = image("eval512", 1, 512, 512)
+    rainy = make_image("eval512", 1, 512, 512)
     with torch.inference_mode():
         estimate = network(rainy)
         streaks = network.network.streaks(rainy)
@@ -83,7 +83,7 @@ def test_two_training_steps_agree(checkpoints: Path) -> None:
             {"params": network.classifier.parameters(), "lr": 3e-6},
         ]
     )
-    rainy, clean = image("train-rainy", 2, 512, 512), image("train-clean", 2, 512, 512)
+    rainy, clean = make_image("train-rainy", 2, 512, 512), make_image("train-clean", 2, 512, 512)
     codes = torch.tensor([RainDensity.LIGHT.code, RainDensity.HEAVY.code])
 
     def step() -> Losses:
@@ -118,9 +118,7 @@ def test_two_training_steps_agree(checkpoints: Path) -> None:
     buffers = dict(network.named_buffers())
     means = [
         buffers[translate_name(*name.split(".", 1))].mean().item()
-        for name in golden_names(
-            "buffer",
-        )
+        for name in golden_names("buffer")
     ]
     np.testing.assert_allclose(
         means,
@@ -136,5 +134,5 @@ def test_two_training_steps_agree(checkpoints: Path) -> None:
     )
     optimizer.step()
     with torch.inference_mode():
-        derained = network.eval().network(image("eval", 2, 64, 96))
+        derained = network.eval().network(make_image("eval", 2, 64, 96))
     assert_agree(derained, "after_training_derained", 2e-3)

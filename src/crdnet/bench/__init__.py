@@ -1,22 +1,22 @@
-"""How fast the engines are, against each other and against what the machine can do; no torch."""
+"""Measurement of the speed of engines, against each other and the machine's limits; no torch."""
 
-from crdnet.bench.cost import cost_of
+from crdnet.bench.cost import count_cost
 from crdnet.bench.measurement import (
     Report,
     Row,
     Subject,
+    compute_sides,
+    draw_rainy_image,
     measure,
-    rainy_picture,
-    sides_of,
     steps_in,
 )
-from crdnet.bench.process import NETWORK, PICTURE, WorkerProcess
-from crdnet.bench.report import as_json, as_markdown, as_text, markdown_table
-from crdnet.bench.timing import Timing, interleaved, machine, told
+from crdnet.bench.process import IMAGE, NETWORK, WorkerProcess
+from crdnet.bench.report import as_json, as_markdown, as_text, format_markdown_table
+from crdnet.bench.timing import Timing, format_machine, inspect_machine, time_in_turns
 
 __all__ = [
+    "IMAGE",
     "NETWORK",
-    "PICTURE",
     "Report",
     "Row",
     "Subject",
@@ -25,13 +25,13 @@ __all__ = [
     "as_json",
     "as_markdown",
     "as_text",
-    "cost_of",
-    "interleaved",
-    "machine",
-    "markdown_table",
+    "compute_sides",
+    "count_cost",
+    "draw_rainy_image",
+    "format_machine",
+    "format_markdown_table",
+    "inspect_machine",
     "measure",
-    "rainy_picture",
-    "sides_of",
     "steps_in",
-    "told",
+    "time_in_turns",
 ]

@@ -2,8 +2,8 @@
 
 Neither torch nor a package for ONNX is needed: the profile of onnxruntime names every node and the
 shapes of its inputs and outputs. Only convolutions and matrix products are counted; the rest costs
-next to nothing and is fused into them. `crdnet.nn.count_kilo_macs` counts torch networks by part; its
-module says why there are two counters.
+next to nothing and is fused into them. `crdnet.nn.count_kilo_macs` counts torch networks by part;
+its module gives the reason for two counters.
 """
 
 import json
@@ -19,7 +19,9 @@ import onnxruntime as ort
 from crdnet.runtime import INPUT_NAME, StoredModel, read_info
 from crdnet.sizes import round_up_size
 
+# Cost per pixel does not depend on the size, so a small image is enough.
 _SIDE = 64
+# onnxruntime numbers its severities and exposes no names for them.
 _ERRORS_ONLY = 3
 
 
@@ -29,30 +31,29 @@ class Cost(NamedTuple):
     macs: float
     """Multiply-accumulate operations."""
     samples: float
-    """Numbers through memory if each counted node reads its input and writes its output once."""
+    """Samples through memory if each counted node reads its input and writes its output once."""
 
 
-def cost_of(model: StoredModel) -> Cost:
-    """Count on a small image.
+def count_cost(model: StoredModel) -> Cost:
+    """Count the cost of a model on a small image.
 
     Raises:
         ModelError: The file is damaged or is not ours.
     """
     side, _ = round_up_size(_SIDE, _SIDE, read_info(model).size_multiple)
-    nodes = [_cost_of_node(arguments) for arguments in _nodes_run(model, side)]
+    nodes = [_count_node_cost(arguments) for arguments in _profile_nodes(model, side)]
     return Cost(*(sum(each) / side**2 for each in zip(*nodes, strict=True)))
 
 
-def _nodes_run(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
-    """Return the profile's entry of each node that ran."""
+def _profile_nodes(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
+    """Run a model on a black image and return the profile's entry of each node."""
     with TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
-        # Nodes as in the file: an optimised convolution has another name.
+        # Nodes stay as in the file: an optimised convolution has another name.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry(
-            "session.disable_prepacking", "1"
-        )  # packed weights have no shape
+        # The profile has no shape for weights that are packed in advance.
+        options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(model.read(), options, providers=["CPUExecutionProvider"])
@@ -61,9 +62,11 @@ def _nodes_run(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
     return [event["args"] for event in events if event["name"].endswith("_kernel_time")]
 
 
-def _cost_of_node(arguments: Mapping[str, Any]) -> Cost:
-    before, *weights = _shapes(arguments["input_type_shape"])[:2] or [[]]
-    (after, *_) = _shapes(arguments["output_type_shape"]) or [[]]
+def _count_node_cost(arguments: Mapping[str, Any]) -> Cost:
+    """Return the cost of a node for the whole image."""
+    # A third input would be the bias, which adds no multiplication.
+    before, *weights = _extract_shapes(arguments["input_type_shape"])[:2] or [[]]
+    (after, *_) = _extract_shapes(arguments["output_type_shape"]) or [[]]
     match arguments["op_name"]:
         case "Conv":  # weights: (channels out, channels in of a group, kernel)
             macs = prod(after) * prod(weights[0][1:])
@@ -76,6 +79,6 @@ def _cost_of_node(arguments: Mapping[str, Any]) -> Cost:
     return Cost(macs, prod(before) + prod(after))
 
 
-def _shapes(described: list[dict[str, list[int]]]) -> list[list[int]]:
+def _extract_shapes(described: list[dict[str, list[int]]]) -> list[list[int]]:
     """Return shapes from the profile's form, [{"float": [1, 3, 64, 64]}, ...]."""
     return [shape for each in described for shape in each.values()]

@@ -1,4 +1,4 @@
-"""A worker process, as the process that starts it sees it."""
+"""Worker processes, as seen from the process that starts them."""
 
 import json
 import os
@@ -11,23 +11,29 @@ from typing import Any
 
 from crdnet.errors import CRDNetError
 
-PICTURE = "picture"
-"""Derain the picture as users do: uint8 in, uint8 out, with looks at smaller sizes where the model senses rain."""
+IMAGE = "image"
+"""Request to derain the image as users do.
+
+Input and output are uint8; the image is sensed at smaller scales too if the model senses rain.
+"""
 NETWORK = "network"
-"""Run the network alone over the picture at full size: float32 in, float32 out, padding and tiles included."""
+"""Request to run the network alone on the image at full size.
+
+Input and output are float32; padding and tiles are included.
+"""
 MEMORY = "memory"
-"""Say the most memory that the process ever had, in bytes; null where the system does not tell."""
+"""Request for the peak memory of the process in bytes; null if the system does not report it."""
 
 
 class WorkerProcess:
-    """Starts a worker and waits until it is ready.
+    """Process that runs tasks on request; the constructor waits until it is ready.
 
     Args:
-        task: What it shall be; see `crdnet.bench.worker`.
-        environment: Variables for it, besides ours.
+        task: Task of the process; see `crdnet.bench.worker`.
+        environment: Variables that are added to the environment of the process.
 
     Raises:
-        CRDNetError: It said what is wrong, or ended without a word.
+        CRDNetError: The process reported an error, or ended without an answer.
     """
 
     def __init__(
@@ -41,15 +47,18 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             env=os.environ | dict(environment or {}),
             text=True,
-            start_new_session=True,  # Ctrl-C is for us, who end it
+            # Ctrl-C reaches this process only, which ends the worker.
+            start_new_session=True,
         )
         try:
-            self.said: Any = self._answer()
+            self.description: Any = self._read_answer()
+            """Device and engine that a derainer reports when it is ready."""
         except BaseException:
+            # Ctrl-C too: before the constructor returns, no `with` block would end the process.
             self.__exit__(None, None, None)
             raise
         self.ready_seconds = perf_counter() - began
-        """From its start until it was ready."""
+        """Time from its start until it was ready."""
 
     def __enter__(self) -> "WorkerProcess":
         """Return the process itself."""
@@ -62,32 +71,35 @@ class WorkerProcess:
         trace: TracebackType | None,
     ) -> None:
         """End the process."""
+        # Its work has no effect outside, so there is nothing to wait for.
         self._process.kill()
         self._process.communicate()
 
-    def ask(self, question: str) -> Any:
-        """Have something done, and return the answer.
+    def ask(self, request: str) -> Any:
+        """Send a request and return the answer.
 
         Raises:
-            CRDNetError: It said what is wrong, or ended without a word.
+            CRDNetError: The process reported an error, or ended without an answer.
         """
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(question + "\n")
+            self._process.stdin.write(request + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # there is no answer either
-        return self._answer()
+            # The process has ended, so reading the answer raises the error.
+            pass
+        return self._read_answer()
 
-    def _answer(self) -> Any:
+    def _read_answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
+        # Even an empty answer has a line end, so this is the end of the output.
         if not line:
             raise CRDNetError(
-                f"the process that measured {self._task} ended with {self._process.wait()} and no answer; if memory "
-                "ran out, measure smaller sizes"
+                f"the process that measured {self._task} ended with {self._process.wait()} "
+                "and no answer; if memory ran out, measure smaller sizes"
             )
-        said = json.loads(line)
-        if isinstance(said, dict) and "error" in said:
-            raise CRDNetError(said["error"])
-        return said
+        answer = json.loads(line)
+        if isinstance(answer, dict) and "error" in answer:
+            raise CRDNetError(answer["error"])
+        return answer

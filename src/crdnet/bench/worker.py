@@ -1,8 +1,9 @@
-"""A process that does one thing over and over, as it is asked: `python -m crdnet.bench.worker TASK`.
+"""Process that does one task over and over on request: `python -m crdnet.bench.worker TASK`.
 
-TASK is JSON: {"limits": [["float32", "numpy"], ...], "threads": 2}, or {"model": "default", "device": "cpu",
-"threads": 2, "picture": "rainy.npy"}. The process says what it is once it is ready (a derainer, after its first
-picture), reads from standard input what to do, a line each, and answers each with a line of JSON.
+TASK is JSON: {"limits": [["float32", "numpy"], ...], "threads": 2}, or {"model": "default",
+"device": "cpu", "threads": 2, "rainy": "rainy.npy"}. The process writes a description of itself
+once it is ready (a derainer, after its first image). It then reads requests from standard input,
+one per line, and answers each with a line of JSON.
 """
 
 import json
@@ -13,15 +14,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crdnet.bench.process import MEMORY, NETWORK, PICTURE
+from crdnet.bench.process import IMAGE, MEMORY, NETWORK
 from crdnet.errors import CRDNetError
 
 Calls = Mapping[str, Callable[[], object]]
 
 
 def main(task: Mapping[str, Any]) -> None:
-    """Get ready, say so, and do as asked until standard input ends."""
-    # Whatever libraries print goes to standard error; the answers alone go where we are read.
+    """Prepare the task, describe it, and answer requests until standard input ends."""
+    # Libraries print to file descriptor 1 too, which becomes standard error; a copy of the original
+    # is for answers alone.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
 
@@ -30,11 +32,11 @@ def main(task: Mapping[str, Any]) -> None:
             answers.flush()
 
         try:
-            said, calls = _limits(task) if "limits" in task else _derainer(task)
-            answer(said)
+            description, calls = _prepare_limits(task) if "limits" in task else _open_derainer(task)
+            answer(description)
             for line in sys.stdin:
                 if line.strip() == MEMORY:
-                    answer(peak_memory())
+                    answer(read_peak_memory())
                 else:
                     calls[line.strip()]()
                     answer(None)
@@ -42,8 +44,9 @@ def main(task: Mapping[str, Any]) -> None:
             answer({"error": str(error)})
 
 
-def peak_memory() -> int | None:
-    """Return the peak of this process's resident memory in bytes; None where it is not told (VmHWM, Linux)."""
+def read_peak_memory() -> int | None:
+    """Return the peak resident memory of this process in bytes (VmHWM); None except on Linux."""
+    # getrusage() may include the peak of the parent process, from before exec().
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
@@ -54,30 +57,36 @@ def peak_memory() -> int | None:
     )
 
 
-def _limits(task: Mapping[str, Any]) -> tuple[Any, Calls]:
-    from crdnet.bench.limits import limit_call  # noqa: PLC0415 - a derainer's start is timed, and needs none
+def _prepare_limits(task: Mapping[str, Any]) -> tuple[Any, Calls]:
+    # Imported here, since the start of a derainer is timed and must not include this.
+    from crdnet.bench.limits import make_limit_call  # noqa: PLC0415
 
-    calls = {" ".join(limit): limit_call(tuple(limit), task["threads"]) for limit in task["limits"]}
+    calls = {
+        " ".join(limit): make_limit_call(tuple(limit), task["threads"]) for limit in task["limits"]
+    }
     return None, calls
 
 
-def _derainer(task: Mapping[str, Any]) -> tuple[Any, Calls]:
+def _open_derainer(task: Mapping[str, Any]) -> tuple[Any, Calls]:
+    # Imported here, since a worker for limits needs neither.
     import numpy as np  # noqa: PLC0415
 
     from crdnet.pipeline import Derainer  # noqa: PLC0415
 
-    rainy = np.load(task["picture"])
+    rainy = np.load(task["rainy"])
     derainer = Derainer(task["model"], task["device"], task["threads"])
+    # The first run belongs to the start: the parent process times it until the description comes.
     derainer.run(rainy)
     session = derainer.session
 
+    # Made on the first request for the network alone, which comes after the peak memory is read.
     @cache
-    def colours() -> Any:
+    def convert_colours() -> Any:
         return rainy.astype(np.float32) / 255
 
     return {"device": session.device, "engine": session.engine}, {
-        PICTURE: lambda: derainer.run(rainy),
-        NETWORK: lambda: derainer.estimate(colours(), scale=1.0),
+        IMAGE: lambda: derainer.run(rainy),
+        NETWORK: lambda: derainer.estimate(convert_colours(), scale=1.0),
     }
 
 

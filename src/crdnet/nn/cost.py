@@ -1,9 +1,9 @@
 """Multiply-accumulate operations (MACs) of the torch networks.
 
-Model files have a counter of their own, `crdnet.bench.cost_of`. The two cannot be one: this one names
-the parts of a network, which a file no longer has, and counts networks that are never exported; that
-one imports no torch and counts files that no class here has made. `tests/bench/test_cost.py` checks
-that both agree on the shipped models.
+Model files have a counter of their own, `crdnet.bench.count_cost`. The two cannot be one: this one
+names the parts of a network, which a file no longer has, and counts networks that are never
+exported; that one imports no torch and counts files that no class here has made.
+`tests/bench/test_cost.py` checks that both agree on the shipped models.
 """
 
 from collections import defaultdict
