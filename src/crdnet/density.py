@@ -184,8 +184,8 @@ def compute_grade_probabilities(
 
     Args:
         intensity: Intensity S in grey levels of 255, at least 0.
-        visible: Intensity that replaces S in the decision between NONE and the other grades, at
-            least S; None uses S.
+        visible: Intensity that replaces S in the decision between NONE and the other grades; None
+            uses S.
         temperature: Above 0.
     """
     _, medium, heavy = compute_cumulative_probabilities(intensity, temperature)
@@ -193,7 +193,8 @@ def compute_grade_probabilities(
         intensity if visible is None else visible,
         temperature,
     )
-    reached = (1.0, light, medium, heavy, 0.0)
+    # What is MEDIUM is LIGHT at least, however little of it is visible.
+    reached = (1.0, max(light, medium), medium, heavy, 0.0)
     return {grade: reached[grade] - reached[grade + 1] for grade in RainDensity}
 
 

@@ -32,7 +32,7 @@ from crdnet.runtime.scales import (
     measure_detail,
     reduce_image,
 )
-from crdnet.runtime.sensing import VISIBLE_LEVELS
+from crdnet.runtime.sensing import VISIBLE_STRONGEST, VISIBLE_TYPICAL
 from tests.runtime.tiny import write_streak_model, write_tiny_model
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -64,18 +64,40 @@ def rainy_scene(height: int, width: int, thickness: int) -> tuple[np.ndarray, np
 def test_a_report_follows_from_its_intensity() -> None:
     report = SenseReport(12.0, 0.5)
     assert report.density is RainDensity.MEDIUM
-    assert report.probabilities == compute_grade_probabilities(12.0)
+    assert report.probabilities == compute_grade_probabilities(12.0, 12.0 / VISIBLE_TYPICAL)
     assert report.score == compute_density_score(12.0)
     assert not report.dry
     assert SenseReport(0.2, 1.0).dry
-    assert SenseReport(0.9, 1.0).density is RainDensity.NONE
-    assert not SenseReport(0.9, 1.0).dry  # an intensity next to LIGHT is not sure
+
+
+def test_the_typical_cell_decides_whether_rain_is_visible() -> None:
+    """What is mistaken for rain covers a part of an image, and raises the mean but not the median."""
+    textured = SenseReport(3.0, 1.0, typical=0.2 * VISIBLE_TYPICAL, strongest=12.0)
+    assert textured.density is RainDensity.NONE
+    assert SenseReport(0.9, 1.0, typical=1.1 * VISIBLE_TYPICAL).density is RainDensity.LIGHT
+    almost = SenseReport(0.9, 1.0, typical=0.9 * VISIBLE_TYPICAL)
+    assert almost.density is RainDensity.NONE
+    assert not almost.dry  # next to the threshold it is not sure
+
+
+@given(
+    intensity=floats(0, 200),
+    typical=floats(0, 200),
+    strongest=floats(0, 200),
+)
+def test_the_probabilities_of_a_report_are_probabilities(
+    intensity: float, typical: float, strongest: float
+) -> None:
+    probabilities = SenseReport(intensity, 1.0, typical, strongest).probabilities
+    assert probabilities is not None
+    assert min(probabilities.values()) >= 0
+    assert sum(probabilities.values()) == pytest.approx(1)
 
 
 def test_rain_that_fills_a_small_part_of_an_image_is_seen() -> None:
     """The mean of few streaks is small; the strongest cells decide whether a person sees rain."""
-    assert SenseReport(0.3, 1.0, strongest=VISIBLE_LEVELS / 3).dry
-    sparse = SenseReport(0.3, 1.0, strongest=2 * VISIBLE_LEVELS)
+    assert SenseReport(0.3, 1.0, typical=0.1, strongest=VISIBLE_STRONGEST / 3).dry
+    sparse = SenseReport(0.3, 1.0, typical=0.1, strongest=2 * VISIBLE_STRONGEST)
     assert sparse.density is RainDensity.LIGHT
     assert not sparse.dry
     assert sparse.probabilities is not None

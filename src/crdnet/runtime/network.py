@@ -22,7 +22,7 @@ from crdnet.runtime.scales import (
     measure_detail,
     reduce_image,
 )
-from crdnet.runtime.sensing import UNKNOWN, Look, SenseReport, visible_intensity
+from crdnet.runtime.sensing import UNKNOWN, Look, SenseReport
 from crdnet.runtime.session import Session
 from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
@@ -182,8 +182,10 @@ class Network:
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
             parts = list(group)
             intensity = float(np.mean([self._intensity(*part) for part in parts]))
-            strongest = average_strongest(np.concatenate([self._cells(*part) for part in parts]))
-            reports[reduction] = SenseReport(intensity, 1 / reduction, strongest)
+            cells = np.concatenate([self._cells(*part) for part in parts])
+            reports[reduction] = SenseReport(
+                intensity, 1 / reduction, float(np.median(cells)), average_strongest(cells)
+            )
             details[reduction] = float(
                 np.mean(
                     [
@@ -193,11 +195,7 @@ class Network:
                 )
             )
         reduction = choose_reduction(
-            {
-                each: visible_intensity(report.intensity or 0.0, report.strongest)
-                for each, report in reports.items()
-            },
-            details,
+            {each: report.intensity or 0.0 for each, report in reports.items()}, details
         )
         return reports[reduction]
 

@@ -12,20 +12,27 @@ from crdnet.density import (
 )
 from crdnet.runtime.pixels import Colours
 
-VISIBLE_LEVELS = 10.0
+VISIBLE_TYPICAL = 0.5
+"""Intensity of the typical cell from which a person sees rain, in grey levels of 255."""
+VISIBLE_STRONGEST = 20.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
 SURE = 0.85
 """How likely an image must be dry to be left alone."""
 
 
-def visible_intensity(intensity: float, strongest: float) -> float:
-    """Return the intensity that is held against the first threshold, where rain begins to be seen.
+def compute_visible_intensity(typical: float, strongest: float) -> float:
+    """Return the intensity that is compared with the first threshold, where rain becomes visible.
+
+    Rain covers an image, and what is mistaken for it covers a part. The typical cell therefore
+    separates them better than the mean, which one textured part can raise. The strongest cells
+    count only for rain that a part of an image shows clearly.
 
     Args:
-        intensity: Mean intensity of an image, in grey levels of 255.
+        typical: Median intensity of the cells of an image, in grey levels of 255.
         strongest: Mean intensity of its strongest cells.
     """
-    return max(intensity, INTENSITY_THRESHOLDS[0] * strongest / VISIBLE_LEVELS)
+    ratio = max(typical / VISIBLE_TYPICAL, strongest / VISIBLE_STRONGEST)
+    return INTENSITY_THRESHOLDS[0] * ratio
 
 
 class Look(NamedTuple):
@@ -45,6 +52,8 @@ class SenseReport:
     scale: float | None
     """The size at which the rain was found: 1 for the image's own, 0.5, 0.25 or 0.125 where its
     streaks are large."""
+    typical: float | None = None
+    """Median intensity of the cells of the map; None where all are alike, as `intensity`."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
     look: Look | None = field(default=None, repr=False, compare=False)
@@ -68,7 +77,7 @@ class SenseReport:
         """
         if self.intensity is None:
             return None
-        is_visible = visible_intensity(self.intensity, self.strongest) >= INTENSITY_THRESHOLDS[0]
+        is_visible = self._visible_intensity >= INTENSITY_THRESHOLDS[0]
         grade = RainDensity.from_intensity(self.intensity)
         return max(grade, RainDensity.LIGHT) if is_visible else RainDensity.NONE
 
@@ -77,9 +86,7 @@ class SenseReport:
         """How likely each grade is; they sum to 1."""
         if self.intensity is None:
             return None
-        return compute_grade_probabilities(
-            self.intensity, visible_intensity(self.intensity, self.strongest)
-        )
+        return compute_grade_probabilities(self.intensity, self._visible_intensity)
 
     @property
     def score(self) -> float | None:
@@ -90,6 +97,11 @@ class SenseReport:
     def dry(self) -> bool:
         """Whether the image is surely without rain; False where the model does not sense rain."""
         return self.probabilities is not None and self.probabilities[RainDensity.NONE] >= SURE
+
+    @property
+    def _visible_intensity(self) -> float:
+        typical = self.intensity if self.typical is None else self.typical
+        return compute_visible_intensity(typical or 0.0, self.strongest)
 
 
 class HasReport:
