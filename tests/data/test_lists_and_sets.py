@@ -149,7 +149,7 @@ def test_labels_of_synth_are_read_back(tmp_path: Path) -> None:
         rows.writerow(["rainy", "clean", "density", "intensity", "photo"])
         rows.writerow(["input/a_0.png", "target/a.png", "heavy", "41.5", "a.jpg"])
     (pair,) = find_pairs(tmp_path)
-    assert (pair.name, pair.density, pair.scene) == ("input/a_0.png", RainDensity.HEAVY, "a.jpg")
+    assert (pair.name, pair.density, pair.scene) == ("input/a_0.png", RainDensity.HEAVY, "target/a")
     report = check(tmp_path)
     assert (report.layout, report.labelled, report.healthy) == ("list", 1, True)
 

@@ -22,8 +22,6 @@ LIST_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 LABELS = "labels.csv"
 """List that `crdnet synth` writes into the folder of its pairs."""
 _HEADER = ("rainy", "clean", "density")
-_SCENES = ("scene", "photo")
-"""Columns that name the scene; the second is that of `crdnet synth`."""
 
 
 def is_pair_list(path: Path) -> bool:
@@ -61,7 +59,7 @@ def find_listed(path: Path) -> Found:
         if name in names:
             raise DataError(f"{path}:{number}: lists {name} again; keep one line for it")
         names.add(name)
-        scene = next((row[key] for key in _SCENES if row.get(key)), None)
+        scene = row.get("scene")
         density, halves = _parse_density(path, number, row), _parse_halves(path, number, row)
         scene = scene or PurePosixPath(row["clean"]).with_suffix("").as_posix().lstrip("/")
         found.pairs.append(Pair(name, scene, rainy, clean, density, halves))
