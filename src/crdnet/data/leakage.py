@@ -48,8 +48,10 @@ _STEP = 0.12
 """Distance of neighbouring windows, relative to their side."""
 _CANDIDATES = 4
 """Windows of a pair of images that are looked at closely."""
-_MIN_DETAIL = 1.0
-"""Standard deviation of the detail, in grey levels, below which images say nothing."""
+_FLOOR = 4.0
+"""Contrast in grey levels below which detail counts less, since it is mostly noise."""
+_MIN_DETAIL = 0.2
+"""Standard deviation of the detail, relative to its contrast, below which images say nothing."""
 _BLOCK = 64
 
 Planes = npt.NDArray[np.float32]
@@ -327,8 +329,13 @@ _BLUR = _make_blur(PROOF_CELLS, 3)
 
 
 def _remove_coarse(square: Planes) -> Planes:
-    """Return a square minus its local mean over 7 x 7 cells."""
-    return (square - _BLUR @ square @ _BLUR.T).astype(np.float32)
+    """Return a square minus its local mean over 7 x 7 cells, divided by its local contrast.
+
+    Without the division one strong edge, such as a horizon, would decide the correlation.
+    """
+    detail = square - _BLUR @ square @ _BLUR.T
+    contrast = np.sqrt(_BLUR @ np.square(detail) @ _BLUR.T + _FLOOR**2)
+    return (detail / contrast).astype(np.float32)
 
 
 def _normalise(values: Planes) -> tuple[Planes, float]:
