@@ -335,7 +335,7 @@ def _remove_coarse(square: Planes) -> Planes:
     """
     detail = square - _BLUR @ square @ _BLUR.T
     contrast = np.sqrt(_BLUR @ np.square(detail) @ _BLUR.T + _FLOOR**2)
-    return (detail / contrast).astype(np.float32)
+    return np.asarray(detail / contrast, dtype=np.float32)
 
 
 def _normalise(values: Planes) -> tuple[Planes, float]:
