@@ -4,10 +4,11 @@ This is the only module that imports both the torch networks and the runtime.
 """
 
 import copy
+import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,9 +16,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from crdnet._version import __version__
-from crdnet.errors import CheckpointError, MissingExtraError, ModelError
+from crdnet.errors import MissingExtraError, ModelError
 from crdnet.files import write_whole
-from crdnet.nn import CRDNet, ResidualCRDNet, build_crdnet, build_residual_crdnet, read_checkpoint
+from crdnet.nn import CRDNet, Network, ResidualCRDNet, load_network
 from crdnet.nn.blocks import DownBlock, UpBlock
 from crdnet.runtime import (
     DENSITY_NAME,
@@ -38,15 +39,19 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("exporting", "train") from error
 
-Network = CRDNet | ResidualCRDNet
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
-BUILDERS: dict[str, Callable[..., Network]] = {
-    "published": build_crdnet,
-    "residual": build_residual_crdnet,
-}
-"""Builder of a network by the `kind` in its checkpoint."""
 PARITY_SIZES = ((32, 32), (1, 1), (33, 47), (130, 75), (200, 301))
 """Heights and widths, some of them odd, at which the file is compared with torch."""
+__all__ = [
+    "ExportReport",
+    "Network",
+    "describe_model",
+    "export_network",
+    "load_network",
+    "measure_difference",
+    "simplify",
+]
+
 PARITY_TOLERANCE = 1e-4
 """Largest allowed difference, in colours of [0, 1] and in log(1 + S) of the intensity S per cell.
 
@@ -94,35 +99,6 @@ def export_network(network: Network, path: str | Path, info: ModelInfo) -> Expor
             )
     write_whole(path, content)
     return ExportReport(path, len(content), max(difference))
-
-
-def load_network(path: str | Path) -> Network:
-    """Load the network of a checkpoint of `crdnet train`, with averaged weights if there are any.
-
-    Raises:
-        CheckpointError: The file is unreadable, or not a checkpoint of `crdnet train`.
-    """
-    checkpoint = read_checkpoint(path)
-    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("crdnet"), Mapping):
-        raise CheckpointError(
-            f"{path} is not a checkpoint of `crdnet train`; "
-            "for the authors' files use --published ROOT --epoch N",
-        )
-    about = checkpoint["crdnet"]
-    # Checkpoints from before the residual network have no kind.
-    kind = about.get("kind", "published")
-    if kind not in BUILDERS:
-        raise CheckpointError(
-            f"{path} holds a network of kind {kind!r}, and this version knows "
-            f"{', '.join(BUILDERS)}; use the version that trained it",
-        )
-    network = BUILDERS[kind](**about["network"])
-    prefix = "model.network." if kind == "published" else "network."
-    state = checkpoint["state_dict"]
-    network.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    )
-    return network.eval()
 
 
 def describe_model(
@@ -222,6 +198,8 @@ class _FreeOfChecks(nn.Module):
                 rainy,
             )
             return derained
+        if not isinstance(network, ResidualCRDNet):
+            return network.body(rainy)
         estimate = network.estimate_unchecked(rainy)
         if not _senses_intensity(network):
             return estimate.derained
@@ -231,7 +209,7 @@ class _FreeOfChecks(nn.Module):
 
 def _senses_intensity(network: Network) -> bool:
     """Return whether a network has an intensity map to export; density scores are not exported."""
-    if isinstance(network, CRDNet) or network.sensing is None:
+    if not isinstance(network, ResidualCRDNet) or network.sensing is None:
         return False
     return network.sensing.says == "intensity"
 
@@ -263,7 +241,9 @@ def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     model.producer_name, model.producer_version = "crdnet", __version__
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, info.to_metadata())
+    # The arguments that build the network, so that the file can be fine-tuned.
+    about = json.dumps({"kind": network.kind, "network": network.describe()})
+    onnx.helper.set_model_props(model, {**info.to_metadata(), "network": about})
     for node in model.graph.node:
         # The exporter stores the stack of every operation, with paths of this machine.
         del node.metadata_props[:]

@@ -31,8 +31,8 @@ ScorableImage = npt.NDArray[Any]
 Planes = npt.NDArray[np.float64]
 """Planes to compare (planes, h, w): three colours, or luma alone."""
 
-_K1, _K2 = 0.01, 0.03
-_DOWNSAMPLED_SIDE = 256
+K1, K2 = 0.01, 0.03
+DOWNSAMPLED_SIDE = 256
 """Length of the shorter side, in pixels, that Wang's `ssim.m` downsamples to."""
 _BAND_ELEMENTS = 1 << 15
 """Number of windows computed at once, so that the work on large images fits into the cache."""
@@ -239,7 +239,7 @@ def _map_ssim(
     # n / (n - 1) makes the covariance an unbiased estimate, as in scikit-image.
     scale = pixels / (pixels - 1) if protocol.sample_covariance else 1.0
     covariance, variances = scale * (product - means), scale * (power - squares)
-    c1, c2 = (_K1 * protocol.peak) ** 2, (_K2 * protocol.peak) ** 2
+    c1, c2 = (K1 * protocol.peak) ** 2, (K2 * protocol.peak) ** 2
     similarity: npt.NDArray[np.float64] = (2 * means + c1) * (2 * covariance + c2)
     # In place, to save another array of this size.
     similarity /= (squares + c1) * (variances + c2)
@@ -268,7 +268,7 @@ def _downsample(planes: Planes) -> Planes:
     therefore adjacent, and the first one begins (f - 1) // 2 pixels outside the image.
     """
     height, width = planes.shape[1:]
-    side = max(1, int(min(height, width) / _DOWNSAMPLED_SIDE + 0.5))  # MATLAB rounds a half up
+    side = max(1, int(min(height, width) / DOWNSAMPLED_SIDE + 0.5))  # MATLAB rounds a half up
     outside = (side - 1) // 2
     rows, columns = -(-height // side), -(-width // side)
     mirrored = np.pad(planes, ((0, 0), (outside, side), (outside, side)), mode="symmetric")

@@ -56,3 +56,45 @@ def test_a_damaged_model_is_named_and_the_others_listed(crdnet: Crdnet, weights:
     assert done.code == 1
     assert "'tiny' is damaged" in done.error_lines[0]
     assert "Another." in done.out
+
+
+def test_the_cost_of_a_model_file_is_counted_and_measured(crdnet: Crdnet, tmp_path: Path) -> None:
+    file = write_tiny_model(tmp_path / "tiny.onnx")
+    done = crdnet(
+        "models", "--cost", file, "--size", "40x24", "--threads", "1", "-d", "cpu", "--json"
+    )
+    assert done.code == 0, done.err
+    cost = json.loads(done.out)
+    weights = 9 * (3 * 4 + 4 * 6 + 6 * 6 + 6 * 3)
+    constants = 4  # factors of the resizing, a float constant of the graph
+    assert cost["parameters"] == weights + constants
+    macs = 9 * (3 * 4 + 4 * 6 / 4 + 6 * 6 / 16 + 6 * 3)
+    assert cost["kilo_macs"] == pytest.approx(macs / 1000)
+    assert (cost["size_multiple"], cost["margin"]) == (4, 20)
+    assert (cost["width"], cost["height"]) == (40, 24)
+    assert cost["seconds"] > 0
+    assert cost["peak_bytes"] is None or cost["peak_bytes"] > 1e7
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tiny",), "go with --cost"),
+        (("--cost", "--size", "40"), "is not WIDTHxHEIGHT"),
+        (("--cost", "--size", "0x40"), "is not WIDTHxHEIGHT"),
+    ],
+)
+def test_costs_asked_for_wrongly_are_wrong_usage(
+    crdnet: Crdnet, arguments: tuple[str, ...], message: str
+) -> None:
+    done = crdnet("models", *arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_a_file_that_is_no_model_is_one_line(crdnet: Crdnet, tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"no model")
+    done = crdnet("models", "--cost", tmp_path / "a.onnx")
+    assert done.code == 1
+    assert len(done.error_lines) == 1

@@ -70,7 +70,7 @@ def test_pairs_are_read_by_find_pairs_and_pass_the_doctor(photos: Path, tmp_path
     assert result.stderr == ""
     report = check(tmp_path / "pairs")
     assert report.healthy
-    assert (report.pairs, report.layout) == (3, "folders")
+    assert (report.pairs, report.layout) == (3, "list")
     clean = {pair.name: pair.load().clean for pair in find_pairs(tmp_path / "pairs")}
     assert np.array_equal(clean["input/sub/1.png"], np.asarray(Image.open(photos / "sub/1.png")))
 

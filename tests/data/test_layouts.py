@@ -49,9 +49,9 @@ def test_densities_of_did_mdn_come_from_its_folders(touch: Touch) -> None:
     ]
 
 
-def test_one_folder_of_did_mdn_keeps_its_density(touch: Touch) -> None:
+def test_the_name_of_the_root_is_no_label(touch: Touch) -> None:
     root = touch("Rain_Heavy/train2018new/0.jpg") / "Rain_Heavy"
-    assert told(root, "rainy-clean") == [("train2018new/0.jpg", "train2018new/0.jpg", HEAVY)]
+    assert told(root, "rainy-clean") == [("train2018new/0.jpg", "train2018new/0.jpg", NONE)]
 
 
 def test_densities_of_data_1_are_the_last_digits_of_its_names(touch: Touch) -> None:

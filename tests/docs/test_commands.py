@@ -21,11 +21,16 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 def read_flags(path: tuple[str, ...]) -> frozenset[str]:
     """Return the flags of a command, `("data", "check")` for instance, as its --help lists them."""
     if path == ("train",):  # its options are those of the recipe parser, which click does not know
-        arguments = [sys.executable, "-m", "crdnet.cli", "train", "--help"]
+        arguments = [sys.executable, "-m", "crdnet.cli", "train", "--help-all"]
         listing = subprocess.run(
             arguments, capture_output=True, text=True, check=True, timeout=HANG_SECONDS
         ).stdout
-        return frozenset(_FLAG.findall(listing)) | {"-h"}
+        return frozenset(_FLAG.findall(listing)) | {
+            "-h",
+            "--list",
+            "--help-all",
+            "--model.network.class_path",  # a key of a mapping, which the parser does not list
+        }
     command: click.Command = cli
     context = click.Context(cli)
     for name in path:

@@ -244,7 +244,10 @@ def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "resdual"}, "kind is one of published, published-mixed, residual, got 'resdual'"),
+        (
+            {"kind": "resdual"},
+            "kind is one of published, published-mixed, residual, pairs, got 'resdual'",
+        ),
         ({"model": {"network": {"widht": 4}}}, "widht"),
         ({"model": {"optimizer": {"learning_rate": -1.0}}}, "learning rate is above 0"),
         ({"data": {"mixture": {"synthetic": 0.8, "real": 0.3}}}, "sum to at most 1"),

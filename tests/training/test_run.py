@@ -2,12 +2,15 @@
 
 import logging
 import re
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from PIL import Image
@@ -158,25 +161,126 @@ def test_the_configuration_is_written_only_when_the_checkpoint_has_been_loaded(
     assert (run / "config.yaml").read_bytes() == before
 
 
+def test_the_folder_of_a_run_is_named_by_run_alone(tiny: TinyRun) -> None:
+    message = r"--trainer\.default_root_dir is not supported: --run names the folder"
+    with pytest.raises(RecipeError, match=message):
+        train(tiny.arguments("a", "--trainer.default_root_dir=elsewhere"))
+    assert not (tiny.folder / "a").exists()
+
+
+def test_fast_dev_run_tries_everything_and_leaves_nothing(tiny: TinyRun) -> None:
+    run = train(tiny.arguments("a", "--trainer.fast_dev_run=true"))
+    assert not list(run.rglob("*.*"))
+
+
+def test_no_logger_is_one_of_the_choices(tiny: TinyRun) -> None:
+    run = train(tiny.arguments("a", "--trainer.logger=false", "--trainer.max_epochs=1"))
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "last.ckpt", "best.ckpt"}
+
+
+@pytest.mark.parametrize("choice", ["curves", "logger"])
+def test_losses_rate_and_speed_are_in_the_log_of_any_logger(tiny: TinyRun, choice: str) -> None:
+    options = {
+        "curves": ["--curves=csv"],
+        "logger": [
+            "--trainer.logger=pytorch_lightning.loggers.CSVLogger",
+            f"--trainer.logger.save_dir={tiny.folder / 'a'}",
+            "--trainer.logger.name=",
+            "--trainer.logger.version=curves",
+        ],
+    }
+    run = train(tiny.arguments("a", *options[choice], "--trainer.max_epochs=1"))
+    columns = (run / "curves" / "metrics.csv").read_text().splitlines()[0].split(",")
+    expected = {"loss/total", "loss/image", "learning_rate", "images_per_second"}
+    assert expected | {"validation/psnr_y"} <= set(columns)
+
+
+def test_lines_are_logged_within_an_epoch_without_a_terminal(
+    tiny: TinyRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("crdnet.training.progress.LINE_SECONDS", 0)
+    with caplog.at_level(logging.INFO, logger="crdnet.training"):
+        train(tiny.arguments("a", "--trainer.max_epochs=1"))
+    assert re.search(r"epoch 1, batch 2 of 4, step 2, .* patches/s: loss ", caplog.text)
+
+
+class Interrupting(pl.Callback):
+    """Ends the first step of the second epoch as Ctrl-C does."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_saves_the_weights_and_names_resume(
+    tiny: TinyRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    interrupting = f"--trainer.callbacks+={__name__}.Interrupting"
+    with (
+        caplog.at_level(logging.INFO, logger="crdnet.training"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        train(tiny.arguments("a", interrupting))
+    assert "the same command with --resume goes on after epoch 1" in caplog.text
+    assert tiny.checkpoint("a", "interrupted")["global_step"] == 5
+    train(tiny.arguments("a", "--resume"))
+    train(tiny.arguments("b"))
+    assert_same(tiny.checkpoint("a")["state_dict"], tiny.checkpoint("b")["state_dict"])
+
+
+def test_a_missing_gpu_is_one_line(tiny: TinyRun) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(
+        RecipeError, match=r"--trainer\.accelerator gpu does not work here"
+    ) as caught:
+        train(tiny.arguments("a", "--trainer.accelerator=gpu"))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    ("option", "instead"),
+    ("change", "message"),
     [
-        ("logger=false", "--curves"),
-        ("logger=true", "--curves"),
-        ("fast_dev_run=true", "--trainer.max_epochs 1 --trainer.limit_train_batches 2"),
-        ("fast_dev_run=3", "--trainer.max_epochs 1 --trainer.limit_train_batches 2"),
-        ("default_root_dir=elsewhere", "--run"),
+        (
+            {"modle": {"channels_last": True}},
+            r"a\.yaml line \d+: there is no key modle; .* model\?",
+        ),
+        (
+            {"model": {"optimizer": {"learning_rte": 1}}},
+            r"line \d+: there is no key model\.optimizer\.learning_rte; .*learning_rate\?",
+        ),
     ],
 )
-def test_an_option_that_a_run_decides_is_refused_with_what_to_use_instead(
-    tiny: TinyRun, option: str, instead: str
+def test_a_misspelt_key_is_named_with_its_line_and_the_nearest_one(
+    tiny: TinyRun, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(
-        RecipeError, match=f"--trainer.{option.partition('=')[0]} is not supported: "
-    ) as caught:
-        train(tiny.arguments("a", f"--trainer.{option}"))
-    assert instead in str(caught.value)
-    assert not (tiny.folder / "a").exists()
+    with pytest.raises(RecipeError, match=message):
+        train(tiny.arguments("a", recipe=RECIPE | change))
+
+
+def test_a_misspelt_option_is_named_with_the_nearest_one(tiny: TinyRun) -> None:
+    with pytest.raises(RecipeError, match=r"no option --data\.rot; did you mean data\.root\?"):
+        train([*tiny.arguments("a"), "--data.rot=pairs"])
+
+
+def test_validation_scenes_in_the_training_are_refused_when_asked(tiny: TinyRun) -> None:
+    with pytest.raises(DataError, match="9 of 9 validation images show scenes of the training"):
+        train(tiny.arguments("a", "--leaks=refuse"))
+
+
+def test_help_is_one_screen_without_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['crdnet', 'train', '--help']\n"
+        "from crdnet.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'jsonargparse' not in sys.modules"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600
+    ).stdout
+    assert len(shown.splitlines()) <= 40
+    assert max(map(len, shown.splitlines())) <= 120
 
 
 def test_a_recipe_is_tried_on_two_batches(tiny: TinyRun) -> None:
@@ -267,9 +371,11 @@ def test_loading_in_other_processes_gives_the_same_run(tiny: TinyRun) -> None:
     ids=lambda path: path.stem,
 )
 def test_the_recipes_that_ship_are_understood(recipe: Path, tmp_path: Path) -> None:
+    begins = ["--model.start_from=default"] if recipe.stem == "fine-tune" else []
     with pytest.raises(DataError, match="nowhere"):
         train(
             [
+                *begins,
                 f"--config={recipe}",
                 f"--data.root={tmp_path / 'nowhere'}",
                 f"--run={tmp_path / 'run'}",

@@ -10,6 +10,7 @@ from crdnet.bench.measurement import (
     measure,
     steps_in,
 )
+from crdnet.bench.model_cost import ModelCost, count_parameters, measure_model_cost
 from crdnet.bench.process import IMAGE, NETWORK, WorkerProcess
 from crdnet.bench.report import as_json, as_markdown, as_text, format_markdown_table
 from crdnet.bench.timing import Timing, format_machine, inspect_machine, time_in_turns
@@ -17,6 +18,7 @@ from crdnet.bench.timing import Timing, format_machine, inspect_machine, time_in
 __all__ = [
     "IMAGE",
     "NETWORK",
+    "ModelCost",
     "Report",
     "Row",
     "Subject",
@@ -27,11 +29,13 @@ __all__ = [
     "as_text",
     "compute_sides",
     "count_cost",
+    "count_parameters",
     "draw_rainy_image",
     "format_machine",
     "format_markdown_table",
     "inspect_machine",
     "measure",
+    "measure_model_cost",
     "steps_in",
     "time_in_turns",
 ]

@@ -1,62 +1,202 @@
-"""`crdnet data`: the doctor that looks at a data set before a network is trained on it."""
+"""`crdnet data`: check a data set, find what sets share, and split a set by scene."""
 
+import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple
+from io import StringIO
+from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import click
+import numpy as np
 
-from crdnet.data import LAYOUTS, DataReport, Pair, check
+from crdnet.data import (
+    LAYOUTS,
+    DataReport,
+    Leak,
+    Picture,
+    check,
+    find_leaks,
+    find_pairs,
+    list_pictures,
+    split_scenes,
+    write_list,
+)
 from crdnet.errors import CRDNetError
+from crdnet.files import write_whole
 
 EXIT_PROBLEMS = 1
 _SHOWN_SIZES = 4
-
-
-@click.group(name="data", context_settings={"help_option_names": ["-h", "--help"]})
-def command() -> None:
-    """Look at a data set before training on it."""
-
-
-@command.command(name="check")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option(
+_SHOWN_LEAKS = 10
+Item = TypeVar("Item")
+_layout = click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
     default="auto",
     show_default=True,
     help="How the pairs are stored; auto tells by names, and by pictures where halves stand side by side.",
 )
+
+
+@click.group(name="data", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Check a data set before training on it; find what sets share; split a set by scene."""
+
+
+@command.command(name="check")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_layout
 @click.option("--json", "as_json", is_flag=True, help="Write the whole report as one JSON object.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(path_type=Path), help="Write every shared image to a file."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @click.pass_context
 def check_command(
-    context: click.Context, path: Path, layout: str, as_json: bool, quiet: bool
+    context: click.Context,
+    paths: tuple[Path, ...],
+    layout: str,
+    as_json: bool,
+    csv_file: Path | None,
+    quiet: bool,
 ) -> None:
-    """Load every pair below PATH; say what the set holds and name each problem.
+    """Check the data set at PATH; of several PATHS, find what they share.
 
-    Exit code 0 means healthy, 1 that problems were found.
+    One path: load every pair, report what the set holds and name each problem. Several paths: find images that are
+    the same file or show the same scene in two of them, whatever their rain, size or crop. A path is a data set, a
+    list of pairs, or a folder of images.
+
+    Exit code 0 means healthy, 1 that problems or shared images were found.
     """
     try:
-        report = check(path, layout, progress=iter if quiet else _with_bar)
+        if len(paths) > 1:
+            context.exit(_check_leakage(paths, layout, csv_file, as_json=as_json, quiet=quiet))
+        if csv_file is not None:
+            raise click.UsageError("--csv lists what several sets share; name at least two")
+        report = check(paths[0], layout, progress=iter if quiet else _with_bar)
     except CRDNetError as error:
         if not as_json:
             raise
         # A script that asked for JSON gets JSON, also where there is nothing to report on.
-        click.echo(json.dumps({"root": str(path), "healthy": False, "error": str(error)}, indent=2))
+        about = {"root": str(paths[0]), "healthy": False, "error": str(error)}
+        click.echo(json.dumps(about, indent=2))
         context.exit(EXIT_PROBLEMS)
     click.echo(json.dumps(report.as_dict(), indent=2) if as_json else _as_text(report))
     context.exit(0 if report.healthy else EXIT_PROBLEMS)
 
 
-def _with_bar(pairs: Sequence[Pair]) -> Iterable[Pair]:
+@command.command(name="split")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for the lists: training.csv, validation.csv and, with --test, test.csv.",
+)
+@click.option(
+    "--validation", type=float, default=0.1, show_default=True, help="Share of the pairs."
+)
+@click.option("--test", type=float, default=0.0, show_default=True, help="Share of the pairs.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_layout
+@click.option("--overwrite", is_flag=True, help="Replace lists that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+def split_command(
+    path: Path,
+    output: Path,
+    validation: float,
+    test: float,
+    seed: int,
+    layout: str,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Split the data set at PATH into lists, so that no scene is in two of them.
+
+    `crdnet train --data.root lists/training.csv --data.validation lists/validation.csv` reads the lists.
+    """
+    shares = {"training": 1 - validation - test, "validation": validation, "test": test}
+    shares = {name: share for name, share in shares.items() if share}
+    files = {name: output / f"{name}.csv" for name in shares}
+    existing = [file for file in files.values() if file.exists()]
+    if existing and not overwrite:
+        raise click.UsageError(f"{existing[0]} exists; add --overwrite to replace it")
+    progress = iter if quiet else _with_bar
+    parts = split_scenes(find_pairs(path, layout), shares, np.random.default_rng(seed), progress)
+    for name, pairs in parts.items():
+        write_list(pairs, files[name])
+        click.echo(f"{files[name]}  {len(pairs)} pairs")
+
+
+def _check_leakage(
+    paths: Sequence[Path], layout: str, csv_file: Path | None, *, as_json: bool, quiet: bool
+) -> int:
+    names = [path.as_posix() for path in paths]
+    if len(set(names)) < len(names):
+        raise click.UsageError("a path is given twice; name different sets")
+    sets = {name: list_pictures(path, layout) for name, path in zip(names, paths, strict=True)}
+    leaks = find_leaks(sets, iter if quiet else _with_bar)
+    if csv_file is not None:
+        text = StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["first_set", "first", "second_set", "second", "kind"])
+        rows.writerows(astuple(leak) for leak in leaks)
+        write_whole(csv_file, text.getvalue().encode("utf-8", "surrogateescape"))
+    counts = [_count_leaks(leaks, sets, pair) for pair in combinations(names, 2)]
+    if as_json:
+        shared = [asdict(leak) for leak in leaks]
+        click.echo(json.dumps({"healthy": not leaks, "sets": counts, "shared": shared}, indent=2))
+    else:
+        click.echo(_format_leaks(counts, leaks))
+    return EXIT_PROBLEMS if leaks else 0
+
+
+def _count_leaks(
+    leaks: Iterable[Leak], sets: Mapping[str, Sequence[Picture]], pair: tuple[str, str]
+) -> dict[str, object]:
+    of_pair = [leak for leak in leaks if (leak.first_set, leak.second_set) == pair]
+    first, second = pair
+    return {
+        "first": first,
+        "second": second,
+        "first_images": len(sets[first]),
+        "second_images": len(sets[second]),
+        "same_file": len({leak.second for leak in of_pair if leak.kind == "file"}),
+        "shared_in_first": len({leak.first for leak in of_pair}),
+        "shared_in_second": len({leak.second for leak in of_pair}),
+    }
+
+
+def _format_leaks(counts: Sequence[Mapping[str, object]], leaks: Sequence[Leak]) -> str:
+    lines = []
+    for each in counts:
+        lines.append(
+            f"{each['first']} and {each['second']}: {each['shared_in_first']} of "
+            f"{each['first_images']} images share scenes with {each['shared_in_second']} of "
+            f"{each['second_images']}; {each['same_file']} are the same file"
+        )
+        of_pair = [
+            leak
+            for leak in leaks
+            if (leak.first_set, leak.second_set) == (each["first"], each["second"])
+        ]
+        lines += [f"  {leak.kind}: {leak.first} = {leak.second}" for leak in of_pair[:_SHOWN_LEAKS]]
+        if len(of_pair) > _SHOWN_LEAKS:
+            lines.append(f"  and {len(of_pair) - _SHOWN_LEAKS} more; --csv writes all")
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _with_bar(items: Sequence[Item]) -> Iterable[Item]:
     if not sys.stderr.isatty():
-        return pairs
+        return items
     from rich.console import Console  # noqa: PLC0415 - only where a bar is drawn
     from rich.progress import track  # noqa: PLC0415
 
-    return track(pairs, description="reading pairs", console=Console(stderr=True), transient=True)
+    return track(items, description="reading images", console=Console(stderr=True), transient=True)
 
 
 def _as_text(report: DataReport) -> str:

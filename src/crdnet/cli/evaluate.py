@@ -1,31 +1,53 @@
 """`crdnet evaluate`: score a model, or pictures made by any method, under named protocols."""
 
+import json
+import platform
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import click
 import numpy as np
 from click.core import ParameterSource
 
+from crdnet._version import __version__
 from crdnet.cli import options
 from crdnet.cli.progress import progress
 from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
+    Case,
     Derain,
+    Difference,
+    Evaluation,
     Failure,
     Frame,
     ImageFolder,
+    LoadedCase,
+    MethodReport,
     Row,
+    Thumbnails,
     assign_seen_scenes,
     build_table,
+    compare_methods,
+    convert_differences,
+    convert_evaluation,
     evaluate,
     format_csv,
+    format_differences,
+    format_html,
     format_json,
     format_markdown,
     format_text,
+    keep_common_images,
     make_model_cases,
     make_saved_cases,
     make_saved_pair_cases,
@@ -37,6 +59,8 @@ from crdnet.metrics import PROTOCOLS
 
 _MOST_JOBS_UNASKED = 4
 """Pictures in memory at a time, unless -j says otherwise."""
+_SHOWN_SIZES = 4
+_WEIGHTS = (".ckpt", ".safetensors")
 _HELP = """\
 Score a model on a data set, or pictures that any method has saved.
 
@@ -44,11 +68,13 @@ Score a model on a data set, or pictures that any method has saved.
 crdnet evaluate --data rain800/val
 crdnet evaluate --data rain800/val --protocol restormer-y --protocol crdnet --csv scores.csv
 crdnet evaluate --data rain800/val --results theirs/
+crdnet evaluate --data rain800/val --results a=ours/ --results b=theirs/ --html report.html
 crdnet evaluate --target gt/ --rainy input/ --results theirs/
 crdnet evaluate --clip street.mp4 --clip garden/ --save looks/
 
 Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all pictures and for each
-density of rain. Pictures that cannot be scored are named, and the exit code is then 1.
+density of rain. Several --results are compared in pairs, on the images that all have. Pictures that cannot be
+scored are named, and the exit code is then 1.
 
 --clip scores real rain: frames of a static camera (a video, or a folder of images) against their temporal
 median. Prints the contrast of the streaks in grey levels, the share of it that is left (1 untouched, 0 gone), the
@@ -82,10 +108,22 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
     help="How it is laid out.",
 )
 @click.option(
-    "-m", "--model", default="default", show_default=True, help="Name of a model, or an .onnx file."
+    "-m",
+    "--model",
+    default="default",
+    show_default=True,
+    help="Name of a model, an .onnx file, or weights: .ckpt, .safetensors.",
 )
 @click.option(
-    "--results", type=_FOLDER, help="Score these saved pictures instead of running a model."
+    "--results",
+    multiple=True,
+    metavar="[NAME=]FOLDER",
+    help="Score these saved pictures instead of running a model; several are compared.",
+)
+@click.option(
+    "--names",
+    metavar="PATTERN",
+    help="Name of a saved picture for the {stem} of a rainy one, such as '{stem}_out' [default: found].",
 )
 @click.option(
     "--clip",
@@ -110,6 +148,12 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
     "--csv", "csv_file", type=_FILE, help="Write the scores of every picture to this file."
 )
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the table to this file.")
+@click.option(
+    "--html",
+    "html_file",
+    type=_FILE,
+    help="Write a page with tables, charts and pictures to this file.",
+)
 @click.option("--save", type=_FOLDER, help="Save the derained pictures in this folder, as PNG.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
@@ -139,7 +183,8 @@ def command(
     data: Path | None,
     layout: str,
     model: str,
-    results: Path | None,
+    results: tuple[str, ...],
+    names: str | None,
     clips: tuple[Path, ...],
     target: Path | None,
     rainy: Path | None,
@@ -147,6 +192,7 @@ def command(
     output: Path | None,
     csv_file: Path | None,
     markdown_file: Path | None,
+    html_file: Path | None,
     save: Path | None,
     overwrite: bool,
     print_json: bool,
@@ -157,7 +203,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Score cases, write the reports, print the table."""
-    reports = [path for path in (output, csv_file, markdown_file) if path is not None]
+    reports = [path for path in (output, csv_file, markdown_file, html_file) if path is not None]
     _check_usage(ctx, reports)
     if clips:
         from crdnet.cli.clips import evaluate_clips  # noqa: PLC0415
@@ -176,40 +222,174 @@ def command(
     jobs = jobs or _default_jobs()
     folder = ImageFolder(save) if save is not None else None
     pairs, failures = _pairs(data, layout) if data is not None else ([], [])
-    if results is None:
-        derain = _opened_model(model, device, tile, jobs)
-        cases = make_model_cases(pairs, derain, folder.save if folder else None)
-    elif target is not None:
-        cases, failures = make_saved_cases(results, target, rainy)
-    else:
-        cases, unmatched = make_saved_pair_cases(pairs, results)
-        failures += unmatched
-    if not overwrite:
-        refuse_existing(
-            [*reports, *(folder.locate_all(case.pair.name for case in cases) if folder else [])]
-        )
-
-    with progress(len(cases), "pictures", quiet=quiet) as advance:
-        evaluation = assign_seen_scenes(
-            evaluate(cases, protocols, jobs=jobs, on_done=advance), cases
-        )
-    evaluation = replace(evaluation, failures=(*failures, *evaluation.failures))
-    rows = summarise(evaluation, np.random.default_rng(seed))
-
     about = _about(ctx)
-    if output is not None:
-        write_text(output, format_json(evaluation, rows, about))
-    if csv_file is not None:
-        write_text(csv_file, format_csv(evaluation))
-    if markdown_file is not None:
-        write_text(markdown_file, format_markdown(rows, about))
+    with ExitStack() as stack:
+        cases: dict[str, Sequence[Case]] = {}
+        for name, place in _name_results(results).items():
+            if target is not None:
+                cases[name], unmatched = make_saved_cases(place, target, rainy)
+            else:
+                cases[name], unmatched = make_saved_pair_cases(pairs, place, names)
+            failures += unmatched
+        if not results:
+            derain, facts = _open_model(stack, model, device, tile, jobs)
+            about |= facts
+            cases[model] = make_model_cases(pairs, derain, folder.save if folder else None)
+        listed = [case.pair.name for each in cases.values() for case in each]
+        if not overwrite:
+            refuse_existing([*reports, *(folder.locate_all(listed) if folder else [])])
+        thumbnails = Thumbnails(len(listed)) if html_file is not None else None
+        with progress(len(listed), "pictures", quiet=quiet) as advance:
+            evaluations, found = _score_methods(cases, protocols, jobs, advance, thumbnails)
+        failures += found
+        document = _Document.summarise(evaluations, failures, about, seed)
+        if html_file is not None and thumbnails is not None:
+            write_text(html_file, document.as_html(cases, thumbnails))
+    for path, write in (
+        (output, document.as_json),
+        (csv_file, document.as_csv),
+        (markdown_file, document.as_markdown),
+    ):
+        if path is not None:
+            write_text(path, write())
     if print_json:
-        click.echo(format_json(evaluation, rows, about), nl=False)
-    elif rows:
-        _print_table(rows)
-    for failure in evaluation.failures:
+        click.echo(document.as_json(), nl=False)
+    else:
+        document.print_tables()
+    for failure in failures:
         click.echo(f"Error: {failure.message}", err=True)
-    return 1 if evaluation.failures else 0
+    return 1 if failures else 0
+
+
+def _score_methods(
+    cases: Mapping[str, Sequence[Case]],
+    protocols: Sequence[str],
+    jobs: int,
+    advance: Callable[[], object],
+    thumbnails: Thumbnails | None,
+) -> tuple[dict[str, Evaluation], list[Failure]]:
+    """Score the cases of each method; of several keep the images that all have."""
+    evaluations = {}
+    for name, of_method in cases.items():
+        look = _ignore if thumbnails is None else partial(thumbnails.add, name)
+        scored = evaluate(of_method, protocols, jobs=jobs, on_done=advance, on_loaded=look)
+        evaluations[name] = assign_seen_scenes(scored, of_method)
+    failures = [failure for each in evaluations.values() for failure in each.failures]
+    if len(evaluations) > 1:
+        evaluations, different = keep_common_images(evaluations)
+        failures += different
+    return evaluations, failures
+
+
+@dataclass(frozen=True)
+class _Document:
+    """Everything that the reports tell; of several methods all of it for each."""
+
+    evaluation: Evaluation
+    """Scores of the first method, with the failures of all."""
+    evaluations: Mapping[str, Evaluation]
+    rows: Mapping[str, Sequence[Row]]
+    differences: Sequence[Difference]
+    about: Mapping[str, Any]
+
+    @classmethod
+    def summarise(
+        cls,
+        evaluations: Mapping[str, Evaluation],
+        failures: Sequence[Failure],
+        about: Mapping[str, Any],
+        seed: int,
+    ) -> "_Document":
+        """Summarise each method and compare every two."""
+        rows = {
+            name: summarise(each, np.random.default_rng(seed)) for name, each in evaluations.items()
+        }
+        first = next(iter(evaluations.values()))
+        sizes = [image.size for image in first.images if image.size is not None]
+        return cls(
+            replace(first, failures=tuple(failures)),
+            evaluations,
+            rows,
+            compare_methods(evaluations, np.random.default_rng(seed)),
+            {**about, **describe_run(sizes)},
+        )
+
+    def print_tables(self) -> None:
+        """Print the table of each method, and their differences."""
+        for name, rows in self.rows.items():
+            if len(self.rows) > 1:
+                click.echo(f"{name}:")
+            if rows:
+                _print_table(rows)
+        click.echo(format_differences(self.differences), nl=False)
+
+    def as_html(self, cases: Mapping[str, Sequence[Case]], thumbnails: Thumbnails) -> str:
+        """Return everything as a page."""
+        methods = [
+            MethodReport(name, each, self.rows[name]) for name, each in self.evaluations.items()
+        ]
+        about = {**self.about, "crdnet": __version__}
+        return format_html(methods, cases, thumbnails, self.differences, about)
+
+    def as_json(self) -> str:
+        """Return everything as JSON; one method has the form of earlier versions."""
+        first = next(iter(self.rows.values()))
+        if len(self.rows) == 1:
+            return format_json(self.evaluation, first, self.about)
+        document = {
+            "format": "crdnet-comparison/1",
+            "about": {**self.about, "crdnet": __version__},
+            "methods": {
+                name: convert_evaluation(each, self.rows[name])
+                for name, each in self.evaluations.items()
+            },
+            "differences": convert_differences(self.differences),
+            "failures": [asdict(failure) for failure in self.evaluation.failures],
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def as_csv(self) -> str:
+        """Return the scores of every image; with several methods the first column names it."""
+        if len(self.rows) == 1:
+            return format_csv(self.evaluation)
+        lines: list[str] = []
+        for name, each in self.evaluations.items():
+            head, *body = format_csv(each).splitlines()
+            quoted = '"' + name.replace('"', '""') + '"'
+            lines += [f"method,{head}"] * (not lines) + [f"{quoted},{line}" for line in body]
+        return "\n".join(lines) + "\n"
+
+    def as_markdown(self) -> str:
+        """Return the tables and the differences."""
+        text = ""
+        for name, of_method in self.rows.items():
+            about = self.about if len(self.rows) == 1 else {"method": name, **self.about}
+            text += format_markdown(of_method, about)
+        if self.differences:
+            text += "\n## Differences\n\n" + "".join(
+                f"- {line}\n" for line in format_differences(self.differences).splitlines()
+            )
+        return text
+
+
+def _ignore(case: Case, loaded: LoadedCase) -> None:
+    """Keep nothing of a case."""
+
+
+def _name_results(results: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of saved pictures by the name of their method: NAME=FOLDER, or FOLDER."""
+    named: dict[str, Path] = {}
+    for result in results:
+        name, equals, place = result.partition("=")
+        path = Path(place if equals else result)
+        name = name if equals else (path.name or path.resolve().name)
+        # Two methods may have folders of one name: a/derained and b/derained.
+        if name in named and not equals:
+            name = path.as_posix()
+        if name in named:
+            raise click.UsageError(f"two --results are named {name!r}; name them NAME=FOLDER")
+        named[name] = path
+    return named
 
 
 def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
@@ -225,7 +405,12 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
         )
     if "results" in given and ("data" in given) == ("target" in given):
         raise click.UsageError("--results needs its ground truth: either --target or --data")
-    for name, partner in (("target", "results"), ("rainy", "target"), ("layout", "data")):
+    for name, partner in (
+        ("target", "results"),
+        ("rainy", "target"),
+        ("layout", "data"),
+        ("names", "data"),
+    ):
         if name in given and partner not in given:
             raise click.UsageError(f"--{name} goes with --{partner}")
     for name in ("model", "save", "device", "tile"):
@@ -247,12 +432,17 @@ def _check_clip_usage(given: set[str]) -> None:
         "protocols",
         "csv_file",
         "markdown_file",
+        "html_file",
+        "names",
         "jobs",
     ):
         if name in given:
-            flag = {"protocols": "protocol", "csv_file": "csv", "markdown_file": "markdown"}.get(
-                name, name
-            )
+            flag = {
+                "protocols": "protocol",
+                "csv_file": "csv",
+                "markdown_file": "markdown",
+                "html_file": "html",
+            }.get(name, name)
             raise click.UsageError(f"--{flag} is for pairs of images and does not go with --clip")
 
 
@@ -268,13 +458,36 @@ def _default_jobs() -> int:
     return min(_MOST_JOBS_UNASKED, usable_cpus())
 
 
-def _opened_model(model: str, device: str, tile: int | Literal["auto"], jobs: int) -> Derain:
+def _open_model(
+    stack: ExitStack, model: str, device: str, tile: int | Literal["auto"], jobs: int
+) -> tuple[Derain, dict[str, Any]]:
+    """Return what derains, and facts about it for the reports."""
     from crdnet.pipeline import Derainer  # noqa: PLC0415
-    from crdnet.runtime import usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import find_model, usable_cpus  # noqa: PLC0415
 
+    path = Path(model)
+    digest = None
+    if path.suffix in _WEIGHTS or path.is_dir():
+        digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        model = str(_export_weights(stack, path))
     derainer = Derainer(model, device, threads=max(1, usable_cpus() // jobs), tile=tile)
-    _ = derainer.session  # A model that cannot be opened is one error, not one for every picture.
-    return derainer.estimate
+    session = derainer.session  # a model that cannot be opened is one error, not one per image
+    facts = {
+        "model_sha256": digest or sha256(find_model(model).read()).hexdigest(),
+        "engine": session.engine,
+        "scale": "sensed for each image",
+    }
+    return derainer.estimate, facts
+
+
+def _export_weights(stack: ExitStack, path: Path) -> Path:
+    """Export weights to a temporary model file."""
+    from crdnet.export import describe_model, export_network, load_network  # noqa: PLC0415 - torch
+
+    network = load_network(path)
+    file = Path(stack.enter_context(TemporaryDirectory())) / f"{path.stem or 'model'}.onnx"
+    export_network(network, file, describe_model(network, path.stem))
+    return file
 
 
 def _opened_derainer(
@@ -293,6 +506,21 @@ def _opened_derainer(
     return derain
 
 
+def describe_run(sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return sizes of the images, versions and date, for the reports."""
+    counts = Counter(f"{width} x {height}" for width, height in sizes)
+    shown = [f"{size}: {count}" for size, count in counts.most_common(_SHOWN_SIZES)]
+    more = len(counts) - _SHOWN_SIZES
+    return {
+        "sizes": ", ".join(shown) + (f", and {more} more" if more > 0 else ""),
+        "numpy": np.__version__,
+        "pillow": version("Pillow"),
+        "onnxruntime": version("onnxruntime"),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
 def _about(ctx: click.Context) -> dict[str, Any]:
     """Return what was scored, for the reports."""
     told = ["results", "target"] if ctx.params["target"] else ["results", "data", "layout"]
@@ -303,7 +531,12 @@ def _about(ctx: click.Context) -> dict[str, Any]:
     )
     values = {name: ctx.params[name] for name in told}
     return {
-        name: str(value) if isinstance(value, Path) else value for name, value in values.items()
+        name: list(value)
+        if isinstance(value, tuple)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for name, value in values.items()
     }
 
 

@@ -24,16 +24,20 @@ def _scores(
 HELP = """
 Turn trained weights into a model file that runs without torch.
 
+SOURCE is a checkpoint of `crdnet train`, a .safetensors or .onnx file, a folder of save_pretrained, the name of a
+model that comes with crdnet, or OWNER/NAME on the Hugging Face hub (extra: hub).
+
 The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left in place.
 
 \b
 crdnet export runs/a/last.ckpt -o my.onnx
+crdnet export paper -o paper.onnx
 crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
 """
 
 
 @click.command(help=HELP)
-@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.argument("source", required=False)
 @click.option(
     "-o",
     "--output",
@@ -69,7 +73,7 @@ crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
-    checkpoint: Path | None,
+    source: str | None,
     output: Path,
     published: Path | None,
     epoch: int | None,
@@ -81,8 +85,8 @@ def command(
     overwrite: bool,
 ) -> None:
     """Turn trained weights into a model file."""
-    if (checkpoint is None) == (published is None):
-        raise click.UsageError("give either a CHECKPOINT of `crdnet train` or --published ROOT")
+    if (source is None) == (published is None):
+        raise click.UsageError("give either a SOURCE of weights or --published ROOT")
     if (published is None) != (epoch is None):
         raise click.UsageError("--published ROOT and --epoch N go together")
     for path in (output, weights):
@@ -100,8 +104,8 @@ def command(
     if published is not None and epoch is not None:
         network: Network = load_published(published, epoch)
     else:
-        assert checkpoint is not None
-        network = load_network(checkpoint)
+        assert source is not None
+        network = load_network(source)
     report = export_network(
         network, output, describe_model(network, name or output.stem, training_data, scores)
     )

@@ -8,6 +8,36 @@ import click
 from crdnet.errors import RecipeError
 from crdnet.recipes import shipped_recipes, summary_of
 
+_HELP = """\
+Usage: crdnet train --config NAME_OR_FILE --data.root PATH [--KEY VALUE ...]
+
+Train a network from a recipe (extra: train). Every key of a recipe is also an option, and options win.
+
+  crdnet train --config fine-tune --model.start_from default --data.root my_pairs/
+  crdnet train --config paper-cpu --data.root pairs/train --data.validation pairs/val --run runs/a
+  crdnet train --config paper-cpu --data.root pairs/train --data.validation pairs/val --run runs/a --resume
+
+Options:
+  --config NAME_OR_FILE    Recipe; --list lists those that come with crdnet.
+  --kind KIND              published, published-mixed, residual or pairs; the recipe says it.
+  --run FOLDER             Folder of the run: configuration, checkpoints, curves.
+  --resume                 Go on from the last whole epoch of the run.
+  --data.root PATH         Training pairs: folder, list file or shards; for mixed data photographs without rain.
+  --data.validation PATH   Validation pairs of other scenes, or a list of sets.
+  --data.workers N         Processes that load images.
+  --leaks warn|refuse|ignore        What to do if validation scenes are among the training scenes.
+  --model.start_from NAME_OR_FILE   Weights to begin with.
+  --model.network.class_path CLASS  A network of your own (kind: pairs).
+  --model.optimizer.learning_rate X
+  --ema_decay X            Average the weights, with this decay per step.
+  --trainer.max_epochs N   Every option of the Lightning trainer works: accelerator, devices, precision, logger,
+                           profiler, callbacks, fast_dev_run, limit_train_batches, ...
+  --curves WHERE           tensorboard, csv, wandb (offline), mlflow (offline) or visdom.
+  --list                   List the recipes that come with crdnet.
+  --help-all               List every option of every kind; takes some seconds.
+  -h, --help               Show this.
+"""
+
 
 @click.command(
     context_settings={
@@ -20,16 +50,35 @@ from crdnet.recipes import shipped_recipes, summary_of
 @click.option("--list", "lists", is_flag=True, help="List the recipes that come with crdnet.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(lists: bool, arguments: tuple[str, ...]) -> None:
-    """Train a network from a recipe; `crdnet train --help` lists every key."""
+    """Train a network from a recipe; `crdnet train --help` teaches it, --help-all lists every key."""
     if lists:
         for name, path in shipped_recipes().items():
             click.echo(f"{name:<16} {summary_of(path)}")
         return
+    if "--help" in arguments or "-h" in arguments:
+        click.echo(_HELP, nl=False)
+        return
     from crdnet.training import train  # noqa: PLC0415 - torch is imported only by those who train
 
+    if "--help-all" in arguments:
+        _print_every_option()
+        return
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        run = train(["--help"] if arguments == ("-h",) else arguments)
+        run = train(arguments)
     except RecipeError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(run / "last.ckpt")
+    if (run / "last.ckpt").exists():  # not after a trial with --trainer.fast_dev_run
+        click.echo(run / "last.ckpt")
+
+
+def _print_every_option() -> None:
+    """Print the options of every kind, as the recipe parser lists them."""
+    from crdnet.training import KINDS, train  # noqa: PLC0415
+
+    for kind in KINDS:
+        click.echo(f"---- kind: {kind} ----")
+        try:
+            train(["--kind", kind, "--help"])
+        except SystemExit:  # how an argument parser ends after its help
+            continue

@@ -6,25 +6,47 @@ The package needs numpy and Pillow, never torch.
 from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
 from crdnet.data.image_reader import read_rgb
+from crdnet.data.leakage import (
+    Leak,
+    Picture,
+    find_leaks,
+    group_alike,
+    list_pictures,
+    picture_file,
+    picture_pairs,
+)
 from crdnet.data.listing import Listing, list_images
+from crdnet.data.lists import find_listed, match_patterns
 from crdnet.data.loading import HalfOrder, LoadedPair, Pair
 from crdnet.data.problems import DataProblem, LoadError, ProblemKind
 from crdnet.data.scenes import assign_scenes, group_scenes
+from crdnet.data.splitting import split_scenes, write_list
 
 __all__ = [
     "LAYOUTS",
     "DataProblem",
     "DataReport",
     "HalfOrder",
+    "Leak",
     "Listing",
     "LoadError",
     "LoadedPair",
     "Pair",
+    "Picture",
     "ProblemKind",
     "assign_scenes",
     "check",
+    "find_leaks",
+    "find_listed",
     "find_pairs",
+    "group_alike",
     "group_scenes",
     "list_images",
+    "list_pictures",
+    "match_patterns",
+    "picture_file",
+    "picture_pairs",
     "read_rgb",
+    "split_scenes",
+    "write_list",
 ]

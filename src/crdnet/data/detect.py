@@ -20,9 +20,19 @@ from crdnet.data.layouts import (
     parse_stem_prefix,
 )
 from crdnet.data.listing import Listing, list_images, sort_naturally
+from crdnet.data.lists import LABELS, find_listed, is_pair_list
 from crdnet.data.loading import HalfOrder, Pair
 from crdnet.data.matching import Found, build_numbered_key, build_plain_key
+from crdnet.data.more_layouts import (
+    find_cityscapes,
+    find_gt_rain,
+    find_in_gt,
+    find_rainds,
+    list_cityscapes_split,
+    recognise_more,
+)
 from crdnet.data.problems import DataProblem
+from crdnet.data.shards import find_in_shards, list_shards
 from crdnet.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -35,9 +45,13 @@ _FINDERS: dict[str, Callable[[Listing], Found]] = {
     "numbered-variants": find_numbered_variants,
     "rain-norain": find_rain_norain,
     "density-folders": find_in_density_folders,
+    "rainds": find_rainds,
+    "in-gt": find_in_gt,
+    "gt-rain": find_gt_rain,
+    "rain-cityscapes": find_cityscapes,
 }
 
-LAYOUTS = ("auto", *_FINDERS, "tree")
+LAYOUTS = ("auto", *_FINDERS, "tree", "list", "shards")
 """Names of layouts that `find_pairs` accepts."""
 
 _SPLITS = frozenset({"test", "testing", "train", "training", "val", "valid", "validation"})
@@ -52,7 +66,8 @@ def find_pairs(
     No image is opened, except a few where the pixels must decide the order of halves.
 
     Args:
-        root: Folder of the data set, or of one of its splits.
+        root: Folder of the data set or of one of its splits, list file (.csv, .tsv, .txt), or shard
+            (.tar).
         layout: One of `LAYOUTS`.
         problems: List that gets the images without a partner; the other pairs are then returned.
 
@@ -83,7 +98,19 @@ def apply_layout(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]
     """Match a data set with a layout; return the name of the layout, its result and the listing."""
     if layout not in LAYOUTS:
         raise DataError(f"there is no layout {layout!r}; the layouts are {', '.join(LAYOUTS)}")
-    listing = list_images(root)
+    shards = list_shards(root)
+    listed = root if is_pair_list(root) else root / LABELS
+    if layout == "list" or (layout == "auto" and is_pair_list(listed)):
+        if not is_pair_list(listed):
+            raise DataError(f"{root}: is no list of pairs; name a .csv, .tsv or .txt file")
+        return "list", find_listed(listed), Listing(listed.parent, ())
+    if layout == "shards" or root.suffix == ".tar":
+        if not shards:
+            raise DataError(f"{root}: holds no shards; name a .tar file or a folder of them")
+        return "shards", find_in_shards(shards), Listing(root, ())
+    listing = list_cityscapes_split(root) or list_images(root)
+    if shards and layout == "auto" and not listing.images:
+        return "shards", find_in_shards(shards), listing
     if not listing.images:
         raise DataError(f"{root}: holds no images; name the folder of a data set")
     _refuse_several_splits(listing)
@@ -115,6 +142,9 @@ def _refuse_several_splits(listing: Listing) -> None:
 
 def recognise_layout(listing: Listing) -> str | None:
     """Return the layout that folders and names indicate; None for images side by side."""
+    special = recognise_more(listing)
+    if special is not None:
+        return special
     # Folders first, since names of files are ambiguous.
     words = {normalise_folder(folder) for folder in listing.folders}
     if words & CLEAN_FOLDERS and words & RAINY_FOLDERS:

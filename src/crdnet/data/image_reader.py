@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from crdnet.data.problems import DataProblem, LoadError, ProblemKind
+from crdnet.data.tar_members import open_image_file
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -64,7 +65,7 @@ def read_rgb(path: str | PathLike[str]) -> npt.NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(open_image_file(path)) as image:
             _refuse_oversized(path, image)
             _refuse_several_frames(path, image)
             image.load()

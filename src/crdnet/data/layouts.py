@@ -24,7 +24,7 @@ from crdnet.data.matching import (
 from crdnet.errors import DataError
 
 RAINY_FOLDERS = frozenset(
-    {"input", "inputs", "rain", "rainy", "rainy_image", "rainy_images", "rain_image"},
+    {"input", "inputs", "lq", "rain", "rainy", "rainy_image", "rainy_images", "rain_image"},
 )
 CLEAN_FOLDERS = frozenset(
     {
@@ -33,6 +33,7 @@ CLEAN_FOLDERS = frozenset(
         "gt",
         "ground_truth",
         "groundtruth",
+        "hq",
         "norain",
         "no_rain",
         "target",

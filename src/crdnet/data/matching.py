@@ -53,7 +53,11 @@ def build_plain_key(stem: str) -> str:
     text = re.sub(r"^(?:no)?rain[-_ ]?(?=[0-9])", "", text)
     # Rain200 appends x2 to the numbers of its rainy images.
     text = re.sub(r"(?<=[0-9])x2$", "", text)
-    text = re.sub(r"(?<=.)[-_ ](?:rain|norain|rainy|clean|clear|gt|input|target)$", "", text)
+    text = re.sub(
+        r"(?<=.)[-_ ](?:rain|norain|rainy|clean|clear|gt|hq|in|input|lq|target)$", "", text
+    )
+    # SPA-Data appends gt to the numbers of its clean images.
+    text = re.sub(r"(?<=[0-9])gt$", "", text)
     return re.sub(r"[0-9]+", lambda digits: digits[0].lstrip("0") or "0", text)
 
 
@@ -143,5 +147,8 @@ def _report_unwanted_clean(listing: Listing, image: PurePosixPath) -> DataProble
 
 
 def find_place_density(listing: Listing, image: PurePosixPath) -> RainDensity | None:
-    """Return the density in the names of the folders of an image, the root included, else None."""
-    return find_folder_density([listing.root.name, *listing.prefix.parts, *image.parts[:-1]])
+    """Return the density in the names of the folders of an image below the named root, else None.
+
+    The name of the root itself is no label: people call a folder `heavy` for other reasons.
+    """
+    return find_folder_density([*listing.prefix.parts, *image.parts[:-1]])

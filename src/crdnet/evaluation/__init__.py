@@ -25,13 +25,22 @@ from crdnet.evaluation.clips import (
     read_frames,
     score_clip,
 )
+from crdnet.evaluation.comparison import (
+    Difference,
+    compare_methods,
+    convert_differences,
+    format_differences,
+    keep_common_images,
+)
 from crdnet.evaluation.formats import (
     build_table,
+    convert_evaluation,
     format_csv,
     format_json,
     format_markdown,
     format_text,
 )
+from crdnet.evaluation.html_report import MethodReport, Thumbnails, format_html
 from crdnet.evaluation.outputs import ImageFolder, refuse_existing, write_text
 from crdnet.evaluation.scoring import Evaluation, ImageScores, assign_seen_scenes, evaluate
 from crdnet.evaluation.summary import Quantity, Row, summarise
@@ -40,6 +49,7 @@ __all__ = [
     "Case",
     "ClipScore",
     "Derain",
+    "Difference",
     "Estimate",
     "Evaluation",
     "Failure",
@@ -47,17 +57,25 @@ __all__ = [
     "ImageFolder",
     "ImageScores",
     "LoadedCase",
+    "MethodReport",
     "Quantity",
     "Row",
     "StaticClip",
+    "Thumbnails",
     "assign_seen_scenes",
     "build_table",
+    "compare_methods",
+    "convert_differences",
+    "convert_evaluation",
     "evaluate",
     "format_csv",
+    "format_differences",
+    "format_html",
     "format_json",
     "format_markdown",
     "format_text",
     "join_side_by_side",
+    "keep_common_images",
     "make_model_cases",
     "make_saved_cases",
     "make_saved_pair_cases",

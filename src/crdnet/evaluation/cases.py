@@ -68,12 +68,19 @@ def make_model_cases(
     return [Case(pair, partial(_derain_pair, pair, derain, save)) for pair in pairs]
 
 
-def make_saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Case], list[Failure]]:
+def make_saved_pair_cases(
+    pairs: Iterable[Pair], results: Path, names: str | None = None
+) -> tuple[list[Case], list[Failure]]:
     """Return cases of saved images with the names of the rainy images of a data set.
+
+    A result may also have the name of the clean image (`norain-001` for `rain-001`), and all
+    results may share an ending that the rainy images do not have (`001_derained`, `001x2`).
 
     Args:
         pairs: Pairs, for example from `crdnet.data.find_pairs`.
         results: Folder of the derained images, with the layout of the rainy images.
+        names: Name of a result without suffix for the `{stem}` of a rainy image, such as
+            `{stem}_out`; None finds it.
 
     Returns:
         The cases, and a failure for each image without a case.
@@ -88,19 +95,65 @@ def make_saved_pair_cases(pairs: Iterable[Pair], results: Path) -> tuple[list[Ca
     # Many methods save `input/7.png` of a data set as `7.png`.
     flat = Counter(PurePosixPath(key).name for key in pairs_by_key)
     cases, used = [], set()
+    ending = "" if names is not None else _find_ending(derained_by_key, pairs_by_key)
     for key, pair in pairs_by_key.items():
-        name = PurePosixPath(key).name
-        # A bare name is only used if it is unique in the data set.
-        saved_key = name if key not in derained_by_key and flat[name] == 1 else key
-        if saved_key in derained_by_key:
+        candidates = _list_result_names(key, pair, names, ending, is_unique=_is_unique(flat, key))
+        saved_key = next((each for each in candidates if each in derained_by_key), None)
+        if saved_key is not None:
             cases.append(Case(pair, partial(_load_saved_pair, pair, derained_by_key[saved_key])))
             used.add(saved_key)
         else:
             failures.append(
-                _make_failure(pair.rainy_path, f"has no derained image {results / key}.*"),
+                _make_failure(
+                    pair.rainy_path, f"has no derained image {results / candidates[0]}.*"
+                ),
             )
     failures += _report_without_partner(derained_by_key, used, "has no rainy image in the data set")
     return cases, failures
+
+
+def _is_unique(counts: Mapping[str, int], key: str) -> bool:
+    return counts[PurePosixPath(key).name] == 1
+
+
+def _list_result_names(
+    key: str, pair: Pair, names: str | None, ending: str, *, is_unique: bool
+) -> list[str]:
+    """List the names that the result of a pair may have, the likeliest first."""
+    path = PurePosixPath(key)
+    if names is not None:
+        try:
+            named = path.with_name(names.format(stem=path.name))
+        except (KeyError, IndexError, ValueError) as error:
+            raise DataError(
+                f"the names {names!r} are not understood ({error}); "
+                "write {stem} where the name of the rainy image stands"
+            ) from None
+        return [named.as_posix(), *([named.name] if is_unique else [])]
+    listed = [key, key + ending]
+    # A bare name is only used if it is unique in the data set.
+    if is_unique:
+        listed += [path.name, path.name + ending]
+        clean = pair.clean_path.stem
+        if pair.halves is None and clean != path.name:
+            listed += [clean, path.with_name(clean).as_posix(), clean + ending]
+    return listed
+
+
+def _find_ending(results: Iterable[str], keys: Iterable[str]) -> str:
+    """Return the ending that all results have and no rainy image has, such as `_derained`."""
+    names = [PurePosixPath(result).name for result in results]
+    shared = names[0] if names else ""
+    for name in names:
+        while not name.endswith(shared):
+            shared = shared[1:]
+    stems = {PurePosixPath(key).name for key in keys}
+    # The longest one whose removal leaves names of rainy images; digits may belong to a number.
+    for start in range(len(shared)):
+        ending = shared[start:]
+        if all(name.removesuffix(ending) in stems for name in names):
+            return ending
+    return ""
 
 
 def make_saved_cases(

@@ -112,6 +112,14 @@ def format_json(evaluation: Evaluation, rows: Sequence[Row], about: Mapping[str,
     document = {
         "format": FORMAT,
         "about": _add_version(about),
+        **convert_evaluation(evaluation, rows),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def convert_evaluation(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return summary, scores and failures as JSON values."""
+    return {
         "summary": [_convert_row(row) for row in rows],
         "pictures": [
             {
@@ -131,7 +139,6 @@ def format_json(evaluation: Evaluation, rows: Sequence[Row], about: Mapping[str,
             for failure in evaluation.failures
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _add_version(about: Mapping[str, Any]) -> dict[str, Any]:

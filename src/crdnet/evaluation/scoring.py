@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from crdnet.data import group_scenes
 from crdnet.density import RainDensity
 from crdnet.errors import CRDNetError
-from crdnet.evaluation.cases import Case, Failure
+from crdnet.evaluation.cases import Case, Failure, LoadedCase
 from crdnet.metrics import Protocol, Scores, find_protocol, score
 
 
@@ -22,6 +22,8 @@ class ImageScores:
     derained: Mapping[str, Scores]
     rainy: Mapping[str, Scores] | None
     """Scores of the rainy image; None if it is unknown."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def evaluate(
     *,
     jobs: int = 1,
     on_done: Callable[[], object] = lambda: None,
+    on_loaded: Callable[[Case, LoadedCase], object] = lambda _case, _loaded: None,
 ) -> Evaluation:
     """Score cases under one or several protocols.
 
@@ -50,6 +53,7 @@ def evaluate(
         protocols: Keys of `crdnet.metrics.PROTOCOLS`.
         jobs: Number of threads.
         on_done: Called in this thread after each case, scored or failed.
+        on_loaded: Called in the thread of a case with its images, after it was scored.
 
     Raises:
         ProtocolError: No protocol has one of the names.
@@ -59,7 +63,7 @@ def evaluate(
     # Threads suffice, since decoders, engines and NumPy release the GIL.
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="evaluate")
     try:
-        running = [pool.submit(_score_case, case, chosen) for case in cases]
+        running = [pool.submit(_score_case, case, chosen, on_loaded) for case in cases]
         for _ in as_completed(running):
             on_done()
         outcomes = [future.result() for future in running]
@@ -85,10 +89,14 @@ def assign_seen_scenes(evaluation: Evaluation, cases: Iterable[Case]) -> Evaluat
     return replace(evaluation, images=images)
 
 
-def _score_case(case: Case, protocols: Sequence[Protocol]) -> ImageScores | Failure:
+def _score_case(
+    case: Case,
+    protocols: Sequence[Protocol],
+    on_loaded: Callable[[Case, LoadedCase], object],
+) -> ImageScores | Failure:
     try:
         loaded = case.load()
-        return ImageScores(
+        scores = ImageScores(
             case.pair.name,
             case.pair.scene,
             loaded.density,
@@ -96,8 +104,11 @@ def _score_case(case: Case, protocols: Sequence[Protocol]) -> ImageScores | Fail
             rainy=None
             if loaded.rainy is None
             else {p.name: score(loaded.rainy, loaded.clean, p) for p in protocols},
+            size=(loaded.clean.shape[1], loaded.clean.shape[0]),
         )
+        on_loaded(case, loaded)
     except (CRDNetError, OSError) as error:
         # Many messages already name the file.
         name, message = case.pair.name, str(error)
         return Failure(name, message if name in message else f"{name}: {message}")
+    return scores

@@ -9,6 +9,7 @@ of PSNR, the input included, and counted in the row.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from zlib import crc32
 
 import numpy as np
 
@@ -55,11 +56,19 @@ def summarise(
         rng: Generator for the intervals; the same state gives the same intervals.
         resamples: Number of draws of scenes for an interval.
     """
+    seed = int(rng.integers(2**63))
     return [
-        _make_row(protocol, density, images, rng, resamples)
+        _make_row(protocol, density, images, derive_generator(seed, protocol, density), resamples)
         for protocol in evaluation.protocols
         for density, images in _split_by_density(evaluation.images)
     ]
+
+
+def derive_generator(seed: int, protocol: str, density: RainDensity | None) -> np.random.Generator:
+    """Return the generator of a row; other protocols or densities do not change it."""
+    return np.random.default_rng(
+        (seed, crc32(protocol.encode()), 0 if density is None else density + 1)
+    )
 
 
 def _split_by_density(

@@ -98,6 +98,7 @@ class WNet(nn.Module):
     def __init__(self, widths: Sequence[int] = (8, 16, 32, 64, 128), channels: int = 4) -> None:
         super().__init__()
         self.channels = channels
+        self.widths = tuple(widths)
         self.first_encoder = build_down_path(4, widths)
         self.first_decoder = build_up_path(widths, channels)
         self.second_encoder = build_down_path(channels, widths)

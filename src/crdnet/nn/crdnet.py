@@ -6,7 +6,7 @@ Source: L. Peng, A. Jiang, Q. Yi, M. Wang, "Cumulative Rain Density Sensing Netw
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,16 +14,19 @@ from torch import Tensor, nn
 from crdnet.nn.background import WNet
 from crdnet.nn.density import DensityClassifier
 from crdnet.nn.refinement import RefinementHead
+from crdnet.nn.sharing import SharedNetwork
 from crdnet.nn.sides import check_sides
 from crdnet.nn.streaks import StreakExtractor
 
 
-class CRDNet(nn.Module):
+class CRDNet(SharedNetwork):
     """Cumulative rain-density sensing network, without its training-time classifier.
 
     With the published widths: 904,546 parameters, 13.29 kMAC per pixel, sides that are multiples of
     32.
     """
+
+    kind = "published"
 
     def __init__(
         self,
@@ -35,6 +38,21 @@ class CRDNet(nn.Module):
         self.streaks = streaks
         self.background = background
         self.refinement = refinement
+
+    @classmethod
+    def build(cls, **arguments: Any) -> "CRDNet":
+        """Build a network; see `build_crdnet`."""
+        return build_crdnet(**arguments)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the arguments of `build_crdnet` that build this network."""
+        return {
+            "streak_widths": list(self.streaks.widths),
+            "dilations": list(self.streaks.dilations),
+            "background_widths": list(self.background.widths),
+            "background_channels": self.background.channels,
+            "refinement_width": self.refinement.fuse1.conv2.out_channels,
+        }
 
     @property
     def size_multiple(self) -> int:

@@ -17,13 +17,14 @@ Source of the ideas: Peng et al., IEEE SPL 27, 2020. The residual body is new.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, relu, softplus
 
+from crdnet.nn.sharing import SharedNetwork
 from crdnet.nn.sides import check_sides
 
 Sensing = Literal["intensity", "code", "classes"]
@@ -89,6 +90,7 @@ class DilatedStreaks(nn.Module):
         )
         self.merge = nn.Conv2d(width * len(dilations), channels, 1)
         self.channels = width * len(dilations)
+        self.dilations = tuple(dilations)
         self.seen = max(dilations)
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b streaks h w"]:
@@ -211,7 +213,7 @@ class SensedEstimate(NamedTuple):
     """See `SensingHead`; None without a sensing head."""
 
 
-class ResidualCRDNet(nn.Module):
+class ResidualCRDNet(SharedNetwork):
     """Residual CRDNet; see the docstring of this module.
 
     Args:
@@ -224,6 +226,8 @@ class ResidualCRDNet(nn.Module):
         head: Maps features at half size to twelve channels, the colours of 2x2 pixels.
         sensing: Sensing head, or None.
     """
+
+    kind = "residual"
 
     def __init__(
         self,
@@ -245,6 +249,24 @@ class ResidualCRDNet(nn.Module):
         self.way_out = way_out
         self.head = head
         self.sensing = sensing
+
+    @classmethod
+    def build(cls, **arguments: Any) -> "ResidualCRDNet":
+        """Build a network; see `build_residual_crdnet`."""
+        return build_residual_crdnet(**arguments)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the arguments of `build_residual_crdnet` that build this network."""
+        streaks = self.streaks
+        scales = [self.entry.out_channels, *(down.out_channels for down in self.first.downs)]
+        return {
+            "width": self.stem.out_channels,
+            "scale_widths": scales,
+            "streak_width": 16 if streaks is None else streaks.reduce.out_channels,
+            "dilations": [] if streaks is None else list(streaks.dilations),
+            "second_pass": self.second is not None,
+            "sensing": None if self.sensing is None else self.sensing.says,
+        }
 
     @property
     def size_multiple(self) -> int:

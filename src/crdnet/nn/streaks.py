@@ -43,6 +43,8 @@ class StreakExtractor(nn.Module):
         )
         self.decoder = build_up_path(widths, STREAK_CHANNELS)
         self.channels = STREAK_CHANNELS * len(dilations)
+        self.widths = tuple(widths)
+        self.dilations = tuple(dilations)
 
     def forward(self, rainy: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b streaks h w"]:
         """Return three channels of streaks per dilation, in their order, unbounded."""

@@ -1,4 +1,4 @@
-"""Loading and saving of weights: checkpoints of the authors and safetensors files.
+"""Loading of the checkpoints of the authors.
 
 The authors store one file per stage, `<root>/<stage>/<epoch>.pth`, each with
 `{"epoch": int, "state_dict": ...}`. Their stages are `stage1` (streaks), `stage2` (W-Net), `refine`
@@ -9,15 +9,11 @@ maps all their names to ours.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from crdnet.errors import CheckpointError
-from crdnet.files import write_whole
+from crdnet.nn.checkpoints import check_entries, read_checkpoint
 from crdnet.nn.crdnet import CRDNet, CRDNetWithClassifier, build_classifier, build_crdnet
 
 DERAIN_STAGES = ("stage1", "stage2", "refine")
@@ -99,29 +95,6 @@ def load_published_with_classifier(root: str | Path, epoch: int) -> CRDNetWithCl
     return network.eval()
 
 
-def save_weights(network: nn.Module, path: str | Path) -> None:
-    """Write the weights of a network as a safetensors file."""
-    write_whole(
-        Path(path),
-        save({name: value.contiguous() for name, value in network.state_dict().items()}),
-    )
-
-
-def load_weights(network: nn.Module, path: str | Path) -> None:
-    """Load a safetensors file of `save_weights` into a network.
-
-    Raises:
-        CheckpointError: The file is unreadable, or an entry is missing, unknown or misshapen; the
-            message names each.
-    """
-    try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read the weights in {path}: {error}") from error
-    _check_entries(found, network.state_dict(), str(path))
-    network.load_state_dict(found)
-
-
 def _load_stages(network: nn.Module, root: Path, epoch: int, stages: tuple[str, ...]) -> None:
     if not root.is_dir():
         raise CheckpointError(
@@ -135,7 +108,7 @@ def _load_stages(network: nn.Module, root: Path, epoch: int, stages: tuple[str, 
         found = {translate_name(stage, key): value for key, value in theirs.items()}
         # A file holds one stage, so only entries of this stage may be missing.
         prefixes = tuple(_PREFIXES[stage].values())
-        _check_entries(
+        check_entries(
             found,
             {name: value for name, value in wanted.items() if name.startswith(prefixes)},
             str(path),
@@ -158,23 +131,6 @@ def _find_stage(root: Path, stage: str, epoch: int) -> Path:
     raise CheckpointError(f"{' and '.join(map(str, candidates))} not found; {there}")
 
 
-def read_checkpoint(path: str | Path) -> Any:
-    """Read a torch file without running any code in it.
-
-    Raises:
-        CheckpointError: The file is missing, damaged, or holds more than tensors and plain types.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError(f"there is no checkpoint {path}; check the path")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises any class of error on damaged bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of weights: {reason}",
-        ) from error
-
-
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     checkpoint = read_checkpoint(path)
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
@@ -184,16 +140,3 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
         )
     # DataParallel (training on several GPUs) adds this prefix to every name.
     return {str(key).removeprefix("module."): value for key, value in state.items()}
-
-
-def _check_entries(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    problems = [f"{name} is missing" for name in wanted if name not in found]
-    problems += [f"{name} is unknown" for name in found if name not in wanted]
-    problems += [
-        f"{name} has shape {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in found and found[name].shape != wanted[name].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise CheckpointError(f"{where} do not fit this network: {'; '.join(problems[:8])}{more}")

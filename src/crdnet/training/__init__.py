@@ -17,10 +17,18 @@ from crdnet.training.batches import Batch, CropSpec, PairsData
 from crdnet.training.crdnet import ClassifierSpec, CRDNetTraining, NetworkSpec, OptimizerSpec
 from crdnet.training.losses import Losses, MultiTaskLoss, ssim
 from crdnet.training.mixture import BankSpec, MixedData, MixtureSpec
+from crdnet.training.named_losses import NAMED_LOSSES, WeightedLosses
+from crdnet.training.network import AdamSpec, NetworkTraining
+from crdnet.training.pair_sets import AugmentSpec, PairSetsData
 from crdnet.training.residual import DescentSpec, ResidualSpec, ResidualTraining
-from crdnet.training.run import train
+from crdnet.training.run import KINDS, train
+from crdnet.training.schedules import ScheduleSpec
 
 __all__ = [
+    "KINDS",
+    "NAMED_LOSSES",
+    "AdamSpec",
+    "AugmentSpec",
     "BankSpec",
     "Batch",
     "CRDNetTraining",
@@ -32,10 +40,14 @@ __all__ = [
     "MixtureSpec",
     "MultiTaskLoss",
     "NetworkSpec",
+    "NetworkTraining",
     "OptimizerSpec",
+    "PairSetsData",
     "PairsData",
     "ResidualSpec",
     "ResidualTraining",
+    "ScheduleSpec",
+    "WeightedLosses",
     "ssim",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from math import isfinite
 from typing import Any
 
@@ -33,7 +34,7 @@ class DerainingTraining(pl.LightningModule):
     def __init__(self, *, channels_last: bool) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.validation_scores: list[dict[str, float]] = []
+        self.validation_scores: dict[int, list[dict[str, float]]] = {}
 
     @property
     @abstractmethod
@@ -100,7 +101,7 @@ class DerainingTraining(pl.LightningModule):
                 f"epoch {self.current_epoch}, on {', '.join(batch.names)}; look at these files, "
                 "or lower model.optimizer.learning_rate and resume",
             )
-        named = {f"loss/{name}": loss for name, loss in losses.items()}
+        named = {f"loss/{name}": loss for name, loss in {**losses, "total": total}.items()}
         self.log_dict(
             named,
             on_epoch=True,
@@ -109,9 +110,17 @@ class DerainingTraining(pl.LightningModule):
             sync_dist=True,
         )
         self.log("loss", total, prog_bar=True, logger=False, batch_size=len(batch.names))
+        optimizers = self.optimizers()
+        first = optimizers[0] if isinstance(optimizers, list) else optimizers
+        self.log("learning_rate", first.param_groups[0]["lr"], batch_size=len(batch.names))
         return total
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+    def validation_step(
+        self,
+        batch: Batch,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,
+    ) -> dict[str, Tensor]:
         """Score whole images and return the derained ones.
 
         Each image is padded like in the runtime and scored under the protocols `crdnet` and
@@ -127,21 +136,25 @@ class DerainingTraining(pl.LightningModule):
         derained, grades = self.estimate(padded, height, width)
         derained = derained[..., :height, :width]
         for one, clean, grade, code in zip(derained, batch.clean, grades, batch.codes, strict=True):
-            self.validation_scores.append(_score_image(one, clean, grade, code))
+            self.validation_scores.setdefault(dataloader_idx, []).append(
+                _score_image(one, clean, grade, code)
+            )
         return {"derained": derained}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the images."""
-        if self.validation_scores:
-            means = {
-                f"validation/{name}": float(
-                    np.mean([scores[name] for scores in self.validation_scores]),
-                )
-                for name in self.validation_scores[0]
-            }
-            for name, mean in means.items():
-                self.log(name, mean, prog_bar=name == MONITOR, sync_dist=True)
-            self.validation_scores.clear()
+        """Log the means over all images and, with several validation sets, over those of each."""
+        scores, self.validation_scores = self.validation_scores, {}
+        for name, mean in _average(list(chain.from_iterable(scores.values()))).items():
+            shown = f"validation/{name}"
+            self.log(shown, mean, prog_bar=shown == MONITOR, sync_dist=True)
+        if len(scores) < 2:
+            return
+        sets = getattr(getattr(self.trainer, "datamodule", None), "validation_sets", None)
+        names = list(sets.sets) if sets is not None else []
+        for index, of_set in scores.items():
+            set_name = names[index] if index < len(names) else str(index)
+            for name, mean in _average(of_set).items():
+                self.log(f"validation/{set_name}/{name}", mean, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the options that rebuild the network, and the progress of the run."""
@@ -158,6 +171,13 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _average(scores: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each score over images."""
+    if not scores:
+        return {}
+    return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
 
 
 def _score_image(

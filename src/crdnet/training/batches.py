@@ -4,7 +4,7 @@ The crop of an image follows from (seed, epoch, index) alone. A run that is kill
 therefore sees the same batches as an unbroken run, with any number of workers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -181,6 +181,38 @@ class WholePairs(Dataset[Batch]):
         return make_batch(pair.load(), pair.name)
 
 
+@dataclass(frozen=True)
+class ValidationSets:
+    """Validation pairs by name of their set."""
+
+    sets: Mapping[str, WholePairs]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Pairs of all sets."""
+        return [pair for each in self.sets.values() for pair in each.pairs]
+
+    def make_loaders(self) -> list[DataLoader[Batch]]:
+        """Return one loader per set, of one image at a time since their sizes differ."""
+        return [DataLoader(each, batch_size=1, collate_fn=collate) for each in self.sets.values()]
+
+
+def find_validation_sets(
+    validation: str | Path | Sequence[str] | None, layout: str
+) -> ValidationSets:
+    """Find the pairs of validation sets; a set has the name of its folder, or else its path."""
+    if validation is None:
+        return ValidationSets({})
+    roots = [validation] if isinstance(validation, str | Path) else validation
+    names = [Path(root).name for root in roots]
+    return ValidationSets(
+        {
+            name if names.count(name) == 1 else str(root): WholePairs(find_pairs(root, layout))
+            for root, name in zip(roots, names, strict=True)
+        }
+    )
+
+
 def make_training_loader(
     samples: Dataset[Batch],
     length: int,
@@ -225,8 +257,8 @@ class PairsData(pl.LightningDataModule):
 
     Args:
         root: Folder of the training pairs; docs/data.md lists the layouts.
-        validation: Folder of the validation pairs, of other scenes; `None` trains without
-            validation.
+        validation: Set of validation pairs, of other scenes, or a list of sets; `None` trains
+            without validation.
         layout: Layout of both folders; `auto` detects it.
         crop: Crops for training; validation takes whole images.
         batch_size: Pairs per training batch of a process.
@@ -237,7 +269,7 @@ class PairsData(pl.LightningDataModule):
     def __init__(
         self,
         root: Path,
-        validation: Path | None = None,
+        validation: str | list[str] | None = None,
         layout: str = "auto",
         crop: CropSpec = CropSpec(),
         batch_size: int = 16,
@@ -258,18 +290,23 @@ class PairsData(pl.LightningDataModule):
         self.seed = seed
         self.first_epoch = 0  # epoch with which a run begins or resumes
         self._training_pairs: TrainingPairs | None = None
-        self._validation_pairs: WholePairs | None = None
+        self.validation_sets = ValidationSets({})
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """List the pairs, so that a missing image stops the run before it starts."""
         if self._training_pairs is None:
-            if self.validation is not None:
-                self._validation_pairs = WholePairs(find_pairs(self.validation, self.layout))
+            self.validation_sets = find_validation_sets(self.validation, self.layout)
             self._training_pairs = TrainingPairs(
                 find_pairs(self.root, self.layout),
                 self.crop,
                 self.seed,
             )
+
+    @property
+    def training_pairs(self) -> list[Pair]:
+        """Pairs of the training set."""
+        assert self._training_pairs is not None
+        return list(self._training_pairs.pairs)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of shuffled crops; see `make_training_loader`."""
@@ -286,7 +323,5 @@ class PairsData(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Return the loader of whole images, one at a time since their sizes differ."""
-        if self._validation_pairs is None:
-            return []
-        return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=collate)]
+        """Return one loader of whole images per validation set."""
+        return self.validation_sets.make_loaders()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from crdnet.training.batches import Batch
 
@@ -45,5 +45,10 @@ class ImageLog(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(name, image, trainer.global_step, dataformats="HWC")
+            elif isinstance(logger, WandbLogger):
+                logger.log_image(name, [image], trainer.global_step)
+            elif isinstance(logger, MLFlowLogger):
+                file = f"{name.replace('/', '_')}_{trainer.global_step}.png"
+                logger.experiment.log_image(logger.run_id, image, artifact_file=file)
             elif isinstance(logger, ImageLogger):
                 logger.show_image(name, image, trainer.global_step)

@@ -32,7 +32,13 @@ from crdnet.rain import (
     grade_colours,
     simulate_capture,
 )
-from crdnet.training.batches import Batch, WholePairs, collate, make_batch, make_training_loader
+from crdnet.training.batches import (
+    Batch,
+    ValidationSets,
+    find_validation_sets,
+    make_batch,
+    make_training_loader,
+)
 
 SampleKind = Literal["synthetic", "real", "camera", "drops", "dry"]
 
@@ -251,42 +257,62 @@ class Mixture(Dataset[Batch]):
         pair = self.bank.make_pair(clean, density, rng, jpeg_quality=self._draw_quality(rng))
         return pair.rainy, pair.clean
 
+    def _augment(
+        self, images: Sequence[RgbImage], side: int, rng: np.random.Generator
+    ) -> list[RgbImage]:
+        spec = self.spec
+        return augment_images(images, side, spec.zoom, spec.rotation, spec.exposure, rng)
+
     def _draw_quality(self, rng: np.random.Generator) -> int | None:
         low, high = self.spec.jpeg_quality
         # Drawn even if unused, so that the share does not change later random numbers.
         quality = int(rng.integers(low, high + 1))
         return quality if rng.random() < self.spec.jpeg else None
 
-    def _augment(
-        self,
-        images: Sequence[RgbImage],
-        side: int,
-        rng: np.random.Generator,
-    ) -> list[RgbImage]:
-        """Crop, resize, rotate, mirror and expose images of one size, all alike."""
-        height, width = images[0].shape[:2]
-        # Uniform in the logarithm, so that halving is as likely as doubling.
-        low, high = (log(factor) for factor in self.spec.zoom)
-        zoom = exp(rng.uniform(low, high))
-        angle = 0.0
-        if rng.random() < _ROTATED:
-            angle = rng.uniform(-self.spec.rotation, self.spec.rotation)
-        drawn = compute_side_before_rotation(side, angle)
-        seen = min(max(1, round(drawn / zoom)), height, width)
-        top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))
-        mirror = slice(None, None, -1 if rng.random() < 0.5 else 1)
-        # Stops are powers of two.
-        curve = _make_exposure_table(2.0 ** rng.uniform(-self.spec.exposure, self.spec.exposure))
-        return [
-            curve[
-                rotate_middle(
-                    _resize(image[top : top + seen, left : left + seen], drawn),
-                    angle,
-                    side,
-                )[:, mirror]
+
+def augment_images(
+    images: Sequence[RgbImage],
+    side: int,
+    zoom: tuple[float, float],
+    rotation: float,
+    exposure: float,
+    rng: np.random.Generator,
+    *,
+    flip: bool = True,
+) -> list[RgbImage]:
+    """Crop, resize, rotate, mirror and expose images of one size, all alike.
+
+    Args:
+        images: Images (h, w, 3); smaller ones than the crop are enlarged.
+        side: Side of the square crops, in pixels.
+        zoom: Smallest and largest factor of resizing.
+        rotation: Largest angle of the quarter that is rotated, in degrees.
+        exposure: Largest change of exposure, in stops.
+        rng: Generator of all choices.
+        flip: Whether half of the crops are mirrored left to right.
+    """
+    height, width = images[0].shape[:2]
+    # Uniform in the logarithm, so that halving is as likely as doubling.
+    low, high = (log(factor) for factor in zoom)
+    factor = exp(rng.uniform(low, high))
+    angle = 0.0
+    if rng.random() < _ROTATED:
+        angle = rng.uniform(-rotation, rotation)
+    drawn = compute_side_before_rotation(side, angle)
+    seen = min(max(1, round(drawn / factor)), height, width)
+    top, left = int(rng.integers(height - seen + 1)), int(rng.integers(width - seen + 1))
+    mirrored = rng.random() < 0.5
+    mirror = slice(None, None, -1 if flip and mirrored else 1)
+    # Stops are powers of two.
+    curve = _make_exposure_table(2.0 ** rng.uniform(-exposure, exposure))
+    return [
+        curve[
+            rotate_middle(_resize(image[top : top + seen, left : left + seen], drawn), angle, side)[
+                :, mirror
             ]
-            for image in images
         ]
+        for image in images
+    ]
 
 
 def _resize(image: RgbImage, side: int) -> RgbImage:
@@ -334,8 +360,8 @@ class MixedData(pl.LightningDataModule):
     Args:
         root: Folder of images without rain, searched recursively; none may be used for validation.
         pairs: Folder of real pairs; `None` trains without them.
-        validation: Folder of the validation pairs, of other scenes; `None` trains without
-            validation.
+        validation: Set of validation pairs, of other scenes, or a list of sets; `None` trains
+            without validation.
         streaks: Folder of photorealistic streak images; `None` draws all rain.
         layout: Layout of `pairs`; `auto` detects it.
         validation_layout: Layout of `validation`; `auto` detects it.
@@ -354,7 +380,7 @@ class MixedData(pl.LightningDataModule):
         self,
         root: Path,
         pairs: Path | None = None,
-        validation: Path | None = None,
+        validation: str | list[str] | None = None,
         streaks: Path | None = None,
         layout: str = "auto",
         validation_layout: str = "auto",
@@ -398,7 +424,7 @@ class MixedData(pl.LightningDataModule):
         self.seed = seed
         self.first_epoch = 0  # epoch with which a run begins or resumes
         self._samples: Mixture | None = None
-        self._validation_pairs: WholePairs | None = None
+        self.validation_sets = ValidationSets({})
 
     def check_sides(self, multiple: int) -> None:
         """Refuse crops, in any epoch, with sides that are not multiples of `multiple`.
@@ -417,8 +443,7 @@ class MixedData(pl.LightningDataModule):
         # Lightning calls setup again when training starts.
         if self._samples is not None:
             return
-        if self.validation is not None:
-            self._validation_pairs = WholePairs(find_pairs(self.validation, self.validation_layout))
+        self.validation_sets = find_validation_sets(self.validation, self.validation_layout)
         found = [] if self.pairs is None else find_pairs(self.pairs, self.layout)
         library = None if self.streaks is None else StreakLibrary.read(self.streaks)
         backgrounds = _list_backgrounds(self.root)
@@ -440,6 +465,12 @@ class MixedData(pl.LightningDataModule):
             in_memory=self.in_memory,
         )
 
+    @property
+    def training_pairs(self) -> list[Pair]:
+        """Real pairs of the mixture."""
+        assert self._samples is not None
+        return list(self._samples.pairs)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of mixed samples; the last, smaller batch of an epoch is dropped."""
         assert self._samples is not None
@@ -454,10 +485,8 @@ class MixedData(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
-        """Return the loader of whole images, one at a time since their sizes differ."""
-        if self._validation_pairs is None:
-            return []
-        return [DataLoader(self._validation_pairs, batch_size=1, collate_fn=collate)]
+        """Return one loader of whole images per validation set."""
+        return self.validation_sets.make_loaders()
 
 
 def _list_backgrounds(root: Path) -> list[Path]:

@@ -18,10 +18,10 @@ from crdnet.nn import (
     SensedEstimate,
     Sensing,
     build_residual_crdnet,
-    read_checkpoint,
+    read_stored,
     widen,
 )
-from crdnet.training.base import CHECKPOINT_KEY, DerainingTraining
+from crdnet.training.base import DerainingTraining
 from crdnet.training.batches import Batch
 from crdnet.training.crdnet import compute_warm_cosine, convert_tuples
 from crdnet.training.muon import KernelMuon
@@ -128,20 +128,25 @@ _IMAGE_LOSSES = {"charbonnier": charbonnier, "psnr": psnr_loss}
 
 
 def read_weights(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """Read widths and weights of a residual CRDNet from a checkpoint, averaged if the run has them.
+    """Read widths and weights of a residual CRDNet, averaged if a checkpoint has averages.
+
+    Args:
+        path: Name or file, as of `crdnet.nn.load_network`.
 
     Raises:
         CheckpointError: The file is unreadable, or holds no residual CRDNet.
     """
-    checkpoint = read_checkpoint(path)
-    about = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, Mapping) else None
-    if not isinstance(about, Mapping) or about.get("kind") != "residual":
+    try:
+        stored = read_stored(path)
+    except CheckpointError as error:
+        reason = str(error).replace(f"{path} is not a checkpoint", "it is no checkpoint")
+        raise CheckpointError(f"{path} cannot be learned from: {reason}") from error
+    if stored.kind != "residual":
         raise CheckpointError(
             f"{path} cannot be learned from: it is no checkpoint of `crdnet train` "
             "with a recipe of `kind: residual`",
         )
-    weights = checkpoint["state_dict"].items()
-    return about["network"], {name.removeprefix("network."): weight for name, weight in weights}
+    return stored.arguments, dict(stored.state)
 
 
 def load_teacher(path: Path) -> ResidualCRDNet:
@@ -181,7 +186,7 @@ class ResidualTraining(DerainingTraining):
         teacher: Checkpoint of a larger residual CRDNet for distillation; `None` learns from the
             ground truth alone.
         teacher_weight: Weight of the Charbonnier loss between the outputs of network and teacher.
-        start_from: Checkpoint of a residual CRDNet with the initial weights. It is widened if this
+        start_from: Name or file of a residual CRDNet with the initial weights. It is widened if this
             network is wider by integer multiples; `None` starts from random weights.
         sensing_alone: Whether only the sensing head is trained.
         channels_last: Memory layout; faster on CPUs, with equal results except for rounding.

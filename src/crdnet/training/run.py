@@ -1,9 +1,10 @@
 """Training run: a folder with its configuration, checkpoints and curves.
 
-    runs/a/config.yaml   complete configuration
-    runs/a/last.ckpt     checkpoint after the latest epoch; `--resume` starts here
-    runs/a/best.ckpt     checkpoint with the best PSNR on luma, if there is a validation set
-    runs/a/curves/       TensorBoard
+    runs/a/config.yaml       complete configuration
+    runs/a/last.ckpt         checkpoint after the latest epoch; `--resume` starts here
+    runs/a/best.ckpt         checkpoint with the best PSNR on luma, if there is a validation set
+    runs/a/interrupted.ckpt  weights at a Ctrl-C
+    runs/a/curves/           TensorBoard
 
 Checkpoints are written whole or not at all, so a run may be killed at any moment.
 """
@@ -11,8 +12,8 @@ Checkpoints are written whole or not at all, so a run may be killed at any momen
 import argparse
 import contextlib
 import logging
+import re
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,51 +23,59 @@ import jsonargparse
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.loggers import (
+    CSVLogger,
+    Logger,
+    MLFlowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
 
-from crdnet.errors import RecipeError, TrainingError
-from crdnet.files import write_whole
+from crdnet.data import find_leaks, picture_pairs
+from crdnet.errors import DataError, RecipeError, TrainingError
 from crdnet.nn import read_checkpoint
 from crdnet.recipes import find_recipe
 from crdnet.training.base import MONITOR, DerainingTraining
-from crdnet.training.batches import Batch, PairsData
+from crdnet.training.batches import PairsData
 from crdnet.training.crdnet import CRDNetTraining
 from crdnet.training.image_log import ImageLog
 from crdnet.training.mixture import MixedData
+from crdnet.training.network import NetworkTraining
+from crdnet.training.pair_sets import PairSetsData
+from crdnet.training.progress import EpochBar, EpochLines, InterruptSaver, RunConfig
 from crdnet.training.residual import ResidualTraining
+from crdnet.training.typos import explain_typo, list_keys
 from crdnet.training.visdom_curves import VisdomCurves
 
 _log = logging.getLogger("crdnet.training")
 
-Kind = Literal["published", "published-mixed", "residual"]
+Curves = Literal["tensorboard", "csv", "wandb", "mlflow", "visdom"]
+Kind = Literal["published", "published-mixed", "residual", "pairs"]
 KINDS: dict[str, tuple[type[DerainingTraining], type[pl.LightningDataModule]]] = {
     "published": (CRDNetTraining, PairsData),
     "published-mixed": (CRDNetTraining, MixedData),
     "residual": (ResidualTraining, MixedData),
+    "pairs": (NetworkTraining, PairSetsData),
 }
 """Training and data of a recipe by its key `kind`.
 
 `published` trains the published network on pairs, `published-mixed` the same network on mixed data,
-and `residual` the residual network (`default`, `best`) on mixed data.
+and `residual` the residual network (`default`, `best`) on mixed data. `pairs` trains a network that
+exists, or a class of yours, on sets of pairs.
 """
 
 LAST = "last.ckpt"
-CONFIG = "config.yaml"
+BEST = "best.ckpt"
 
-_DECIDED = {
-    "logger": (None, "--curves chooses where curves are shown, tensorboard or visdom"),
-    "default_root_dir": (None, "--run names the folder of the run"),
-    "fast_dev_run": (
-        False,
-        "it would leave no checkpoint; "
-        "try a recipe with --trainer.max_epochs 1 --trainer.limit_train_batches 2",
-    ),
-}
+_DECIDED = {"default_root_dir": (None, "--run names the folder of the run")}
 """Refused options of the Lightning trainer: their only value, and the alternative."""
 
+
+_MOST_COMPARISONS = 60_000
+"""Comparisons of a training with a validation image before a run, which take about half a minute."""
 
 # Warnings of Lightning about choices of this module, or without use to a user.
 _NOISE = (
@@ -75,102 +84,9 @@ _NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",
     r".*does not have many workers",
     r".*smaller than the logging interval",
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # norms of loaded weights
     r"Checkpoint directory .* exists and is not empty",
 )
-
-
-class RunConfig(pl.Callback):
-    """Write the configuration into the run's folder when training begins.
-
-    Writing it earlier would overwrite the configuration of a run that then fails to resume.
-    """
-
-    def __init__(self, run: Path, config: str) -> None:
-        self._run = run
-        self._config = config
-
-    @rank_zero_only
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the file; a resumed run has loaded its checkpoint at this point."""
-        del trainer
-        write_whole(self._run / CONFIG, self._config.encode())
-        _log.info(
-            "%d parameters are trained; the run is in %s",
-            _count_parameters(pl_module),
-            self._run,
-        )
-
-
-class EpochLines(pl.Callback):
-    """Log one line per epoch, for runs without a terminal."""
-
-    def __init__(self) -> None:
-        self._started = 0.0
-        self._first_epoch = 0
-        self._epoch_started = 0.0
-        self._patches = 0
-        self._patches_per_second = 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the timer of an epoch."""
-        del trainer, pl_module
-        self._epoch_started, self._patches = time.monotonic(), 0
-
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-    ) -> None:
-        """Count the patches, without the time that validation takes."""
-        del pl_module, outputs, batch_idx
-        self._patches += len(batch.names) * trainer.world_size
-        self._patches_per_second = self._patches / max(1e-9, time.monotonic() - self._epoch_started)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the timer of the run."""
-        del pl_module
-        self._started = time.monotonic()
-        self._first_epoch = trainer.current_epoch
-
-    @rank_zero_only
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log progress, speed and metrics."""
-        del pl_module
-        done = trainer.current_epoch + 1
-        figures = ", ".join(
-            f"{name} {value:.4g}"
-            for name, value in sorted(
-                trainer.callback_metrics.items(),
-            )
-        )
-        seconds_per_epoch = (time.monotonic() - self._started) / (done - self._first_epoch)
-        left = ""
-        if trainer.max_epochs and trainer.max_epochs > 0:
-            minutes = seconds_per_epoch * (trainer.max_epochs - done) / 60
-            left = f"/{trainer.max_epochs}, {minutes:.0f} min left"
-        _log.info(
-            "epoch %d%s, step %d, %.3g patches/s: %s",
-            done,
-            left,
-            trainer.global_step,
-            self._patches_per_second,
-            figures,
-        )
-
-
-class _Bar(RichProgressBar):
-    """Progress bar of an epoch without the version number, since a run has a folder instead."""
-
-    def get_metrics(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """Return the metrics to show after the bar."""
-        shown = super().get_metrics(trainer, pl_module)
-        shown.pop("v_num", None)
-        return shown
 
 
 class _Parsing(LightningCLI):
@@ -181,7 +97,11 @@ class _Parsing(LightningCLI):
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except jsonargparse.ArgumentError as error:
-            raise RecipeError(f"the recipe is not understood: {_join_lines(str(error))}") from error
+            reason = _join_lines(str(error))
+            assert isinstance(args, list)
+            recipes = [Path(each.removeprefix("--config=")) for each in args if _is_recipe(each)]
+            hint = explain_typo(reason, recipes, list_keys(parser))
+            raise RecipeError(f"the recipe is not understood: {hint or reason}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of a run."""
@@ -205,10 +125,16 @@ class _Parsing(LightningCLI):
             help="Go on from the run's last checkpoint.",
         )
         parser.add_argument(
+            "--leaks",
+            type=Literal["warn", "refuse", "ignore"],
+            default="warn",
+            help="What to do if validation scenes are among the training scenes.",
+        )
+        parser.add_argument(
             "--curves",
-            type=Literal["tensorboard", "visdom"],
+            type=Curves,
             default="tensorboard",
-            help="Where curves are shown.",
+            help="Where curves are shown; `--trainer.logger` takes any logger of Lightning.",
         )
         parser.add_argument(
             "--visdom_port",
@@ -235,7 +161,7 @@ class _Parsing(LightningCLI):
             raise TrainingError(
                 f"cannot resume: {last} is not there; leave out --resume to start the run",
             )
-        if not resume and run.exists() and any(run.glob("*.ckpt")):
+        if not resume and any((run / name).exists() for name in (LAST, BEST)):
             raise TrainingError(
                 f"{run} holds a run already; add --resume to go on with it, or choose another --run"
             )
@@ -251,19 +177,31 @@ class _Parsing(LightningCLI):
             on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
             kwargs["precision"] = "bf16-mixed" if on_gpu else "32-true"
         callbacks = _make_callbacks(run, self.config.ema_decay, with_validation=with_validation)
-        return super().instantiate_trainer(
-            **kwargs,
-            enable_progress_bar=sys.stderr.isatty(),
-            callbacks=[
-                RunConfig(run, self.parser.dump(self.config, skip_validation=True)),
-                *callbacks,
-                *(self.config_init.trainer.callbacks or []),
-            ],
-            logger=_make_logger(run, self.config.curves, self.config.visdom_port),
-            default_root_dir=run,
-            # `EpochSampler` distributes the epoch; the sampler of Lightning would shuffle it again.
-            use_distributed_sampler=False,
-        )
+        logger: Any = trainer.logger
+        if logger is None or logger is True:
+            logger = _make_logger(run, self.config.curves, self.config.visdom_port)
+        try:
+            return super().instantiate_trainer(
+                **kwargs,
+                enable_progress_bar=sys.stderr.isatty(),
+                callbacks=[
+                    RunConfig(run, self.parser.dump(self.config, skip_validation=True)),
+                    *callbacks,
+                    *(self.config_init.trainer.callbacks or []),
+                ],
+                logger=logger,
+                default_root_dir=run,
+                # `EpochSampler` distributes the epoch; the sampler of Lightning would shuffle it.
+                use_distributed_sampler=False,
+            )
+        except MisconfigurationException as error:
+            reason = " ".join(str(error).split())
+            if "accelerator" in reason.lower() or "gpu" in reason.lower():
+                reason = (
+                    f"--trainer.accelerator {self.config.trainer.accelerator} does not work here "
+                    f"({reason}); leave it out, or check the driver and the build of torch"
+                )
+            raise RecipeError(reason) from error
 
 
 def train(arguments: Sequence[str]) -> Path:
@@ -310,10 +248,12 @@ def train(arguments: Sequence[str]) -> Path:
             cli.model.check_resumable(checkpoint)
             cli.datamodule.first_epoch = checkpoint["epoch"] + 1
         # Only here are network and data known together.
-        if isinstance(cli.datamodule, MixedData):
+        if isinstance(cli.datamodule, MixedData | PairSetsData):
             cli.datamodule.check_sides(cli.model.size_multiple)
         # Before the trainer, so that missing data stops the run early.
         cli.datamodule.setup("fit")
+        if cli.config.leaks != "ignore" and not cli.config.resume:
+            _look_for_leaks(cli.datamodule, refuses=cli.config.leaks == "refuse")
         try:
             cli.trainer.fit(
                 cli.model,
@@ -322,7 +262,60 @@ def train(arguments: Sequence[str]) -> Path:
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
+        except (DataError, RuntimeError) as error:
+            if not _is_data_error(error):
+                raise
+            raise _explain_data_error(error) from error
     return run
+
+
+def _look_for_leaks(data: Any, *, refuses: bool) -> None:
+    """Warn of validation scenes that are among the training scenes, or refuse them.
+
+    Raises:
+        DataError: There are such scenes, and they are refused.
+    """
+    validation = picture_pairs(data.validation_sets.pairs)
+    training = picture_pairs(data.training_pairs)
+    if not validation or not training:
+        return
+    if len(validation) * len(training) > _MOST_COMPARISONS and not refuses:
+        _log.info(
+            "validation scenes were not looked for among %d training images; "
+            "`crdnet data check TRAINING VALIDATION` does",
+            len(training),
+        )
+        return
+    leaks = find_leaks({"training": training, "validation": validation})
+    shared = {leak.second for leak in leaks}
+    if not shared:
+        return
+    message = (
+        f"{len(shared)} of {len(validation)} validation images show scenes of the training, such "
+        f"as {leaks[0].second} and {leaks[0].first}; their scores are too good; "
+        "`crdnet data split` keeps scenes apart"
+    )
+    if refuses:
+        raise DataError(message)
+    _log.warning("%s", message)
+
+
+def _is_recipe(argument: str) -> bool:
+    return argument.startswith("--config=")
+
+
+def _is_data_error(error: Exception) -> bool:
+    # A loading process may send its error as a RuntimeError that quotes the traceback.
+    last = str(error).strip().rpartition("\n")[2]
+    return isinstance(error, DataError) or last.startswith("crdnet.data.problems.LoadError: ")
+
+
+def _explain_data_error(error: Exception) -> DataError:
+    """Return the error of an image in the middle of a run as one line that says how to go on."""
+    # A loading process sends its error with a traceback, whose last line is the message.
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    reason = re.sub(r"^[\w.]+Error: ", "", lines[-1])
+    return DataError(f"{reason}; mend or remove it, then go on with --resume")
 
 
 def _put_recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -367,10 +360,6 @@ those of the network of `default` and `best`.
 """
 
 
-def _count_parameters(module: pl.LightningModule) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def _make_callbacks(
     run: Path,
     ema_decay: float | None,
@@ -384,7 +373,7 @@ def _make_callbacks(
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
-    callbacks: list[pl.Callback] = [last, EpochLines()]
+    callbacks: list[pl.Callback] = [last, EpochLines(), InterruptSaver(run, LAST)]
     if with_validation:
         best = ModelCheckpoint(
             run,
@@ -398,13 +387,26 @@ def _make_callbacks(
     if ema_decay is not None:
         callbacks.append(EMAWeightAveraging(decay=ema_decay))
     if sys.stderr.isatty():
-        callbacks.append(_Bar())
+        callbacks.append(EpochBar())
     return callbacks
 
 
-def _make_logger(run: Path, curves: str, visdom_port: int) -> Logger:
+def _make_logger(run: Path, curves: Curves, visdom_port: int) -> Logger:
     if curves == "visdom":
         return VisdomCurves(port=visdom_port, environment=run.name)
+    if curves == "csv":
+        return CSVLogger(run, name="", version="curves")
+    try:
+        # Offline both: nothing is sent anywhere unless you upload the folder yourself.
+        if curves == "wandb":
+            return WandbLogger(name=run.name, save_dir=run, offline=True)
+        if curves == "mlflow":
+            place = (run / "curves").resolve().as_uri()
+            return MLFlowLogger(run.name, tracking_uri=place)
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"--curves {curves} needs a package that is not installed; run: pip install {curves}"
+        ) from error
     return TensorBoardLogger(run, name="", version="curves")
 
 
