@@ -37,6 +37,10 @@ class DataError(CRDNetError, ValueError):
     """A data set, or a pair in it, is not what its layout promises."""
 
 
+class VideoError(CRDNetError, ValueError):
+    """A clip cannot be read, or holds something that would be lost."""
+
+
 class RecipeError(CRDNetError, ValueError):
     """A recipe, or an option of `crdnet train`, is not understood or out of its range."""
 
