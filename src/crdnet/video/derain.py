@@ -331,7 +331,7 @@ class _FileRun:
                     groups.begins(pts, making) if groups else len(making.frames) >= options.segment_frames
                 ):
                     # The state is that of before this frame: what the next run begins with.
-                    self._folder.add(number, making.finish(groups), state)
+                    self._add(number, making.finish(groups), state)
                     number, making = number + 1, None
                 if making is None:
                     making = _SegmentMaker(plan, self._needs_header(groups), options.side_by_side)
@@ -345,7 +345,11 @@ class _FileRun:
             raise VideoError(
                 f"{self._source} holds one frame, a still image; extract it and use crdnet derain"
             )
-        self._folder.add(number, replace(making.finish(groups), is_end=True), state)
+        self._add(number, replace(making.finish(groups), is_end=True), state)
+
+    def _add(self, number: int, segment: Segment, state: dict[str, Any]) -> None:
+        self._tally.copied += sum(bool(told.get("copied")) for told in segment.frames)
+        self._folder.add(number, segment, state)
 
     def _tell(self, clip: Clip, frame: DerainedFrame, pts: int) -> None:
         tally = self._tally
@@ -466,9 +470,10 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
             raise OutputError(f"{first} exists and is not replaced unasked; use --overwrite")
         return
     if isinstance(source, str | Path) and output.exists() and Path(source).exists():
-        with suppress(OSError):
-            if output.samefile(source):
-                raise OutputError(f"{output} is the source, and is never replaced; choose another output")
+        if output.samefile(source):
+            raise OutputError(
+                f"{output} is the source, and is never replaced; choose another output"
+            )
     if output.is_dir():
         raise OutputError(f"{output} is a folder; give the name of a file")
     if output.exists() and not options.overwrite:

@@ -167,7 +167,7 @@ def plan_encoder(
         VideoError: The codec, the pixel format or the HDR metadata cannot be encoded here.
     """
     encoder, options = _choose_encoder(clip, wanted, family)
-    pixel_format = _choose_format(clip, encoder, wanted.pixel_format or first.format.name)
+    pixel_format = _choose_format(clip, encoder, first.format.name, wanted.pixel_format)
     options = {**options, **_hdr_options(clip, encoder)}
     if encoder in _QUIET:
         name, value = _QUIET[encoder]
@@ -215,14 +215,14 @@ def _choose_encoder(
         defaults = known[0][1] if known else {}
     try:
         codec = av.codec.Codec(encoder, "w")
-        if codec.type != "video":
-            raise VideoError(f"{encoder} encodes {codec.type}, not video; choose another -c")
     except ValueError as error:
         where = "" if wanted.codec else f" of {clip.name}"
         raise VideoError(
             f"the codec {name}{where} cannot be encoded here; choose one that can with -c: "
             f"{', '.join(_VISUALLY_LOSSLESS)} (and an output whose container holds it, such as .mkv)"
         ) from error
+    if codec.type != "video":
+        raise VideoError(f"{encoder} encodes {codec.type}, not video; choose another -c")
     options = dict(defaults)
     if encoder == "prores_ks":
         options["profile"] = _PRORES_PROFILES.get(clip.video.codec_context.codec_tag, "3")
@@ -236,11 +236,15 @@ def _choose_encoder(
     return encoder, options
 
 
-def _choose_format(clip: Clip, encoder: str, name: str) -> str:
+def _choose_format(clip: Clip, encoder: str, name: str, wanted: str | None) -> str:
     formats = load_av().codec.Codec(encoder, "w").video_formats
-    accepted = [each.name for each in formats] if formats else [name]
-    if name in accepted:
-        return name
+    accepted = [each.name for each in formats] if formats else [wanted or name]
+    if wanted is not None and wanted not in accepted:
+        raise VideoError(
+            f"the encoder {encoder} has no pixel format {wanted}; choose one of {', '.join(accepted)}"
+        )
+    if (wanted or name) in accepted:
+        return wanted or name
     same = {
         "rgb24": ("gbrp", "bgr0", "rgb0", "bgr24", "rgba"),
         "rgba": ("bgra", "gbrap", "argb"),

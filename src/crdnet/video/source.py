@@ -52,11 +52,11 @@ class Window:
 
     def holds(self, time: Fraction | float) -> bool:
         """Return whether a time in seconds lies in the part."""
-        return (self.start is None or time >= self.start) and (self.end is None or time < self.end)
+        return (self.start is None or time >= _to_fraction(self.start)) and not self.is_past(time)
 
     def is_past(self, time: Fraction | float) -> bool:
         """Return whether a time in seconds lies behind the part."""
-        return self.end is not None and time >= self.end
+        return self.end is not None and time >= _to_fraction(self.end)
 
 
 @dataclass
@@ -202,12 +202,12 @@ def read_frames(clip: Clip, *, after: int | None = None, before: float | None = 
         _seek(clip, after)
     number = 0
     try:
-        for frame in clip.container.decode(clip.video):
+        for frame in _decode(clip):
             number += 1
             if after is not None and frame.pts is not None and frame.pts <= after:
                 continue
             checker.check(frame)
-            if before is not None and frame.time is not None and frame.pts * clip.time_base >= before:
+            if before is not None and frame.pts * clip.time_base >= _to_fraction(before):
                 return
             yield frame
     except av.error.FFmpegError as error:
@@ -216,6 +216,14 @@ def read_frames(clip: Clip, *, after: int | None = None, before: float | None = 
         ) from error
     if after is None:
         _check_end(clip, number, checker.last_time)
+
+
+def _decode(clip: Clip) -> Iterator[Any]:
+    """Yield the frames of a clip as they come out of the decoder."""
+    for packet in clip.container.demux(clip.video):
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(f"{clip.name} is encrypted (DRM), and cannot be decoded; give a clip without")
+        yield from packet.decode()
 
 
 class FrameChecker:
@@ -341,8 +349,6 @@ def _check_streams(name: str, container: Any, *, may_be_image: bool) -> Clip:
     video = max(videos, key=lambda each: bool(each.disposition & 1))
     if video.codec_context is None:
         raise VideoError(f"{name} has video in a codec that cannot be decoded here; convert it first")
-    if video.codec_context.codec_tag in ("encv", "drmi"):
-        raise VideoError(f"{name} is encrypted (DRM), and cannot be decoded; give a clip without")
     # As many threads as there are for decoding; the order of frames is not affected.
     video.thread_type = "AUTO"
     others = [stream for stream in container.streams if stream.index != video.index]
@@ -396,6 +402,11 @@ def _parse_duration(text: str) -> float | None:
     if match is None:
         return None
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+
+
+def _to_fraction(seconds: float) -> Fraction:
+    """Return the time that was meant: 0.2 is a fifth, which no float is."""
+    return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def _explain(error: BaseException) -> str:

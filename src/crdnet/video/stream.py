@@ -77,7 +77,8 @@ class _StreamRun:
         except av.error.FFmpegError as error:
             raise VideoError(f"{clip.name} breaks off before its first frame: {error}") from error
         prepared = prepare_frame(copy_frame(first))
-        container = choose_container(self._name, clip, options.container)
+        place = self._name if isinstance(self._destination, str | Path) else STREAM
+        container = choose_container(place, clip, options.container)
         plan = plan_encoder(
             clip,
             prepared,

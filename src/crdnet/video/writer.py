@@ -330,7 +330,7 @@ def _cut_chapters(
         base = Fraction(chapter["time_base"])
         first, last = chapter["start"], chapter["end"]
         if start is not None:
-            first = max(first, round(Fraction(start) / base))
+            first = max(first, round(shift / base))
         if end is not None:
             last = min(last, round(Fraction(end) / base))
         if first < last or (start is None and end is None):
