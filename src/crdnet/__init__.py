@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         derain_file,
         sense,
     )
+    from crdnet.video import derain_video, sense_video
 
 # onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs children of
 # fork at their exit. Offline is a promise, so this stands before anything here can import onnxruntime; who
@@ -40,7 +41,9 @@ _HOME_OF_NAME = {
     "SenseReport": "crdnet.runtime",
     "derain": "crdnet.runtime",
     "derain_file": "crdnet.runtime",
+    "derain_video": "crdnet.video",
     "sense": "crdnet.runtime",
+    "sense_video": "crdnet.video",
 }
 
 __all__ = [
@@ -53,7 +56,9 @@ __all__ = [
     "__version__",
     "derain",
     "derain_file",
+    "derain_video",
     "sense",
+    "sense_video",
 ]
 
 

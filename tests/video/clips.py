@@ -82,8 +82,20 @@ def write_clip(path: Path, frames: Sequence[Frame], recipe: Recipe | None = None
             base = Fraction(1, 1000)
             output.set_chapters(
                 [
-                    {"id": 1, "start": 0, "end": 160, "time_base": base, "metadata": {"title": "a"}},
-                    {"id": 2, "start": 160, "end": 400, "time_base": base, "metadata": {"title": "b"}},
+                    {
+                        "id": 1,
+                        "start": 0,
+                        "end": 160,
+                        "time_base": base,
+                        "metadata": {"title": "a"},
+                    },
+                    {
+                        "id": 2,
+                        "start": 160,
+                        "end": 400,
+                        "time_base": base,
+                        "metadata": {"title": "b"},
+                    },
                 ]
             )
         stream = _add_video(output, frames, recipe) if recipe.with_video else None

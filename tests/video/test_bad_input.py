@@ -36,7 +36,9 @@ def make_sound(folder: Path) -> Path:
 def make_truncated(folder: Path) -> Path:
     options = {"movflags": "faststart"}
     path = write_clip(
-        folder / "in.mp4", make_frames(30), Recipe(container_options=options, options={"g": "5", "crf": "1"})
+        folder / "in.mp4",
+        make_frames(30),
+        Recipe(container_options=options, options={"g": "5", "crf": "1"}),
     )
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
@@ -90,7 +92,11 @@ def make_changing(folder: Path) -> Path:
 
 
 def make_codec_that_is_only_decoded(folder: Path) -> Path:
-    return write_clip(folder / "in.avi", make_frames(5), Recipe(codec="msvideo1", pixel_format="rgb555le", options={}))
+    return write_clip(
+        folder / "in.avi",
+        make_frames(5),
+        Recipe(codec="msvideo1", pixel_format="rgb555le", options={}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,9 @@ def test_a_clip_that_cannot_be_kept_is_refused(
 
 def test_groups_that_are_open_are_read(options: VideoOptions, tmp_path: Path) -> None:
     """Frames shown before a key frame but coded after it."""
-    recipe = Recipe(options={"x264-params": "open-gop=1:keyint=6:min-keyint=2:bframes=3:b-adapt=0", "crf": "1"})
+    recipe = Recipe(
+        options={"x264-params": "open-gop=1:keyint=6:min-keyint=2:bframes=3:b-adapt=0", "crf": "1"}
+    )
     source = write_clip(tmp_path / "in.mkv", make_frames(20), recipe)
     derain_video(source, tmp_path / "out.mkv", options)
     assert [time for time, _ in read_planes(source)] == [
@@ -162,7 +170,11 @@ def test_an_output_is_not_replaced_unasked(
     [
         ("out.mp4", {}, "cannot hold the subtitle stream"),
         ("out.xyz", {}, "no container for the end"),
-        ("out.mkv", {"encoder": EncoderOptions(codec="h265x")}, "cannot be encoded here; choose .*hevc"),
+        (
+            "out.mkv",
+            {"encoder": EncoderOptions(codec="h265x")},
+            "cannot be encoded here; choose .*hevc",
+        ),
         ("out.mkv", {"encoder": EncoderOptions(codec="mpeg4", crf=3.0)}, "has no CRF"),
         ("out.mkv", {"encoder": EncoderOptions(extra={"colour": "1"})}, "has no option colour"),
         ("out.mkv", {"encoder": EncoderOptions(pixel_format="pal8")}, "has no pixel format pal8"),
@@ -171,7 +183,12 @@ def test_an_output_is_not_replaced_unasked(
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(
-    name: str, changes: dict[str, object], words: str, source: Path, options: VideoOptions, tmp_path: Path
+    name: str,
+    changes: dict[str, object],
+    words: str,
+    source: Path,
+    options: VideoOptions,
+    tmp_path: Path,
 ) -> None:
     before = sorted(tmp_path.iterdir())
     with pytest.raises(CRDNetError, match=words) as caught:
@@ -185,11 +202,15 @@ def test_hdr_metadata_that_an_encoder_cannot_carry_is_refused(
 ) -> None:
     hdr = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
     recipe = Recipe(
-        codec="libx265", pixel_format="yuv420p10le", options={"x265-params": f"log-level=none:{hdr}"}
+        codec="libx265",
+        pixel_format="yuv420p10le",
+        options={"x265-params": f"log-level=none:{hdr}"},
     )
     source = write_clip(tmp_path / "in.mkv", make_frames(3), recipe)
     with pytest.raises(VideoError, match="HDR static metadata"):
-        derain_video(source, tmp_path / "out.mkv", replace(options, encoder=EncoderOptions(codec="ffv1")))
+        derain_video(
+            source, tmp_path / "out.mkv", replace(options, encoder=EncoderOptions(codec="ffv1"))
+        )
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_later(

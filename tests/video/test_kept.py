@@ -131,7 +131,9 @@ def test_a_clip_keeps_its_codec_and_depth(
     frames = make_frames(4, rain=lambda number: number == 1)
     if deep:
         frames = [frame.astype(np.uint16) * 257 for frame in frames]
-    source = write_clip(tmp_path / "in.mov" if codec == "prores_ks" else tmp_path / "in.mkv", frames, recipe)
+    source = write_clip(
+        tmp_path / "in.mov" if codec == "prores_ks" else tmp_path / "in.mkv", frames, recipe
+    )
     output = tmp_path / f"out{source.suffix}"
     chosen = EncoderOptions(**encoder) if encoder is not None else EncoderOptions()  # type: ignore[arg-type]
     if codec in ("libvpx-vp9", "libsvtav1"):
@@ -144,7 +146,10 @@ def test_a_clip_keeps_its_codec_and_depth(
     before, after = read_planes(source), read_planes(output)
     assert [time for time, _ in before] == [time for time, _ in after]
     step = 4 if deep else 1
-    apart = [float(np.abs(x[1].astype(float) - y[1]).mean()) / step for x, y in zip(before, after, strict=True)]
+    apart = [
+        float(np.abs(x[1].astype(float) - y[1]).mean()) / step
+        for x, y in zip(before, after, strict=True)
+    ]
     assert apart[1] > 0.5
     assert apart[3] < (1e-9 if encoder is not None else 2.0)
 
@@ -156,7 +161,9 @@ def test_odd_sizes_are_not_cropped(
     frames = [draw_background(height, width) for _ in range(3)]
     recipe = Recipe(codec="ffv1", options={})
     source = write_clip(tmp_path / "in.mkv", frames, recipe)
-    derain_video(source, tmp_path / "out.mkv", replace(options, encoder=EncoderOptions(), always=True))
+    derain_video(
+        source, tmp_path / "out.mkv", replace(options, encoder=EncoderOptions(), always=True)
+    )
     assert read_rgb(tmp_path / "out.mkv")[0].shape == (height, width, 3)
 
 

@@ -37,7 +37,9 @@ def stop_after(frames: int) -> "type[None]":
 
 
 def assert_same(one: Path, two: Path) -> None:
-    for (time, samples), (other_time, other) in zip(read_planes(one), read_planes(two), strict=True):
+    for (time, samples), (other_time, other) in zip(
+        read_planes(one), read_planes(two), strict=True
+    ):
         assert time == other_time
         assert np.array_equal(samples, other)
     assert read_packets(one, "audio") == read_packets(two, "audio")
@@ -58,7 +60,9 @@ def test_a_run_goes_on_from_its_last_segment(
     assert record.resumed == (frames - 1) // options.segment_frames * options.segment_frames
     assert seen == list(range(record.resumed + 1, COUNT + 1))
     assert_same(whole, broken)
-    assert sorted(each.name for each in tmp_path.iterdir() if "broken" in each.name) == ["broken.mkv"]
+    assert sorted(each.name for each in tmp_path.iterdir() if "broken" in each.name) == [
+        "broken.mkv"
+    ]
 
 
 def test_a_killed_process_leaves_nothing_half_written(

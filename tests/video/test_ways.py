@@ -56,7 +56,10 @@ def test_the_rainy_frame_stands_beside_the_derained_one(
     derain_video(source, tmp_path / "one.mkv", options)
     derain_video(source, tmp_path / "two.mkv", replace(options, side_by_side=True))
     for rainy, derained, both in zip(
-        read_rgb(source), read_rgb(tmp_path / "one.mkv"), read_rgb(tmp_path / "two.mkv"), strict=True
+        read_rgb(source),
+        read_rgb(tmp_path / "one.mkv"),
+        read_rgb(tmp_path / "two.mkv"),
+        strict=True,
     ):
         assert both.shape == (HEIGHT, 2 * WIDTH, 3)
         # Chroma at the seam is interpolated over it.
@@ -89,12 +92,8 @@ def test_numbered_images_go_in_and_out(options: VideoOptions, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("container", ["nut", "matroska"])
-def test_a_pipe_goes_in_and_out(
-    container: str, streak_model: Path, tmp_path: Path
-) -> None:
-    source = write_clip(
-        tmp_path / "in", make_frames(6), Recipe(container=container, audio="flac")
-    )
+def test_a_pipe_goes_in_and_out(container: str, streak_model: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in", make_frames(6), Recipe(container=container, audio="flac"))
     program = (
         "from crdnet.video import EncoderOptions, VideoOptions, derain_video\n"
         f"options = VideoOptions(model={str(streak_model)!r}, device='cpu', threads=1,"
@@ -147,8 +146,20 @@ def test_frames_are_given_one_by_one(options: VideoOptions, tmp_path: Path) -> N
     [
         ("in.mkv", Recipe(options={"g": "5", "crf": "1"})),
         ("in.mp4", Recipe(options={"g": "5", "crf": "1", "bf": "2"})),
-        ("in.ts", Recipe(options={"g": "5", "crf": "1"}, time_base=Fraction(1, 90000), times=[3600 * each for each in range(20)])),
-        ("in.avi", Recipe(codec="mjpeg", pixel_format="yuvj420p", options={"qmin": "1"}, colours=(2, 5, 6, 5))),
+        (
+            "in.ts",
+            Recipe(
+                options={"g": "5", "crf": "1"},
+                time_base=Fraction(1, 90000),
+                times=[3600 * each for each in range(20)],
+            ),
+        ),
+        (
+            "in.avi",
+            Recipe(
+                codec="mjpeg", pixel_format="yuvj420p", options={"qmin": "1"}, colours=(2, 5, 6, 5)
+            ),
+        ),
     ],
 )
 def test_only_groups_with_rain_are_encoded(

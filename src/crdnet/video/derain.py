@@ -124,7 +124,13 @@ def derain_video(
     options = options or VideoOptions()
     source_name, name = resolve_name(source), resolve_name(destination)
     is_path = isinstance(destination, str | Path) and name != STREAM and not is_address(name)
-    if not is_path or is_live(source_name):
+    if is_live(source_name):
+        from crdnet.video.live import derain_live  # noqa: PLC0415 - it uses this module
+
+        if is_path:
+            _check_output(source, Path(name), options)
+        return derain_live(source_name, destination, options, None, on_progress)
+    if not is_path:
         from crdnet.video.stream import derain_stream  # noqa: PLC0415 - it uses this module
 
         return derain_stream(source, destination, options, on_progress or _ignore)
@@ -278,8 +284,7 @@ class _FileRun:
             )
         elif is_sequence(self._source):
             family = "ffv1" if self._container in ("matroska", "nut", "avi") else "h264"
-        plan = plan_encoder(clip, prepared, self._options.encoder, width=width, family=family)
-        return plan
+        return plan_encoder(clip, prepared, self._options.encoder, width=width, family=family)
 
     def _needs_header(self, groups: Groups | None) -> bool:
         if groups is not None:
@@ -323,12 +328,15 @@ class _FileRun:
             derainer.load_state(self._folder.load_state(done - 1))
         number = done
         making: _SegmentMaker | None = None
+        state: dict[str, Any] = {}
         derained = _derain_frames(clip, derainer, options.window, after)
         with closing(derained):  # type: ignore[type-var]
             for frame in derained:
                 pts = frame.payload.decoded.pts
                 if making is not None and (
-                    groups.begins(pts, making) if groups else len(making.frames) >= options.segment_frames
+                    groups.begins(pts, making)
+                    if groups
+                    else len(making.frames) >= options.segment_frames
                 ):
                     # The state is that of before this frame: what the next run begins with.
                     self._add(number, making.finish(groups), state)
@@ -340,7 +348,9 @@ class _FileRun:
                 self._tell(clip, frame, pts)
                 state = derainer.save_state()
         if making is None:
-            raise VideoError(f"{self._source} has no frame in this part; choose another --start, --end")
+            raise VideoError(
+                f"{self._source} has no frame in this part; choose another --start, --end"
+            )
         if tally.frames == 1 and options.window == Window() and not is_sequence(self._source):
             raise VideoError(
                 f"{self._source} holds one frame, a still image; extract it and use crdnet derain"
@@ -369,7 +379,9 @@ class _FileRun:
             self._publish_images()
             return
         packets = [
-            packet for segment in self._folder.read_all(with_data=False) for packet in segment.packets
+            packet
+            for segment in self._folder.read_all(with_data=False)
+            for packet in segment.packets
         ]
         times = assign_dts(packets)
         window = self._options.window
@@ -441,9 +453,7 @@ class _SegmentMaker:
         }
         self.frames.append(told)
         self._times.append(int(decoded.pts))
-        rendered = render_frame(
-            frame._replace(payload=decoded), side_by_side=self._side_by_side
-        )
+        rendered = render_frame(frame._replace(payload=decoded), side_by_side=self._side_by_side)
         self._keep(self._encoder.encode(rendered))
         return told
 
@@ -465,15 +475,15 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
     if is_sequence(str(output)):
         first = Path(str(output) % 1)
         if isinstance(source, str | Path) and str(source) == str(output):
-            raise OutputError(f"{output} is the source, and is never replaced; choose another folder")
+            raise OutputError(
+                f"{output} is the source, and is never replaced; choose another folder"
+            )
         if first.exists() and not options.overwrite:
             raise OutputError(f"{first} exists and is not replaced unasked; use --overwrite")
         return
-    if isinstance(source, str | Path) and output.exists() and Path(source).exists():
-        if output.samefile(source):
-            raise OutputError(
-                f"{output} is the source, and is never replaced; choose another output"
-            )
+    is_path = isinstance(source, str | Path) and output.exists() and Path(source).exists()
+    if is_path and output.samefile(source):
+        raise OutputError(f"{output} is the source, and is never replaced; choose another output")
     if output.is_dir():
         raise OutputError(f"{output} is a folder; give the name of a file")
     if output.exists() and not options.overwrite:
@@ -498,9 +508,7 @@ def _read_copied(
     clip: Clip, indices: set[int], window: Window
 ) -> Iterator[tuple[Fraction | None, Any]]:
     """Yield (time in seconds, packet) of the streams that are copied."""
-    streams = [
-        each for each in clip.others if each.index in indices and each.type != "attachment"
-    ]
+    streams = [each for each in clip.others if each.index in indices and each.type != "attachment"]
     if not streams:
         return
     for packet in clip.container.demux(streams):

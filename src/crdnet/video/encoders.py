@@ -151,7 +151,12 @@ class EncoderPlan:
 
 
 def plan_encoder(
-    clip: Clip, first: Any, wanted: EncoderOptions, *, width: int | None = None, family: str | None = None
+    clip: Clip,
+    first: Any,
+    wanted: EncoderOptions,
+    *,
+    width: int | None = None,
+    family: str | None = None,
 ) -> EncoderPlan:
     """Choose the encoder for a clip.
 

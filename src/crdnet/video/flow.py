@@ -52,14 +52,14 @@ def find_shift(reference: Plane, neighbour: Plane) -> tuple[float, float]:
     """
     height, width = reference.shape
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
-    spectra = [
-        np.fft.rfft2((plane - plane.mean()) * window) for plane in (reference, neighbour)
-    ]
+    spectra = [np.fft.rfft2((plane - plane.mean()) * window) for plane in (reference, neighbour)]
     cross = np.conj(spectra[0]) * spectra[1]
     peak = np.fft.irfft2(cross / (np.abs(cross) + 1e-3), s=reference.shape)
     row, column = np.unravel_index(int(peak.argmax()), peak.shape)
     down = int(row) + _find_vertex(*(float(peak[(row + k) % height, column]) for k in (-1, 0, 1)))
-    right = int(column) + _find_vertex(*(float(peak[row, (column + k) % width]) for k in (-1, 0, 1)))
+    right = int(column) + _find_vertex(
+        *(float(peak[row, (column + k) % width]) for k in (-1, 0, 1))
+    )
     return (
         down - height if down > height / 2 else down,
         right - width if right > width / 2 else right,
@@ -136,7 +136,9 @@ def _match_blocks(
     ]
     costs = []
     for down, right in offsets:
-        places = np.clip(rows + down, 0, height - 1) * width + np.clip(columns + right, 0, width - 1)
+        places = np.clip(rows + down, 0, height - 1) * width + np.clip(
+            columns + right, 0, width - 1
+        )
         difference = np.minimum(np.abs(frame - other.ravel()[places]), _TRUNCATED)
         costs.append(_sum_blocks(difference) + _STEADY * np.hypot(down, right))
     best = np.argmin(costs, axis=0)

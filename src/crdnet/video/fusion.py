@@ -73,7 +73,9 @@ class Seen:
     @property
     def variance(self) -> Plane:
         """Squared error of the estimate (h, w)."""
-        return np.asarray(np.float32(NOISE_LEVELS**2) + (np.float32(ERROR_OF_RAIN) * self.rain) ** 2)
+        return np.asarray(
+            np.float32(NOISE_LEVELS**2) + (np.float32(ERROR_OF_RAIN) * self.rain) ** 2
+        )
 
 
 class Belief(NamedTuple):
@@ -106,9 +108,7 @@ class Neighbour(NamedTuple):
     flow: Flow | None
 
 
-def fuse(
-    here: Seen, before: Neighbour | None, after: Neighbour | None
-) -> tuple[Colours, Belief]:
+def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple[Colours, Belief]:
     """Fuse a frame with its neighbours. A network of three frames would take this one's place.
 
     Args:

@@ -198,9 +198,7 @@ def _split_units(stream: bytes) -> list[bytes]:
 
 def _prefix_lengths(stream: bytes, length_bytes: int) -> bytes:
     """Return units with start codes as units with lengths."""
-    return b"".join(
-        len(each).to_bytes(length_bytes, "big") + each for each in _split_units(stream)
-    )
+    return b"".join(len(each).to_bytes(length_bytes, "big") + each for each in _split_units(stream))
 
 
 def _read_id(unit: bytes) -> int:

@@ -215,9 +215,7 @@ def _find_weights(frame: Any) -> tuple[float, float]:
     return _MATRICES[matrix]
 
 
-def _reduce(
-    values: npt.NDArray[np.float32], down: int, across: int
-) -> npt.NDArray[np.float32]:
+def _reduce(values: npt.NDArray[np.float32], down: int, across: int) -> npt.NDArray[np.float32]:
     """Return means over the pixels of luma that share a sample of chroma."""
     height, width = values.shape
     padded = np.pad(values, ((0, -height % down), (0, -width % across)), mode="edge")

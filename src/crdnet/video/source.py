@@ -48,7 +48,9 @@ class Window:
     def __post_init__(self) -> None:
         """Check the order."""
         if self.start is not None and self.end is not None and self.end <= self.start:
-            raise VideoError(f"a part of a clip ends after it starts, got {self.start} to {self.end}")
+            raise VideoError(
+                f"a part of a clip ends after it starts, got {self.start} to {self.end}"
+            )
 
     def holds(self, time: Fraction | float) -> bool:
         """Return whether a time in seconds lies in the part."""
@@ -184,7 +186,9 @@ def open_clip(
         raise
 
 
-def read_frames(clip: Clip, *, after: int | None = None, before: float | None = None) -> Iterator[Any]:
+def read_frames(
+    clip: Clip, *, after: int | None = None, before: float | None = None
+) -> Iterator[Any]:
     """Yield the frames of a clip in the order of their timestamps.
 
     Args:
@@ -222,7 +226,9 @@ def _decode(clip: Clip) -> Iterator[Any]:
     """Yield the frames of a clip as they come out of the decoder."""
     for packet in clip.container.demux(clip.video):
         if packet.has_sidedata("encryption_info"):
-            raise VideoError(f"{clip.name} is encrypted (DRM), and cannot be decoded; give a clip without")
+            raise VideoError(
+                f"{clip.name} is encrypted (DRM), and cannot be decoded; give a clip without"
+            )
         yield from packet.decode()
 
 
@@ -348,7 +354,9 @@ def _check_streams(name: str, container: Any, *, may_be_image: bool) -> Clip:
         raise VideoError(f"{name} is a still image; use crdnet derain")
     video = max(videos, key=lambda each: bool(each.disposition & 1))
     if video.codec_context is None:
-        raise VideoError(f"{name} has video in a codec that cannot be decoded here; convert it first")
+        raise VideoError(
+            f"{name} has video in a codec that cannot be decoded here; convert it first"
+        )
     # As many threads as there are for decoding; the order of frames is not affected.
     video.thread_type = "AUTO"
     others = [stream for stream in container.streams if stream.index != video.index]
@@ -370,7 +378,9 @@ def _seek(clip: Clip, after: int) -> None:
 
 def _check_end(clip: Clip, number: int, last: Fraction | None) -> None:
     if number == 0:
-        raise VideoError(f"{clip.name} holds no frame that can be decoded; it is empty or truncated")
+        raise VideoError(
+            f"{clip.name} holds no frame that can be decoded; it is empty or truncated"
+        )
     promised = clip.frame_count
     if promised is not None and number < promised:
         raise VideoError(

@@ -1,19 +1,16 @@
-"""Deraining of a stream that is read once: a pipe, an address, a camera.
+"""Deraining of a clip that is read once: a pipe, an address, a binary file.
 
-Packets of other streams pass through as they come. A live source is followed: frames are dropped
-rather than delayed, and a lost connection is taken up again.
+Packets of other streams pass through as they come, and no frame is dropped.
 """
 
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from threading import Condition, Thread
 from typing import Any
 
 from crdnet.errors import VideoError
-from crdnet.video.avlib import copy_packet, load_av
+from crdnet.video.avlib import load_av
 from crdnet.video.derain import Payload, make_temporal, open_network_of
 from crdnet.video.encoders import EncoderPlan, plan_encoder
 from crdnet.video.encoding import FrameEncoder, render_frame
@@ -25,7 +22,7 @@ from crdnet.video.options import (
     resolve_name,
 )
 from crdnet.video.planes import copy_frame, prepare_frame, read_colours
-from crdnet.video.source import STREAM, Clip, FrameChecker, is_address, open_clip
+from crdnet.video.source import STREAM, Clip, FrameChecker, open_clip
 from crdnet.video.temporal import DerainedFrame
 from crdnet.video.writer import (
     ClipWriter,
@@ -162,7 +159,7 @@ def _read_to_first(
     """Read up to the first frame; return it, and all frames of its packet."""
     for packet in packets:
         if packet.stream_index != clip.video.index:
-            early.append(copy_packet_of(packet))
+            early.append(packet)
             continue
         frames = packet.decode()
         for frame in frames:
@@ -170,11 +167,3 @@ def _read_to_first(
         if frames:
             return frames[0], frames
     raise VideoError(f"{clip.name} holds no frame that can be decoded; it is empty or truncated")
-
-
-def copy_packet_of(packet: Any) -> Any:
-    """Return a packet that is kept until the header is written."""
-    return packet
-
-
-_ = copy_packet, is_address, Fraction, Condition, Thread

@@ -167,9 +167,7 @@ class TemporalDerainer:
             derained = np.clip(derained, 0, 255)
             if self._strength != 1:
                 derained = rainy + self._strength * (derained - rainy)
-        return DerainedFrame(
-            here.payload, rainy, derained, here.report, left_alone, self.is_static
-        )
+        return DerainedFrame(here.payload, rainy, derained, here.report, left_alone, self.is_static)
 
     def _fuse(self, here: Seen, coming: Seen | None) -> Colours:
         """Return a frame fused with its neighbours, and move the belief on."""

@@ -60,7 +60,7 @@ def choose_container(destination: str, clip: Clip, given: str | None = None) -> 
     if destination == STREAM:
         return "nut" if "nut" in clip.container.format.name else "matroska"
     if is_address(destination):
-        return {"rtsp": "rtsp", "rtmp": "flv"}.get(destination.split(":")[0], "mpegts")
+        return {"rtsp": "rtsp", "rtmp": "flv"}.get(destination.split(":", maxsplit=1)[0], "mpegts")
     suffix = Path(destination).suffix.lower()
     if suffix not in CONTAINERS:
         raise OutputError(
