@@ -44,12 +44,12 @@ def test_a_clip_is_derained_and_told(
     assert "exists and is not replaced unasked" in again.error_lines[0]
 
 
-def test_frames_are_told_as_json(
-    crdnet: Crdnet, source: Path, model: Path, tmp_path: Path
-) -> None:
+def test_frames_are_told_as_json(crdnet: Crdnet, source: Path, model: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mkv"
     arguments = ("-m", model, "--json", "-c", "h264", "--crf", "0", "-e", "preset=ultrafast")
-    ended = crdnet("video", source, "-o", output, "--start", "0:00:00.08", "--end", "0.4", *arguments)
+    ended = crdnet(
+        "video", source, "-o", output, "--start", "0:00:00.08", "--end", "0.4", *arguments
+    )
     assert ended.code == 0, ended.err
     told = [json.loads(line) for line in ended.out.splitlines()]
     assert [each["frames"] for each in told[:-1]] == list(range(1, 9))
@@ -60,7 +60,9 @@ def test_frames_are_told_as_json(
 
 
 def test_a_preview_is_two_files(crdnet: Crdnet, source: Path, model: Path, tmp_path: Path) -> None:
-    ended = crdnet("video", source, "-o", tmp_path / "out.mkv", "-m", model, "--preview", "0.2", "-q")
+    ended = crdnet(
+        "video", source, "-o", tmp_path / "out.mkv", "-m", model, "--preview", "0.2", "-q"
+    )
     assert (ended.code, ended.out, ended.err) == (0, "", "")
     one, two = (read_planes(tmp_path / f"{name}.mkv") for name in ("out", "out_side_by_side"))
     assert len(one) == len(two) == 5
@@ -97,7 +99,11 @@ from crdnet.cli import main
 main()
 """
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=HANG_SECONDS
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG_SECONDS,
     )
     assert ended.returncode == 1
     assert "pip install 'crdnet[video]'" in ended.stderr

@@ -26,7 +26,8 @@ def draw_background(
         30 * np.sin(rows * rng.uniform(0.1, 0.35) + columns * rng.uniform(0.03, 0.08) + phase)
         for phase in rng.uniform(0, 6, 3)
     ]
-    return np.clip(110 + np.stack(waves, axis=2), 0, 255).astype(np.uint8)
+    scene: Frame = np.clip(110 + np.stack(waves, axis=2), 0, 255).astype(np.uint8)
+    return scene
 
 
 def add_streaks(frame: Frame, number: int, *, seed: int = 0, levels: int = 60) -> Frame:
@@ -204,7 +205,7 @@ def read_packets(path: Path, kind: str) -> list[tuple[Any, ...]]:
 def read_planes(path: Path, options: dict[str, str] | None = None) -> list[tuple[Fraction, Frame]]:
     """Return (time in seconds, samples) of the frames of a clip, as they were coded."""
     with av.open(str(path), options=options or {}) as container:
-        stream = container.streams.video[0]
+        stream: Any = container.streams.video[0]
         return [
             (frame.pts * Fraction(stream.time_base), _read_samples(frame))
             for frame in container.decode(stream)
@@ -214,7 +215,8 @@ def read_planes(path: Path, options: dict[str, str] | None = None) -> list[tuple
 def _read_samples(frame: Any) -> Frame:
     """Return the samples of a frame; those of four bytes a pixel without the one that is empty."""
     kind = {"format": "rgb24"} if frame.format.name == "bgr0" else {}
-    return frame.to_ndarray(**kind)
+    samples: Frame = frame.to_ndarray(**kind)
+    return samples
 
 
 def read_rgb(path: Path) -> list[Frame]:

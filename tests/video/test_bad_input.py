@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crdnet.errors import CRDNetError, OutputError, VideoError
+from crdnet.files import write_whole
 from crdnet.video import EncoderOptions, VideoOptions, Window, derain_video
 from crdnet.video.source import FrameChecker, open_clip
 from tests.video.clips import Recipe, make_frames, read_planes, write_clip
@@ -216,9 +217,7 @@ def test_hdr_metadata_that_an_encoder_cannot_carry_is_refused(
 def test_a_full_disk_is_named_and_the_run_goes_on_later(
     source: Path, options: VideoOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import crdnet.video.segments as segments  # noqa: PLC0415
-
-    real, calls = segments.write_whole, [0]
+    real, calls = write_whole, [0]
 
     def write(path: Path, content: bytes) -> None:
         calls[0] += 1
@@ -226,7 +225,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_later(
             raise OutputError(errno.ENOSPC, "no space left; make room")
         real(path, content)
 
-    monkeypatch.setattr(segments, "write_whole", write)
+    monkeypatch.setattr("crdnet.video.segments.write_whole", write)
     output = tmp_path / "out.mkv"
     with pytest.raises(OutputError, match="make room"):
         derain_video(source, output, options)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -53,6 +54,8 @@ def test_all_but_the_rain_comes_out_as_it_went_in(
     before, after = read_planes(source), read_planes(output)
     assert [time for time, _ in before] == [time for time, _ in after]
     assert not any(np.array_equal(a[1], b[1]) for a, b in zip(before, after, strict=True))
+    one: Any
+    two: Any
     with av.open(str(source)) as one, av.open(str(output)) as two:
         assert [each.type for each in one.streams] == [each.type for each in two.streams]
         assert one.metadata.get("title") == two.metadata.get("title")
@@ -188,6 +191,7 @@ HDR = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(1
 
 def read_hdr(path: Path) -> list[float]:
     """Return primaries and luminance of the mastering display, and content light levels."""
+    container: Any
     with av.open(str(path)) as container:
         sides = {each.type.name: bytes(each) for each in next(container.decode(video=0)).side_data}
     numbers = np.frombuffer(sides["MASTERING_DISPLAY_METADATA"][:80], "<i4").reshape(-1, 2)

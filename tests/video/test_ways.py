@@ -130,7 +130,7 @@ def test_binary_files_go_in_and_out(options: VideoOptions, tmp_path: Path) -> No
 def test_frames_are_given_one_by_one(options: VideoOptions, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mkv", make_frames(6))
     given = list(frames(source, options))
-    assert [each.index for each in given] == list(range(6))
+    assert [each.number for each in given] == list(range(6))
     assert [each.time for each in given] == pytest.approx([0.04 * each for each in range(6)])
     truth = draw_background().astype(int)
     for each in given:

@@ -53,7 +53,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
         parts = []
     if not 1 <= len(parts) <= 3 or not all(0 <= each < float("inf") for each in parts):
         raise click.BadParameter(f"{value!r} is no time, such as 90, 1:30 or 0:01:30.5", ctx, param)
-    return sum(each * 60**place for place, each in enumerate(reversed(parts)))
+    return float(sum(each * 60**place for place, each in enumerate(reversed(parts))))
 
 
 @click.command("video", help=_HELP)
@@ -269,7 +269,9 @@ class _Report:
             click.echo(json.dumps(told))
         total = "" if progress.total is None else f" of {progress.total}"
         left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-        line = f"frame {progress.frames}{total}, {progress.frames_per_second:.2f} fps{left} (density: {density or 'unknown'})"
+        density = density or "unknown"
+        line = f"frame {progress.frames}{total}, {progress.frames_per_second:.2f} fps{left}"
+        line += f" (density: {density})"
         if self._draw is not None:
             self._draw(line)
         elif not self._quiet and perf_counter() - self._told >= _TELL_SECONDS:
@@ -317,6 +319,6 @@ class _Report:
                 if count
             )
             rate = (record.frames - record.resumed) / max(record.seconds, 1e-9)
-            told = f"{record.frames} frames: {grades}{more}; {rate:.2f} fps"
-            line = f"{record.source} -> {record.output}  ({told})"
+            counts = f"{record.frames} frames: {grades}{more}; {rate:.2f} fps"
+            line = f"{record.source} -> {record.output}  ({counts})"
             click.echo(line, err=record.output in ("-", "standard output"))

@@ -59,14 +59,14 @@ class ClipFrame(NamedTuple):
     """Frame of a clip.
 
     Attributes:
-        index: Its number, from 0.
+        number: Its number, from 0.
         time: Its timestamp in seconds.
         rainy: RGB (h, w, 3), uint8, or uint16 above 8 bits.
         derained: Likewise.
         report: What was sensed of the rain.
     """
 
-    index: int
+    number: int
     time: float
     rainy: Frame
     derained: Frame
@@ -87,10 +87,10 @@ def frames(source: str | Path | Any, options: VideoOptions | None = None) -> Ite
     derainer = make_temporal(open_network_of(options), options)
     with open_clip(source, rate=options.rate) as clip:
         derained = _derain_frames(clip, derainer, options.window, after=None)
-        for index, frame in enumerate(derained):
+        for number, frame in enumerate(derained):
             rgb = frame.payload.rgb
             yield ClipFrame(
-                index,
+                number,
                 float(frame.payload.decoded.pts * clip.time_base),
                 rgb,
                 as_pixels(frame.derained, rgb.dtype),

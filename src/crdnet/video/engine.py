@@ -67,4 +67,5 @@ def as_levels(frame: Frame) -> Colours:
 def as_pixels(colours: Colours, dtype: np.dtype[Any]) -> Frame:
     """Return grey levels of 255 as pixels of an integer dtype, rounded and clipped."""
     top = np.iinfo(dtype).max
-    return np.rint(np.clip(colours * np.float32(top / 255), 0, top)).astype(dtype)
+    pixels: Frame = np.rint(np.clip(colours * np.float32(top / 255), 0, top)).astype(dtype)
+    return pixels

@@ -142,7 +142,7 @@ def _match_blocks(
         difference = np.minimum(np.abs(frame - other.ravel()[places]), _TRUNCATED)
         costs.append(_sum_blocks(difference) + _STEADY * np.hypot(down, right))
     best = np.argmin(costs, axis=0)
-    return blocks + np.array(offsets, np.int64)[best]
+    return np.asarray(blocks + np.array(offsets, np.int64)[best])
 
 
 def _refine(frame: Plane, other: Plane, blocks: Flow) -> Flow:

@@ -26,8 +26,8 @@ NOISE_LEVELS = 0.7
 """Error of a pixel without rain, in grey levels."""
 ERROR_OF_RAIN = 0.5
 """Error of a derained pixel, as a share of the rain removed around it."""
-MOVED_LEVELS = 3.0
-"""Error of moving a neighbour by a part of a pixel, in grey levels."""
+MOVED_PIXELS = 0.25
+"""Error of a displacement, in pixels: detail that is moved is wrong by its gradient times this."""
 STILL_LEVELS = 1.0
 """Error of a neighbour that is not moved, in grey levels."""
 LEAST_VARIANCE = 0.3
@@ -127,12 +127,16 @@ def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple
     if before is not None:
         colours, share = _weigh(here, before)
         total, weights = total + share[..., np.newaxis] * colours, weights + share
-    belief = Belief(total / weights[..., np.newaxis], 1 / weights, here)
+    belief = Belief(
+        np.asarray(total / weights[..., np.newaxis], np.float32),
+        np.asarray(1 / weights, np.float32),
+        here,
+    )
     if after is None:
         return belief.colours, belief
     colours, share = _weigh(here, after)
     fused = (total + share[..., np.newaxis] * colours) / (weights + share)[..., np.newaxis]
-    return fused, belief
+    return np.asarray(fused, np.float32), belief
 
 
 def _weigh(here: Seen, neighbour: Neighbour) -> tuple[Colours, Plane]:
@@ -144,8 +148,10 @@ def _weigh(here: Seen, neighbour: Neighbour) -> tuple[Colours, Plane]:
         variance = variance + np.float32(STILL_LEVELS**2)
     else:
         moved = np.abs(flow).max(2) > 0.05
-        variance = variance + np.where(moved, MOVED_LEVELS**2, STILL_LEVELS**2).astype(np.float32)
-    apart = average_box(np.abs(luma(colours) - here.luma), _WINDOW)
+        slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * moved
+        variance = variance + np.float32(STILL_LEVELS**2) + slip
+    # In all channels, since things that move may differ from what is behind them by hue alone.
+    apart = average_box(np.abs(colours - here.derained).mean(2), _WINDOW)
     explained = _EXPLAINED * (here.wide + _move(neighbour.seen.wide, flow)) + _UNEXPLAINED_LEVELS
     variance = variance + (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2
     return colours, (1 / variance).astype(np.float32)
@@ -154,12 +160,18 @@ def _weigh(here: Seen, neighbour: Neighbour) -> tuple[Colours, Plane]:
 def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colours:
     """Return the network's estimate, with the rainy pixels where three frames show them alike."""
     rainy = [here.rainy, _move(before.seen.rainy, before.flow), _move(after.seen.rainy, after.flow)]
-    lumas = np.stack([luma(each) for each in rainy])
-    apart = average_box(np.minimum(np.ptp(lumas, axis=0), 30).astype(np.float32), _NEAR)
-    share = np.exp(-((apart / _ALIKE_LEVELS) ** 2))[..., np.newaxis]
     low, high = np.minimum(rainy[0], rainy[1]), np.maximum(rainy[0], rainy[1])
     middle = np.maximum(low, np.minimum(high, rainy[2]))
+    spread = (np.maximum(high, rainy[2]) - np.minimum(low, rainy[2])).mean(2)
+    apart = average_box(np.minimum(spread, np.float32(30)), _NEAR)
+    share = np.exp(-((apart / np.float32(_ALIKE_LEVELS)) ** 2))[..., np.newaxis]
     return np.asarray(here.derained + share * (middle - here.derained), np.float32)
+
+
+def _measure_steepness(plane: Plane) -> Plane:
+    """Return the squared gradient around each pixel, in squared grey levels per pixel."""
+    down, right = np.gradient(plane)
+    return average_box(np.asarray(down**2 + right**2, np.float32), _NEAR)
 
 
 def _move(image: npt.NDArray[np.float32], flow: Flow | None) -> npt.NDArray[np.float32]:

@@ -119,7 +119,8 @@ def read_colours(frame: Any) -> Frame:
         rgb[..., 1] = (luma - red_weight * rgb[..., 0] - blue_weight * rgb[..., 2]) / green_weight
     dtype = np.uint8 if planar.bits == 8 else np.uint16
     top = np.float32(np.iinfo(dtype).max)
-    return np.rint(np.clip(rgb, 0, 1) * top).astype(dtype)
+    pixels: Frame = np.rint(np.clip(rgb, 0, 1) * top).astype(dtype)
+    return pixels
 
 
 def change_colours(frame: Any, change: Colours) -> None:
@@ -141,7 +142,8 @@ def change_colours(frame: Any, change: Colours) -> None:
     for plane, channel, weight in zip(
         planar.planes[1:], (2, 0), (blue_weight, red_weight), strict=False
     ):
-        offset = (change[..., channel] / np.float32(255) - luma) / (2 * (1 - weight))
+        scale = np.float32(2 * (1 - weight))
+        offset = np.asarray((change[..., channel] / np.float32(255) - luma) / scale, np.float32)
         _add(plane, _reduce(offset, planar.down, planar.across) * chroma_levels, planar.bits)
 
 
@@ -150,7 +152,7 @@ def _change_packed(frame: Any, change: Colours) -> None:
     channels = 4 if "a" in frame.format.name else 3
     dtype = np.dtype("<u2") if "64" in frame.format.name or "48" in frame.format.name else np.uint8
     rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
-    pixels = rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
+    pixels: Frame = rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
     top = np.iinfo(pixels.dtype).max
     changed = pixels[..., :3] + change * np.float32(top / 255)
     pixels[..., :3] = np.rint(np.clip(changed, 0, top)).astype(pixels.dtype)
