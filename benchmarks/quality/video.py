@@ -37,7 +37,9 @@ Levels = npt.NDArray[np.float32]
 @click.option("-m", "--model", default="default", show_default=True)
 @click.option("-d", "--device", default="auto", show_default=True)
 @click.option("--static", type=click.Choice(["auto", "on", "off"]), default="auto")
-@click.option("--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused, dry.")
+@click.option(
+    "--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused, dry."
+)
 def main(
     *,
     clips: tuple[Path, ...],
@@ -65,11 +67,14 @@ def main(
                 ratios.append(flickers[1] / max(flickers[0], 1e-9))
             click.echo(
                 f"{path.stem[:20]:20} {density.name.lower():7} "
-                f"{before:6.2f} {alone:7.2f} {together:6.2f} {together - alone:+6.2f} {flickers[0]:7.2f} -> {flickers[1]:5.2f}"
+                f"{before:6.2f} {alone:7.2f} {together:6.2f} {together - alone:+6.2f} "
+                f"{flickers[0]:7.2f} -> {flickers[1]:5.2f}"
             )
             if save is not None:
                 _save(save, f"{path.stem}_{density.name.lower()}", rainy, single, fused, dry)
-    click.echo(f"mean gain {np.mean(gains):+.2f} dB; flicker {np.mean(ratios):.0%} of single frames'")
+    click.echo(
+        f"mean gain {np.mean(gains):+.2f} dB; flicker {np.mean(ratios):.0%} of single frames'"
+    )
 
 
 def _reduce(frame: Frame, width: int) -> Frame:
@@ -99,7 +104,7 @@ def _derain(
         def __init__(self) -> None:
             pass
 
-        def derain(self, frame):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        def derain(self, frame):  # type: ignore[no-untyped-def]
             estimate = network.derain(frame)
             answers.append(estimate.rainy if estimate.report.dry else estimate.derained)
             return estimate

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from crdnet.video import EncoderOptions, VideoOptions, derain_video
 from tests.video.clips import (
@@ -215,3 +217,59 @@ def test_hdr_is_not_washed_out(codec: str | None, options: VideoOptions, tmp_pat
     with av.open(str(output)) as container:
         context = container.streams.video[0].codec_context
         assert (context.color_primaries, context.color_trc, context.colorspace) == (9, 16, 9)
+
+
+def test_the_timecode_stays(options: VideoOptions, tmp_path: Path) -> None:
+    recipe = Recipe(streams_metadata={"timecode": "01:00:00:10"}, audio="aac")
+    source = write_clip(tmp_path / "in.mov", make_frames(4), recipe)
+    derain_video(source, tmp_path / "out.mov", options)
+    told = []
+    for path in (source, tmp_path / "out.mov"):
+        with av.open(str(path)) as container:
+            kinds = sorted(str(each.type) for each in container.streams)
+            codes = [each.metadata.get("timecode") for each in container.streams]
+            told.append((kinds, sorted(filter(None, codes))))
+    assert told[0] == told[1]
+    assert "01:00:00:10" in told[0][1]
+
+
+def write_with_cover(folder: Path, container: str) -> Path:
+    """Write a clip with a cover image, a stream in MP4 and an attachment in Matroska."""
+    made = write_clip(folder / f"made.{container}", make_frames(5))
+    drawn = BytesIO()
+    Image.fromarray(draw_background()).save(drawn, "png")
+    one: Any
+    two: Any
+    with av.open(str(made)) as one, av.open(str(folder / f"in.{container}"), "w") as two:
+        video = two.add_stream_from_template(one.streams.video[0], opaque=True)
+        if container == "mkv":
+            two.add_attachment("cover.png", "image/png", drawn.getvalue())
+        else:
+            cover = two.add_stream("png", rate=1)
+            cover.width, cover.height, cover.pix_fmt = 64, 48, "rgb24"
+            cover.disposition = av.stream.Disposition.attached_pic
+            frame = av.VideoFrame.from_ndarray(draw_background(), format="rgb24")
+            frame.pts = 0
+            two.mux([*cover.encode(frame), *cover.encode()])
+        for packet in one.demux(one.streams.video[0]):
+            if packet.size:
+                packet.stream = video
+                two.mux_one(packet)
+    return folder / f"in.{container}"
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_cover_image_is_copied(container: str, options: VideoOptions, tmp_path: Path) -> None:
+    source = write_with_cover(tmp_path, container)
+    output = tmp_path / f"out.{container}"
+    derain_video(source, output, options)
+    covers = []
+    for path in (source, output):
+        with av.open(str(path)) as opened:
+            index = next(
+                each.index
+                for each in opened.streams.video
+                if each.disposition & av.stream.Disposition.attached_pic
+            )
+        covers.append([each[3] for each in read_packets(path, "video") if each[0] == index])
+    assert covers[0] == covers[1] != []

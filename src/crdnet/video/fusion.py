@@ -22,7 +22,7 @@ from crdnet.density import luma
 from crdnet.video.engine import Colours
 from crdnet.video.flow import Flow, Plane, average_box, warp
 
-NOISE_LEVELS = 0.7
+NOISE_LEVELS = 0.1
 """Error of a pixel without rain, in grey levels."""
 ERROR_OF_RAIN = 0.5
 """Error of a derained pixel, as a share of the rain removed around it."""
@@ -43,6 +43,9 @@ _NEAR = 3
 """Side of the window for rain at a pixel, in pixels."""
 _ALIKE_LEVELS = 8.0
 """Range of three rainy frames that counts as no change, in grey levels."""
+
+_OWN_LEVELS = 3.0
+"""Difference from the median of three rainy frames that counts as noise, in grey levels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,10 @@ def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colo
     spread = (np.maximum(high, rainy[2]) - np.minimum(low, rainy[2])).mean(2)
     apart = average_box(np.minimum(spread, np.float32(30)), _NEAR)
     share = np.exp(-((apart / np.float32(_ALIKE_LEVELS)) ** 2))[..., np.newaxis]
-    return np.asarray(here.derained + share * (middle - here.derained), np.float32)
+    # The frame's own pixels, noise included, unless a faint streak lies on them.
+    slack = np.float32(_OWN_LEVELS)
+    own = np.clip(here.rainy, middle - slack, middle + slack)
+    return np.asarray(here.derained + share * (own - here.derained), np.float32)
 
 
 def _measure_steepness(plane: Plane) -> Plane:

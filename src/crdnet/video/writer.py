@@ -121,7 +121,9 @@ class ClipWriter:
             if stream.index == clip.video.index:
                 self.video = self._add_video(extradata)
             elif not _is_made_anew(stream):
-                self._streams[stream.index] = self._add_copied(stream)
+                added = self._add_copied(stream)
+                if added.type != "attachment":
+                    self._streams[stream.index] = added
 
     @property
     def copies(self) -> set[int]:
@@ -218,6 +220,13 @@ class ClipWriter:
             if source.type == "attachment":
                 return self._output.add_attachment(
                     source.name or "attachment", source.mimetype or "", source.data
+                )
+            if self._container in ("matroska", "webm") and _is_cover(source):
+                # Matroska keeps cover images as attachments, which FFmpeg reads as video.
+                return self._output.add_attachment(
+                    source.metadata.get("filename", "cover"),
+                    source.metadata.get("mimetype", "image/png"),
+                    _read_cover(self._clip, source.index),
                 )
             stream = self._output.add_stream_from_template(source, opaque=True)
         except ValueError as error:
@@ -318,6 +327,21 @@ def _is_made_anew(stream: Any) -> bool:
     if stream.type != "data":
         return False
     return "timecode" in stream.metadata or getattr(stream, "name", None) == "bin_data"
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & load_av().stream.Disposition.attached_pic)
+
+
+def _read_cover(clip: Clip, index: int) -> bytes:
+    """Return the bytes of a cover image, which come before all other packets."""
+    if not Path(clip.name).is_file():
+        raise VideoError(f"{clip.name} has a cover image, which is kept from files only")
+    with load_av().open(clip.name) as container:
+        for packet in container.demux(container.streams[index]):
+            if packet.size:
+                return bytes(packet)
+    raise VideoError(f"{clip.name} has a cover image that cannot be read; remove it first")
 
 
 def _cut_chapters(
