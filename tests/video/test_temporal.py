@@ -186,3 +186,13 @@ def test_a_displacement_is_found(shift: tuple[float, float], dense: bool) -> Non
     inside = (slice(12, -12), slice(12, -12))
     assert np.abs(flow[inside] - shift).mean() < 0.25
     assert np.abs(warp(there, flow) - here)[inside].mean() < 1.5
+
+
+def test_a_frame_is_left_alone_by_the_majority_of_its_neighbours(network: FrameNetwork) -> None:
+    """A single frame that seems rainy is left alone, a single one that seems dry is not."""
+    rain = [False, False, True, False, False, True, True, False, True, True]
+    scene = draw_background()
+    derainer = TemporalDerainer(network)
+    frames = [add_streaks(scene, n) if rainy else scene for n, rainy in enumerate(rain)]
+    told = [each.left_alone for frame in frames if (each := derainer.push(frame))]
+    assert told == [True, True, True, True, True, False, False, False, False]

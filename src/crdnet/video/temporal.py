@@ -40,7 +40,7 @@ class DerainedFrame(NamedTuple):
         rainy: The frame as it came (h, w, 3), in grey levels of 255.
         derained: The frame without rain, likewise; the same array where it was left alone.
         report: What was sensed of its rain.
-        left_alone: Whether it and its neighbours were dry, so that it was not changed.
+        left_alone: Whether it was not changed, since most of it and its neighbours were dry.
         is_static: Whether the camera counted as static.
     """
 
@@ -92,7 +92,7 @@ class TemporalDerainer:
         self._static = static
         self._always = always
         self._belief: Belief | None = None
-        self._before_dry = True
+        self._before_dry: bool | None = None
         self._still_frames = 0
         self._waiting: _Waiting | None = None
 
@@ -119,13 +119,13 @@ class TemporalDerainer:
         if self._waiting is not None:
             yield self._finish(self._waiting, None)
         self._waiting = self._belief = None
-        self._before_dry, self._still_frames = True, 0
+        self._before_dry, self._still_frames = None, 0
 
     def save_state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what the next frames depend on, without the frame that waits."""
         state = {
             "still_frames": np.array(self._still_frames),
-            "before_dry": np.array(self._before_dry),
+            "before_dry": np.array(-1 if self._before_dry is None else int(self._before_dry)),
         }
         if self._belief is not None:
             seen = self._belief.seen
@@ -140,7 +140,8 @@ class TemporalDerainer:
     def load_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
         """Go on from what `save_state` returned."""
         self._still_frames = int(state["still_frames"])
-        self._before_dry = bool(state["before_dry"])
+        dry = int(state["before_dry"])
+        self._before_dry = None if dry < 0 else bool(dry)
         self._waiting = self._belief = None
         if "colours" in state:
             seen = Seen.from_estimate(state["rainy"], state["derained"])
@@ -154,9 +155,11 @@ class TemporalDerainer:
         return self._static == "on"
 
     def _finish(self, here: _Waiting, coming: _Waiting | None) -> DerainedFrame:
-        dry = here.report.dry and self._before_dry and (coming is None or coming.report.dry)
+        # By majority of the neighbours, since rain neither comes nor goes for one frame.
+        votes = [self._before_dry, here.report.dry, None if coming is None else coming.report.dry]
+        known = [each for each in votes if each is not None]
+        left_alone = 2 * sum(known) > len(known) and not self._always
         self._before_dry = here.report.dry
-        left_alone = dry and not self._always
         rainy = here.seen.rainy
         if left_alone:
             derained, self._belief = rainy, None

@@ -1,6 +1,6 @@
 """Measure how fast a clip is derained, and where the time goes.
 
-    python benchmarks/speed/video.py CLIP [-n FRAMES] [--json]
+    python benchmarks/speed/video_steps.py CLIP [-n FRAMES] [--json]
 
 Contract: FRAMES of CLIP are decoded, derained by the network alone, fused with their neighbours
 (the network's answers are reused), and encoded, each step by itself and timed; then
