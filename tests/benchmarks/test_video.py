@@ -31,7 +31,9 @@ def test_gain_and_flicker_are_measured(clip: Path, tmp_path: Path) -> None:
 
 def test_the_steps_are_timed(clip: Path, tmp_path: Path) -> None:
     model = write_streak_model(tmp_path / "streak.onnx")
-    result = run("speed/video_steps.py", str(clip), "-n", "3", "-m", str(model), "-d", "cpu", "--json")
+    result = run(
+        "speed/video_steps.py", str(clip), "-n", "3", "-m", str(model), "-d", "cpu", "--json"
+    )
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
     assert told["fps"].keys() == {"decode", "network", "align and fuse", "encode", "derain_video"}

@@ -17,10 +17,17 @@ from typing import Any, NamedTuple
 
 from crdnet.errors import OutputError, VideoError
 from crdnet.files import whole_file, write_whole
-from crdnet.runtime import SenseReport, find_model
 from crdnet.video.encoders import EncoderPlan, plan_encoder
 from crdnet.video.encoding import FrameEncoder, render_frame
-from crdnet.video.engine import Frame, FrameNetwork, as_pixels, open_network
+from crdnet.video.engine import (
+    Frame,
+    FrameNetwork,
+    SenseReport,
+    as_pixels,
+    get_intensity,
+    identify_model,
+    open_network,
+)
 from crdnet.video.only_rain import Groups, find_groups
 from crdnet.video.options import (
     OnProgress,
@@ -304,10 +311,9 @@ class _FileRun:
                 writer.close()
 
     def _describe(self) -> dict[str, Any]:
-        model = find_model(self._options.model)
         return {
             "source": _identify(self._source),
-            "settings": self._options.as_dict() | {"sha256": sha256(model.read()).hexdigest()},
+            "settings": self._options.as_dict() | {"sha256": identify_model(self._options.model)},
         }
 
     def _derain(self, clip: Clip, plan: EncoderPlan, groups: Groups | None, done: int) -> None:
@@ -448,7 +454,7 @@ class _SegmentMaker:
         told = {
             "pts": int(decoded.pts),
             "density": None if report.density is None else report.density.name.lower(),
-            "intensity": report.strength,
+            "intensity": get_intensity(report),
             "left_alone": frame.left_alone,
         }
         self.frames.append(told)

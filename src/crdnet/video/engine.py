@@ -1,16 +1,31 @@
-"""The network on single frames: the only module of `crdnet.video` that knows a `Derainer`."""
+"""The network on single frames: the only module of `crdnet.video` that knows the runtime."""
 
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.runtime import Derainer, SenseReport
+from crdnet.runtime import Derainer, SenseReport, find_model
 
 Frame = npt.NDArray[Any]
 """RGB (h, w, 3), uint8 or uint16."""
 Colours = npt.NDArray[np.float32]
 """RGB (h, w, 3) in grey levels of 255."""
+
+
+__all__ = [
+    "Colours",
+    "Estimate",
+    "Frame",
+    "FrameNetwork",
+    "SenseReport",
+    "as_levels",
+    "as_pixels",
+    "get_intensity",
+    "identify_model",
+    "open_network",
+]
 
 
 class Estimate(NamedTuple):
@@ -56,6 +71,16 @@ class FrameNetwork:
 def open_network(model: str, device: str, threads: int | None) -> FrameNetwork:
     """Open a model for frames; arguments and errors are those of `crdnet.Derainer`."""
     return FrameNetwork(Derainer(model, device=device, threads=threads))
+
+
+def identify_model(model: str) -> str:
+    """Return the SHA-256 of a model file, as hexadecimal digits."""
+    return sha256(find_model(model).read()).hexdigest()
+
+
+def get_intensity(report: SenseReport) -> float | None:
+    """Return the intensity of the rain in a report, in grey levels; None if it was not sensed."""
+    return report.strength
 
 
 def as_levels(frame: Frame) -> Colours:

@@ -14,9 +14,8 @@ import numpy as np
 from crdnet.density import RainDensity
 from crdnet.errors import VideoError
 from crdnet.files import whole_file
-from crdnet.runtime import SenseReport
 from crdnet.video.derain import open_network_of
-from crdnet.video.engine import FrameNetwork
+from crdnet.video.engine import FrameNetwork, SenseReport, get_intensity
 from crdnet.video.options import VideoOptions
 from crdnet.video.planes import prepare_frame, read_colours
 from crdnet.video.source import open_clip, read_frames
@@ -174,6 +173,6 @@ def _summarise(second: int, reports: list[SenseReport]) -> Moment:
         second,
         len(reports),
         max(counts, key=lambda grade: (counts[grade], grade)),
-        float(np.mean([report.strength or 0.0 for report in reports])),
+        float(np.mean([get_intensity(report) or 0.0 for report in reports])),
         float(np.mean([report.score or 0.0 for report in reports])),
     )

@@ -11,8 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.runtime import SenseReport
-from crdnet.video.engine import Colours, Frame, FrameNetwork
+from crdnet.video.engine import Colours, Frame, FrameNetwork, SenseReport
 from crdnet.video.flow import Flow, Plane, average_box, estimate_flow, find_shift, warp
 from crdnet.video.fusion import Belief, Neighbour, Seen, fuse
 
