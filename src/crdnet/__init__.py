@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         sense,
     )
     from crdnet.runtime import SenseReport
+    from crdnet.video import derain_video, sense_video
 
 # onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs
 # children of fork at their exit. Offline is a promise, so this stands before anything here can
@@ -46,8 +47,10 @@ _HOME_OF_NAME = {
     "derain": "crdnet.pipeline",
     "derain_file": "crdnet.pipeline",
     "derain_folder": "crdnet.batch",
+    "derain_video": "crdnet.video",
     "sense": "crdnet.pipeline",
     "sense_folder": "crdnet.batch",
+    "sense_video": "crdnet.video",
 }
 
 __all__ = [
@@ -63,8 +66,10 @@ __all__ = [
     "derain",
     "derain_file",
     "derain_folder",
+    "derain_video",
     "sense",
     "sense_folder",
+    "sense_video",
 ]
 
 

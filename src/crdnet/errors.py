@@ -44,6 +44,10 @@ class DataError(CRDNetError, ValueError):
     """Data set, or a pair in it, that does not match its layout."""
 
 
+class VideoError(CRDNetError, ValueError):
+    """A clip cannot be read, or holds something that would be lost."""
+
+
 class RecipeError(CRDNetError, ValueError):
     """Recipe, or option of `crdnet train`, that is unknown or out of range."""
 

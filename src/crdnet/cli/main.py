@@ -23,6 +23,7 @@ EXIT_INTERRUPTED = 130
 _COMMANDS = {
     "derain": ("crdnet.cli.derain", "Take the rain out of images and folders of images."),
     "sense": ("crdnet.cli.sense", "Tell how heavy the rain in images is."),
+    "video": ("crdnet.cli.video", "Take the rain out of a clip or a camera (extra: video)."),
     "serve": (
         "crdnet.cli.serve",
         "Serve an HTTP API and a page to drop a photo on (extra: serve).",

@@ -14,9 +14,9 @@ from crdnet.runtime.pixels import Colours
 
 VISIBLE_TYPICAL = 0.5
 """Intensity of the typical cell from which a person sees rain, in grey levels of 255."""
-VISIBLE_STRONGEST = 20.0
+VISIBLE_STRONGEST = 30.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
-SURE = 0.85
+SURE = 0.7
 """How likely an image must be dry to be left alone."""
 
 

@@ -1,0 +1,148 @@
+"""Measure what neighbouring frames add to deraining, on dry clips with drawn rain.
+
+    python -m benchmarks.quality.video gain CLIP... [-n FRAMES] [--width PIXELS] [--save FOLDER]
+
+Contract: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of each density:
+one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other streaks in every
+frame. Every frame is derained by itself and with its neighbours (`crdnet.video.TemporalDerainer`).
+Printed are the mean PSNR of luma (restormer-y) against the dry frames and the flicker: the mean
+absolute difference of the error of luma between successive frames. The first and last frame, which
+lack a neighbour, are left out. Dry rows are the clip without drawn rain.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from crdnet import Derainer, RainDensity
+from crdnet.density import luma
+from crdnet.evaluation import Frame, read_frames
+from crdnet.metrics import score
+from crdnet.rain import make_rainy_pair
+from crdnet.video import FrameNetwork, TemporalDerainer
+
+Levels = npt.NDArray[np.float32]
+
+
+@click.group(help=__doc__.splitlines()[0])
+def main() -> None: ...
+
+
+@main.command("gain", help=__doc__.splitlines()[0])
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-n", "--frames", "count", default=14, show_default=True, help="Frames of a clip.")
+@click.option("--first", default=0, show_default=True, help="First frame.")
+@click.option("--width", default=480, show_default=True, help="Width to reduce to, in pixels.")
+@click.option("-m", "--model", default="default", show_default=True)
+@click.option("-d", "--device", default="auto", show_default=True)
+@click.option("--static", type=click.Choice(["auto", "on", "off"]), default="auto")
+@click.option(
+    "--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused, dry."
+)
+def measure_gain(
+    *,
+    clips: tuple[Path, ...],
+    count: int,
+    first: int,
+    width: int,
+    model: str,
+    device: str,
+    static: str,
+    save: Path | None,
+) -> None:
+    network = FrameNetwork(Derainer(model, device=device))
+    names = f"{'rainy':>6} {'single':>7} {'fused':>6} {'gain':>6} {'flicker':>16}"
+    click.echo(f"{'clip':20} {'rain':7} {names}")
+    gains, ratios = [], []
+    for path in clips:
+        dry = [_reduce(frame, width) for frame in read_frames(path, first, count)]
+        for density in RainDensity:
+            rainy = _add_rain(dry, density)
+            single, fused = _derain(network, rainy, static)
+            before, alone, together = (_measure_psnr(each, dry) for each in (rainy, single, fused))
+            flickers = [_measure_flicker(each, dry) for each in (single, fused)]
+            if density is not RainDensity.NONE:
+                gains.append(together - alone)
+                ratios.append(flickers[1] / max(flickers[0], 1e-9))
+            click.echo(
+                f"{path.stem[:20]:20} {density.name.lower():7} "
+                f"{before:6.2f} {alone:7.2f} {together:6.2f} {together - alone:+6.2f} "
+                f"{flickers[0]:7.2f} -> {flickers[1]:5.2f}"
+            )
+            if save is not None:
+                _save(save, f"{path.stem}_{density.name.lower()}", rainy, single, fused, dry)
+    click.echo(
+        f"mean gain {np.mean(gains):+.2f} dB; flicker {np.mean(ratios):.0%} of single frames'"
+    )
+
+
+def _reduce(frame: Frame, width: int) -> Frame:
+    height = round(width * frame.shape[0] / frame.shape[1])
+    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _add_rain(dry: Sequence[Frame], density: RainDensity) -> list[Frame]:
+    if density is RainDensity.NONE:
+        return list(dry)
+    spec = make_rainy_pair(dry[0], density, np.random.default_rng(9 + density)).spec
+    return [
+        make_rainy_pair(frame, spec, np.random.default_rng([int(density) - 1, number])).rainy
+        for number, frame in enumerate(dry)
+    ]
+
+
+def _derain(
+    network: FrameNetwork, rainy: Sequence[Frame], static: str
+) -> tuple[list[Levels], list[Levels]]:
+    """Return the frames derained by themselves and with their neighbours, in grey levels."""
+    answers: list[Levels] = []
+
+    class Recorded(FrameNetwork):
+        """Network that keeps its answers, so that it runs once for both."""
+
+        def __init__(self) -> None:
+            pass
+
+        def derain(self, frame):  # type: ignore[no-untyped-def]
+            estimate = network.derain(frame)
+            answers.append(estimate.rainy if estimate.report.dry else estimate.derained)
+            return estimate
+
+    derainer = TemporalDerainer(Recorded(), static=static)  # type: ignore[arg-type]
+    fused = [each.derained for frame in rainy if (each := derainer.push(frame))]
+    return answers, [*fused, *(each.derained for each in derainer.flush())]
+
+
+def _measure_psnr(derained: Sequence[npt.NDArray[np.generic]], dry: Sequence[Frame]) -> float:
+    pairs = list(zip(derained, dry, strict=True))[1:-1]
+    scale = np.float32(1 / 255)
+    values = [
+        score(np.clip(np.asarray(one, np.float32) * scale, 0, 1), two * scale, "restormer-y").psnr
+        for one, two in pairs
+    ]
+    return float(np.mean(np.minimum(values, 99)))
+
+
+def _measure_flicker(derained: Sequence[Levels], dry: Sequence[Frame]) -> float:
+    errors = [
+        luma(np.asarray(one, np.float32)) - luma(two.astype(np.float32))
+        for one, two in zip(derained, dry, strict=True)
+    ][1:-1]
+    return float(np.mean([np.abs(after - before).mean() for before, after in pairwise(errors)]))
+
+
+def _save(folder: Path, name: str, *kinds: Sequence[npt.NDArray[np.generic]]) -> None:
+    """Save the frame in the middle of each kind, from left to right."""
+    folder.mkdir(parents=True, exist_ok=True)
+    middle = [np.asarray(each[len(each) // 2], np.float32) for each in kinds]
+    pixels = np.rint(np.clip(np.hstack(middle), 0, 255)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""`crdnet video`: a clip, a pipe or a camera without its rain."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crdnet.cli import options
+
+if TYPE_CHECKING:
+    from crdnet.video import VideoOptions, VideoProgress, VideoRecord
+
+_HELP = """\
+Take the rain out of a clip and keep everything else (extra: video).
+
+\b
+crdnet video dashcam.mp4 -o clean.mp4          called again after a kill: goes on where it stopped
+crdnet video in.mkv -o test.mkv --preview 5    five seconds, and the same side by side
+crdnet video frames/%05d.png -o clean/%05d.png numbered images
+cat in.nut | crdnet video - -o - > out.nut     a pipe of NUT or Matroska
+crdnet video rtsp://camera -o udp://127.0.0.1:5000   live; frames are dropped rather than delayed
+
+Sound, subtitles, chapters, attachments, metadata and each frame's timestamp are those of the source; a clip
+of which something would be lost is refused with the reason. Nothing is replaced unasked. Exit codes: 0 done;
+1 failed; 2 wrong usage; 130 interrupted.
+"""
+_TELL_SECONDS = 30.0
+"""Time between two lines of progress where there is no terminal."""
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Turn the texts of -e into options of the encoder."""
+    pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{value!r} is not key=value", ctx, param)
+        pairs[name] = text
+    return pairs
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Turn 90, 1:30 or 0:01:30.5 into seconds."""
+    if value is None:
+        return None
+    try:
+        parts = [float(each) for each in value.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= each < float("inf") for each in parts):
+        raise click.BadParameter(f"{value!r} is no time, such as 90, 1:30 or 0:01:30.5", ctx, param)
+    return float(sum(each * 60**place for place, each in enumerate(reversed(parts))))
+
+
+@click.command("video", help=_HELP)
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUTPUT",
+    help="A file, images (%05d.png), an address, or -.",
+)
+@options.model
+@options.device
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="How much of the rain to take out.",
+)
+@click.option("--always", is_flag=True, help="Derain frames that are surely dry too.")
+@click.option(
+    "--static",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Whether the camera stands still; auto finds out.",
+)
+@click.option(
+    "--single", is_flag=True, help="Derain every frame by itself, without its neighbours."
+)
+@click.option(
+    "-c",
+    "--codec",
+    metavar="NAME",
+    help="Codec of the video: h264, hevc, av1, vp9, ffv1 and so on. Default: that of the input.",
+)
+@click.option(
+    "--crf",
+    type=float,
+    metavar="N",
+    help="Quality on the encoder's scale; lower is better. Default: visually lossless.",
+)
+@click.option("--preset", metavar="NAME", help="Preset of the encoder, from fast to small.")
+@click.option(
+    "--pix-fmt", "pixel_format", metavar="NAME", help="Pixel format. Default: that of the input."
+)
+@click.option(
+    "-e",
+    "--encoder-option",
+    "extra",
+    multiple=True,
+    callback=_pairs,
+    metavar="KEY=VALUE",
+    help="Further option of the encoder; may be repeated.",
+)
+@click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds, or H:M:S.")
+@click.option("--end", callback=_seconds, metavar="TIME", help="End here: seconds, or H:M:S.")
+@click.option(
+    "--preview",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Only so many seconds, and a second file *_side_by_side.",
+)
+@click.option("--side-by-side", is_flag=True, help="Put the rainy frame to the left of each frame.")
+@click.option(
+    "--only-rain",
+    is_flag=True,
+    help="Copy groups of frames without rain bit for bit (h264, mjpeg, prores, lossless codecs).",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="FPS",
+    help="Frames per second of numbered images that become a clip.",
+)
+@click.option(
+    "--format",
+    "container",
+    metavar="NAME",
+    help="Container of the output, where its name does not tell.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Live: derain every n-th frame and leave out the others.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an output that exists. The input is never replaced."
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object a line on standard output for each frame, and one at the end.",
+)
+@options.quiet
+@options.verbose
+def command(source: str, output: str, **given: Any) -> int:  # noqa: D103 - its help stands above
+    # Imported here, since numpy and onnxruntime take longer to load than --help may take.
+    from crdnet.video import (  # noqa: PLC0415
+        LiveOptions,
+        derain_live,
+        derain_video,
+        is_live,
+    )
+
+    as_json, quiet = given["as_json"], given["quiet"]
+    if output == "-" and sys.stdout.isatty():
+        raise click.UsageError(
+            "a clip would go to the terminal; redirect standard output, or give a file"
+        )
+    if output == "-" and as_json:
+        raise click.UsageError("--json and the clip would both go to standard output; give -o FILE")
+    if given["every"] != 1 and not is_live(source):
+        raise click.UsageError(
+            "--every leaves out frames of a live input only; a file keeps all of them"
+        )
+    if given["preview"] is not None and (given["end"] is not None or given["side_by_side"]):
+        raise click.UsageError(
+            "--preview says itself where to end and what to show; leave out --end and --side-by-side"
+        )
+    options.stored_model(given["model"])
+    chosen = _choose_options(given)
+    report = _Report(source, as_json=as_json, quiet=quiet)
+    if is_live(source):
+        live = LiveOptions(every=given["every"])
+        record = derain_live(source, output, chosen, live, report.tell, report.event)
+        report.end(record)
+        return 0
+    for place, each in _split_preview(output, chosen, given["preview"]):
+        report.end(derain_video(source, place, each, report.tell))
+    return 0
+
+
+def _choose_options(given: dict[str, Any]) -> "VideoOptions":
+    from crdnet.video import EncoderOptions, VideoOptions, Window  # noqa: PLC0415
+
+    start, end = given["start"], given["end"]
+    if given["preview"] is not None:
+        end = (start or 0.0) + given["preview"]
+    if start is not None and end is not None and end <= start:
+        raise click.UsageError(f"--end is after --start, got {start:g} and {end:g} s")
+    return VideoOptions(
+        model=given["model"],
+        device=given["device"],
+        strength=given["strength"],
+        always=given["always"],
+        temporal=not given["single"],
+        static=given["static"],
+        encoder=EncoderOptions(
+            given["codec"], given["crf"], given["preset"], given["pixel_format"], given["extra"]
+        ),
+        window=Window(start, end),
+        side_by_side=given["side_by_side"],
+        only_rain=given["only_rain"],
+        overwrite=given["overwrite"],
+        container=given["container"],
+        rate=given["rate"],
+    )
+
+
+def _split_preview(
+    output: str, chosen: "VideoOptions", preview: float | None
+) -> "list[tuple[str, VideoOptions]]":
+    """Return the outputs to make, and how."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    if preview is None:
+        return [(output, chosen)]
+    if output == "-":
+        raise click.UsageError("--preview writes two files; give -o FILE")
+    path = Path(output)
+    beside = path.with_name(f"{path.stem}_side_by_side{path.suffix}")
+    return [(output, chosen), (str(beside), replace(chosen, side_by_side=True))]
+
+
+class _Report:
+    """Tells how far a run is, and what came of it.
+
+    Args:
+        source: Name of the input.
+        as_json: One JSON object a line in place of words.
+        quiet: Say nothing but errors; JSON is a result and stays.
+    """
+
+    def __init__(self, source: str, *, as_json: bool, quiet: bool) -> None:
+        self._source, self._as_json, self._quiet = source, as_json, quiet
+        self._told = perf_counter()
+        self._draw: Callable[[str], None] | None = None
+        if not quiet and sys.stderr.isatty():
+            self._draw = lambda line: click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+
+    def tell(self, progress: "VideoProgress") -> None:
+        """Tell of a frame."""
+        density = None if progress.density is None else progress.density.name.lower()
+        if self._as_json:
+            told = {
+                "event": "frame",
+                "input": self._source,
+                "frames": progress.frames,
+                "total": progress.total,
+                "time": round(progress.time, 6),
+                "fps": round(progress.frames_per_second, 3),
+                "seconds_left": None
+                if progress.seconds_left is None
+                else round(progress.seconds_left, 1),
+                "density": density,
+            }
+            click.echo(json.dumps(told))
+        total = "" if progress.total is None else f" of {progress.total}"
+        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+        density = density or "unknown"
+        line = f"frame {progress.frames}{total}, {progress.frames_per_second:.2f} fps{left}"
+        line += f" (density: {density})"
+        if self._draw is not None:
+            self._draw(line)
+        elif not self._quiet and perf_counter() - self._told >= _TELL_SECONDS:
+            self._told = perf_counter()
+            click.echo(line, err=True)
+
+    def event(self, line: str) -> None:
+        """Tell of a connection that was lost or found."""
+        if self._as_json:
+            click.echo(json.dumps({"event": "connection", "input": self._source, "message": line}))
+        if not self._quiet:
+            click.echo(line, err=True)
+
+    def end(self, record: "VideoRecord") -> None:
+        """Tell what was done."""
+        if self._draw is not None:
+            self._draw("")
+        if self._as_json:
+            told = {
+                "event": "done",
+                "input": record.source,
+                "output": record.output,
+                "frames": record.frames,
+                "resumed": record.resumed,
+                "copied": record.copied,
+                "left_alone": record.left_alone,
+                "dropped": record.dropped,
+                "densities": dict(record.densities),
+                "width": record.width,
+                "height": record.height,
+                "encoder": record.encoder,
+                "seconds": round(record.seconds, 3),
+            }
+            click.echo(json.dumps(told))
+        elif not self._quiet:
+            grades = ", ".join(f"{count} {name}" for name, count in record.densities.items())
+            more = "".join(
+                f", {count} {word}"
+                for count, word in (
+                    (record.resumed, "done before"),
+                    (record.left_alone, "left alone"),
+                    (record.copied, "copied"),
+                    (record.dropped, "dropped"),
+                )
+                if count
+            )
+            rate = (record.frames - record.resumed) / max(record.seconds, 1e-9)
+            counts = f"{record.frames} frames: {grades}{more}; {rate:.2f} fps"
+            line = f"{record.source} -> {record.output}  ({counts})"
+            click.echo(line, err=record.output in ("-", "standard output"))

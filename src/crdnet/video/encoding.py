@@ -1,0 +1,66 @@
+"""Frames that were derained, on their way into an encoder."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from crdnet.video.encoders import EncoderPlan
+from crdnet.video.planes import change_colours, copy_frame, join_frames
+from crdnet.video.temporal import DerainedFrame
+
+
+def render_frame(frame: DerainedFrame, *, side_by_side: bool) -> Any:
+    """Return the frame to encode: the decoded planes, changed where rain was taken out.
+
+    Args:
+        frame: Derained frame whose payload is the prepared frame of the decoder.
+        side_by_side: Put the rainy frame to its left.
+    """
+    decoded = frame.payload
+    rainy = copy_frame(decoded) if side_by_side else None
+    if not frame.left_alone:
+        change_colours(decoded, frame.change)
+    return decoded if rainy is None else join_frames(rainy, decoded)
+
+
+class FrameEncoder:
+    """Encoder that keeps the timestamps of frames, even where it only counts.
+
+    Args:
+        encode: Encodes a frame, or flushes at None; returns packets of PyAV.
+        plan: Settings of the encoder.
+    """
+
+    def __init__(self, encode: Callable[[Any], list[Any]], plan: EncoderPlan) -> None:
+        self._encode = encode
+        self._plan = plan
+        self._times: list[int] = []
+        self._durations: dict[int, int] = {}
+
+    def encode(self, frame: Any) -> Iterator[Any]:
+        """Encode a frame whose `pts` is in the source's time base; yield packets likewise."""
+        pts, duration = int(frame.pts), int(frame.duration or 0)
+        if frame.format.name != self._plan.pixel_format:
+            time_base = frame.time_base
+            frame = frame.reformat(format=self._plan.pixel_format)
+            frame.time_base = time_base
+        frame.pict_type = 0  # the source's types would be forced on the encoder
+        frame.pts, frame.duration = pts, duration
+        frame.time_base = self._plan.time_base
+        self._durations[pts] = duration
+        if self._plan.counts:
+            frame.pts, frame.time_base = len(self._times), 1 / self._plan.rate
+            frame.duration = 0
+            self._times.append(pts)
+        yield from map(self._restore, self._encode(frame))
+
+    def flush(self) -> Iterator[Any]:
+        """Yield the packets that are left."""
+        yield from map(self._restore, self._encode(None))
+
+    def _restore(self, packet: Any) -> Any:
+        if self._plan.counts:
+            index = round(packet.pts * packet.time_base * self._plan.rate)
+            packet.time_base = self._plan.time_base
+            packet.pts = packet.dts = self._times[index]
+        packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
+        return packet

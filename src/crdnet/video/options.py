@@ -1,0 +1,145 @@
+"""Options of deraining a clip, and what came of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crdnet.density import RainDensity
+from crdnet.errors import VideoError
+from crdnet.video.encoders import EncoderOptions
+from crdnet.video.source import Window
+from crdnet.video.temporal import Static
+
+SEGMENT_FRAMES = 48
+"""Frames of a segment: what a kill loses at most, and the distance of key frames."""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What to do with a clip.
+
+    Attributes:
+        model: Name of a shipped model, or path of an .onnx file.
+        device: Name of a device; see `crdnet.Derainer`.
+        threads: Processors to use; None is all.
+        strength: Share of the rain to take out, in [0, 1].
+        always: Whether frames that are surely dry are derained too.
+        temporal: Whether neighbouring frames are used.
+        static: Whether the camera stands still: "auto" finds out, "on" and "off" tell.
+        encoder: Encoder of the video.
+        window: Part of the clip.
+        side_by_side: Whether each frame has the rainy one to its left.
+        only_rain: Whether groups of frames without rain are copied bit for bit.
+        overwrite: Whether an output that exists is replaced.
+        container: Container of the output; None follows from its name.
+        rate: Frames per second of numbered images.
+        segment_frames: Frames of a segment.
+    """
+
+    model: str = "default"
+    device: str = "auto"
+    threads: int | None = None
+    strength: float = 1.0
+    always: bool = False
+    temporal: bool = True
+    static: Static = "auto"
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    window: Window = field(default_factory=Window)
+    side_by_side: bool = False
+    only_rain: bool = False
+    overwrite: bool = False
+    container: str | None = None
+    rate: float | None = None
+    segment_frames: int = SEGMENT_FRAMES
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength lies in [0, 1], got {self.strength}")
+        if self.segment_frames < 1:
+            raise ValueError(f"a segment has at least one frame, got {self.segment_frames}")
+        if self.static not in ("auto", "on", "off"):
+            raise ValueError(f"static is auto, on or off, got {self.static!r}")
+        if self.rate is not None and self.rate <= 0:
+            raise VideoError(f"a frame rate is above 0, got {self.rate}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the result depends on, as JSON values."""
+        return {
+            "model": str(self.model),
+            "strength": self.strength,
+            "always": self.always,
+            "temporal": self.temporal,
+            "static": self.static,
+            "encoder": self.encoder.as_dict(),
+            "start": self.window.start,
+            "end": self.window.end,
+            "side_by_side": self.side_by_side,
+            "only_rain": self.only_rain,
+            "container": self.container,
+            "rate": self.rate,
+            "segment_frames": self.segment_frames,
+        }
+
+
+@dataclass(frozen=True)
+class VideoProgress:
+    """State of a run after a frame.
+
+    Attributes:
+        frames: Frames that are finished, those of an earlier run included.
+        total: Frames in all, if the container tells.
+        time: Time of the frame in the clip, in seconds.
+        frames_per_second: Speed of this run.
+        seconds_left: Time left at this speed, in seconds; None if the total is unknown.
+        density: Density of the rain in the frame.
+    """
+
+    frames: int
+    total: int | None
+    time: float
+    frames_per_second: float
+    seconds_left: float | None
+    density: RainDensity | None
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """Result of a run.
+
+    Attributes:
+        source: Name of the source.
+        output: Path of the output, or its name.
+        frames: Frames in the output.
+        resumed: Frames that an earlier run had finished.
+        copied: Frames whose packets are the source's own.
+        left_alone: Frames that were dry and not changed.
+        densities: Frames by density.
+        width: Width of the source in pixels.
+        height: Height of the source in pixels.
+        encoder: Encoder and pixel format.
+        seconds: Time that the run took.
+        dropped: Frames of a live source that were skipped.
+    """
+
+    source: str
+    output: str
+    frames: int
+    resumed: int
+    copied: int
+    left_alone: int
+    densities: Mapping[str, int]
+    width: int
+    height: int
+    encoder: str
+    seconds: float
+    dropped: int = 0
+
+
+OnProgress = Callable[[VideoProgress], None]
+
+
+def resolve_name(place: str | Path | Any) -> str:
+    """Return the name of a source or destination."""
+    return str(place) if isinstance(place, str | Path) else str(getattr(place, "name", "a file"))

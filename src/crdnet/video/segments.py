@@ -1,0 +1,178 @@
+"""Finished parts of a clip in a folder beside the output, so that a killed run goes on.
+
+A segment holds the packets of a closed group of frames. It appears under its name by one rename,
+after the state that its successor needs; what a kill leaves of either is ignored. The folder says
+which source and which settings it belongs to.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crdnet.errors import OutputError
+from crdnet.files import remove_stale_parts, write_whole
+
+SUFFIX = ".crdnet"
+"""End of the name of the folder, after that of the output."""
+_MAGIC = b"crdnet-segment/1\n"
+_SETTINGS = "settings.json"
+
+
+class StoredPacket(NamedTuple):
+    """Packet of encoded video.
+
+    Attributes:
+        pts: Timestamp, in units of the source's time base.
+        duration: Duration, likewise; 0 if unknown.
+        is_keyframe: Whether decoding can begin here.
+        data: Bytes.
+    """
+
+    pts: int
+    duration: int
+    is_keyframe: bool
+    data: bytes
+
+
+@dataclass
+class Segment:
+    """Closed group of frames.
+
+    Attributes:
+        first: Timestamp of its first frame.
+        last: Timestamp of its last frame.
+        is_end: Whether the clip ends with it.
+        frames: What was sensed of each frame, in order.
+        packets: Encoded video, in the order of decoding.
+        copied: Whether the packets are the source's own.
+    """
+
+    first: int
+    last: int
+    is_end: bool = False
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    packets: list[StoredPacket] = field(default_factory=list)
+    copied: bool = False
+
+
+class SegmentFolder:
+    """Folder of the segments of one output.
+
+    Args:
+        output: The file that they will become.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.path = output.with_name(output.name.replace("%", "_") + SUFFIX)
+
+    def begin(self, settings: dict[str, Any], *, overwrite: bool) -> int:
+        """Make the folder, or check that it belongs to this source and these settings.
+
+        Args:
+            settings: Source and settings as JSON values.
+            overwrite: Whether segments of another run are thrown away.
+
+        Returns:
+            Number of segments that are finished.
+
+        Raises:
+            OutputError: The folder belongs to a run with another source or other settings.
+        """
+        remove_stale_parts(self.path, seconds=0.0)
+        written = json.dumps(settings, indent=1, sort_keys=True).encode()
+        file = self.path / _SETTINGS
+        if file.is_file():
+            found = json.loads(file.read_bytes())
+            differing = sorted(
+                key for key in {*found, *settings} if found.get(key) != json.loads(written).get(key)
+            )
+            if not differing:
+                return self._count()
+            if not overwrite:
+                raise OutputError(
+                    f"{self.path} holds parts of a run with another {', '.join(differing)}; "
+                    "call it as before to go on, or with overwrite to begin anew"
+                )
+            self.remove()
+        write_whole(file, written)
+        return 0
+
+    def add(self, number: int, segment: Segment, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Publish a segment and the state after it."""
+        buffer = BytesIO()
+        np.savez(buffer, **state)  # type: ignore[arg-type]
+        write_whole(self._state(number), buffer.getvalue())
+        header = {
+            "first": segment.first,
+            "last": segment.last,
+            "is_end": segment.is_end,
+            "copied": segment.copied,
+            "frames": segment.frames,
+            "packets": [
+                [each.pts, each.duration, int(each.is_keyframe), len(each.data)]
+                for each in segment.packets
+            ],
+        }
+        text = json.dumps(header).encode()
+        content = [_MAGIC, struct.pack("<Q", len(text)), text]
+        content += [each.data for each in segment.packets]
+        write_whole(self._file(number), b"".join(content))
+        if number:
+            self._state(number - 1).unlink(missing_ok=True)
+
+    def load_state(self, number: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the state after a segment."""
+        with np.load(self._state(number)) as stored:
+            return dict(stored)
+
+    def read(self, number: int, *, with_data: bool = True) -> Segment:
+        """Return a segment; without data, its packets are empty."""
+        with self._file(number).open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise OutputError(f"{self._file(number)} is no segment; remove {self.path}")
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+            packets = [
+                StoredPacket(pts, duration, bool(key), file.read(size) if with_data else b"")
+                for pts, duration, key, size in header["packets"]
+            ]
+        return Segment(
+            header["first"],
+            header["last"],
+            header["is_end"],
+            header["frames"],
+            packets,
+            header["copied"],
+        )
+
+    def read_all(self, *, with_data: bool = True) -> Iterator[Segment]:
+        """Yield the finished segments, one in memory at a time."""
+        for number in range(self._count()):
+            yield self.read(number, with_data=with_data)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        if self.path.is_dir():
+            rmtree(self.path)
+
+    def _count(self) -> int:
+        number = 0
+        while self._file(number).is_file() and (
+            self._state(number).is_file() or self._file(number + 1).is_file()
+        ):
+            number += 1
+        return number
+
+    def _file(self, number: int) -> Path:
+        return self.path / f"{number:06d}.segment"
+
+    def _state(self, number: int) -> Path:
+        return self.path / f"{number:06d}.state"

@@ -1,0 +1,427 @@
+"""A clip opened for reading: its streams, its frames, and what would be lost.
+
+Frames keep their own timestamps. What cannot be kept is refused with its name before anything is
+written.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crdnet.errors import VideoError
+from crdnet.video.avlib import load_av
+
+STREAM = "-"
+"""Name of standard input and standard output."""
+_SEQUENCE = re.compile(r"%0?\d*d")
+_SCHEMES = ("rtsp://", "rtmp://", "udp://", "rtp://", "srt://", "tcp://", "http://", "https://")
+_LIVE_SCHEMES = ("rtsp://", "rtmp://", "udp://", "rtp://", "srt://", "tcp://")
+_LOST_SIDE_DATA = {
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
+    "SPHERICAL": "spherical (360 degree) metadata",
+}
+_STILL_FORMATS = ("image2pipe", "_pipe", "gif", "webp", "ico", "avif", "jpegxl")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of a clip, in seconds of its own timestamps.
+
+    Attributes:
+        start: First second; None is the beginning.
+        end: Second at which it ends; None is the end.
+    """
+
+    start: float | None = None
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the order."""
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise VideoError(
+                f"a part of a clip ends after it starts, got {self.start} to {self.end}"
+            )
+
+    def holds(self, time: Fraction | float) -> bool:
+        """Return whether a time in seconds lies in the part."""
+        return (self.start is None or time >= _to_fraction(self.start)) and not self.is_past(time)
+
+    def is_past(self, time: Fraction | float) -> bool:
+        """Return whether a time in seconds lies behind the part."""
+        return self.end is not None and time >= _to_fraction(self.end)
+
+
+@dataclass
+class Clip:
+    """An opened clip.
+
+    Attributes:
+        name: Path, address, or "standard input".
+        container: PyAV's input container.
+        video: The stream to derain.
+        others: All other streams.
+        first: First decoded frame, once `read_frames` has begun.
+    """
+
+    name: str
+    container: Any
+    video: Any
+    others: list[Any]
+    first: Any = field(default=None, repr=False)
+
+    def __enter__(self) -> "Clip":
+        """Return the clip."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the container."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the container."""
+        self.container.close()
+
+    @property
+    def time_base(self) -> Fraction:
+        """Unit of the timestamps of the video, in seconds."""
+        return Fraction(self.video.time_base)
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Mean frames per second as the container tells it; None if it does not."""
+        rate = self.video.average_rate or self.video.guessed_rate
+        return None if not rate else Fraction(rate)
+
+    @property
+    def codec(self) -> str:
+        """Name of the family of codecs: h264, hevc, av1 and so on."""
+        return str(self.video.codec_context.codec.canonical_name)
+
+    @property
+    def frame_count(self) -> int | None:
+        """Frames that the container promises; None where it does not."""
+        with suppress(ValueError):
+            told = self.video.frames or int(self.video.metadata.get("NUMBER_OF_FRAMES", 0))
+            return int(told) or None
+        return None
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration that the container promises, in seconds; None where it does not."""
+        if self.video.duration:
+            return float(self.video.duration * self.time_base)
+        if told := _parse_duration(self.video.metadata.get("DURATION", "")):
+            return told
+        duration = self.container.duration
+        return None if not duration else float(duration) / 1e6
+
+    @property
+    def display_matrix(self) -> tuple[int, ...] | None:
+        """Nine numbers that turn the frames for display; None where they are upright."""
+        data = _get_side_data(self.first, "DISPLAYMATRIX")
+        return None if data is None else tuple(np.frombuffer(data, "<i4").tolist())
+
+
+def is_sequence(name: str) -> bool:
+    """Return whether a name is a pattern of numbered images, such as frames/%05d.png."""
+    return not is_address(name) and _SEQUENCE.search(name) is not None
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name is an address in a network."""
+    return name.startswith(_SCHEMES)
+
+
+def is_live(name: str) -> bool:
+    """Return whether frames come from a name as time passes: a camera or a stream."""
+    return name.startswith(_LIVE_SCHEMES) or re.fullmatch(r"/dev/video\d+", name) is not None
+
+
+def open_clip(
+    source: str | Path | Any,
+    *,
+    rate: Fraction | float | None = None,
+    options: dict[str, str] | None = None,
+    timeout: float | None = None,
+) -> Clip:
+    """Open a clip and refuse what is none.
+
+    Args:
+        source: Path, address, pattern of numbered images, "-" for standard input, or a binary file.
+        rate: Frames per second of numbered images.
+        options: Options of FFmpeg's demuxer.
+        timeout: Seconds without data after which an address is given up.
+
+    Raises:
+        VideoError: It is not there, is no clip, or holds no video that can be decoded.
+    """
+    av = load_av()
+    name = str(source) if isinstance(source, str | Path) else getattr(source, "name", "the clip")
+    opened, format_, options = _choose_input(source, name, rate, dict(options or {}))
+    if name == STREAM:
+        name = "standard input"
+    try:
+        container = av.open(
+            opened, "r", format=format_, options=options, timeout=timeout, metadata_errors="replace"
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(
+            f"{name} cannot be read as a clip: {_explain(error)}; it may be truncated, damaged or "
+            "no video"
+        ) from error
+    try:
+        return _check_streams(name, container, may_be_image=format_ in ("image2", "v4l2"))
+    except BaseException:
+        container.close()
+        raise
+
+
+def read_frames(
+    clip: Clip, *, after: int | None = None, before: float | None = None
+) -> Iterator[Any]:
+    """Yield the frames of a clip in the order of their timestamps.
+
+    Args:
+        clip: Opened clip.
+        after: Timestamp of the last frame that is not needed, in units of the stream.
+        before: Time in seconds at which to stop; None reads to the end.
+
+    Raises:
+        VideoError: The clip ends early, changes its size, is interlaced, lacks a timestamp, or
+            holds metadata that would be lost.
+    """
+    av = load_av()
+    checker = FrameChecker(clip)
+    if after is not None:
+        _seek(clip, after)
+    number = 0
+    try:
+        for frame in _decode(clip):
+            number += 1
+            if after is not None and frame.pts is not None and frame.pts <= after:
+                continue
+            checker.check(frame)
+            if before is not None and frame.pts * clip.time_base >= _to_fraction(before):
+                return
+            yield frame
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f"{clip.name} breaks off after frame {number}: {_explain(error)}; it is truncated or damaged"
+        ) from error
+    if after is None:
+        _check_end(clip, number, checker.last_time)
+
+
+def _decode(clip: Clip) -> Iterator[Any]:
+    """Yield the frames of a clip as they come out of the decoder."""
+    for packet in clip.container.demux(clip.video):
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(
+                f"{clip.name} is encrypted (DRM), and cannot be decoded; give a clip without"
+            )
+        yield from packet.decode()
+
+
+class FrameChecker:
+    """Refuses frames that would not come out as they came in.
+
+    Args:
+        clip: Clip that the frames belong to; its first frame is kept there.
+        may_jump: Whether timestamps may be negative or fall, as those of a live source.
+    """
+
+    def __init__(self, clip: Clip, *, may_jump: bool = False) -> None:
+        self._clip = clip
+        self._may_jump = may_jump
+        self._last: int | None = None
+
+    @property
+    def last_time(self) -> Fraction | None:
+        """Time of the last frame in seconds."""
+        return None if self._last is None else self._last * self._clip.time_base
+
+    def check(self, frame: Any) -> None:
+        """Check one frame; call it for all frames in their order."""
+        clip, name = self._clip, self._clip.name
+        if frame.pts is None:
+            raise VideoError(
+                f"{name} has a frame without a timestamp, and none is made up; put it into a "
+                "container that has them, for example with ffmpeg -r 25 -i IN -c copy OUT.mkv"
+            )
+        if clip.first is None:
+            clip.first = frame
+            for kind, words in _LOST_SIDE_DATA.items():
+                if _get_side_data(frame, kind) is not None:
+                    raise VideoError(f"{name} holds {words}, which cannot be kept; remove it first")
+        first = clip.first
+        if (frame.width, frame.height) != (first.width, first.height):
+            raise VideoError(
+                f"{name} changes its size from {first.width} x {first.height} to {frame.width} x "
+                f"{frame.height} at {_format_time(frame)}; cut it there and derain the parts"
+            )
+        if frame.format.name != first.format.name:
+            raise VideoError(
+                f"{name} changes its pixel format from {first.format.name} to {frame.format.name} "
+                f"at {_format_time(frame)}; cut it there and derain the parts"
+            )
+        if frame.interlaced_frame:
+            raise VideoError(
+                f"{name} is interlaced, and rain lies in its fields; deinterlace it first, for "
+                "example with ffmpeg -vf bwdif"
+            )
+        if self._may_jump:
+            return
+        if frame.pts < 0:
+            raise VideoError(
+                f"{name} has a frame at a negative time, {_format_time(frame)}; shift it first with "
+                "ffmpeg -i IN -c copy -avoid_negative_ts make_zero OUT"
+            )
+        if self._last is not None and frame.pts <= self._last:
+            raise VideoError(
+                f"{name} has timestamps that do not rise at {_format_time(frame)}; remux it first"
+            )
+        self._last = frame.pts
+
+
+def read_hdr_metadata(frame: Any) -> tuple[bytes | None, bytes | None]:
+    """Return the static HDR metadata of a frame: mastering display and content light level."""
+    return (
+        _get_side_data(frame, "MASTERING_DISPLAY_METADATA"),
+        _get_side_data(frame, "CONTENT_LIGHT_LEVEL"),
+    )
+
+
+def _choose_input(
+    source: Any, name: str, rate: Fraction | float | None, options: dict[str, str]
+) -> tuple[Any, str | None, dict[str, str]]:
+    """Return what PyAV opens, the format if it has to be named, and the options."""
+    if not isinstance(source, str | Path):
+        return source, None, options
+    if name == STREAM:
+        return sys.stdin.buffer, None, options
+    if is_sequence(name):
+        options["framerate"] = str(Fraction(rate or 25).limit_denominator(100_000))
+        first = _find_first_number(Path(name))
+        return name, "image2", {**options, "start_number": str(first)}
+    if re.fullmatch(r"/dev/video\d+", name):
+        return name, "v4l2", options
+    if not is_address(name):
+        path = Path(name)
+        if path.is_dir():
+            raise VideoError(f"{name} is a folder; give a pattern of its images: {name}/%05d.png")
+        if not path.is_file():
+            raise VideoError(f"{name} is not there; give the path of a clip")
+    return name, None, options
+
+
+def _find_first_number(pattern: Path) -> int:
+    """Return the number of the first image of a pattern."""
+    match = _SEQUENCE.search(pattern.name)
+    if match is None:
+        raise VideoError(f"{pattern}: the number stands in the name of the image, not of a folder")
+    before, after = pattern.name[: match.start()], pattern.name[match.end() :]
+    inside = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    numbers = [
+        int(found.group(1))
+        for path in (pattern.parent.iterdir() if pattern.parent.is_dir() else ())
+        if (found := inside.fullmatch(path.name))
+    ]
+    if not numbers:
+        raise VideoError(f"{pattern}: there is no image of this pattern")
+    return min(numbers)
+
+
+def _check_streams(name: str, container: Any, *, may_be_image: bool) -> Clip:
+    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not videos:
+        kinds = sorted({str(stream.type) for stream in container.streams})
+        held = "no stream" if not kinds else " and ".join(kinds)
+        if container.streams.video:
+            held = "a cover image"
+        raise VideoError(f"{name} holds {held} and no video; give a clip with moving images")
+    names = str(container.format.name)
+    if not may_be_image and any(part in names for part in _STILL_FORMATS):
+        raise VideoError(f"{name} is a still image; use crdnet derain")
+    video = max(videos, key=lambda each: bool(each.disposition & 1))
+    if video.codec_context is None:
+        raise VideoError(
+            f"{name} has video in a codec that cannot be decoded here; convert it first"
+        )
+    # As many threads as there are for decoding; the order of frames is not affected.
+    video.thread_type = "AUTO"
+    others = [stream for stream in container.streams if stream.index != video.index]
+    return Clip(name, container, video, others)
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & load_av().stream.Disposition.attached_pic)
+
+
+def _seek(clip: Clip, after: int) -> None:
+    """Go to a frame that can be decoded by itself, not after a timestamp."""
+    av = load_av()
+    with suppress(av.error.FFmpegError):
+        clip.container.seek(after, stream=clip.video, backward=True)
+        return
+    clip.container.seek(0)
+
+
+def _check_end(clip: Clip, number: int, last: Fraction | None) -> None:
+    if number == 0:
+        raise VideoError(
+            f"{clip.name} holds no frame that can be decoded; it is empty or truncated"
+        )
+    promised = clip.frame_count
+    if promised is not None and number < promised:
+        raise VideoError(
+            f"{clip.name} ends after {number} of {promised} frames; it is truncated or damaged"
+        )
+    told = _parse_duration(clip.video.metadata.get("DURATION", ""))
+    if promised is None and told and last is not None and clip.rate:
+        start = clip.video.start_time or 0
+        if float(last - start * clip.time_base) + 3 / float(clip.rate) + 0.1 < told - float(
+            start * clip.time_base
+        ):
+            raise VideoError(
+                f"{clip.name} ends at {float(last):.2f} of {told:.2f} s; it is truncated or damaged"
+            )
+
+
+def _get_side_data(frame: Any, kind: str) -> bytes | None:
+    if frame is None:
+        return None
+    for side in frame.side_data:
+        if getattr(side, "type", None) is not None and side.type.name == kind:
+            return bytes(side)
+    return None
+
+
+def _parse_duration(text: str) -> float | None:
+    """Return the seconds of a tag such as 00:01:02.500000000."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", text.strip("\0 "))
+    if match is None:
+        return None
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+
+
+def _to_fraction(seconds: float) -> Fraction:
+    """Return the time that was meant: 0.2 is a fifth, which no float is."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+def _explain(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _format_time(frame: Any) -> str:
+    return f"{frame.time:.3f} s"
