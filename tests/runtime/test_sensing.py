@@ -72,7 +72,7 @@ def test_a_report_follows_from_its_intensity() -> None:
 
 def test_the_typical_cell_decides_whether_rain_is_visible() -> None:
     """What is mistaken for rain covers a part of an image, and raises the mean but not the median."""
-    textured = SenseReport(3.0, 1.0, typical=0.2 * VISIBLE_TYPICAL, strongest=12.0)
+    textured = SenseReport(1.5, 1.0, typical=0.2 * VISIBLE_TYPICAL, strongest=12.0)
     assert textured.density is RainDensity.NONE
     assert SenseReport(0.9, 1.0, typical=1.1 * VISIBLE_TYPICAL).density is RainDensity.LIGHT
     almost = SenseReport(0.9, 1.0, typical=0.9 * VISIBLE_TYPICAL)
@@ -94,9 +94,14 @@ def test_the_probabilities_of_a_report_are_probabilities(
     assert sum(probabilities.values()) == pytest.approx(1)
 
 
+def test_few_clear_streaks_are_visible_though_the_typical_cell_has_none() -> None:
+    assert SenseReport(3.0, 1.0, typical=0.0, strongest=12.0).density is RainDensity.LIGHT
+
+
 def test_rain_that_fills_a_small_part_of_an_image_is_seen() -> None:
     """The mean of few streaks is small; the strongest cells decide whether a person sees rain."""
-    assert SenseReport(0.3, 1.0, typical=0.1, strongest=VISIBLE_STRONGEST / 3).dry
+    assert SenseReport(0.3, 1.0, typical=0.1, strongest=3.0).dry
+    assert not SenseReport(0.3, 1.0, typical=0.1, strongest=VISIBLE_STRONGEST / 3).dry
     sparse = SenseReport(0.3, 1.0, typical=0.1, strongest=2 * VISIBLE_STRONGEST)
     assert sparse.density is RainDensity.LIGHT
     assert not sparse.dry

@@ -22,11 +22,12 @@ def draw_background(
     """Return a smooth scene (h, w, 3), seen from a place that may move by whole pixels."""
     rows, columns = np.mgrid[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
     rng = np.random.default_rng(seed)
-    waves = [
-        30 * np.sin(rows * rng.uniform(0.1, 0.35) + columns * rng.uniform(0.03, 0.08) + phase)
+    wave = sum(
+        15 * np.sin(rows * rng.uniform(0.1, 0.35) + columns * rng.uniform(0.03, 0.08) + phase)
         for phase in rng.uniform(0, 6, 3)
-    ]
-    scene: Frame = np.clip(110 + np.stack(waves, axis=2), 0, 255).astype(np.uint8)
+    )
+    # One wave in all colours: a codec's rounding of chroma would look like faint streaks.
+    scene: Frame = np.clip(110 + wave[..., None] + [0, 6, -6], 0, 255).astype(np.uint8)
     return scene
 
 

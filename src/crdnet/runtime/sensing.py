@@ -14,25 +14,32 @@ from crdnet.runtime.pixels import Colours
 
 VISIBLE_TYPICAL = 0.5
 """Intensity of the typical cell from which a person sees rain, in grey levels of 255."""
+VISIBLE_MEAN = 2.0
+"""Mean intensity from which a person sees rain, in grey levels of 255."""
 VISIBLE_STRONGEST = 30.0
 """Intensity of the strongest cells from which a person sees rain, in grey levels of 255."""
+DRY_MEAN = 0.8
+"""Mean intensity from which an image is not surely dry, in grey levels of 255."""
+DRY_STRONGEST = 8.0
+"""Intensity of the strongest cells from which an image is not surely dry, in grey levels of 255."""
 SURE = 0.7
 """How likely an image must be dry to be left alone."""
 
 
-def compute_visible_intensity(typical: float, strongest: float) -> float:
+def compute_visible_intensity(intensity: float, typical: float, strongest: float) -> float:
     """Return the intensity that is compared with the first threshold, where rain becomes visible.
 
     Rain covers an image, and what is mistaken for it covers a part. The typical cell therefore
-    separates them better than the mean, which one textured part can raise. The strongest cells
-    count only for rain that a part of an image shows clearly.
+    separates them better than the mean, which one textured part can raise. Mean and strongest cells
+    count only for rain that a part of an image, or few streaks, show clearly.
 
     Args:
+        intensity: Mean intensity of an image, in grey levels of 255.
         typical: Median intensity of the cells of an image, in grey levels of 255.
         strongest: Mean intensity of its strongest cells.
     """
-    ratio = max(typical / VISIBLE_TYPICAL, strongest / VISIBLE_STRONGEST)
-    return INTENSITY_THRESHOLDS[0] * ratio
+    ratios = (typical / VISIBLE_TYPICAL, intensity / VISIBLE_MEAN, strongest / VISIBLE_STRONGEST)
+    return INTENSITY_THRESHOLDS[0] * max(ratios)
 
 
 class Look(NamedTuple):
@@ -95,13 +102,20 @@ class SenseReport:
 
     @property
     def dry(self) -> bool:
-        """Whether the image is surely without rain; False where the model does not sense rain."""
-        return self.probabilities is not None and self.probabilities[RainDensity.NONE] >= SURE
+        """Whether the image is surely without rain; False where the model does not sense rain.
+
+        Few clear streaks hardly raise the typical cell, so mean and strongest cells must be low too.
+        """
+        if self.probabilities is None or self.intensity is None:
+            return False
+        is_faint = self.intensity < DRY_MEAN and self.strongest < DRY_STRONGEST
+        return is_faint and self.probabilities[RainDensity.NONE] >= SURE
 
     @property
     def _visible_intensity(self) -> float:
-        typical = self.intensity if self.typical is None else self.typical
-        return compute_visible_intensity(typical or 0.0, self.strongest)
+        intensity = self.intensity or 0.0
+        typical = intensity if self.typical is None else self.typical
+        return compute_visible_intensity(intensity, typical, self.strongest)
 
 
 class HasReport:
