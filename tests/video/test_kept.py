@@ -76,7 +76,9 @@ def test_all_but_the_rain_comes_out_as_it_went_in(
             assert getattr(a.codec_context, name) == getattr(b.codec_context, name)
         assert next(one.decode(video=0)).rotation == next(two.decode(video=0)).rotation
         if container in ("mp4", "mov"):
-            assert abs((a.duration or 0) * a.time_base - (b.duration or 0) * b.time_base) < 0.05
+            # MP4 sums decoding times, whose last step depends on the order of B-frames.
+            slack = 0.15 if a.type == "video" else 0.05
+            assert abs((a.duration or 0) * a.time_base - (b.duration or 0) * b.time_base) < slack
             assert abs(one.duration - two.duration) < 40_000
 
 
