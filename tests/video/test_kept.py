@@ -76,10 +76,10 @@ def test_all_but_the_rain_comes_out_as_it_went_in(
             assert getattr(a.codec_context, name) == getattr(b.codec_context, name)
         assert next(one.decode(video=0)).rotation == next(two.decode(video=0)).rotation
         if container in ("mp4", "mov"):
-            # MP4 sums decoding times, whose last step depends on the order of B-frames.
-            slack = 0.15 if a.type == "video" else 0.05
-            assert abs((a.duration or 0) * a.time_base - (b.duration or 0) * b.time_base) < slack
-            assert abs(one.duration - two.duration) < 40_000
+            # A container may count decoding times, which end before the last frame is shown.
+            shown = float(before[-1][0])
+            assert (b.duration or 0) * b.time_base >= min(shown, (a.duration or 0) * a.time_base)
+            assert two.duration >= one.duration
 
 
 def test_the_rain_is_taken_out(options: VideoOptions, tmp_path: Path) -> None:
