@@ -69,7 +69,7 @@ def read_stored(source: str | Path, *, revision: str | None = None) -> StoredNet
         return _READERS[path.suffix](path)
     shipped = _list_shipped()
     if name in shipped:
-        return read_safetensors(shipped[name])
+        return _READERS[shipped[name].suffix](shipped[name])
     if path.is_file():
         return read_training_checkpoint(path)
     if _HUB_NAME.fullmatch(name) and not path.parent.exists():
@@ -198,8 +198,15 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _list_shipped() -> dict[str, Path]:
-    """Return the safetensors files that come with crdnet by name, aliases included."""
-    files = {path.stem: path for path in _SHIPPED.glob("*.safetensors")}
+    """Return the weights that come with crdnet by name, aliases included.
+
+    A model file holds its weights too; `best` comes as one alone, to keep the wheel small.
+    """
+    files = {
+        path.stem: path
+        for suffix in (".onnx", ".safetensors")
+        for path in _SHIPPED.glob(f"*{suffix}")
+    }
     manifest = _SHIPPED / "manifest.json"
     if manifest.is_file():
         aliases: Mapping[str, str] = json.loads(manifest.read_text(encoding="utf-8"))["aliases"]
