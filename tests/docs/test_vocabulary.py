@@ -11,10 +11,7 @@ OTHER_WORDS = re.compile(r"\b(pictures?|photos?)\b", re.IGNORECASE)
 _GENERATED = re.compile(r"<!-- (?P<name>\w+): begin -->.*?<!-- (?P=name): end -->", re.DOTALL)
 _CODE_SPAN = re.compile(r"`[^`]*`")
 OLDER_PAGES = {
-    "ARCHITECTURE.md",
     "docs/glossary.md",
-    "docs/models/default.md",
-    "docs/real-rain.md",
 }
 """Pages that still use other words, and the glossary, which lists them. Remove rewritten pages."""
 
