@@ -161,7 +161,7 @@ def test_metrics_count_requests_errors_pixels_and_densities(client: TestClient) 
     for name, more in {
         'crdnet_requests_total{method="POST",route="/v1/derain",status="200"}': 1,
         'crdnet_requests_total{method="POST",route="/v1/derain",status="415"}': 1,
-        'crdnet_errors_total{kind="not-a-picture"}': 1,
+        'crdnet_errors_total{kind="not-an-image"}': 1,
         "crdnet_pixels_done": SIZE[0] * SIZE[1],
         'crdnet_request_seconds_count{route="/v1/derain"}': 2,
         'crdnet_stage_seconds_count{stage="derain"}': 1,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from crdnet.errors import ImageError, NotAPictureError
+from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Content
 from crdnet.images.faults import fault_of
@@ -58,7 +58,7 @@ def read_header(
         max_pixels: The most that it may have, all frames together.
 
     Raises:
-        NotAPictureError: It is no picture that is read here.
+        NotAnImageError: It is no picture that is read here.
         ImageError: It is damaged, or has more pixels than it may have.
         OSError: The path cannot be read.
     """
@@ -111,7 +111,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
     if kind := raw_kind(content, name):
-        raise NotAPictureError(
+        raise NotAnImageError(
             f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop it "
             "in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
         )
@@ -121,7 +121,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
             return "AVIF", _boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _boxes
-        raise NotAPictureError(
+        raise NotAnImageError(
             f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}"
         )
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
@@ -135,7 +135,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
         (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)),
         "not a picture",
     )
-    raise NotAPictureError(
+    raise NotAnImageError(
         f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first"
     )
 

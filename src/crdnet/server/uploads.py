@@ -43,7 +43,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
         raise _too_large(int(declared), settings)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(
-            Kind.NOT_A_PICTURE,
+            Kind.NOT_AN_IMAGE,
             f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's bytes as they are",
         )
     is_form = parse_options_header(request.headers.get("content-type"))[0] == b"multipart/form-data"
@@ -59,7 +59,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
         raise _too_large(len(upload.content), settings)
     if not upload.content:
         raise ProblemError(
-            Kind.BROKEN_PICTURE, "the image is empty (0 bytes); send an image's bytes"
+            Kind.BROKEN_IMAGE, "the image is empty (0 bytes); send an image's bytes"
         )
     return upload
 

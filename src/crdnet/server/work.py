@@ -11,7 +11,7 @@ from io import BytesIO
 from time import perf_counter
 
 from crdnet import CRDNetError, Derainer, DerainOptions, Outcome
-from crdnet.errors import ImageError, NotAPictureError
+from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images import FORMATS, CodecError, Fault, Header, ImageSource, WorkerCodec
 from crdnet.pipeline import derain_source, sense_source
 from crdnet.runtime import find_model
@@ -214,12 +214,12 @@ def _problems() -> Iterator[None]:
     except CodecError as error:
         if error.fault is Fault.DIED:
             raise ProblemError(
-                Kind.BROKEN_PICTURE,
+                Kind.BROKEN_IMAGE,
                 "the image took too long or made its decoder end; open it in another program and save it anew",
             ) from error
-        kind = Kind.TOO_LARGE if error.fault is Fault.NO_MEMORY else Kind.BROKEN_PICTURE
+        kind = Kind.TOO_LARGE if error.fault is Fault.NO_MEMORY else Kind.BROKEN_IMAGE
         raise ProblemError(kind, error.detail) from error
-    except NotAPictureError as error:
-        raise ProblemError(Kind.NOT_A_PICTURE, str(error)) from error
+    except NotAnImageError as error:
+        raise ProblemError(Kind.NOT_AN_IMAGE, str(error)) from error
     except ImageError as error:
-        raise ProblemError(Kind.BROKEN_PICTURE, str(error)) from error
+        raise ProblemError(Kind.BROKEN_IMAGE, str(error)) from error
