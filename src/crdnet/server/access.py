@@ -142,6 +142,12 @@ class AccessMiddleware:
         )
 
 
+def client_of(scope: Scope) -> str:
+    """Return the address of the client, without its port; empty on a Unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
 def note(scope: Scope, kind: Kind) -> None:
     """Note how a request failed, for log and metrics."""
     scope["state"]["kind"] = kind.slug

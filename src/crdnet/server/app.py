@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from crdnet import DerainOptions, __version__
-from crdnet.server.access import AccessMiddleware, note
+from crdnet.server.access import AccessMiddleware, client_of, note
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
 from crdnet.server.pages import add_pages
 from crdnet.server.problems import Kind, Problem, ProblemError, answer, responses
@@ -125,7 +125,9 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
             options = DerainOptions(
                 strength=parameters.strength, always=parameters.always, format=parameters.format
             )
-            doing = work.derain(upload.content, options, model=model)
+            doing = work.derain(
+                upload.content, options, model=model, client=client_of(request.scope)
+            )
             derained = await _unless_gone(request, doing)
         metrics.count_image(grade(derained.outcome), derained.stages)
         return Response(
@@ -150,7 +152,8 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
             upload = await _upload(request, stack, settings, work)
             parameters = _merge_parameters(asked, upload)
             model = _model(parameters, work)
-            sensed = await _unless_gone(request, work.sense(upload.content, model=model))
+            doing = work.sense(upload.content, model=model, client=client_of(request.scope))
+            sensed = await _unless_gone(request, doing)
         metrics.count_image(grade(sensed.outcome), sensed.stages)
         response.headers.update(timing(sensed.stages))
         return sense_response(sensed, model)
@@ -232,7 +235,7 @@ async def _upload(
     request: Request, stack: AsyncExitStack, settings: Settings, work: Work
 ) -> Upload:
     """Read what a client sent; it counts as memory in use while the stack lasts."""
-    work.admission.check_room()  # before it has sent all of it
+    work.admission.check_room(client_of(request.scope))  # before it has sent all of it
     share = stack.enter_context(work.memory.share())
     upload = await read_upload(request, settings, share)
     request.state.bytes = len(upload.content)

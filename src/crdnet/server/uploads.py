@@ -58,9 +58,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
     if len(upload.content) > settings.max_bytes:
         raise _too_large(len(upload.content), settings)
     if not upload.content:
-        raise ProblemError(
-            Kind.BROKEN_IMAGE, "the image is empty (0 bytes); send an image's bytes"
-        )
+        raise ProblemError(Kind.BROKEN_IMAGE, "the image is empty (0 bytes); send an image's bytes")
     return upload
 
 

@@ -71,15 +71,19 @@ class Work:
                 },
                 WorkerCodec(megabytes=settings.codec_megabytes, seconds=settings.codec_seconds),
             )
-            for _ in range(settings.jobs)
+            for _ in range(settings.jobs + 1)  # the last one is the express lane
         ]
         for derainer in (each for lane in self._lanes for each in lane.derainers.values()):
             _ = derainer.session  # a model that cannot be opened fails before anybody is served
         self.admission = Admission(
-            self._lanes, settings.budget_pixels, settings.queue, settings.queue_seconds
+            self._lanes[:-1],
+            settings.budget_pixels,
+            settings.queue,
+            settings.queue_seconds,
+            self._lanes[-1],
         )
         self.memory = UploadMemory(settings.upload_bytes)
-        self._threads = ThreadPoolExecutor(settings.jobs, thread_name_prefix="derain")
+        self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="derain")
         self._header_threads = ThreadPoolExecutor(_HEADER_THREADS, thread_name_prefix="header")
         self.pixels = 0
         """Pixels of all images that were worked on."""
@@ -101,13 +105,16 @@ class Work:
                 await asyncio.to_thread(lane.codec.start)
             yield self
 
-    async def derain(self, content: bytes, options: DerainOptions, *, model: str) -> Result:
+    async def derain(
+        self, content: bytes, options: DerainOptions, *, model: str, client: str = ""
+    ) -> Result:
         """Derain an image file.
 
         Args:
             content: The whole file.
             options: How.
             model: One of `models`.
+            client: Who sent it; clients take turns.
 
         Raises:
             ProblemError: It cannot be done, or not now.
@@ -121,7 +128,7 @@ class Work:
                 f"the image is a {target}, which is read but not written; give format, one of {', '.join(FORMATS)}",
             )
         buffer = BytesIO()
-        async with self._admit(source.header, stages) as lane:
+        async with self._admit(source.header, stages, client) as lane:
             network = lane.derainers[model].network
             run = partial(
                 derain_source,
@@ -135,11 +142,11 @@ class Work:
         stages |= outcome.stages
         return Result(outcome, source.header, stages, buffer.getvalue(), target)
 
-    async def sense(self, content: bytes, *, model: str) -> Result:
+    async def sense(self, content: bytes, *, model: str, client: str = "") -> Result:
         """Sense the rain in an image file; arguments and errors are those of `derain`."""
         stages = Stages()
         source = await self._open(content, stages)
-        async with self._admit(source.header, stages) as lane:
+        async with self._admit(source.header, stages, client) as lane:
             run = partial(sense_source, lane.derainers[model].network, source, codec=lane.codec)
             outcome = await self._run(lane, lane.derainers[model], run, source.header)
         stages |= outcome.stages
@@ -161,11 +168,11 @@ class Work:
         return source
 
     @asynccontextmanager
-    async def _admit(self, header: Header, stages: Stages) -> AsyncIterator[Lane]:
+    async def _admit(self, header: Header, stages: Stages, client: str) -> AsyncIterator[Lane]:
         async with AsyncExitStack() as stack:
             with _stage("queue", stages):
                 lane = await stack.enter_async_context(
-                    self.admission.admit(header.width * header.height)
+                    self.admission.admit(header.width * header.height, client)
                 )
             yield lane
         self.pixels += header.width * header.height
