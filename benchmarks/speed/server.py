@@ -8,9 +8,9 @@
 Contract: servers are started and ended here, on this machine. `throughput` sends JPEGs of 1
 megapixel and compares images per second, first image done to last. `soak` sends images of 0.1 to 12
 megapixels, a tenth of them bad files, and records statuses, latencies and memory. `connections`
-compares the time of an image before and after the burst. `fairness` sends images
-of 0.1 megapixels, one after the other, while two images of 24 megapixels are in work. The output is JSON; the exit code is 1 if
-a promised figure was not kept.
+compares the time of an image before and after the burst. `fairness` sends images of 0.1 megapixels
+while two images of 24 megapixels are in work, and measures their time. The output is JSON; the exit
+code is 1 if a promised figure was not kept.
 """
 
 import json

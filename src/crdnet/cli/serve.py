@@ -83,6 +83,7 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
 @_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
 @_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
 @_seconds("--codec-seconds", 30.0, "How long decoding or encoding a picture may take.")
+@_seconds("--work-seconds", 300.0, "How long one image may be in work.")
 @_option(
     "--codec-megabytes",
     type=click.IntRange(min=512),

@@ -30,6 +30,7 @@ class Kind(Enum):
     CLIENT_GONE = "client-gone", 499, "The client went away"
     INTERNAL = "internal", 500, "Something went wrong here"
     BUSY = "busy", 503, "Too much to do"
+    INTERRUPTED = "interrupted", 503, "The work was interrupted"
     NOT_READY = "not-ready", 503, "Not ready yet"
 
     def __init__(self, slug: str, status: int, title: str) -> None:

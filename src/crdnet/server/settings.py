@@ -42,6 +42,8 @@ class Settings:
     """How long a client may take to fetch its answer."""
     codec_seconds: float = 30.0
     """How long decoding or encoding an image may take."""
+    work_seconds: float = 300.0
+    """How long one image may be in work."""
     codec_megabytes: int = 3000
     """Address space of a process that decodes."""
     connections: int = 256

@@ -10,17 +10,15 @@ from functools import partial
 from io import BytesIO
 from time import perf_counter
 
-from crdnet import CRDNetError, Derainer, DerainOptions, Outcome
+from crdnet import Derainer, DerainOptions, Outcome
 from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images import FORMATS, CodecError, Fault, Header, ImageSource, WorkerCodec
 from crdnet.pipeline import derain_source, sense_source
-from crdnet.runtime import find_model
+from crdnet.runtime import Session, find_model
 from crdnet.server.admission import Admission, Lane, UploadMemory
 from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.settings import Settings
 
-STOP_SECONDS = 0.05
-"""A run is stopped this often: between two tiles there is nothing that could hear it."""
 LARGE_PIXELS = 2_000_000
 """After an image of more, the network's memory is given back: hundreds of megabytes, which few
 images need."""
@@ -101,7 +99,7 @@ class Work:
             stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
             for lane in self._lanes:
                 stack.enter_context(lane.codec)
-                stack.callback(lane.codec.stop)
+                stack.callback(lane.codec.halt)
                 await asyncio.to_thread(lane.codec.start)
             yield self
 
@@ -180,7 +178,10 @@ class Work:
     async def _run(
         self, lane: Lane, derainer: Derainer, run: Callable[[], Outcome], header: Header
     ) -> Outcome:
-        """Run the pipeline in a thread, and stop it if nobody waits any more."""
+        """Run the pipeline in a thread, and stop it when its time is up or nobody waits any more.
+
+        It ends before this does: the lane is then free.
+        """
 
         def run_and_shrink() -> Outcome:
             try:
@@ -192,15 +193,32 @@ class Work:
         with _problems():
             running = asyncio.get_running_loop().run_in_executor(self._threads, run_and_shrink)
             try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                while not running.done():
-                    derainer.stop()
-                    lane.codec.stop()
-                    await asyncio.wait([running], timeout=STOP_SECONDS)
-                with contextlib.suppress(CRDNetError):
-                    running.result()
-                raise
+                async with asyncio.timeout(self._settings.work_seconds):
+                    return await asyncio.shield(running)
+            except TimeoutError as error:
+                raise ProblemError(
+                    Kind.INTERRUPTED,
+                    f"the image took more than {self._settings.work_seconds:g} seconds; send it again "
+                    "when the server is less busy, or a smaller one",
+                ) from error
+            finally:
+                await _stop(running, derainer.session, lane.codec)
+
+
+async def _stop(running: "asyncio.Future[Outcome]", session: Session, codec: WorkerCodec) -> None:
+    """Make a run in a thread end, and wait for it, however often this is cancelled."""
+    if running.done():
+        return
+    session.halt()
+    codec.halt()
+    try:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # or asyncio would log that nobody asked for it
+    finally:
+        session.resume()
+        codec.resume()
 
 
 @contextmanager
@@ -219,10 +237,12 @@ def _problems() -> Iterator[None]:
     try:
         yield
     except CodecError as error:
+        if error.fault is Fault.INTERRUPTED:
+            raise ProblemError(Kind.INTERRUPTED, error.detail) from error
         if error.fault is Fault.DIED:
             raise ProblemError(
                 Kind.BROKEN_IMAGE,
-                "the image took too long or made its decoder end; open it in another program and save it anew",
+                "the image made its decoder crash; open it in another program and save it anew",
             ) from error
         kind = Kind.TOO_LARGE if error.fault is Fault.NO_MEMORY else Kind.BROKEN_IMAGE
         raise ProblemError(kind, error.detail) from error
