@@ -3,6 +3,7 @@
 Pure ASGI, so that routes see a client go away.
 """
 
+import asyncio
 import hmac
 import logging
 import traceback
@@ -71,6 +72,13 @@ class AccessMiddleware:
             await answer(problem, request_id)(scope, receive, send_on)
         except ClientDisconnect:
             note(scope, Kind.CLIENT_GONE)
+        except asyncio.CancelledError:  # the server stops, and its grace is over
+            note(scope, Kind.INTERRUPTED)
+            if not status:
+                told = ProblemError(
+                    Kind.INTERRUPTED, "the server stops; send the image again later"
+                )
+                await answer(told, request_id)(scope, receive, send_on)
         except Exception as error:  # the last place where anything can be said
             note(scope, Kind.INTERNAL)
             _log_failure(error, request_id)
