@@ -183,7 +183,7 @@ def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> Non
     )
     assert set(line) == {
         *("time", "level", "event", "request_id", "method", "route", "status", "outcome"),
-        *("bytes_in", "bytes_out", "milliseconds"),
+        *("client", "bytes_in", "bytes_out", "milliseconds"),
     }
     assert (line["route"], line["status"], line["outcome"]) == (
         "/v1/derain",

@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from crdnet import DerainOptions, __version__
-from crdnet.server.access import AccessMiddleware, client_of, note
+from crdnet.server.access import AccessMiddleware, client_of, log_line, note
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
 from crdnet.server.pages import add_pages
 from crdnet.server.problems import Kind, Problem, ProblemError, answer, responses
@@ -76,6 +76,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
         async with work.open():
             warm_up = asyncio.create_task(_warm_up(app, work))
             yield
+            log_line("stopping")
             warm_up.cancel()
             await asyncio.wait([warm_up])
 
@@ -304,6 +305,7 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
     for model in work.models:
         await work.derain(buffer.getvalue(), DerainOptions(always=True), model=model)
     app.state.ready = True
+    log_line("ready")
 
 
 def _document(app: FastAPI, settings: Settings, work: Work) -> None:
@@ -318,7 +320,7 @@ def _document(app: FastAPI, settings: Settings, work: Work) -> None:
             document = make()
             components = document.setdefault("components", {})
             components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-            if settings.key is not None:
+            if settings.keys:
                 components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
                 document["security"] = [{"key": []}]
             for path in ("/v1/derain", "/v1/sense"):

@@ -46,6 +46,12 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
             Kind.NOT_AN_IMAGE,
             f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's bytes as they are",
         )
+    if request.headers.get("content-type", "").startswith("application/json"):
+        raise ProblemError(
+            Kind.NOT_AN_IMAGE,
+            "the body is JSON; send the bytes of the image as they are, or a multipart form with the image in the "
+            "field file, and parameters in the query",
+        )
     is_form = parse_options_header(request.headers.get("content-type"))[0] == b"multipart/form-data"
     try:
         async with asyncio.timeout(settings.body_seconds):
