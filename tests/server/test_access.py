@@ -199,3 +199,13 @@ def test_what_a_trusted_proxy_forwards_counts(
     assert client.get("/v1/models", headers=forwarded).status_code == 200
     clients = [vars(record)["said"]["client"] for record in caplog.records]
     assert clients == ["192.0.2.7", "testclient"]
+
+
+def test_any_site_may_post_if_all_are_named(model: Path) -> None:
+    settings = Settings(models=(str(model),), device="cpu", cors_origins=("*",))
+    stranger = {"origin": "https://anywhere.example", "sec-fetch-site": "cross-site"}
+    with TestClient(create_app(settings), base_url=BASE) as client:
+        answer = client.post("/v1/sense", content=RAINY, headers=stranger)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]

@@ -225,3 +225,19 @@ def test_a_heic_of_an_odd_size_comes_back_with_its_own_pixels(client: TestClient
     answer = client.post("/v1/derain", params={"format": "png"}, content=odd)
     pixels = np.asarray(Image.open(BytesIO(answer.content)))
     np.testing.assert_allclose(pixels, gradient(61, 37), atol=12)
+
+
+@pytest.mark.parametrize(("name", "media"), [("jpeg", "image/jpeg"), ("tif", "image/tiff")])
+def test_formats_have_their_other_names(client: TestClient, name: str, media: str) -> None:
+    answer = client.post("/v1/derain", params={"format": name}, content=RAINY)
+    assert answer.headers["content-type"] == media
+
+
+def test_json_is_refused_with_what_to_send(client: TestClient) -> None:
+    answer = client.post("/v1/derain", json={"image": "aGVsbG8="})
+    assert answer.status_code == 415
+    assert "the body is JSON; send the bytes" in answer.json()["detail"]
+
+
+def test_metrics_tell_of_the_process(client: TestClient) -> None:
+    assert "process_" in client.get("/metrics").text

@@ -63,6 +63,8 @@ def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
         (png_claiming(0, 5), 422, "broken-image"),
         (png_claiming(1001, 1000, rows=1000), 413, "too-large"),
         (png_claiming(60_000, 60_000), 413, "too-large"),
+        (png_claiming(1, 40_000, rows=40_000), 413, "too-large"),
+        (png_claiming(40_000, 1), 413, "too-large"),
         (bytes(2_000_001), 413, "too-large"),
         (encoded(scene(), "BMP"), 422, "format-not-written"),
     ],

@@ -28,6 +28,13 @@ _UNSUPPORTED_MAGIC = {
 }
 
 
+COSTLY_SIDE = 32
+"""Networks pad the sides of an image to multiples of at most so many pixels, so that a row of pixels
+costs as much as this many rows."""
+_CHEAP_PIXELS = 1_000_000
+"""Padding to so few is never refused."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What a file says of itself before it is decoded."""
@@ -45,6 +52,11 @@ class Header:
     def pixels(self) -> int:
         """Of all frames together."""
         return self.width * self.height * self.frames
+
+    @property
+    def cost(self) -> int:
+        """Pixels to process in all frames together, where a thin image counts as `COSTLY_SIDE` wide."""
+        return max(self.width, COSTLY_SIDE) * max(self.height, COSTLY_SIDE) * self.frames
 
 
 def read_header(
@@ -81,6 +93,11 @@ def read_header(
     if header.width < 1 or header.height < 1:
         raise ImageError(
             f"{name} is a damaged {format} of {header.width} x {header.height} pixels; save it anew"
+        )
+    if header.pixels <= max_pixels and header.cost > max(max_pixels, _CHEAP_PIXELS):
+        raise ImageError(
+            f"{name} of {header.width} x {header.height} pixels is so thin that it takes as long as "
+            f"one of {header.cost:,}, more than {max_pixels:,}; cut it into parts or raise `max_pixels`"
         )
     if header.pixels > max_pixels:
         frames = f" in each of {header.frames} frames" if header.frames > 1 else ""

@@ -157,11 +157,18 @@ class Work:
                 self._header_threads, partial(ImageSource, content, _NAME, max_pixels=2**62)
             )
         header = source.header
-        if header.pixels > self._settings.max_pixels:
+        most = self._settings.max_pixels
+        if header.pixels <= most < header.cost:
             raise ProblemError(
                 Kind.TOO_LARGE,
-                f"the image has {header.width} x {header.height} pixels, and at most "
-                f"{self._settings.max_pixels:,} are taken; send a smaller one",
+                f"the image has {header.width} x {header.height} pixels and takes as long as one of "
+                f"{header.cost:,}, since it is so thin; at most {most:,} are taken; send parts of it",
+            )
+        if header.pixels > most:
+            raise ProblemError(
+                Kind.TOO_LARGE,
+                f"the image has {header.width} x {header.height} pixels, and at most {most:,} are "
+                "taken; send a smaller one",
             )
         return source
 
@@ -169,9 +176,7 @@ class Work:
     async def _admit(self, header: Header, stages: Stages, client: str) -> AsyncIterator[Lane]:
         async with AsyncExitStack() as stack:
             with _stage("queue", stages):
-                lane = await stack.enter_async_context(
-                    self.admission.admit(header.width * header.height, client)
-                )
+                lane = await stack.enter_async_context(self.admission.admit(header.cost, client))
             yield lane
         self.pixels += header.width * header.height
 
