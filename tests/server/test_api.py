@@ -241,3 +241,14 @@ def test_json_is_refused_with_what_to_send(client: TestClient) -> None:
 
 def test_metrics_tell_of_the_process(client: TestClient) -> None:
     assert "process_" in client.get("/metrics").text
+
+
+def test_static_files_are_packed_and_fetched_once(client: TestClient) -> None:
+    plain = client.get("/assets/page.js", headers={"accept-encoding": "identity"})
+    packed = client.get("/assets/page.js", headers={"accept-encoding": "br, gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert packed.content == plain.content
+    again = client.get("/assets/page.js", headers={"if-none-match": plain.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
