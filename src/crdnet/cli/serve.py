@@ -44,6 +44,12 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
 )
 @_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
 @_option(
+    "--unix-socket",
+    default="",
+    metavar="PATH",
+    help="Listen on this socket in the file system instead of on a port.",
+)
+@_option(
     "--model",
     "-m",
     "models",

@@ -19,6 +19,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     """0 takes a free one."""
+    unix_socket: str = ""
+    """A socket in the file system to listen on instead of host and port; its folder says who may
+    reach it."""
     models: tuple[str, ...] = ("default",)
     """What clients may ask for; the first is what they get unasked."""
     device: str = "auto"
@@ -76,7 +79,12 @@ class Settings:
             raise ValueError(
                 "an API key is one line of printable ASCII characters; make it with: openssl rand -hex 32"
             )
-        if not is_loopback(self.host) and not self.keys and not self.no_auth:
+        if (
+            not self.unix_socket
+            and not is_loopback(self.host)
+            and not self.keys
+            and not self.no_auth
+        ):
             raise ValueError(
                 f"{self.host} can be reached from other machines, and no API key is set; give one with --api-key-file "
                 "or CRDNET_API_KEY, or say --no-auth"
