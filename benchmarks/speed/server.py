@@ -3,12 +3,14 @@
     python -m benchmarks.speed.server throughput    8 clients, and `crdnet derain` on the same files
     python -m benchmarks.speed.server soak          mixed sizes and bad files, for --minutes
     python -m benchmarks.speed.server connections   200 at once
+    python -m benchmarks.speed.server fairness      small images beside two of 24 megapixels
 
 Contract: servers are started and ended here, on this machine. `throughput` sends JPEGs of 1
 megapixel and compares images per second, first image done to last. `soak` sends images of 0.1 to 12
 megapixels, a tenth of them bad files, and records statuses, latencies and memory. `connections`
-compares the time of an image before and after the burst. The output is JSON; the exit code is 1 if
-a promised figure was not kept.
+compares the time of an image before and after the burst. `fairness` sends images of 0.1 megapixels
+while two images of 24 megapixels are in work, and measures their time. The output is JSON; the exit
+code is 1 if a promised figure was not kept.
 """
 
 import json
@@ -43,6 +45,7 @@ OFTEN = (30, 25, 25, 12, 6, 2)
 """Percentage of each size: photographs of a phone are rarer than images for web pages."""
 BAD_SHARE = 0.1
 KEPT_THROUGHPUT = 0.85
+SMALL_SECONDS = 3.0
 FLAT = 1.1
 
 jobs_option = click.option(
@@ -331,6 +334,44 @@ def connections(model: str, jobs: int, count: int) -> None:
         statuses=dict(statuses),
         seconds_before=round(before, 3),
         seconds_after=round(after, 3),
+    )
+
+
+@main.command()
+@model_option
+@jobs_option
+@click.option("--large", default=2, show_default=True, help="Large images at once.")
+@click.option("--megapixels", default=24.0, show_default=True, help="Size of a large image.")
+@click.option("--clients", default=4, show_default=True, help="Of small images.")
+def fairness(model: str, jobs: int, large: int, megapixels: float, clients: int) -> None:
+    """Send small images while large ones are in work; none waits for them."""
+    content, huge = make_photograph(0.1), make_photograph(megapixels)
+    seconds: list[float] = []
+    statuses: Counter[int] = Counter()
+    with start_server("-m", model, "-j", str(jobs)) as running, ThreadPoolExecutor() as pool:
+        began = time.monotonic()
+        works = [pool.submit(running.post, huge) for _ in range(large)]
+        time.sleep(1)
+
+        def send_small() -> None:
+            while not any(each.done() for each in works):
+                start = time.monotonic()
+                statuses[running.post(content)[0]] += 1
+                seconds.append(time.monotonic() - start)
+
+        for client in [pool.submit(send_small) for _ in range(clients)]:
+            client.result()
+        large_statuses = [each.result()[0] for each in works]
+        took = time.monotonic() - began
+    p99 = float(np.percentile(seconds, 99))
+    _print_report(
+        p99 < SMALL_SECONDS and set(statuses) == {200},
+        model=model,
+        statuses=dict(statuses),
+        large_statuses=large_statuses,
+        large_seconds=round(took, 1),
+        p50_seconds=round(float(np.median(seconds)), 3),
+        p99_seconds=round(p99, 3),
     )
 
 

@@ -24,7 +24,7 @@ class ImageError(CRDNetError, ValueError):
     """Image that cannot be read, or whose content cannot be derained."""
 
 
-class NotAPictureError(ImageError):
+class NotAnImageError(ImageError):
     """Input in none of the image formats that are read."""
 
 

@@ -16,7 +16,7 @@ from hypothesis.strategies import binary
 from PIL import Image
 
 from crdnet import images
-from crdnet.errors import ImageError, NotAPictureError
+from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images.containers import png
 from tests.images.making import (
     PIXELS,
@@ -102,7 +102,7 @@ def test_what_is_no_picture_is_told_from_a_picture_that_is_refused() -> None:
         try:
             images.read_header(content)
         except ImageError as error:
-            if isinstance(error, NotAPictureError):
+            if isinstance(error, NotAnImageError):
                 no_pictures.add(name)
     assert no_pictures == {"film", "jpeg xl", "raw tiff", "svg", "text"}
 
@@ -198,7 +198,7 @@ from pathlib import Path
 from time import process_time
 from crdnet import images
 from crdnet.images.containers import png
-from crdnet.errors import ImageError, NotAPictureError
+from crdnet.errors import ImageError, NotAnImageError
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 before = peak()

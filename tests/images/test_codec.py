@@ -42,7 +42,7 @@ def test_an_image_that_takes_too_long_ends_its_process_and_another_takes_over() 
     with WorkerCodec(seconds=HANG_SECONDS) as codec:
         assert decodes(codec)  # it has started
         codec._seconds = 0.02
-        assert fault_of(lambda: codec.decode(ImageSource(BOMB))) is Fault.DIED
+        assert fault_of(lambda: codec.decode(ImageSource(BOMB))) is Fault.INTERRUPTED
         codec._seconds = HANG_SECONDS
         assert decodes(codec)
         assert codec.replaced == 1
@@ -59,7 +59,7 @@ def test_decoding_can_be_stopped_from_another_thread() -> None:
         wait_until(lambda: bool(codec._busy))
         codec.stop()
         thread.join()
-        assert faults == [Fault.DIED]
+        assert faults == [Fault.INTERRUPTED]
         assert decodes(codec)
 
 

@@ -3,10 +3,13 @@
 import struct
 import tracemalloc
 
+import numpy as np
 import pytest
 
+from crdnet.errors import ImageError
 from crdnet.images.containers import exif, isobmff, jpeg, photoshop, png, tiff, webp
 from crdnet.images.containers.metadata import Metadata
+from crdnet.images.headers import read_header
 from tests.images.making import PROFILE, box, saved
 
 
@@ -159,3 +162,18 @@ def test_brands_and_sequences_are_told_from_the_first_box() -> None:
         isobmff.coding(content)
     with pytest.raises(ValueError, match="no picture"):
         isobmff.coding(box(b"meta", bytes(4)))
+
+
+def test_a_jpeg_of_millions_of_empty_blocks_is_refused_early() -> None:
+    content = b"\xff\xd8" + b"\xff\xe1\0\2" * 1_000_000
+    with pytest.raises(ValueError, match="more than 10,000 blocks"):
+        jpeg.frame(content)
+
+
+@pytest.mark.parametrize("shape", [(1, 40_000), (40_000, 1)])
+def test_a_thin_image_is_bounded_by_what_its_padding_costs(shape: tuple[int, int]) -> None:
+    content = saved(np.zeros((*shape, 3), np.uint8))
+    with pytest.raises(ImageError, match="so thin that it takes as long as one of 1,280,000"):
+        read_header(content, max_pixels=1_000_000)
+    assert read_header(content, max_pixels=1_280_000).pixels == 40_000
+    assert read_header(saved(np.zeros((8, 8, 3), np.uint8)), max_pixels=64).pixels == 64

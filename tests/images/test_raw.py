@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crdnet import images
-from crdnet.errors import NotAPictureError
+from crdnet.errors import NotAnImageError
 from crdnet.images.containers import tiff
 from tests.images.making import SMOOTH, saved, tiff_of
 
@@ -43,18 +43,18 @@ RAW = {
 
 @pytest.mark.parametrize("content", RAW.values(), ids=RAW.keys())
 def test_a_raw_file_is_refused_with_what_to_do(content: bytes) -> None:
-    with pytest.raises(NotAPictureError, match=r"it\.x is a raw file of a camera.*develop it"):
+    with pytest.raises(NotAnImageError, match=r"it\.x is a raw file of a camera.*develop it"):
         images.read_header(content, "it.x")
 
 
 def test_a_tiff_of_the_suffix_of_raw_files_is_refused(tmp_path: Path) -> None:
     plain = tiff_of(SMOOTH, photometric="rgb")
-    with pytest.raises(NotAPictureError, match="TIFF of raw samples"):
+    with pytest.raises(NotAnImageError, match="TIFF of raw samples"):
         images.decode(RAW_SAMPLES, "it.tif")
     for suffix in (".nef", ".ARW", ".pef", ".srw", ".3fr"):
         path = tmp_path / f"it{suffix}"
         path.write_bytes(plain)
-        with pytest.raises(NotAPictureError, match=f"raw file of a camera .{suffix[1:].upper()}."):
+        with pytest.raises(NotAnImageError, match=f"raw file of a camera .{suffix[1:].upper()}."):
             images.read_header(path)
 
 

@@ -3,6 +3,9 @@
 import os
 import pickle
 import signal
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from io import BytesIO
@@ -13,9 +16,10 @@ import numpy as np
 import pytest
 
 from crdnet import images
-from crdnet.errors import ImageError
-from crdnet.images import Codec, ImageSource, LocalCodec, Output, WorkerCodec
+from crdnet.errors import CRDNetError, ImageError
+from crdnet.images import Codec, CodecError, Fault, ImageSource, LocalCodec, Output, WorkerCodec
 from tests.images.making import PIXELS, picture_file, saved
+from tests.waiting import wait_until
 
 FATAL = saved(PIXELS, comment=b"FATAL", kind="JPEG")
 CRASHING = """
@@ -117,3 +121,63 @@ def test_no_process_outlives_its_context() -> None:
         (worker,) = codec._idle
     assert not worker.alive
     assert not Path(f"/proc/{worker.pid}").exists()
+
+
+@pytest.mark.parametrize("task", ["decode", "encode"])
+def test_a_worker_that_is_killed_or_late_does_not_blame_the_image(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = f"""
+import time
+from crdnet.images import worker
+worker._TASKS = {{**worker._TASKS, {task!r}: lambda *_: time.sleep(3600)}}
+worker.main()
+"""
+    monkeypatch.setattr("crdnet.images.worker._ENTRY", f"exec({waiting!r})")
+    source = ImageSource(saved(PIXELS))
+    image = images.SealedImage(PIXELS, b"")
+
+    def call(codec: WorkerCodec) -> None:
+        if task == "decode":
+            codec.decode(source)
+        else:
+            codec.encode(image, PIXELS, partial(_keep, BytesIO()))
+
+    with WorkerCodec(seconds=0.1) as codec, pytest.raises(CodecError) as late:
+        call(codec)
+    assert late.value.fault is Fault.INTERRUPTED
+    assert "took more than 0.1 seconds" in str(late.value)
+    with WorkerCodec() as codec, ThreadPoolExecutor(1) as thread:
+        calling = thread.submit(call, codec)
+        wait_until(lambda: bool(codec._busy))
+        os.kill(next(iter(codec._busy)).pid, signal.SIGKILL)
+        error = calling.exception()
+    assert isinstance(error, CodecError)
+    assert error.fault is Fault.INTERRUPTED
+
+
+def test_a_codec_that_is_halted_takes_no_call_until_it_is_resumed() -> None:
+    source = ImageSource(saved(PIXELS))
+    with WorkerCodec() as codec:
+        codec.halt()
+        with pytest.raises(CRDNetError, match="stopped"):
+            codec.decode(source)
+        codec.resume()
+        codec.decode(source)
+
+
+def test_a_bounded_worker_decodes_large_images_though_it_may_write_no_file() -> None:
+    width, height = 4400, 4000  # 106 MB of samples: libvips keeps 100 MB in memory
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(height * (1 + 6 * width)), 1)
+    content = b"".join(
+        (b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b""))
+    )
+    with WorkerCodec(megabytes=3000) as codec:
+        assert codec.decode(ImageSource(content)).pixels.shape == (height, width, 3)

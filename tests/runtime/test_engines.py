@@ -457,3 +457,13 @@ def test_a_model_of_another_opset_is_told_from_a_damaged_one(
     with pytest.raises(ModelError, match="is not a model that"):
         Session(find_model(tmp_path / "damaged.onnx"), device, 1)
     assert not caplog.records  # no engine is to blame
+
+
+def test_a_session_that_is_halted_takes_no_call_until_it_is_resumed(tiny_model: Path) -> None:
+    session = Session(find_model(tiny_model), "cpu", threads=1)
+    rainy = np.zeros((8, 8, 3), np.float32)
+    session.halt()
+    with pytest.raises(CRDNetError, match="stopped"):
+        session(rainy)
+    session.resume()
+    session(rainy)

@@ -22,7 +22,7 @@ def keyed(model: Path) -> Iterator[TestClient]:
     settings = Settings(
         models=(str(model),),
         device="cpu",
-        key=KEY,
+        keys=(KEY,),
         allowed_hosts=("rain.example",),
         cors_origins=("https://friend.example",),
     )
@@ -70,13 +70,18 @@ def test_browsers_may_give_the_key_as_a_password(keyed: TestClient) -> None:
         ("[::1]:9", 200),
         ("rain.example", 200),
         ("RAIN.example:80", 200),
+        ("10.1.2.3:8000", 200),
+        ("0.0.0.0:8000", 200),
+        ("", 200),
         ("evil.example", 421),
+        ("10.1.2.3.evil.example", 421),
     ],
 )
 def test_the_server_answers_to_its_own_names_only(
     keyed: TestClient, host: str, status: int
 ) -> None:
-    answer = keyed.get("/healthz", headers={"host": host})
+    answer = keyed.get("/v1/models", headers={"host": host} | bearer())
+    assert keyed.get("/healthz", headers={"host": host}).status_code == 200
     assert answer.status_code == status
     if status != 200:
         problem(answer, 421, "wrong-host")
@@ -89,7 +94,9 @@ def test_the_server_answers_to_its_own_names_only(
         ({"origin": BASE}, 200),
         ({"sec-fetch-site": "same-origin"}, 200),
         ({"origin": "https://friend.example", "sec-fetch-site": "cross-site"}, 200),
+        ({"origin": "http://rain.example"}, 200),
         ({"origin": "https://evil.example"}, 403),
+        ({"origin": BASE, "sec-fetch-site": "cross-site"}, 403),
         ({"origin": "null"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
@@ -99,7 +106,9 @@ def test_the_server_answers_to_its_own_names_only(
 def test_posts_from_other_sites_are_refused_unless_they_are_named(
     keyed: TestClient, headers: dict[str, str], status: int
 ) -> None:
-    answer = keyed.post("/v1/sense", content=RAINY, headers=bearer() | headers)
+    # As a browser does by itself; it never sends a bearer's token by itself.
+    basic = {"authorization": f"Basic {b64encode(f'x:{KEY}'.encode()).decode()}"}
+    answer = keyed.post("/v1/sense", content=RAINY, headers=basic | headers)
     assert answer.status_code == status
     if status == 403:
         problem(answer, 403, "cross-site")
@@ -126,9 +135,11 @@ def test_the_api_document_names_the_key(keyed: TestClient, client: TestClient) -
     [
         ({"host": "0.0.0.0"}, "no API key is set"),
         ({"host": "192.0.2.1"}, "no API key is set"),
-        ({"key": ""}, "printable ASCII"),
-        ({"key": "a\nb"}, "printable ASCII"),
+        ({"keys": ("",)}, "printable ASCII"),
+        ({"keys": ("a\nb",)}, "printable ASCII"),
         ({"models": ()}, "needs a model"),
+        ({"root_path": "rain/"}, "begins with a slash"),
+        ({"trusted_proxies": ("nginx",)}, "address or a network"),
         ({"max_pixels": 2, "budget_pixels": 1}, "no room"),
     ],
     ids=str,
@@ -141,6 +152,60 @@ def test_settings_that_leave_the_server_open_or_useless_are_refused(
 
 
 def test_other_machines_are_served_with_a_key_or_without_one_on_purpose() -> None:
-    assert Settings(host="0.0.0.0", key=KEY).hosts == {"localhost", "127.0.0.1", "[::1]"}
+    assert Settings(host="0.0.0.0", keys=(KEY,)).hosts == {"*"}
+    assert "*" not in Settings(host="0.0.0.0", no_auth=True).hosts
     assert Settings(host="192.0.2.1", no_auth=True).hosts >= {"192.0.2.1"}
-    assert Settings(host="::1").key is None
+    assert Settings(host="::1").keys == ()
+
+
+def test_a_second_key_is_as_good_as_the_first(model: Path) -> None:
+    settings = Settings(models=(str(model),), device="cpu", keys=("first", "second"))
+    client = TestClient(create_app(settings), base_url=BASE)
+    for key, status in (("first", 200), ("second", 200), ("third", 401)):
+        assert client.get("/v1/models", headers=bearer(key)).status_code == status
+
+
+def test_head_is_answered_as_get_without_a_body(client: TestClient) -> None:
+    for path in ("/", "/healthz", "/v1/models", "/assets/page.js"):
+        got, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == got.headers["content-length"]
+
+
+@pytest.fixture(scope="module")
+def proxied(model: Path) -> TestClient:
+    settings = Settings(
+        models=(str(model),), device="cpu", trusted_proxies=("10.0.0.0/8",), root_path="/rain"
+    )
+    return TestClient(create_app(settings), base_url=BASE, client=("10.0.0.9", 1))
+
+
+@pytest.mark.parametrize("prefix", ["", "/rain"], ids=["stripped", "whole"])
+def test_a_root_path_may_be_stripped_or_not(proxied: TestClient, prefix: str) -> None:
+    for path in ("/", "/healthz", "/assets/page.js", "/v1/models"):
+        assert proxied.get(prefix + path).status_code == 200
+    assert proxied.get(prefix + "/openapi.json").json()["servers"] == [{"url": "/rain"}]
+
+
+def test_what_a_trusted_proxy_forwards_counts(
+    proxied: TestClient, client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "crdnet.server")
+    forwarded = {
+        "x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.3",
+        "x-forwarded-host": "evil.example",
+    }
+    problem(proxied.get("/v1/models", headers=forwarded), 421, "wrong-host")
+    assert client.get("/v1/models", headers=forwarded).status_code == 200
+    clients = [vars(record)["said"]["client"] for record in caplog.records]
+    assert clients == ["192.0.2.7", "testclient"]
+
+
+def test_any_site_may_post_if_all_are_named(model: Path) -> None:
+    settings = Settings(models=(str(model),), device="cpu", cors_origins=("*",))
+    stranger = {"origin": "https://anywhere.example", "sec-fetch-site": "cross-site"}
+    with TestClient(create_app(settings), base_url=BASE) as client:
+        answer = client.post("/v1/sense", content=RAINY, headers=stranger)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]

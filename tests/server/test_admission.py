@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from crdnet.images import WorkerCodec
-from crdnet.server.admission import Admission, Lane, UploadMemory
+from crdnet.server.admission import SMALL_PIXELS, Admission, Lane, UploadMemory
 from crdnet.server.problems import Kind, ProblemError
 from tests.waiting import HANG_SECONDS
 
@@ -17,13 +17,22 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
 
 
 def admission(
-    lanes: int = 1, budget: int = 100, queue: int = 2, seconds: float = HANG_SECONDS
+    lanes: int = 1,
+    budget: int = 100,
+    queue: int = 2,
+    seconds: float = HANG_SECONDS,
+    *,
+    express: bool = False,
 ) -> Admission:
-    return Admission([Lane({}, WorkerCodec()) for _ in range(lanes)], budget, queue, seconds)
+    given = [Lane({}, WorkerCodec()) for _ in range(lanes)]
+    extra = Lane({}, WorkerCodec()) if express else None
+    return Admission(given, budget, queue, seconds, extra)
 
 
-async def take(where: Admission, pixels: int, log: list[int], until: asyncio.Event) -> None:
-    async with where.admit(pixels):
+async def take(
+    where: Admission, pixels: int, log: list[int], until: asyncio.Event, client: str = ""
+) -> None:
+    async with where.admit(pixels, client):
         log.append(pixels)
         await until.wait()
 
@@ -129,6 +138,88 @@ def test_who_goes_away_frees_its_place(given: bool) -> None:
         assert (where.waiting, where.pixels) == (0, 0)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(where.admit(1))
+
+    run(test)
+
+
+LARGE = SMALL_PIXELS + 1
+
+
+@pytest.mark.parametrize("budget", [LARGE, 10 * LARGE], ids=["small budget", "large budget"])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_large_images_never_stop_the_small_ones(lanes: int, budget: int) -> None:
+    async def test() -> None:
+        where = admission(lanes, budget, queue=6, express=True)
+        log, never, go = list[int](), asyncio.Event(), asyncio.Event()
+        go.set()
+        large = [asyncio.create_task(take(where, LARGE, log, never)) for _ in range(4)]
+        await settle()
+        await asyncio.gather(*[asyncio.create_task(take(where, 1, log, go)) for _ in range(3)])
+        assert log.count(1) == 3
+        never.set()
+        await asyncio.gather(*large)
+        assert (where.waiting, where.pixels) == (0, 0)
+
+    run(test)
+
+
+def test_one_small_image_at_a_time_takes_the_express_lane() -> None:
+    async def test() -> None:
+        where, log, go = admission(express=True), list[int](), asyncio.Event()
+        tasks = [asyncio.create_task(take(where, each, log, go)) for each in (LARGE, 1, 2)]
+        await settle()
+        assert log == [LARGE, 1]
+        go.set()
+        await asyncio.gather(*tasks)
+
+    run(test)
+
+
+def test_large_images_take_half_of_the_queue_at_most() -> None:
+    async def test() -> None:
+        where, go = admission(budget=10 * LARGE, queue=4), asyncio.Event()
+        tasks = [asyncio.create_task(take(where, LARGE, [], go)) for _ in range(3)]
+        await settle()
+        with pytest.raises(ProblemError, match="2 large images wait"):
+            await take(where, LARGE, [], go)
+        tasks += [asyncio.create_task(take(where, 1, [], go)) for _ in range(2)]
+        await settle()
+        assert where.waiting == 4
+        go.set()
+        await asyncio.gather(*tasks)
+
+    run(test)
+
+
+def test_clients_take_turns() -> None:
+    async def test() -> None:
+        where, log, go = admission(queue=9), list[int](), asyncio.Event()
+        sent = [(11, "a"), (12, "a"), (13, "a"), (14, "a"), (15, "b"), (16, "b"), (17, "c")]
+        tasks = [
+            asyncio.create_task(take(where, pixels, log, go, client)) for pixels, client in sent
+        ]
+        await settle()
+        go.set()
+        await asyncio.gather(*tasks)
+        assert log == [11, 15, 17, 12, 16, 13, 14]
+
+    run(test)
+
+
+def test_a_client_that_fills_the_queue_gives_way_to_another() -> None:
+    async def test() -> None:
+        where, log, go = admission(queue=3), list[int](), asyncio.Event()
+        greedy = [asyncio.create_task(take(where, each, log, go, "a")) for each in range(1, 5)]
+        await settle()
+        with pytest.raises(ProblemError):
+            where.check_room("a")
+        where.check_room("b")
+        other = asyncio.create_task(take(where, 9, log, go, "b"))
+        await settle()
+        assert isinstance(greedy[-1].exception(), ProblemError)
+        go.set()
+        await asyncio.gather(*greedy[:-1], other)
+        assert set(log) == {1, 2, 3, 9}
 
     run(test)
 

@@ -161,7 +161,7 @@ def test_metrics_count_requests_errors_pixels_and_densities(client: TestClient) 
     for name, more in {
         'crdnet_requests_total{method="POST",route="/v1/derain",status="200"}': 1,
         'crdnet_requests_total{method="POST",route="/v1/derain",status="415"}': 1,
-        'crdnet_errors_total{kind="not-a-picture"}': 1,
+        'crdnet_errors_total{kind="not-an-image"}': 1,
         "crdnet_pixels_done": SIZE[0] * SIZE[1],
         'crdnet_request_seconds_count{route="/v1/derain"}': 2,
         'crdnet_stage_seconds_count{stage="derain"}': 1,
@@ -225,3 +225,30 @@ def test_a_heic_of_an_odd_size_comes_back_with_its_own_pixels(client: TestClient
     answer = client.post("/v1/derain", params={"format": "png"}, content=odd)
     pixels = np.asarray(Image.open(BytesIO(answer.content)))
     np.testing.assert_allclose(pixels, gradient(61, 37), atol=12)
+
+
+@pytest.mark.parametrize(("name", "media"), [("jpeg", "image/jpeg"), ("tif", "image/tiff")])
+def test_formats_have_their_other_names(client: TestClient, name: str, media: str) -> None:
+    answer = client.post("/v1/derain", params={"format": name}, content=RAINY)
+    assert answer.headers["content-type"] == media
+
+
+def test_json_is_refused_with_what_to_send(client: TestClient) -> None:
+    answer = client.post("/v1/derain", json={"image": "aGVsbG8="})
+    assert answer.status_code == 415
+    assert "the body is JSON; send the bytes" in answer.json()["detail"]
+
+
+def test_metrics_tell_of_the_process(client: TestClient) -> None:
+    assert "process_" in client.get("/metrics").text
+
+
+def test_static_files_are_packed_and_fetched_once(client: TestClient) -> None:
+    plain = client.get("/assets/page.js", headers={"accept-encoding": "identity"})
+    packed = client.get("/assets/page.js", headers={"accept-encoding": "br, gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert packed.content == plain.content
+    again = client.get("/assets/page.js", headers={"if-none-match": plain.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")

@@ -53,16 +53,18 @@ def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("content", "status", "kind"),
     [
-        (b"", 422, "broken-picture"),
-        (b"this is text", 415, "not-a-picture"),
-        (b"%PDF-1.7 and so on", 415, "not-a-picture"),
-        (POLYGLOT, 415, "not-a-picture"),
-        (JPEG[: len(JPEG) // 2], 422, "broken-picture"),
-        (JPEG[:20], 422, "broken-picture"),
-        (RAINY[:-60], 422, "broken-picture"),
-        (png_claiming(0, 5), 422, "broken-picture"),
+        (b"", 422, "broken-image"),
+        (b"this is text", 415, "not-an-image"),
+        (b"%PDF-1.7 and so on", 415, "not-an-image"),
+        (POLYGLOT, 415, "not-an-image"),
+        (JPEG[: len(JPEG) // 2], 422, "broken-image"),
+        (JPEG[:20], 422, "broken-image"),
+        (RAINY[:-60], 422, "broken-image"),
+        (png_claiming(0, 5), 422, "broken-image"),
         (png_claiming(1001, 1000, rows=1000), 413, "too-large"),
         (png_claiming(60_000, 60_000), 413, "too-large"),
+        (png_claiming(1, 40_000, rows=40_000), 413, "too-large"),
+        (png_claiming(40_000, 1), 413, "too-large"),
         (bytes(2_000_001), 413, "too-large"),
         (encoded(scene(), "BMP"), 422, "format-not-written"),
     ],
@@ -80,7 +82,7 @@ def test_an_animation_is_refused_by_name(client: TestClient) -> None:
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
     assert (
         "frames"
-        in problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-picture")[
+        in problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-image")[
             "detail"
         ]
     )
@@ -130,7 +132,7 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
         ),
         ({"files": {"file": RAINY}, "data": {"strength": "2"}}, 422, "wrong-parameter"),
         ({"files": {"file": RAINY}, "data": {"strength": "x" * 100_000}}, 400, "bad-request"),
-        ({"files": {"file": b""}}, 422, "broken-picture"),
+        ({"files": {"file": b""}}, 422, "broken-image"),
         (
             {
                 "content": b"nonsense",
@@ -144,7 +146,7 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
             400,
             "bad-request",
         ),
-        ({"content": RAINY, "headers": {"content-encoding": "gzip"}}, 415, "not-a-picture"),
+        ({"content": RAINY, "headers": {"content-encoding": "gzip"}}, 415, "not-an-image"),
     ],
     ids=[
         "wrong field",

@@ -119,6 +119,7 @@ def page(browser: Any, server: Running) -> Iterator[Any]:
 
 
 RAINY = encoded(scene(240, 160, rain=60), "JPEG", quality=90)
+DRY = encoded(scene(240, 160))
 
 
 def drop(page: Any, content: bytes, name: str = "street.jpg") -> None:
@@ -196,6 +197,15 @@ def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: R
     assert page.locator("dd").all_text_contents() == [
         f"{100 * float(share):.0f} %" for share in shares
     ]
+
+
+def test_a_dry_photo_is_downloaded_as_it_is_shown_at_any_strength(page: Any) -> None:
+    drop(page, DRY, "dry.png")
+    page.wait_for_selector("article .done:not([hidden])")
+    page.locator(".strength input").fill("50")
+    with page.expect_download() as download:
+        page.click(".download")
+    assert Path(download.value.path()).read_bytes() == DRY
 
 
 def test_a_photo_can_be_pasted(page: Any) -> None:

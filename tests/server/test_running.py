@@ -183,7 +183,7 @@ def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> Non
     )
     assert set(line) == {
         *("time", "level", "event", "request_id", "method", "route", "status", "outcome"),
-        *("bytes_in", "bytes_out", "milliseconds"),
+        *("client", "bytes_in", "bytes_out", "milliseconds"),
     }
     assert (line["route"], line["status"], line["outcome"]) == (
         "/v1/derain",
@@ -216,6 +216,33 @@ def test_after_the_grace_period_it_ends_all_the_same(tmp_path: Path) -> None:
         server.process.terminate()
         server.process.wait(HANG_SECONDS)
         assert isinstance(answer.exception(), httpx.TransportError) or answer.result().is_error
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+def test_a_unix_socket_is_served_and_replaced_when_it_was_left_behind(
+    model: Path, tmp_path: Path
+) -> None:
+    path, log = tmp_path / "socket", tmp_path / "log"
+
+    def is_alive() -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            if connection.connect_ex(str(path)):
+                return False
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    process = crdnet_serve("-m", model, "-d", "cpu", "--unix-socket", path, log=log)
+    try:
+        wait_until(lambda: is_alive() or process.poll() is not None)
+        assert is_alive()
+    finally:
+        process.terminate()
+    assert process.wait(HANG_SECONDS) == 0
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert events[0]["url"] == f"unix:{path}"
+    assert [each["event"] for each in events].count("stopping") == 1
 
 
 def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path: Path) -> None:

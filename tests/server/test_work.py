@@ -8,24 +8,29 @@ from typing import Any
 import pytest
 
 from crdnet.errors import CRDNetError
-from crdnet.images import Header
+from crdnet.images import CodecError, Fault, Header
 from crdnet.server import Settings
-from crdnet.server.work import Work
+from crdnet.server.problems import Kind, ProblemError
+from crdnet.server.work import Work, _problems
 
 
 class Endless:
-    """Stands in for a derainer whose run ends only when it is stopped."""
+    """Stands in for a derainer whose run ends only when its session is halted."""
 
     def __init__(self) -> None:
-        self.begun, self.stopped = Event(), Event()
+        self.begun, self.stopped, self.resumed = Event(), Event(), Event()
+        self.session = self
 
     def run(self) -> None:
         self.begun.set()
         self.stopped.wait()
         raise CRDNetError("stopped")
 
-    def stop(self) -> None:
+    def halt(self) -> None:
         self.stopped.set()
+
+    def resume(self) -> None:
+        self.resumed.set()
 
 
 def test_a_run_that_nobody_waits_for_is_stopped(model: Path) -> None:
@@ -43,3 +48,32 @@ def test_a_run_that_nobody_waits_for_is_stopped(model: Path) -> None:
 
     asyncio.run(test())
     assert endless.stopped.is_set()
+    assert endless.resumed.is_set()
+
+
+def test_a_run_whose_time_is_up_is_stopped_and_does_not_blame_the_image(model: Path) -> None:
+    endless: Any = Endless()
+
+    async def test() -> None:
+        work = Work(Settings(models=(str(model),), device="cpu", work_seconds=0.01))
+        with pytest.raises(ProblemError) as caught:
+            await work._run(work._lanes[0], endless, endless.run, Header("PNG", 1, 1))
+        assert caught.value.kind is Kind.INTERRUPTED
+
+    asyncio.run(test())
+    assert endless.resumed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault.INTERRUPTED, Kind.INTERRUPTED),
+        (Fault.NO_MEMORY, Kind.TOO_LARGE),
+        (Fault.BROKEN, Kind.BROKEN_IMAGE),
+        (Fault.DIED, Kind.BROKEN_IMAGE),
+    ],
+)
+def test_only_a_fault_of_the_image_blames_it(fault: Fault, kind: Kind) -> None:
+    with pytest.raises(ProblemError) as caught, _problems():
+        raise CodecError(fault, "because")
+    assert caught.value.kind is kind

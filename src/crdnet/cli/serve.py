@@ -44,6 +44,12 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
 )
 @_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
 @_option(
+    "--unix-socket",
+    default="",
+    metavar="PATH",
+    help="Listen on this socket in the file system instead of on a port.",
+)
+@_option(
     "--model",
     "-m",
     "models",
@@ -83,6 +89,7 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
 @_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
 @_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
 @_seconds("--codec-seconds", 30.0, "How long decoding or encoding a picture may take.")
+@_seconds("--work-seconds", 300.0, "How long one image may be in work.")
 @_option(
     "--codec-megabytes",
     type=click.IntRange(min=512),
@@ -94,7 +101,7 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
 @_option(
     "--api-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File whose first line clients must know.",
+    help="File of keys, one a line; clients must know one of them.",
 )
 @_option("--no-auth", is_flag=True, help="Serve other machines without a key.")
 @_option(
@@ -102,7 +109,7 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="A name by which this server may be called, beside localhost; * is any.",
+    help="A name by which this server may be called, beside localhost and addresses; * is any.",
 )
 @_option(
     "--cors-origin",
@@ -110,6 +117,16 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     multiple=True,
     metavar="ORIGIN",
     help="A site whose pages may call this server.",
+)
+@_option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A proxy, or a network of proxies, whose X-Forwarded-For, -Proto and -Host count.",
+)
+@_option(
+    "--root-path", default="", metavar="PATH", help="Path under which a proxy serves this server."
 )
 def command(  # noqa: D103 - its help stands above
     max_megabytes: float,
@@ -131,7 +148,7 @@ def command(  # noqa: D103 - its help stands above
             max_bytes=round(max_megabytes * _MEGA),
             max_pixels=round(max_megapixels * _MEGA),
             budget_pixels=round(budget_megapixels * _MEGA),
-            key=_key(api_key_file),
+            keys=_keys(api_key_file),
             **others,
         )
     except ValueError as error:
@@ -142,15 +159,15 @@ def command(  # noqa: D103 - its help stands above
         raise click.BadParameter(str(error), param_hint="-m/--model") from error
 
 
-def _key(file: Path | None) -> str | None:
-    """Return the key that clients must know.
+def _keys(file: Path | None) -> tuple[str, ...]:
+    """Return the keys of which clients must know one.
 
     Raises:
         click.UsageError: The file cannot be read, or both it and the variable give one.
     """
     from_environment = os.environ.get("CRDNET_API_KEY")
     if file is None:
-        return from_environment
+        return () if from_environment is None else (from_environment,)
     if from_environment is not None:
         raise click.UsageError(
             "CRDNET_API_KEY and --api-key-file both give a key; leave one of them away"
@@ -161,4 +178,4 @@ def _key(file: Path | None) -> str | None:
         raise click.UsageError(
             f"the key file {file} cannot be read ({error}); give a text file"
         ) from error
-    return lines[0].strip() if lines else ""
+    return tuple(line.strip() for line in lines if line.strip()) or ("",)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from crdnet.errors import ImageError, NotAPictureError
+from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Content
 from crdnet.images.faults import fault_of
@@ -28,6 +28,13 @@ _UNSUPPORTED_MAGIC = {
 }
 
 
+COSTLY_SIDE = 32
+"""Networks pad the sides of an image to multiples of at most so many pixels, so that a row of pixels
+costs as much as this many rows."""
+_CHEAP_PIXELS = 1_000_000
+"""Padding to so few is never refused."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What a file says of itself before it is decoded."""
@@ -46,6 +53,11 @@ class Header:
         """Of all frames together."""
         return self.width * self.height * self.frames
 
+    @property
+    def cost(self) -> int:
+        """Pixels to process in all frames together, where a thin image counts as `COSTLY_SIDE` wide."""
+        return max(self.width, COSTLY_SIDE) * max(self.height, COSTLY_SIDE) * self.frames
+
 
 def read_header(
     source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS
@@ -58,7 +70,7 @@ def read_header(
         max_pixels: The most that it may have, all frames together.
 
     Raises:
-        NotAPictureError: It is no picture that is read here.
+        NotAnImageError: It is no picture that is read here.
         ImageError: It is damaged, or has more pixels than it may have.
         OSError: The path cannot be read.
     """
@@ -81,6 +93,11 @@ def read_header(
     if header.width < 1 or header.height < 1:
         raise ImageError(
             f"{name} is a damaged {format} of {header.width} x {header.height} pixels; save it anew"
+        )
+    if header.pixels <= max_pixels and header.cost > max(max_pixels, _CHEAP_PIXELS):
+        raise ImageError(
+            f"{name} of {header.width} x {header.height} pixels is so thin that it takes as long as "
+            f"one of {header.cost:,}, more than {max_pixels:,}; cut it into parts or raise `max_pixels`"
         )
     if header.pixels > max_pixels:
         frames = f" in each of {header.frames} frames" if header.frames > 1 else ""
@@ -111,7 +128,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
     if kind := raw_kind(content, name):
-        raise NotAPictureError(
+        raise NotAnImageError(
             f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop it "
             "in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
         )
@@ -121,7 +138,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
             return "AVIF", _boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _boxes
-        raise NotAPictureError(
+        raise NotAnImageError(
             f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}"
         )
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
@@ -135,7 +152,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
         (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)),
         "not a picture",
     )
-    raise NotAPictureError(
+    raise NotAnImageError(
         f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first"
     )
 

@@ -19,13 +19,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import prod
-from threading import Lock, Timer
+from threading import Event, Lock, Timer
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from crdnet.errors import ImageError
+from crdnet.errors import CRDNetError, ImageError
 from crdnet.images.codec import Output
 from crdnet.images.headers import Header
 from crdnet.images.picture import Pixels
@@ -40,6 +40,12 @@ _ENTRY = "from crdnet.images.worker import main; main()"
 _LENGTH = struct.Struct("<Q")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
 """Pools of threads take address space, and the processors are the network's."""
+_NO_FILES = {"VIPS_DISC_THRESHOLD": "1000g"}
+"""libvips keeps images of more bytes than this in a temporary file, by default of more than 100 MB;
+a worker that may write no file keeps them in memory."""
+_STOPPED = "stopped before the image was done"
+_KILLING = (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM))
+"""What ends a process from outside; a crash has other signals."""
 _TOO_LARGE = "the picture does not fit into the memory that one picture may take"
 
 
@@ -49,6 +55,9 @@ class Fault(StrEnum):
     BROKEN = "broken"
     NO_MEMORY = "no memory"
     DIED = "died"
+    """The decoder crashed."""
+    INTERRUPTED = "interrupted"
+    """The time was up, or the worker was ended from outside; the image may be sound."""
 
 
 class CodecError(ImageError):
@@ -64,7 +73,15 @@ class CodecError(ImageError):
 
 
 class WorkerDiedError(Exception):
-    """A worker ended, or was ended, while it had an image in work."""
+    """A worker ended, or was ended, while it had an image in work.
+
+    Args:
+        status: Its exit status, negative for a signal.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"ended with {status}")
+        self.status = status
 
 
 class Worker:
@@ -82,7 +99,7 @@ class Worker:
             [sys.executable, "-P", "-c", code, str(megabytes or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | _ONE_THREAD | ({} if megabytes is None else _NO_FILES),
             process_group=0,  # Ctrl-C is meant for us, who first finish what we have begun
         )
         self._killed = False
@@ -127,7 +144,7 @@ class Worker:
             message, results = _receive(self._process.stdout)
         except (EOFError, OSError) as error:
             self.kill()
-            raise WorkerDiedError(f"ended with {self._process.wait()}") from error
+            raise WorkerDiedError(self._process.wait()) from error
         if "error" in message:
             raise CodecError(Fault(message["error"]), message["detail"])
         return message, results
@@ -172,6 +189,7 @@ class WorkerCodec:
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._lock = Lock()
+        self._halted = False
         self.replaced = 0
         """Workers that died and were replaced."""
 
@@ -196,6 +214,16 @@ class WorkerCodec:
         with self._lock:
             for worker in self._busy:
                 worker.kill()
+
+    def halt(self) -> None:
+        """Stop, and make every later call end with an error until `resume`."""
+        with self._lock:
+            self._halted = True
+        self.stop()
+
+    def resume(self) -> None:
+        """Take calls again after `halt`."""
+        self._halted = False
 
     def decode(self, source: ImageSource) -> SealedImage:
         """Return the decoded image; see `crdnet.images.Codec`. A crash is an ImageError as well."""
@@ -240,25 +268,55 @@ class WorkerCodec:
     def _call(
         self, task: str, frames: Frames, *, name: str, **fields: Any
     ) -> tuple[Message, list[bytes]]:
-        with self._worker() as worker:
+        with self._worker() as (worker, is_expired):
             try:
                 return worker.call(task, frames, name=name, **fields)
             except WorkerDiedError as error:
-                raise CodecError(
-                    Fault.DIED,
-                    f"{name} made its decoder crash ({error}); open it in another program and save it anew",
-                ) from error
+                raise self._explain(error, task, name, is_expired()) from error
+
+    def _explain(
+        self, error: WorkerDiedError, task: str, name: str, is_expired: bool
+    ) -> CRDNetError:
+        """Return the error about a worker that ended."""
+        if self._halted:
+            return CRDNetError(_STOPPED)
+        if is_expired:
+            return CodecError(
+                Fault.INTERRUPTED,
+                f"{name} took more than {self._seconds:g} seconds to {task}; send it again when the "
+                "machine is less busy, or a smaller one",
+            )
+        if task == "encode" or -error.status in _KILLING:
+            return CodecError(
+                Fault.INTERRUPTED,
+                f"the process that was to {task} {name} was ended ({error}), perhaps for want of "
+                "memory; try again",
+            )
+        return CodecError(
+            Fault.DIED,
+            f"{name} made its decoder crash ({error}); open it in another program and save it anew",
+        )
 
     @contextmanager
-    def _worker(self) -> Iterator[Worker]:
-        """Take a worker, kill it when the time is up, and keep it or replace it."""
+    def _worker(self) -> Iterator[tuple[Worker, Callable[[], bool]]]:
+        """Take a worker, kill it when the time is up, and keep it or replace it.
+
+        Yields:
+            The worker, and whether its time was up.
+        """
         worker = self._take()
-        timer = None if self._seconds is None else Timer(self._seconds, worker.kill)
+        expired = Event()
+
+        def expire() -> None:
+            expired.set()
+            worker.kill()
+
+        timer = None if self._seconds is None else Timer(self._seconds, expire)
         if timer is not None:
             timer.daemon = True
             timer.start()
         try:
-            yield worker
+            yield worker, expired.is_set
         finally:
             if timer is not None:
                 timer.cancel()
@@ -278,6 +336,9 @@ class WorkerCodec:
                 worker = Worker(self._megabytes)
             if worker.alive:
                 with self._lock:
+                    if self._halted:
+                        self._idle.append(worker)
+                        raise CRDNetError(_STOPPED)
                     self._busy.add(worker)
                 return worker
             self._replace(worker)

@@ -35,6 +35,7 @@ class Session:
         """Whether the model says how heavy the rain is."""
         self._running: set[Run] = set()
         self._lock = Lock()
+        self._halted = False
         self._turn = Semaphore(turns)
 
     def __call__(self, rainy: Floats) -> Answer:
@@ -45,6 +46,8 @@ class Session:
         """
         run = self._engine.begin()
         with self._lock:
+            if self._halted:
+                raise CRDNetError("stopped before the image was done")
             self._running.add(run)
         try:
             with self._turn:
@@ -77,6 +80,19 @@ class Session:
         with self._lock:
             for run in self._running:
                 run.stop()
+
+    def halt(self) -> None:
+        """Stop the calls that are running, and make every later one end with an error until `resume`.
+
+        An image is many calls, with work between them that hears no `stop`.
+        """
+        with self._lock:
+            self._halted = True
+        self.stop()
+
+    def resume(self) -> None:
+        """Take calls again after `halt`."""
+        self._halted = False
 
     def _check(self, answer: Answer, rainy: Floats) -> None:
         if answer.derained.shape != rainy.shape:

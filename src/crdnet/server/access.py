@@ -3,11 +3,13 @@
 Pure ASGI, so that routes see a client go away.
 """
 
+import asyncio
 import hmac
 import logging
 import traceback
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Sequence
 from time import perf_counter
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,13 +18,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crdnet.server.forwarding import apply_forwarding, is_address
 from crdnet.server.metrics import Metrics
 from crdnet.server.problems import Kind, ProblemError, answer
 from crdnet.server.settings import Settings
 
 log = logging.getLogger("crdnet.server")
 
-OPEN_PATHS = ("/", "/healthz", "/readyz")
+HEALTH_PATHS = ("/healthz", "/readyz")
+"""Probes call them by whatever name and address they have."""
+OPEN_PATHS = ("/", *HEALTH_PATHS)
 """What needs no key: the page has a field for it, and whoever watches over the server asks the
 other two."""
 OPEN_FOLDER = "/assets/"
@@ -44,15 +49,21 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._proxies = settings.proxy_networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        apply_forwarding(scope, self._proxies)
+        if self._settings.root_path:
+            scope["root_path"] = self._settings.root_path
         request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began, status, size = perf_counter(), 0, 0
+        is_head = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_on(message: Message) -> None:
             nonlocal status, size
@@ -60,17 +71,26 @@ class AccessMiddleware:
                 status = message["status"]
                 _complete(message, request_id)
             elif message["type"] == "http.response.body":
+                if is_head:
+                    message = {**message, "body": b""}
                 size += len(message.get("body", b""))
             await send(message)
 
         try:
             self._check(scope)
-            await self._app(scope, receive, send_on)
+            await self._app(inner, receive, send_on)
         except ProblemError as problem:
             note(scope, problem.kind)
             await answer(problem, request_id)(scope, receive, send_on)
         except ClientDisconnect:
             note(scope, Kind.CLIENT_GONE)
+        except asyncio.CancelledError:  # the server stops, and its grace is over
+            note(scope, Kind.INTERRUPTED)
+            if not status:
+                told = ProblemError(
+                    Kind.INTERRUPTED, "the server stops; send the image again later"
+                )
+                await answer(told, request_id)(scope, receive, send_on)
         except Exception as error:  # the last place where anything can be said
             note(scope, Kind.INTERNAL)
             _log_failure(error, request_id)
@@ -80,7 +100,7 @@ class AccessMiddleware:
                 )
                 await answer(told, request_id)(scope, receive, send_on)
         finally:
-            self._account(scope, status, size, perf_counter() - began)
+            self._account(inner, status, size, perf_counter() - began)
 
     def _check(self, scope: Scope) -> None:
         """Refuse whom this server does not serve.
@@ -88,19 +108,18 @@ class AccessMiddleware:
         Raises:
             ProblemError: The host, the origin or the key is wrong.
         """
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), _path_of(scope)
         host = headers.get("host", "")
-        if not {"*", _without_port(host)} & self._settings.hosts:
+        if path not in HEALTH_PATHS and not self._is_own(host):
             raise ProblemError(
                 Kind.WRONG_HOST,
                 f"the server was called {host[:100]!r}; if that is right, start it with --allowed-host",
             )
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             self._check_site(headers, host)
-        path = scope["path"]
-        if self._settings.key is None or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return
-        if not _has_key(headers.get("authorization", ""), self._settings.key):
+        if not _has_key(headers.get("authorization", ""), self._settings.keys):
             # Browsers ask for a name and a password where they show a document; the page has a
             # field instead.
             scheme = "Bearer" if path.startswith("/v1/") else "Basic"
@@ -111,16 +130,32 @@ class AccessMiddleware:
             )
 
     def _check_site(self, headers: Headers, host: str) -> None:
-        origin = headers.get("origin")
-        if origin in self._settings.cors_origins:
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if {"*", origin} & set(self._settings.cors_origins):
             return
-        foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-        if foreign or (origin is not None and urlsplit(origin).netloc.lower() != host.lower()):
+        if self._settings.keys and headers.get("authorization", "").lower().startswith("bearer "):
+            return  # which no browser sends for a page of another site that did not ask before
+        # Browsers tell the site only over TLS or to this machine; else the origin must do.
+        if site is not None:
+            is_foreign = site not in ("none", "same-origin")
+        else:
+            is_foreign = origin is not None and not self._is_same(urlsplit(origin).netloc, host)
+        if is_foreign:
             raise ProblemError(
                 Kind.CROSS_SITE,
                 f"the request comes from a page of {(origin or 'another site')[:100]!r}; name it with --cors-origin if "
                 "it may",
             )
+
+    def _is_own(self, host: str) -> bool:
+        """Whether the server may be called by a host; HTTP/1.0 may leave it out, and no browser does."""
+        name = _without_port(host)
+        return not host or is_address(name) or bool({"*", name} & self._settings.hosts)
+
+    def _is_same(self, netloc: str, host: str) -> bool:
+        """Whether an origin is this server's: the host it was called by, or an allowed one."""
+        named = {each.lower() for each in self._settings.allowed_hosts}
+        return netloc.lower() == host.lower() or _without_port(netloc) in named
 
     def _account(self, scope: Scope, status: int, size: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -129,17 +164,24 @@ class AccessMiddleware:
         self._metrics.answered(method, route, status, seconds)
         if kind is not None:
             self._metrics.failed(kind)
-        _log_line(
+        log_line(
             "request",
             request_id=scope["state"]["request_id"],
             method=method,
             route=route,
+            client=client_of(scope),
             status=status,
             outcome=kind or "done",
             bytes_in=scope["state"].get("bytes", 0),
             bytes_out=size,
             milliseconds=round(seconds * 1000),
         )
+
+
+def client_of(scope: Scope) -> str:
+    """Return the address of the client, without its port; empty on a Unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def note(scope: Scope, kind: Kind) -> None:
@@ -161,8 +203,14 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdecimal() else host.lower()
 
 
-def _has_key(authorization: str, key: str) -> bool:
-    """Whether a header holds the key, as a bearer's token or as the password of any name.
+def _path_of(scope: Scope) -> str:
+    """Return the path of a request, without the path under which a proxy serves us."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
+def _has_key(authorization: str, keys: Sequence[str]) -> bool:
+    """Whether a header holds one of the keys, as a bearer's token or as the password of any name.
 
     In constant time.
     """
@@ -172,9 +220,8 @@ def _has_key(authorization: str, key: str) -> bool:
             given = b64decode(given, validate=True).decode("utf-8", "replace").partition(":")[2]
         except (Base64Error, ValueError):
             given = ""
-    return scheme.lower() in ("basic", "bearer") and hmac.compare_digest(
-        given.strip().encode(), key.encode()
-    )
+    matches = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
+    return scheme.lower() in ("basic", "bearer") and any(matches)
 
 
 def _log_failure(error: BaseException, request_id: str) -> None:
@@ -183,8 +230,9 @@ def _log_failure(error: BaseException, request_id: str) -> None:
         f"{frame.name} in {frame.filename}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-    _log_line("failure", request_id=request_id, error=type(error).__name__, places=places[-8:])
+    log_line("failure", request_id=request_id, error=type(error).__name__, places=places[-8:])
 
 
-def _log_line(event: str, **said: object) -> None:
+def log_line(event: str, **said: object) -> None:
+    """Log an event with what there is to say of it."""
     log.info(event, extra={"said": said})

@@ -1,20 +1,25 @@
 """Admission of images to work: some work, some wait, the others are refused.
 
 An image needs a lane (derainers and a codec of its own, so that stopping one image stops no other)
-and room in the budget of pixels. They are given in the order of arrival: a large image waits no
-longer for small ones that came after it.
+and room in the budget of pixels. Clients take turns by start-time fair queueing (Goyal et al.,
+1996), where the cost of an image is its pixels: a client that sends many delays its own. A large
+image waits no longer for small ones that came after it. Large images may take every lane but the
+express lane, which keeps one small image in work, and at most half of the places to wait.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from crdnet import Derainer
 from crdnet.images import WorkerCodec
 from crdnet.server.problems import Kind, ProblemError
+
+SMALL_PIXELS = 2_000_000
+"""An image of at most so many is small. Its network needs no more memory than one tile of a larger
+one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +30,19 @@ class Lane:
     codec: WorkerCodec
 
 
-class _Waiting(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """Image that waits or is in work."""
+
     pixels: int
+    client: str
+    turn: int
+    """Those with the lowest go first: pixels of its client's images before it."""
     lane: "asyncio.Future[Lane]"
+
+    @property
+    def is_small(self) -> bool:
+        return self.pixels <= SMALL_PIXELS
 
 
 class Admission:
@@ -38,85 +53,162 @@ class Admission:
         budget: Pixels of all images in work at once; a single image may exceed it.
         queue: How many may wait.
         seconds: How long one may wait.
+        express: One more lane. A small image takes it while no other small image is in work, so
+            that large images never stop the small ones. None: large images may do so.
     """
 
-    def __init__(self, lanes: Sequence[Lane], budget: int, queue: int, seconds: float) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        budget: int,
+        queue: int,
+        seconds: float,
+        express: Lane | None = None,
+    ) -> None:
         self._idle = list(lanes)
+        self._express = self._idle_express = express
         self._budget, self._queue, self._seconds = budget, queue, seconds
-        self._waiting: deque[_Waiting] = deque()
-        self.pixels = 0
+        self._waiting: list[_Image] = []
+        self._working: list[_Image] = []
+        self._turn = 0
+        """Of the image that started last."""
+        self._next_turns: dict[str, int] = {}
+        """By client."""
+
+    @property
+    def pixels(self) -> int:
         """Pixels of the images in work."""
+        return sum(each.pixels for each in self._working)
 
     @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
 
-    def check_room(self) -> None:
-        """Refuse whom `admit` would refuse."""
-        if self._waiting or not self._idle:
-            self._check_queue()
-
-    def _check_queue(self) -> None:
-        if self.waiting >= self._queue:
-            raise ProblemError(
-                Kind.BUSY,
-                f"{self.waiting} images wait already, and no more may; come again later",
-            )
+    def check_room(self, client: str = "") -> None:
+        """Refuse whom `admit` would refuse, whatever the size of its image."""
+        if (self._waiting or not self._idle) and not self._takes_express():
+            self._find_place(client)
 
     @asynccontextmanager
-    async def admit(self, pixels: int) -> AsyncIterator[Lane]:
+    async def admit(self, pixels: int, client: str = "") -> AsyncIterator[Lane]:
         """Wait for a lane, and keep it while the context lasts.
 
         Args:
             pixels: Of the image.
+            client: Who sent it.
 
         Raises:
             ProblemError: Too many wait, or the wait was too long.
         """
-        lane = await self._lane(pixels)
+        image = self._line_up(pixels, client)
+        self._enter(image)
         try:
-            yield lane
+            yield await self._wait(image)
         finally:
-            self._idle.append(lane)
-            self.pixels -= pixels
-            self._grant()
+            self._leave(image)
 
-    async def _lane(self, pixels: int) -> Lane:
-        wanted = _Waiting(pixels, asyncio.get_running_loop().create_future())
-        if not (self._idle and not self._waiting and self._fits(pixels)):
-            self._check_queue()
-        self._waiting.append(wanted)
+    def _line_up(self, pixels: int, client: str) -> _Image:
+        coming = {each: turn for each, turn in self._next_turns.items() if turn > self._turn}
+        turn = coming.get(client, self._turn)
+        self._next_turns = coming | {client: turn + pixels}
+        return _Image(pixels, client, turn, asyncio.get_running_loop().create_future())
+
+    def _enter(self, image: _Image) -> None:
+        at_once = bool(self._idle) and not self._waiting and self._fits(image)
+        if not at_once and not (image.is_small and self._takes_express()):
+            self._check_large(image)
+            last = self._find_place(image.client)
+            if last is not None:  # it gives way
+                self._waiting.remove(last)
+                last.lane.set_exception(_full(self._queue))
+        self._waiting.append(image)
         self._grant()
+
+    async def _wait(self, image: _Image) -> Lane:
         try:
             async with asyncio.timeout(self._seconds):
-                return await wanted.lane
-        except BaseException as error:
-            if wanted in self._waiting:
-                self._waiting.remove(wanted)
-            elif (
-                wanted.lane.done() and not wanted.lane.cancelled()
-            ):  # given, and nobody is there any more
-                self._idle.append(wanted.lane.result())
-                self.pixels -= pixels
-            self._grant()
-            if isinstance(error, TimeoutError):
-                raise ProblemError(
-                    Kind.BUSY,
-                    f"the image waited {self._seconds:g} seconds without its turn; come again later",
-                ) from error
-            raise
+                return await image.lane
+        except TimeoutError as error:
+            raise ProblemError(
+                Kind.BUSY,
+                f"the image waited {self._seconds:g} seconds without its turn; come again later",
+            ) from error
 
-    def _fits(self, pixels: int) -> bool:
-        return self.pixels == 0 or self.pixels + pixels <= self._budget
+    def _leave(self, image: _Image) -> None:
+        if image in self._waiting:
+            self._waiting.remove(image)
+        elif image in self._working:
+            self._working.remove(image)
+            lane = image.lane.result()
+            if lane is self._express:
+                self._idle_express = lane
+            else:
+                self._idle.append(lane)
+        self._grant()
+
+    def _find_place(self, client: str) -> _Image | None:
+        """Return the image that loses its place in a full queue to a client with fewer images.
+
+        None: a place is free.
+
+        Raises:
+            ProblemError: The queue is full, and no client has more in it than this one would have.
+        """
+        if self.waiting < self._queue:
+            return None
+        counts = Counter(each.client for each in self._waiting)
+        most = max(counts.values(), default=0)
+        if most <= counts[client] + 1:
+            raise _full(self.waiting)
+        return next(each for each in reversed(self._waiting) if counts[each.client] == most)
+
+    def _check_large(self, image: _Image) -> None:
+        large = sum(not each.is_small for each in self._waiting)
+        if not image.is_small and large >= max(1, self._queue // 2):
+            raise ProblemError(
+                Kind.BUSY,
+                f"{large} large images wait already, and no more may; come again later, or send an "
+                f"image of at most {SMALL_PIXELS:,} pixels",
+            )
+
+    def _fits(self, image: _Image) -> bool:
+        return not self._working or self.pixels + image.pixels <= self._budget
+
+    def _takes_express(self) -> bool:
+        """Whether a small image would get the express lane."""
+        busy = any(each.is_small for each in (*self._working, *self._waiting))
+        return self._idle_express is not None and not busy
 
     def _grant(self) -> None:
-        while self._waiting and self._idle and self._fits(self._waiting[0].pixels):
-            first = self._waiting.popleft()
-            if first.lane.cancelled():
-                continue
-            self.pixels += first.pixels
-            first.lane.set_result(self._idle.pop())
+        while self._waiting and self._idle and self._fits(first := _first(self._waiting)):
+            self._start(first, self._idle.pop())
+        if self._idle_express is None or any(each.is_small for each in self._working):
+            return
+        if small := [each for each in self._waiting if each.is_small]:
+            lane, self._idle_express = self._idle_express, None
+            self._start(_first(small), lane)
+
+    def _start(self, image: _Image, lane: Lane) -> None:
+        self._waiting.remove(image)
+        if not image.lane.done():  # or nobody waits for it any more
+            self._working.append(image)
+            self._turn = max(self._turn, image.turn)
+            image.lane.set_result(lane)
+        elif lane is self._express:
+            self._idle_express = lane
+        else:
+            self._idle.append(lane)
+
+
+def _first(images: Sequence[_Image]) -> _Image:
+    return min(images, key=lambda each: each.turn)  # of equal ones the first that came
+
+
+def _full(waiting: int) -> ProblemError:
+    return ProblemError(
+        Kind.BUSY, f"{waiting} images wait already, and no more may; come again later"
+    )
 
 
 class UploadMemory:

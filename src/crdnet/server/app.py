@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from crdnet import DerainOptions, __version__
-from crdnet.server.access import AccessMiddleware, note
+from crdnet.server.access import AccessMiddleware, client_of, log_line, note
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
 from crdnet.server.pages import add_pages
 from crdnet.server.problems import Kind, Problem, ProblemError, answer, responses
@@ -46,13 +46,14 @@ _WORK_PROBLEMS = (
     Kind.CROSS_SITE,
     Kind.TOO_SLOW,
     Kind.TOO_LARGE,
-    Kind.NOT_A_PICTURE,
+    Kind.NOT_AN_IMAGE,
     Kind.WRONG_HOST,
-    Kind.BROKEN_PICTURE,
+    Kind.BROKEN_IMAGE,
     Kind.NOT_WRITTEN,
     Kind.WRONG_PARAMETER,
     Kind.INTERNAL,
     Kind.BUSY,
+    Kind.INTERRUPTED,
 )
 _ACCESS_PROBLEMS = (Kind.KEY_MISSING, Kind.WRONG_HOST)
 
@@ -75,6 +76,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
         async with work.open():
             warm_up = asyncio.create_task(_warm_up(app, work))
             yield
+            log_line("stopping")
             warm_up.cancel()
             await asyncio.wait([warm_up])
 
@@ -125,7 +127,9 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
             options = DerainOptions(
                 strength=parameters.strength, always=parameters.always, format=parameters.format
             )
-            doing = work.derain(upload.content, options, model=model)
+            doing = work.derain(
+                upload.content, options, model=model, client=client_of(request.scope)
+            )
             derained = await _unless_gone(request, doing)
         metrics.count_image(grade(derained.outcome), derained.stages)
         return Response(
@@ -150,7 +154,8 @@ def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) ->
             upload = await _upload(request, stack, settings, work)
             parameters = _merge_parameters(asked, upload)
             model = _model(parameters, work)
-            sensed = await _unless_gone(request, work.sense(upload.content, model=model))
+            doing = work.sense(upload.content, model=model, client=client_of(request.scope))
+            sensed = await _unless_gone(request, doing)
         metrics.count_image(grade(sensed.outcome), sensed.stages)
         response.headers.update(timing(sensed.stages))
         return sense_response(sensed, model)
@@ -232,7 +237,7 @@ async def _upload(
     request: Request, stack: AsyncExitStack, settings: Settings, work: Work
 ) -> Upload:
     """Read what a client sent; it counts as memory in use while the stack lasts."""
-    work.admission.check_room()  # before it has sent all of it
+    work.admission.check_room(client_of(request.scope))  # before it has sent all of it
     share = stack.enter_context(work.memory.share())
     upload = await read_upload(request, settings, share)
     request.state.bytes = len(upload.content)
@@ -300,6 +305,7 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
     for model in work.models:
         await work.derain(buffer.getvalue(), DerainOptions(always=True), model=model)
     app.state.ready = True
+    log_line("ready")
 
 
 def _document(app: FastAPI, settings: Settings, work: Work) -> None:
@@ -314,7 +320,7 @@ def _document(app: FastAPI, settings: Settings, work: Work) -> None:
             document = make()
             components = document.setdefault("components", {})
             components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-            if settings.key is not None:
+            if settings.keys:
                 components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
                 document["security"] = [{"key": []}]
             for path in ("/v1/derain", "/v1/sense"):

@@ -18,8 +18,10 @@ from crdnet.server.problems import MEDIA_TYPE, RETRY_SECONDS
 from crdnet.server.settings import Settings
 
 LINGER_SECONDS = 3.0
-"""How long a connection stays open for a client that still sends what is no longer wanted: one that
-is cut off at once may never see its answer."""
+"""How long a connection stays open for a client that has its answer and sends nothing more. A
+connection that is closed while its client sends is reset, and the answer is lost."""
+LINGER_UPLOADS = 4
+"""A client that has its answer may send so many times the largest upload before it is cut off."""
 _AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """For SO_LINGER: on, for 0 seconds."""
 _FULL = (
@@ -33,17 +35,34 @@ _REFUSAL = (
 )
 
 
+class _Transport:
+    """Transport whose `close` waits until the client has sent what it is sending."""
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], bool]) -> None:
+        self._transport, self._linger = transport, linger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Close the connection, or have it drained first."""
+        if not self._linger():
+            self._transport.close()
+
+
 class LimitedProtocol(H11Protocol):
     """uvicorn's protocol with limits; `limited_by` makes the class that knows them."""
 
     limits: Settings
     refused: Callable[[], None]
     _refused = False
+    _drained: int | None = None
+    """Bytes read and thrown away since the answer; None: the connection is not to be closed yet."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or tell it that there are too many."""
-        super().connection_made(transport)
+        super().connection_made(_Transport(transport, self._linger))  # type: ignore[arg-type]
         if len(self.connections) <= self.limits.connections:
             self._end_after(self.limits.header_seconds)
             return
@@ -58,10 +77,44 @@ class LimitedProtocol(H11Protocol):
         """Take what came; a complete head ends the wait for it."""
         if self._refused:
             return
+        if self._drained is not None:
+            self._drain(data)
+            return
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before and not self.cycle.response_complete:
             self._begin()
+
+    def eof_received(self) -> None:
+        """Close a connection whose client has sent all it was sending."""
+        if self._drained is not None:
+            self._close()
+
+    def _linger(self) -> bool:
+        """Return whether a connection that is to be closed is drained first."""
+        if self._drained is not None:
+            return True
+        if self.conn.their_state is not h11.SEND_BODY or self.transport.is_closing():
+            return False
+        self._drained = 0
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._end_after(LINGER_SECONDS)
+        self.loop.call_later(self.limits.body_seconds, self._end)
+        return True
+
+    def _drain(self, data: bytes) -> None:
+        assert self._drained is not None
+        self._drained += len(data)
+        if self._drained > LINGER_UPLOADS * self.limits.max_bytes:
+            self._end()
+        elif not self.flow.write_paused:
+            self._end_after(LINGER_SECONDS)
+
+    def _close(self) -> None:
+        self.transport._transport.close()  # type: ignore[attr-defined]
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of this one, but not for ever."""
@@ -114,7 +167,7 @@ class LimitedProtocol(H11Protocol):
             )
             self.transport.abort()
         else:
-            self.transport.close()
+            self._close()
 
     def _clear(self) -> None:
         if self._deadline is not None:

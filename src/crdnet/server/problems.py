@@ -22,14 +22,15 @@ class Kind(Enum):
     WRONG_METHOD = "wrong-method", 405, "This is not done here"
     TOO_SLOW = "too-slow", 408, "The upload took too long"
     TOO_LARGE = "too-large", 413, "The image is too large"
-    NOT_A_PICTURE = "not-a-picture", 415, "This is not an image"
+    NOT_AN_IMAGE = "not-an-image", 415, "This is not an image"
     WRONG_HOST = "wrong-host", 421, "The server does not go by this name"
-    BROKEN_PICTURE = "broken-picture", 422, "The image cannot be read"
+    BROKEN_IMAGE = "broken-image", 422, "The image cannot be read"
     NOT_WRITTEN = "format-not-written", 422, "The format is read but not written"
     WRONG_PARAMETER = "wrong-parameter", 422, "A parameter is wrong"
     CLIENT_GONE = "client-gone", 499, "The client went away"
     INTERNAL = "internal", 500, "Something went wrong here"
     BUSY = "busy", 503, "Too much to do"
+    INTERRUPTED = "interrupted", 503, "The work was interrupted"
     NOT_READY = "not-ready", 503, "Not ready yet"
 
     def __init__(self, slug: str, status: int, title: str) -> None:

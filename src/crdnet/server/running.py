@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import uvicorn
 
@@ -57,17 +58,23 @@ def serve(settings: Settings) -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with _listening(settings) as listening:
-            host, port = listening.getsockname()[:2]
-            log.info(
-                "listening",
-                extra={"said": {"url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}},
-            )
+            log.info("listening", extra={"said": {"url": _url_of(listening)}})
             uvicorn.Server(config).run(sockets=[listening])
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
+def _url_of(listening: socket.socket) -> str:
+    name = listening.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host, port = name[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _listening(settings: Settings) -> socket.socket:
+    if settings.unix_socket:
+        return _listening_on_file(settings.unix_socket)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
@@ -76,6 +83,27 @@ def _listening(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host}, port {settings.port} ({os.strerror(error.errno or 0)}); "
             "choose another --port"
         ) from error
+
+
+def _listening_on_file(path: str) -> socket.socket:
+    """Listen on a Unix socket; one that a server left behind is replaced."""
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        if Path(path).is_socket() and not _is_served(path):
+            Path(path).unlink()
+        listening.bind(path)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise CRDNetError(
+            f"cannot listen on {path} ({os.strerror(error.errno or 0)}); choose another --unix-socket"
+        ) from error
+    return listening
+
+
+def _is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def _log_as_lines() -> None:

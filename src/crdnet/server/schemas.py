@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from crdnet import Outcome
@@ -23,6 +23,7 @@ RAIN_HEADERS = (
     "X-Rain-Left-Alone",
     "X-Notes",
     "X-Request-ID",
+    "Retry-After",
     "Server-Timing",
 )
 
@@ -58,6 +59,13 @@ class DerainParameters(SenseParameters):
         description="Format of the answer; by default that of the image.",
         json_schema_extra=_drop_default,
     )
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _name_format(cls, value: object) -> object:
+        """Take the other names of formats too."""
+        return {"jpeg": "jpg", "tif": "tiff"}.get(value, value) if isinstance(value, str) else value
+
     always: bool = Field(False, description="Whether an image that is surely dry is derained too.")
 
 

@@ -1,7 +1,7 @@
 """What whoever runs the server may decide, checked at birth."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from crdnet.runtime import usable_cpus
 
@@ -19,6 +19,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     """0 takes a free one."""
+    unix_socket: str = ""
+    """A socket in the file system to listen on instead of host and port; its folder says who may
+    reach it."""
     models: tuple[str, ...] = ("default",)
     """What clients may ask for; the first is what they get unasked."""
     device: str = "auto"
@@ -42,20 +45,27 @@ class Settings:
     """How long a client may take to fetch its answer."""
     codec_seconds: float = 30.0
     """How long decoding or encoding an image may take."""
+    work_seconds: float = 300.0
+    """How long one image may be in work."""
     codec_megabytes: int = 3000
     """Address space of a process that decodes."""
     connections: int = 256
     grace_seconds: float = 30.0
     """How long what is in flight may take after SIGTERM."""
-    key: str | None = None
-    """What clients must know; None serves everybody who can reach the port."""
+    keys: tuple[str, ...] = ()
+    """Clients must know one of them; none serves everybody who can reach the port."""
     no_auth: bool = False
     """Whether other machines may be served without a key."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names, without port, by which the server may be called, beside those of this machine; "*" is
-    any."""
+    """Names, without port, by which the server may be called, beside IP addresses and the names of
+    this machine; "*" is any. None: any name with a key, else no further one."""
     cors_origins: tuple[str, ...] = ()
     """Such as https://example.org: whose pages may call the server."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For, -Proto and -Host count."""
+    root_path: str = ""
+    """Path under which a proxy serves this server, such as /rain."""
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -65,17 +75,31 @@ class Settings:
                 f"a budget of {self.budget_pixels:,} pixels has no room for an image of {self.max_pixels:,}; raise it "
                 "or lower the size of an image"
             )
-        if self.key is not None and (
-            not self.key or not self.key.isascii() or not self.key.isprintable()
-        ):
+        if not all(key and key.isascii() and key.isprintable() for key in self.keys):
             raise ValueError(
                 "an API key is one line of printable ASCII characters; make it with: openssl rand -hex 32"
             )
-        if not is_loopback(self.host) and self.key is None and not self.no_auth:
+        if (
+            not self.unix_socket
+            and not is_loopback(self.host)
+            and not self.keys
+            and not self.no_auth
+        ):
             raise ValueError(
                 f"{self.host} can be reached from other machines, and no API key is set; give one with --api-key-file "
                 "or CRDNET_API_KEY, or say --no-auth"
             )
+        if self.root_path and (self.root_path[0] != "/" or self.root_path[-1] == "/"):
+            raise ValueError(
+                f"a root path begins with a slash and does not end with one, got {self.root_path!r}; "
+                "give one such as /rain"
+            )
+        try:
+            _ = self.proxy_networks
+        except ValueError as error:
+            raise ValueError(
+                f"a trusted proxy is an address or a network such as 10.0.0.0/8: {error}"
+            ) from error
 
     @property
     def threads(self) -> int:
@@ -84,13 +108,24 @@ class Settings:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The names by which the server may be called."""
+        """The names by which the server may be called, beside IP addresses; "*" is any.
+
+        They keep pages away that have their own name resolved to this machine (DNS rebinding). No
+        name resolves to an address that is written out, and such a page has no key.
+        """
+        if self.keys and not self.allowed_hosts:
+            return frozenset("*")
         own = (
             ()
             if self.host in ("0.0.0.0", "::")
             else (f"[{self.host}]" if ":" in self.host else self.host,)
         )
         return frozenset(name.lower() for name in (*LOOPBACK_NAMES, *own, *self.allowed_hosts))
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The trusted proxies."""
+        return tuple(ip_network(each) for each in self.trusted_proxies)
 
     @property
     def upload_bytes(self) -> int:

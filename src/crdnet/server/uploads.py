@@ -43,8 +43,14 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
         raise _too_large(int(declared), settings)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(
-            Kind.NOT_A_PICTURE,
+            Kind.NOT_AN_IMAGE,
             f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's bytes as they are",
+        )
+    if request.headers.get("content-type", "").startswith("application/json"):
+        raise ProblemError(
+            Kind.NOT_AN_IMAGE,
+            "the body is JSON; send the bytes of the image as they are, or a multipart form with the image in the "
+            "field file, and parameters in the query",
         )
     is_form = parse_options_header(request.headers.get("content-type"))[0] == b"multipart/form-data"
     try:
@@ -58,9 +64,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
     if len(upload.content) > settings.max_bytes:
         raise _too_large(len(upload.content), settings)
     if not upload.content:
-        raise ProblemError(
-            Kind.BROKEN_PICTURE, "the image is empty (0 bytes); send an image's bytes"
-        )
+        raise ProblemError(Kind.BROKEN_IMAGE, "the image is empty (0 bytes); send an image's bytes")
     return upload
 
 

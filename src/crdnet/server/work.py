@@ -10,17 +10,15 @@ from functools import partial
 from io import BytesIO
 from time import perf_counter
 
-from crdnet import CRDNetError, Derainer, DerainOptions, Outcome
-from crdnet.errors import ImageError, NotAPictureError
+from crdnet import Derainer, DerainOptions, Outcome
+from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images import FORMATS, CodecError, Fault, Header, ImageSource, WorkerCodec
 from crdnet.pipeline import derain_source, sense_source
-from crdnet.runtime import find_model
+from crdnet.runtime import Session, find_model
 from crdnet.server.admission import Admission, Lane, UploadMemory
 from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.settings import Settings
 
-STOP_SECONDS = 0.05
-"""A run is stopped this often: between two tiles there is nothing that could hear it."""
 LARGE_PIXELS = 2_000_000
 """After an image of more, the network's memory is given back: hundreds of megabytes, which few
 images need."""
@@ -71,15 +69,19 @@ class Work:
                 },
                 WorkerCodec(megabytes=settings.codec_megabytes, seconds=settings.codec_seconds),
             )
-            for _ in range(settings.jobs)
+            for _ in range(settings.jobs + 1)  # the last one is the express lane
         ]
         for derainer in (each for lane in self._lanes for each in lane.derainers.values()):
             _ = derainer.session  # a model that cannot be opened fails before anybody is served
         self.admission = Admission(
-            self._lanes, settings.budget_pixels, settings.queue, settings.queue_seconds
+            self._lanes[:-1],
+            settings.budget_pixels,
+            settings.queue,
+            settings.queue_seconds,
+            self._lanes[-1],
         )
         self.memory = UploadMemory(settings.upload_bytes)
-        self._threads = ThreadPoolExecutor(settings.jobs, thread_name_prefix="derain")
+        self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="derain")
         self._header_threads = ThreadPoolExecutor(_HEADER_THREADS, thread_name_prefix="header")
         self.pixels = 0
         """Pixels of all images that were worked on."""
@@ -97,17 +99,20 @@ class Work:
             stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
             for lane in self._lanes:
                 stack.enter_context(lane.codec)
-                stack.callback(lane.codec.stop)
+                stack.callback(lane.codec.halt)
                 await asyncio.to_thread(lane.codec.start)
             yield self
 
-    async def derain(self, content: bytes, options: DerainOptions, *, model: str) -> Result:
+    async def derain(
+        self, content: bytes, options: DerainOptions, *, model: str, client: str = ""
+    ) -> Result:
         """Derain an image file.
 
         Args:
             content: The whole file.
             options: How.
             model: One of `models`.
+            client: Who sent it; clients take turns.
 
         Raises:
             ProblemError: It cannot be done, or not now.
@@ -121,7 +126,7 @@ class Work:
                 f"the image is a {target}, which is read but not written; give format, one of {', '.join(FORMATS)}",
             )
         buffer = BytesIO()
-        async with self._admit(source.header, stages) as lane:
+        async with self._admit(source.header, stages, client) as lane:
             network = lane.derainers[model].network
             run = partial(
                 derain_source,
@@ -135,11 +140,11 @@ class Work:
         stages |= outcome.stages
         return Result(outcome, source.header, stages, buffer.getvalue(), target)
 
-    async def sense(self, content: bytes, *, model: str) -> Result:
+    async def sense(self, content: bytes, *, model: str, client: str = "") -> Result:
         """Sense the rain in an image file; arguments and errors are those of `derain`."""
         stages = Stages()
         source = await self._open(content, stages)
-        async with self._admit(source.header, stages) as lane:
+        async with self._admit(source.header, stages, client) as lane:
             run = partial(sense_source, lane.derainers[model].network, source, codec=lane.codec)
             outcome = await self._run(lane, lane.derainers[model], run, source.header)
         stages |= outcome.stages
@@ -152,28 +157,36 @@ class Work:
                 self._header_threads, partial(ImageSource, content, _NAME, max_pixels=2**62)
             )
         header = source.header
-        if header.pixels > self._settings.max_pixels:
+        most = self._settings.max_pixels
+        if header.pixels <= most < header.cost:
             raise ProblemError(
                 Kind.TOO_LARGE,
-                f"the image has {header.width} x {header.height} pixels, and at most "
-                f"{self._settings.max_pixels:,} are taken; send a smaller one",
+                f"the image has {header.width} x {header.height} pixels and takes as long as one of "
+                f"{header.cost:,}, since it is so thin; at most {most:,} are taken; send parts of it",
+            )
+        if header.pixels > most:
+            raise ProblemError(
+                Kind.TOO_LARGE,
+                f"the image has {header.width} x {header.height} pixels, and at most {most:,} are "
+                "taken; send a smaller one",
             )
         return source
 
     @asynccontextmanager
-    async def _admit(self, header: Header, stages: Stages) -> AsyncIterator[Lane]:
+    async def _admit(self, header: Header, stages: Stages, client: str) -> AsyncIterator[Lane]:
         async with AsyncExitStack() as stack:
             with _stage("queue", stages):
-                lane = await stack.enter_async_context(
-                    self.admission.admit(header.width * header.height)
-                )
+                lane = await stack.enter_async_context(self.admission.admit(header.cost, client))
             yield lane
         self.pixels += header.width * header.height
 
     async def _run(
         self, lane: Lane, derainer: Derainer, run: Callable[[], Outcome], header: Header
     ) -> Outcome:
-        """Run the pipeline in a thread, and stop it if nobody waits any more."""
+        """Run the pipeline in a thread, and stop it when its time is up or nobody waits any more.
+
+        It ends before this does: the lane is then free.
+        """
 
         def run_and_shrink() -> Outcome:
             try:
@@ -185,15 +198,32 @@ class Work:
         with _problems():
             running = asyncio.get_running_loop().run_in_executor(self._threads, run_and_shrink)
             try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                while not running.done():
-                    derainer.stop()
-                    lane.codec.stop()
-                    await asyncio.wait([running], timeout=STOP_SECONDS)
-                with contextlib.suppress(CRDNetError):
-                    running.result()
-                raise
+                async with asyncio.timeout(self._settings.work_seconds):
+                    return await asyncio.shield(running)
+            except TimeoutError as error:
+                raise ProblemError(
+                    Kind.INTERRUPTED,
+                    f"the image took more than {self._settings.work_seconds:g} seconds; send it again "
+                    "when the server is less busy, or a smaller one",
+                ) from error
+            finally:
+                await _stop(running, derainer.session, lane.codec)
+
+
+async def _stop(running: "asyncio.Future[Outcome]", session: Session, codec: WorkerCodec) -> None:
+    """Make a run in a thread end, and wait for it, however often this is cancelled."""
+    if running.done():
+        return
+    session.halt()
+    codec.halt()
+    try:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # or asyncio would log that nobody asked for it
+    finally:
+        session.resume()
+        codec.resume()
 
 
 @contextmanager
@@ -212,14 +242,16 @@ def _problems() -> Iterator[None]:
     try:
         yield
     except CodecError as error:
+        if error.fault is Fault.INTERRUPTED:
+            raise ProblemError(Kind.INTERRUPTED, error.detail) from error
         if error.fault is Fault.DIED:
             raise ProblemError(
-                Kind.BROKEN_PICTURE,
-                "the image took too long or made its decoder end; open it in another program and save it anew",
+                Kind.BROKEN_IMAGE,
+                "the image made its decoder crash; open it in another program and save it anew",
             ) from error
-        kind = Kind.TOO_LARGE if error.fault is Fault.NO_MEMORY else Kind.BROKEN_PICTURE
+        kind = Kind.TOO_LARGE if error.fault is Fault.NO_MEMORY else Kind.BROKEN_IMAGE
         raise ProblemError(kind, error.detail) from error
-    except NotAPictureError as error:
-        raise ProblemError(Kind.NOT_A_PICTURE, str(error)) from error
+    except NotAnImageError as error:
+        raise ProblemError(Kind.NOT_AN_IMAGE, str(error)) from error
     except ImageError as error:
-        raise ProblemError(Kind.BROKEN_PICTURE, str(error)) from error
+        raise ProblemError(Kind.BROKEN_IMAGE, str(error)) from error

@@ -43,6 +43,9 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MOST = 65533
 """Bytes in one block."""
+_MOST_BLOCKS = 10_000
+"""Before the first scan. Large profiles and XMP take some hundreds; millions of empty blocks would
+take a parser seconds."""
 
 
 @dataclass(frozen=True)
@@ -310,12 +313,18 @@ def _spans(content: Content) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, first byte, byte behind it) of the blocks up to the first scan.
 
     Stray bytes between blocks are passed over, as decoders do.
+
+    Raises:
+        ValueError: It has more blocks than any image needs.
     """
-    place = 2
+    place, count = 2, 0
     while (found := _MARKER.search(content, place)) is not None and found.end() + 2 <= len(content):
         begin, marker = found.end() - 2, content[found.end() - 1]
         if marker in (_SOS, _EOI):
             return
+        count += 1
+        if count > _MOST_BLOCKS:
+            raise ValueError(f"it has more than {_MOST_BLOCKS:,} blocks before its pixels")
         if marker in _ALONE:
             place = found.end()
             continue

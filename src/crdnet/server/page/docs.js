@@ -43,7 +43,7 @@ async function show() {
   document.querySelector("#origin").textContent = location.origin;
   const place = document.querySelector("#operations");
   try {
-    const answer = await fetch("/openapi.json");
+    const answer = await fetch("openapi.json");
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const said = await answer.json();
     const sections = Object.entries(said.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => section(path, method, operation)));

@@ -22,7 +22,7 @@ function ask(file, wishes, progress, starting) {
   const request = new XMLHttpRequest();
   starting(request);
   return new Promise((done, fail) => {
-    request.open("POST", `/v1/derain?${query}`);
+    request.open("POST", `v1/derain?${query}`);
     request.responseType = "blob";
     const key = find("#key").value.trim();
     if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
@@ -167,7 +167,7 @@ class Card {
     if (strength < 1) {
       this.part(".busy").hidden = false; // above the picture, which stays
       try {
-        answer = await inTurn(() => this.send({ strength, always: true }));
+        answer = await inTurn(() => this.send({ strength }));
         this.say("Done.");
       } catch (error) {
         this.say(error.message);
@@ -204,7 +204,7 @@ for (const name of ["files", "camera"]) {
   });
 }
 find("#example").addEventListener("click", async () => {
-  const answer = await fetch("/assets/example.jpg");
+  const answer = await fetch("assets/example.jpg");
   take([new File([await answer.blob()], "example.jpg", { type: "image/jpeg" })]);
 });
 const drop = find("#drop");

@@ -1,0 +1,42 @@
+"""What trusted proxies say of a request: who sent it, under which scheme and to which host."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Scope
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+
+def apply_forwarding(scope: Scope, trusted: Networks) -> None:
+    """Write into a request's scope what a trusted proxy says in `X-Forwarded-*`.
+
+    A proxy on a Unix socket has no address; it is trusted where any proxy is.
+    """
+    client = scope.get("client")
+    if not trusted or not (client is None or _is_trusted(client[0], trusted)):
+        return
+    headers = MutableHeaders(scope=scope)
+    hops = [each.strip() for each in headers.get("x-forwarded-for", "").split(",") if each.strip()]
+    # Each proxy appends whom it heard; what stands left of the last stranger is the stranger's word.
+    strangers = [each for each in hops if not _is_trusted(each, trusted)]
+    if hops:
+        scope["client"] = ((strangers or hops)[-1], 0)
+    if (scheme := headers.get("x-forwarded-proto", "").strip().lower()) in ("http", "https"):
+        scope["scheme"] = scheme
+    if host := headers.get("x-forwarded-host", "").strip():
+        headers["host"] = host
+
+
+def is_address(host: str) -> bool:
+    """Whether a host, without its port, is an IP address."""
+    try:
+        ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_trusted(address: str, trusted: Networks) -> bool:
+    return is_address(address) and any(ip_address(address) in each for each in trusted)
