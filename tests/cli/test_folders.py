@@ -610,6 +610,54 @@ def test_a_dry_run_lists_and_touches_nothing(derain: Derain) -> None:
     assert contents("clean") == before
 
 
+# Formats that are only read
+
+
+def bitmap(path: str) -> None:
+    with Image.open("photos/a.png") as image:
+        image.save(path, format="BMP")
+
+
+def test_a_run_goes_on_with_a_format_for_what_failed_and_keeps_the_others(derain: Derain) -> None:
+    bitmap("photos/old.bmp")
+    failed = derain()
+    assert failed.code == 1
+    assert "or for a --fallback-format" in failed.error_lines[0]
+    made = results()
+    done = derain("--fallback-format", "webp")
+    assert done.code == 0
+    assert "1 done, 3 skipped" in done.err
+    assert {name for name in results() if name not in made} == {"old.webp"}
+    assert {name: content for name, content in results().items() if name in made} == made
+    with Image.open("clean/old.webp") as image:
+        assert image.format == "WEBP"
+    refused = derain("--fallback-format", "png")
+    assert refused.code == 2
+    assert "fallback-format was webp and is png" in refused.err
+
+
+def test_a_refused_format_names_the_one_that_leaves_others_alone(derain: Derain) -> None:
+    derain()
+    refused = derain("--format", "png")
+    assert refused.code == 2
+    assert "format was not set and is png" in refused.err
+    assert "or use --fallback-format" in refused.err
+    assert "always was off and is on)" in derain("--always").err
+
+
+def test_a_fallback_format_follows_the_suffix_so_that_no_name_lies(derain: Derain) -> None:
+    bitmap("photos/liar.jpg")
+    assert derain("--fallback-format", "png").code == 0
+    with Image.open("clean/liar.jpg") as image:
+        assert image.format == "JPEG"
+
+
+def test_a_format_and_a_fallback_format_contradict_each_other(derain: Derain) -> None:
+    refused = derain("--format", "jpg", "--fallback-format", "png")
+    assert refused.code == 2
+    assert "give one of them" in refused.err
+
+
 # What is told
 
 

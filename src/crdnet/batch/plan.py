@@ -14,7 +14,7 @@ from pathlib import Path
 from crdnet.batch.inputs import Found, find_inputs, find_place, read_status
 from crdnet.errors import ArgumentError
 from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
-from crdnet.pipeline import STREAM, Outcome, default_output, suffix_for
+from crdnet.pipeline import STREAM, DerainOptions, Outcome, default_output, suffix_for
 
 _RAIN_SUFFIX = ".png"
 _WRITTEN = [suffix for suffix, kind in FORMAT_OF_SUFFIX.items() if kind in FORMATS.values()]
@@ -64,7 +64,7 @@ def plan_deraining(
     destination: str | None,
     *,
     recursive: bool,
-    format: str | None,  # noqa: A002
+    options: DerainOptions,
     rain: str | None = None,
 ) -> Plan:
     """Return the plan of a run that writes outputs.
@@ -73,7 +73,7 @@ def plan_deraining(
         sources: Files, folders, patterns, or `-` alone.
         destination: A file for one input, a folder, `-`, or None for a place beside each input.
         recursive: Whether to look into the folders in a folder.
-        format: The format of the outputs, which gives them their suffix.
+        options: Their formats give the outputs their suffixes.
         rain: A PNG file for one input, or a folder, for images of what was taken out.
 
     Raises:
@@ -105,11 +105,12 @@ def plan_deraining(
     def job(each: Found) -> Job:
         source, target = Path(each.path), None
         if destination is None:
-            target = default_output(source, format)
+            target = default_output(source, options)
         elif into_folder:
             below = Path(each.below)
+            suffix = suffix_for(below, options)
             target = Path(destination) / (
-                below if format is None else below.with_suffix(suffix_for(below, format))
+                below if suffix == below.suffix else below.with_suffix(suffix)
             )
         elif destination != STREAM:
             target = Path(destination)

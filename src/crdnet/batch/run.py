@@ -35,6 +35,7 @@ from crdnet.pipeline import (
     Derainer,
     Outcome,
     check_output,
+    choose_fallback,
     choose_format,
     derain_source,
     encode_rain,
@@ -45,6 +46,8 @@ from crdnet.runtime import Array, usable_cpus
 UNLOCKED_SECONDS = 3600.0
 """A temporary file in a folder without a lock is taken for left behind if nobody wrote to it for
 this long."""
+
+_KEEP_FORMATS = ", or use `fallback_format`, which changes only images whose format is only read"
 
 Sources = str | Path | Sequence[str | Path]
 """A folder, a file or a pattern, or several; `-` alone is standard input."""
@@ -167,7 +170,7 @@ class DerainRun(Run):
             _as_texts(sources),
             None if destination is None else os.fspath(destination),
             recursive=recursive,
-            format=options.derain.format,
+            options=options.derain,
             rain=None if options.rain is None else os.fspath(options.rain),
         )
         super().__init__(plan, options)
@@ -191,8 +194,9 @@ class DerainRun(Run):
                 journal.read()
             if not options.overwrite and (differences := journal.differences(settings)):
                 raise ArgumentError(
-                    f"{journal.folder} holds results of another run ({', '.join(differences)}); choose another "
-                    "folder, or replace them with `overwrite=True`"
+                    f"{journal.folder} holds results of another run ({', '.join(differences)}); "
+                    "choose another folder, or replace them with `overwrite=True`"
+                    + (_KEEP_FORMATS if differences[0].startswith("format ") else "")
                 )
         self.to_do, self.settled = sort_outputs(
             self._plan.inputs,
@@ -224,6 +228,7 @@ class DerainRun(Run):
             "strength": derain.strength,
             "always": derain.always,
             "format": derain.format,
+            "fallback-format": derain.fallback_format,
             "quality": derain.quality,
             "strip-gps": derain.strip_gps,
             "rain": self._options.rain is not None,
@@ -232,6 +237,7 @@ class DerainRun(Run):
     def _do(self, job: Job) -> Outcome:
         began, options = perf_counter(), self._options
         target = choose_format(job.source, job.output, options.derain.format)
+        fallback = choose_fallback(job.output, options.derain.fallback_format)
         if job.output is not None:
             check_output(job.source, job.output, overwrite=options.overwrite)
         with ImageSource(*self._content(job), max_pixels=options.derain.max_pixels) as source:
@@ -239,7 +245,9 @@ class DerainRun(Run):
                 self.derainer.network,
                 source,
                 partial(self._open_output, job, source.found),
-                replace(options.derain, format=target),
+                replace(
+                    options.derain, format=target, fallback_format=None if target else fallback
+                ),
                 codec=self._codec,
                 on_derained=None if job.rain is None else partial(_write_rain, job.rain),
             )

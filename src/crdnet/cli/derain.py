@@ -105,7 +105,13 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--format",
     type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
-    help="Format of the results. Images in formats that are only read need it: GIF, BMP, PPM, HEIC.",
+    help="Format of all results.",
+)
+@click.option(
+    "--fallback-format",
+    type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
+    help="Format of the results of images whose format is only read: GIF, BMP, PPM, HEIC. All others "
+    "keep theirs.",
 )
 @click.option(
     "--quality",

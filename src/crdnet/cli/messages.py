@@ -8,6 +8,7 @@ _FLAGS = {
     for name in (
         "always",
         "device",
+        "fallback_format",
         "format",
         "jobs",
         "max_pixels",

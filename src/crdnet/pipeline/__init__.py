@@ -10,6 +10,7 @@ from crdnet.pipeline.outcome import STREAM, Outcome, Status
 from crdnet.pipeline.outputs import (
     SUFFIX,
     check_output,
+    choose_fallback,
     choose_format,
     default_output,
     encode_rain,
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Status",
     "check_output",
+    "choose_fallback",
     "choose_format",
     "default_output",
     "derain",

@@ -23,7 +23,12 @@ from crdnet.files import whole_file
 from crdnet.images import ImageSource, is_pil, pil_like, pixels_of_pil
 from crdnet.pipeline.options import DerainOptions
 from crdnet.pipeline.outcome import Outcome
-from crdnet.pipeline.outputs import check_output, choose_format, default_output
+from crdnet.pipeline.outputs import (
+    check_output,
+    choose_fallback,
+    choose_format,
+    default_output,
+)
 from crdnet.pipeline.route import derain_pixels, derain_source, sense_source
 from crdnet.runtime import (
     REDUCTIONS,
@@ -247,15 +252,16 @@ class Derainer:
         began = perf_counter()
         options = options or DerainOptions()
         source = Path(source)
-        output = default_output(source, options.format) if output is None else Path(output)
+        output = default_output(source, options) if output is None else Path(output)
         target = choose_format(source, output, options.format)
+        fallback = choose_fallback(output, options.fallback_format)
         check_output(source, output, overwrite=overwrite)
         with ImageSource(source, max_pixels=options.max_pixels) as opened:
             outcome = derain_source(
                 self.network,
                 opened,
                 partial(whole_file, output, overwrite=overwrite),
-                replace(options, format=target),
+                replace(options, format=target, fallback_format=None if target else fallback),
             )
         return replace(outcome, output=output, seconds=perf_counter() - began)
 

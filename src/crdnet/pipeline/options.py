@@ -21,6 +21,9 @@ class DerainOptions:
     format: str | None = None
     """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
     output."""
+    fallback_format: str | None = None
+    """One of these, for images in formats that are only read (GIF, BMP, PPM, HEIC); all others keep
+    theirs. None lets such images fail."""
     quality: int | None = None
     """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of
     a JPEG."""
@@ -34,9 +37,16 @@ class DerainOptions:
             raise ArgumentError(
                 f"`strength` is how much of the rain to take out, from 0 to 1, got {self.strength}"
             )
-        if self.format is not None and self.format not in FORMATS:
+        for name in ("format", "fallback_format"):
+            value = getattr(self, name)
+            if value is not None and value not in FORMATS:
+                raise ArgumentError(
+                    f"there is no `{name}` {value!r}; use one of {', '.join(FORMATS)}"
+                )
+        if self.format is not None and self.fallback_format is not None:
             raise ArgumentError(
-                f"there is no `format` {self.format!r}; use one of {', '.join(FORMATS)}"
+                "`format` gives all outputs one format and `fallback_format` only those that cannot "
+                "keep theirs; give one of them"
             )
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ArgumentError(

@@ -9,19 +9,23 @@ from PIL import Image
 
 from crdnet.errors import OutputError
 from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
+from crdnet.pipeline.options import DerainOptions
 from crdnet.runtime import Array, as_colours
 
 SUFFIX = "_derained"
 """Added to the name of a file whose output goes beside it."""
 
 
-def default_output(source: Path, format: str | None = None) -> Path:  # noqa: A002
+def default_output(source: Path, options: DerainOptions) -> Path:
     """Return the place beside the source: street.jpg becomes street_derained.jpg."""
-    return source.with_name(source.stem + SUFFIX + suffix_for(source, format))
+    return source.with_name(source.stem + SUFFIX + suffix_for(source, options))
 
 
-def suffix_for(source: Path, format: str | None) -> str:  # noqa: A002
-    """Return the suffix of an output: the source's, unless another format was asked for."""
+def suffix_for(source: Path, options: DerainOptions) -> str:
+    """Return the suffix of an output: the source's, unless it gets another format."""
+    format = options.format  # noqa: A001
+    if FORMAT_OF_SUFFIX.get(source.suffix.lower(), "JPEG") not in FORMATS.values():
+        format = format or options.fallback_format  # noqa: A001
     if format is None or FORMAT_OF_SUFFIX.get(source.suffix.lower()) == FORMATS.get(format):
         return source.suffix
     return f".{format}"
@@ -55,6 +59,17 @@ def choose_format(
     raise OutputError(
         f"the suffix {suffix!r} names no format that crdnet writes; use one of {known}"
     )
+
+
+def choose_fallback(output: Path | None, fallback: str | None) -> str | None:
+    """Return the format of an output whose source has a format that is only read.
+
+    It is the one that the suffix of the output names, so that a HEIC file called street.jpg becomes
+    a JPEG and no name lies. None lets such a source fail.
+    """
+    named = None if output is None else FORMAT_OF_SUFFIX.get(output.suffix.lower())
+    by_suffix = next((key for key, name in FORMATS.items() if name == named), fallback)
+    return None if fallback is None else by_suffix
 
 
 def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:

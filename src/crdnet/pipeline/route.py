@@ -73,9 +73,7 @@ def derain_source(
     """
     began = perf_counter()
     options = options or DerainOptions()
-    target = writable(
-        FORMATS[options.format] if options.format else source.header.format, source.name
-    )
+    target = _choose_target(source, options)
     whole = {
         "rain": on_derained is not None,
         "strip_gps": options.strip_gps,
@@ -116,6 +114,18 @@ def derain_source(
         warnings=warnings,
         stages=stages,
     )
+
+
+def _choose_target(source: ImageSource, options: DerainOptions) -> str:
+    """Return the name of the format to write.
+
+    Raises:
+        ImageError: It is that of the source, and is only read.
+    """
+    asked, own = options.format, source.header.format
+    if asked is None and own not in FORMATS.values():
+        asked = options.fallback_format
+    return writable(own if asked is None else FORMATS[asked], source.name)
 
 
 def sense_source(
