@@ -224,7 +224,7 @@ def test_somebody_elses_file_is_never_taken_for_a_result(derain: Derain) -> None
         assert done.code == 1
         assert len(done.error_lines) == 1
         assert "clean/a.png exists, is of no earlier run" in done.error_lines[0]
-        assert "failed: photos/a.png" in done.err
+        assert "1 failed: the output exists, is of no earlier run" in done.err
     assert Path("clean/a.png").read_text() == "mine"
     assert derain("--skip-existing").code == 0
 
@@ -678,10 +678,26 @@ def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
     Path("photos/bad.png").write_text("no picture")
     done = derain()
     assert done.code == 1
-    *_, totals, failed = done.err.splitlines()
+    *_, reason, failed, totals = done.err.splitlines()
     assert totals.startswith("3 done, 1 failed in ")
     assert "; 0.0 megapixels, " in totals
-    assert failed == "failed: photos/bad.png"
+    assert failed == "  photos/bad.png"
+    assert reason.startswith("1 failed: is not a picture; ")
+
+
+def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: Derain) -> None:
+    for each in range(14):
+        Path(f"photos/bad{each:02}.png").write_text("no picture")
+    Path("photos/empty.jpg").touch()
+    done = derain()
+    *_, first, empty, second, _, totals = (
+        line for line in done.err.splitlines() if not line.startswith("  photos/bad")
+    )
+    assert first.startswith("1 failed: is empty (0 bytes); ")
+    assert empty == "  photos/empty.jpg"
+    assert second.startswith("14 failed: is not a picture; ")
+    assert "  photos/bad09.png\n  and 4 more\n" in done.err
+    assert totals.startswith("3 done, 15 failed in ")
 
 
 @pytest.mark.usefixtures("crashing")

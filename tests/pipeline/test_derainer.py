@@ -19,6 +19,7 @@ import crdnet
 from crdnet import Derainer
 from crdnet.density import luma
 from crdnet.errors import CRDNetError, DeviceError, ImageError, SizeError
+from crdnet.runtime import Bands
 from tests.runtime.tiny import TINY, write_tiny_model
 from tests.waiting import HANG_SECONDS
 
@@ -42,6 +43,19 @@ def test_tiles_agree_with_the_whole(tiny_model: Path, height: int, width: int, s
     apart = np.abs(whole(grey_levels).astype(int) - tiled(grey_levels))
     assert apart.max() <= 1
     assert apart.mean() <= 255 * 1e-4  # what rounding makes of the difference above
+
+
+def test_every_tile_is_reported(tiny_model: Path, rng: np.random.Generator) -> None:
+    rainy = levels(rng, 90, 70, 3)
+    network = Derainer(tiny_model, threads=1, tile=16).network
+    of_array: list[tuple[int, int]] = []
+    of_bands: list[tuple[int, int]] = []
+    sensed = network.sense(rainy)
+    network.derain(rainy, sensed, 1.0, lambda done, tiles: of_array.append((done, tiles)))
+    bands = Bands(90, 70, lambda: iter([rainy]))
+    list(network.derain(bands, sensed, 1.0, lambda done, tiles: of_bands.append((done, tiles))))
+    assert of_array == of_bands == [(done, len(of_array)) for done in range(1, len(of_array) + 1)]
+    assert len(of_array) > 3
 
 
 def test_tiles_with_too_small_a_margin_do_not(

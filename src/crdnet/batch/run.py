@@ -12,7 +12,7 @@ worker processes. Outcomes come as they are finished.
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -61,6 +61,8 @@ class Run(ABC):
         left_out: Entries of folders that are no inputs, by kind.
         settled: Inputs that needed no work; known once the run is open.
         to_do: Images to work on; known once the run is open.
+        on_tile: Called, in the thread of the work, with the name of an image, the number of its
+            tiles that are derained, and of all.
     """
 
     def __init__(self, plan: Plan, options: BatchOptions) -> None:
@@ -72,6 +74,7 @@ class Run(ABC):
         self.left_out = plan.left_out
         self.settled: list[Outcome] = []
         self.to_do: list[Job] = []
+        self.on_tile: Callable[[str, int, int], object] | None = None
         self._stop = Stop()
         self._stack = ExitStack()
         self._codec: WorkerCodec | None = None
@@ -250,6 +253,7 @@ class DerainRun(Run):
                 ),
                 codec=self._codec,
                 on_derained=None if job.rain is None else partial(_write_rain, job.rain),
+                on_tile=None if self.on_tile is None else partial(self.on_tile, job.name),
             )
         return replace(
             outcome,

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple
 from io import StringIO
@@ -13,6 +12,7 @@ from typing import TypeVar
 import click
 import numpy as np
 
+from crdnet.cli.progress import track
 from crdnet.data import (
     LAYOUTS,
     DataReport,
@@ -191,12 +191,7 @@ def _format_leaks(counts: Sequence[Mapping[str, object]], leaks: Sequence[Leak])
 
 
 def _with_bar(items: Sequence[Item]) -> Iterable[Item]:
-    if not sys.stderr.isatty():
-        return items
-    from rich.console import Console  # noqa: PLC0415 - only where a bar is drawn
-    from rich.progress import track  # noqa: PLC0415
-
-    return track(items, description="reading images", console=Console(stderr=True), transient=True)
+    return track(items, "images")
 
 
 def _as_text(report: DataReport) -> str:

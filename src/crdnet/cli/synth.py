@@ -1,9 +1,7 @@
 """`crdnet synth`: rain on photographs, as pairs to train on."""
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -13,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from crdnet._version import __version__
+from crdnet.cli.progress import progress
 from crdnet.data import list_images, read_rgb
 from crdnet.density import RainDensity
 from crdnet.errors import DataError, RecipeError
@@ -242,7 +241,7 @@ def command(
     }
     with (
         PairFolder(output, options, overwrite=overwrite) as folder,
-        _progress(len(jobs), quiet) as advance,
+        progress(len(jobs), "pairs", quiet=quiet) as advance,
     ):
         for job in jobs:
             if not folder.has(job.place):
@@ -345,18 +344,3 @@ def _summary(output: Path, records: Sequence[Any]) -> str:
 def _printable(text: str) -> str:
     # A file's name need not be text; what cannot be printed is shown as an escape.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-@contextmanager
-def _progress(pairs: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Draw a bar with the time left on stderr, if somebody watches; yields what moves it on."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = BarColumn(), MofNCompleteColumn(), "pairs", TimeRemainingColumn(), "left"
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("synth", total=pairs)
-        yield lambda: bar.advance(task)
