@@ -484,9 +484,48 @@ def test_a_link_that_leads_nowhere_or_to_itself_fails_alone(derain: Derain) -> N
     done = derain()
     assert done.code == 1
     assert len(done.error_lines) == 2
-    assert any("no file photos/gone.png" in line for line in done.error_lines)
+    assert any(
+        "photos/gone.png is a link to nowhere.png, which" in line for line in done.error_lines
+    )
     assert any("photos/self.png cannot be read" in line for line in done.error_lines)
     assert set(results()) == {"a.png", "b.png", "deep/c.png", "good.png"}
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("/dev/null", "is a device, pipe or socket, where no file can be written; use -"),
+        ("nowhere", "is a link to gone, which does not exist"),
+        ("nowhere.png", "is a link to gone, which does not exist"),
+        ("x.dng", "'.dng' is that of raw files of cameras"),
+    ],
+)
+def test_a_place_that_takes_no_output_is_wrong_usage(
+    crdnet: Crdnet, model: Path, output: str, told: str
+) -> None:
+    Path("nowhere").symlink_to("gone")
+    Path("nowhere.png").symlink_to("gone")
+    done = crdnet("derain", "photos/a.png", "-o", output, "-m", model)
+    assert done.code == 2
+    assert told in done.err
+
+
+def test_an_output_of_a_name_too_long_is_told_before_the_work(crdnet: Crdnet, model: Path) -> None:
+    done = crdnet("derain", "photos/a.png", "-o", f"{'b' * 300}.png", "-m", model)
+    assert done.code == 1
+    assert "longer than the file system takes; name a shorter output" in done.error_lines[0]
+
+
+def test_raw_files_in_a_folder_are_told(derain: Derain) -> None:
+    Path("photos/one.dng").touch()
+    Path("photos/two.NEF").touch()
+    assert "left out: 2 raw files of cameras (develop them first)\n" in derain().err
+    shutil.rmtree("photos")
+    Path("photos").mkdir()
+    Path("photos/one.cr3").touch()
+    done = derain()
+    assert done.code == 1
+    assert "but 1 raw files of cameras (develop them first)" in done.error_lines[0]
 
 
 def test_a_pipe_that_is_named_is_told_and_does_not_hang(crdnet: Crdnet, model: Path) -> None:
@@ -544,7 +583,7 @@ def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(
     picture(name)
     done = crdnet("derain", name, "photos/a.png", "-m", derain._model)
     assert done.code == 1
-    assert "File name too long" in done.error_lines[0]
+    assert "longer than the file system takes; name a shorter" in done.error_lines[0]
     assert Path("photos/a_derained.png").exists()
 
 

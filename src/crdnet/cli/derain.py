@@ -124,7 +124,8 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--strip-gps",
     is_flag=True,
-    help="Take out of EXIF and XMP where the image was taken, dry or not.",
+    help="Remove the location from EXIF, XMP and IPTC, of dry images too, and what may hold it: maker "
+    "notes, unknown blocks, videos behind the image. Captions and keywords stay.",
 )
 @click.option("--preserve-times", is_flag=True, help="Give each result the times of its input.")
 @options.files_from

@@ -13,6 +13,7 @@ from crdnet.pipeline.outputs import (
     choose_fallback,
     choose_format,
     default_output,
+    describe_unwritten,
     encode_rain,
     suffix_for,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "derain",
     "derain_file",
     "derain_source",
+    "describe_unwritten",
     "encode_rain",
     "sense",
     "sense_source",

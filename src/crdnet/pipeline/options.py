@@ -28,7 +28,8 @@ class DerainOptions:
     """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of
     a JPEG."""
     strip_gps: bool = False
-    """Whether to remove from EXIF and XMP where the image was taken."""
+    """Whether to remove the location from EXIF, XMP and IPTC, and whole what may hold it otherwise:
+    maker notes, unknown blocks, what lies behind the image. Captions and keywords stay."""
     max_pixels: int = MAX_PIXELS
     """Refuse images of more, all frames together, from their header."""
 

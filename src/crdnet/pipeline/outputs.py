@@ -1,6 +1,8 @@
 """Names, formats and places of outputs."""
 
+import errno
 import os
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from crdnet.errors import OutputError
-from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
+from crdnet.images import FORMAT_OF_SUFFIX, FORMATS, RAW_SUFFIXES
 from crdnet.pipeline.options import DerainOptions
 from crdnet.runtime import Array, as_colours
 
@@ -55,10 +57,18 @@ def choose_format(
     for key, name in FORMATS.items():
         if name == named:
             return key
+    raise OutputError(describe_unwritten(suffix))
+
+
+def describe_unwritten(suffix: str) -> str:
+    """Return the message about the suffix of an output in a format that is not written."""
     known = ", ".join(each for each, name in FORMAT_OF_SUFFIX.items() if name in FORMATS.values())
-    raise OutputError(
-        f"the suffix {suffix!r} names no format that crdnet writes; use one of {known}"
+    kind = (
+        "is that of raw files of cameras, which crdnet neither reads nor writes"
+        if suffix.lower() in RAW_SUFFIXES
+        else "names no format that crdnet writes"
     )
+    return f"the suffix {suffix!r} {kind}; use one of {known}"
 
 
 def choose_fallback(output: Path | None, fallback: str | None) -> str | None:
@@ -78,6 +88,16 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"the output {output} is the input itself, which is never replaced; choose another output"
         )
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            output.lstat()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise OutputError(
+            f"the name of the output {output} is longer than the file system takes; name a shorter "
+            "output, or another folder"
+        ) from error
     if not overwrite and os.path.lexists(output):
         raise OutputError(
             f"{output} exists and is not replaced unasked; use `overwrite=True` or another output"
