@@ -441,6 +441,15 @@ def test_strength_and_tiles_reach_the_network(crdnet: Crdnet, model: Path) -> No
     assert apart.max() <= 1
 
 
+def test_an_ensemble_reaches_the_network(crdnet: Crdnet, model: Path) -> None:
+    done = crdnet("derain", "photos/a.png", "-o", "mean.png", "--ensemble", "-m", model)
+    assert done.code == 0
+    rainy = np.asarray(Image.open("photos/a.png"))
+    expected = Derainer(model)(rainy, ensemble=True)
+    assert not np.array_equal(expected, Derainer(model)(rainy))
+    np.testing.assert_array_equal(np.asarray(Image.open("mean.png")), expected)
+
+
 def test_a_pipe_takes_a_picture_and_gives_one(model: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "-", "-m", model],

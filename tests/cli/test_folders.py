@@ -230,7 +230,8 @@ def test_somebody_elses_file_is_never_taken_for_a_result(derain: Derain) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--strength", "0.5"], ["--format", "webp"], ["--always"], ["--rain", "r"]]
+    "arguments",
+    [["--strength", "0.5"], ["--format", "webp"], ["--always"], ["--ensemble"], ["--rain", "r"]],
 )
 def test_another_option_refuses_to_mix(derain: Derain, arguments: list[str]) -> None:
     derain()

@@ -230,6 +230,7 @@ class DerainRun(Run):
             "sha256": sha256(model.read()).hexdigest(),
             "strength": derain.strength,
             "always": derain.always,
+            "ensemble": derain.ensemble,
             "format": derain.format,
             "fallback-format": derain.fallback_format,
             "quality": derain.quality,

@@ -98,6 +98,12 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     "them.",
 )
 @click.option(
+    "--ensemble",
+    is_flag=True,
+    help="Take the mean of the results for the image and for its mirror image (left to right), at twice "
+    "the time.",
+)
+@click.option(
     "--rain",
     metavar="FILE|DIR",
     help="Save what was taken out as well, a PNG of streaks on black: a file for one input, or a folder.",

@@ -8,6 +8,7 @@ _FLAGS = {
     for name in (
         "always",
         "device",
+        "ensemble",
         "fallback_format",
         "format",
         "jobs",

@@ -18,6 +18,9 @@ class DerainOptions:
     """How much of the rain to take out: 0 none, 1 all."""
     always: bool = False
     """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
+    ensemble: bool = False
+    """Whether the output is the mean of those for the image and for its mirror image (left to right),
+    at twice the time."""
     format: str | None = None
     """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
     output."""

@@ -75,6 +75,7 @@ def derain_source(
     """
     began = perf_counter()
     options = options or DerainOptions()
+    network = network.with_ensemble() if options.ensemble else network
     target = _choose_target(source, options)
     whole = {
         "rain": on_derained is not None,

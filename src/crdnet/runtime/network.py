@@ -67,12 +67,21 @@ class Network:
     Args:
         session: The opened model.
         tile: Side of a tile in pixels; 0 takes every image whole, "auto" what bounds the memory.
+        ensemble: Whether each output is the mean of those for the image and for its mirror image
+            (left to right), at twice the time.
     """
 
-    def __init__(self, session: Session, tile: int | Literal["auto"]) -> None:
+    def __init__(
+        self, session: Session, tile: int | Literal["auto"], *, ensemble: bool = False
+    ) -> None:
         self.session = session
+        self._ensemble = ensemble
         self._multiple = session.info.size_multiple
         self._tile = tile
+
+    def with_ensemble(self) -> "Network":
+        """Return the same network with `ensemble`."""
+        return Network(self.session, self._tile, ensemble=True)
 
     def sense(self, rainy: Array | Bands) -> SenseReport:
         """Look at an image at several scales, and report the rain and its scale.
@@ -194,7 +203,17 @@ class Network:
         )
         seen = as_rgb(reduce_image(window, reduction))
         answer = self.session(seen)
-        return Look(seen, answer.derained, answer.density)
+        look = Look(seen, answer.derained, answer.density)
+        return self._average_mirrored(look) if self._ensemble else look
+
+    def _average_mirrored(self, look: Look) -> Look:
+        """Return the mean of a look and of one at its mirror image, mirrored back."""
+        mirrored = self.session(np.ascontiguousarray(look.rainy[:, ::-1]))
+        half = np.float32(0.5)
+        derained = half * (look.derained + mirrored.derained[:, ::-1])
+        if look.density is None or mirrored.density is None:
+            return look._replace(derained=derained)
+        return Look(look.rainy, derained, half * (look.density + mirrored.density[:, ::-1]))
 
     def _summed(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
         """Return what looks at the parts of an image say together."""
