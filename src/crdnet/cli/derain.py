@@ -2,7 +2,7 @@
 
 import sys
 from math import isnan
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -20,17 +20,6 @@ Everything in the file but the rain is kept, or the file is refused; an image th
 left as it is. Nothing is replaced unasked. Exit codes: 0 all done; 1 some inputs failed, each
 named; 2 wrong usage; 130 interrupted.
 """
-
-
-def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
-    """Turn the text of --tile into what a Derainer takes."""
-    if value == "auto":
-        return "auto"
-    if not (value.isascii() and value.isdecimal()):
-        raise click.BadParameter(
-            f"{value!r} is neither auto, nor 0 (whole images), nor a side in pixels", ctx, param
-        )
-    return int(value)
 
 
 def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -62,15 +51,7 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @options.model
 @options.device
 @options.jobs
-@click.option(
-    "--tile",
-    metavar="auto|0|N",
-    default="auto",
-    show_default=True,
-    callback=_tile,
-    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; auto: whole "
-    "up to 8 megapixels, above that tiles that bound the memory. The result is the same.",
-)
+@options.tile
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1),

@@ -15,7 +15,6 @@ from typing import TypeVar
 CLEAR_LINE = "\r\x1b[K"
 """Moves to the start of the line of a terminal, and erases it."""
 _CELLS = 20
-_REDRAW_SECONDS = 0.1
 Item = TypeVar("Item")
 
 
@@ -32,17 +31,15 @@ class Bar:
         self.is_drawn = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._lock = RLock()
         self._line = ""
-        self._drawn_at = -_REDRAW_SECONDS
 
     def update(self, share: float, text: str) -> None:
-        """Show how much is done, from 0 to 1, and a text; often enough to read, not more often."""
+        """Show how much is done, from 0 to 1, and a text."""
         if not self.is_drawn:
             return
         with self._lock:
             full = int(share * _CELLS)
             self._line = f"{self._label} [{'=' * full}{' ' * (_CELLS - full)}] {text}"
-            if perf_counter() - self._drawn_at >= _REDRAW_SECONDS:
-                self._draw()
+            self._draw()
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -62,7 +59,6 @@ class Bar:
     def _draw(self) -> None:
         # A line that is wider than the terminal would wrap, and only its end be erased.
         self._write(CLEAR_LINE + self._line[: _read_columns() - 1])
-        self._drawn_at = perf_counter()
 
     def _write(self, text: str) -> None:
         if self.is_drawn and self._line:

@@ -32,6 +32,7 @@ from crdnet.evaluation.comparison import (
     format_differences,
     keep_common_images,
 )
+from crdnet.evaluation.document import Document
 from crdnet.evaluation.formats import (
     build_table,
     convert_evaluation,
@@ -50,6 +51,7 @@ __all__ = [
     "ClipScore",
     "Derain",
     "Difference",
+    "Document",
     "Estimate",
     "Evaluation",
     "Failure",
