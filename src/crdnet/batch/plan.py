@@ -176,8 +176,8 @@ def _names_file(destination: str, *, single_file: bool) -> bool:
         return True
     if path.suffix and single_file:
         raise ArgumentError(
-            f"`destination` {destination}: {describe_unwritten(path.suffix)}, or {destination}/ for "
-            "a folder"
+            f"`destination` {destination}: {describe_unwritten(path.suffix)}, or {destination}/ "
+            "for a folder"
         )
     return False
 
@@ -192,8 +192,8 @@ def _check_place(path: Path) -> None:
             "file or folder, or remove the link"
         )
     raise ArgumentError(
-        f"`destination` {path} is a device, pipe or socket, where no file can be written; use - and "
-        "redirect standard output, or name a file or folder"
+        f"`destination` {path} is a device, pipe or socket, where no file can be written; use - "
+        "and redirect standard output, or name a file or folder"
     )
 
 

@@ -81,8 +81,8 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--ensemble",
     is_flag=True,
-    help="Take the mean of the results for the image and for its mirror image (left to right), at twice "
-    "the time.",
+    help="Take the mean of the results for the image and for its mirror image (left to right), "
+    "at twice the time.",
 )
 @click.option(
     "--rain",
@@ -97,8 +97,8 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--fallback-format",
     type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
-    help="Format of the results of images whose format is only read: GIF, BMP, PPM, HEIC. All others "
-    "keep theirs.",
+    help="Format of the results of images whose format is only read: GIF, BMP, PPM, HEIC. All "
+    "others keep theirs.",
 )
 @click.option(
     "--quality",
@@ -111,8 +111,8 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--strip-gps",
     is_flag=True,
-    help="Remove the location from EXIF, XMP and IPTC, of dry images too, and what may hold it: maker "
-    "notes, unknown blocks, videos behind the image. Captions and keywords stay.",
+    help="Remove the location from EXIF, XMP and IPTC, of dry images too, and what may hold it: "
+    "maker notes, unknown blocks, videos behind the image. Captions and keywords stay.",
 )
 @click.option("--preserve-times", is_flag=True, help="Give each result the times of its input.")
 @options.files_from

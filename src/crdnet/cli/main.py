@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
 
 
 def _suggest(name: str) -> str | None:
-    """Return the call that is meant by what is no command: an image, a folder, or a typing error."""
+    """Return the call that is meant by an image, a folder, or a typing error for a command."""
     if name == "." or Path(name).suffix or os.path.lexists(name):
         return f"crdnet derain {quote(name)}"
     similar = get_close_matches(name, _COMMANDS, n=1)

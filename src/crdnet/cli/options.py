@@ -59,8 +59,9 @@ tile = click.option(
     default="auto",
     show_default=True,
     callback=_parse_tile,
-    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; auto: "
-    "whole up to 8 megapixels, above that tiles that bound the memory. The result is the same.",
+    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; "
+    "auto: whole up to 8 megapixels, above that tiles that bound the memory. The result is the "
+    "same.",
 )
 max_pixels = click.option(
     "--max-pixels",

@@ -164,7 +164,7 @@ class Report:
         if is_several:
             for reason, names in self._group_failures().items():
                 click.echo(f"{len(names):,} failed: {escape(reason)}", err=True)
-                for name in names[:_MOST_NAMES]:
+                for name in sorted(names)[:_MOST_NAMES]:
                     click.echo(f"  {escape(name)}", err=True)
                 if len(names) > _MOST_NAMES:
                     click.echo(f"  and {len(names) - _MOST_NAMES:,} more", err=True)

@@ -132,8 +132,8 @@ class ImageSource:
         except FileNotFoundError as error:
             if self.path.is_symlink():
                 raise ImageError(
-                    f"{self.path} is a link to {self.path.readlink()}, which does not exist; restore "
-                    "that file, or remove the link"
+                    f"{self.path} is a link to {self.path.readlink()}, which does not exist; "
+                    "restore that file, or remove the link"
                 ) from error
             raise ImageError(f"there is no file {self.path}; check the path") from error
         except (OSError, ValueError) as error:  # ValueError: it was emptied meanwhile

@@ -204,7 +204,8 @@ class Derainer:
         if own not in FORMATS.values():
             raise ImageError(
                 f"the bytes are a {own}, which crdnet reads but does not write; give the image as "
-                "pixels, or the file to crdnet.derain_file with DerainOptions(fallback_format='png')"
+                "pixels, or the file to crdnet.derain_file with "
+                "DerainOptions(fallback_format='png')"
             )
         buffer = BytesIO()
         pixels: list[Array] = []

@@ -19,8 +19,8 @@ class DerainOptions:
     always: bool = False
     """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
     ensemble: bool = False
-    """Whether the output is the mean of those for the image and for its mirror image (left to right),
-    at twice the time."""
+    """Whether the output is the mean of those for the image and for its mirror image (left to
+    right), at twice the time."""
     format: str | None = None
     """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
     output."""
@@ -49,8 +49,8 @@ class DerainOptions:
                 )
         if self.format is not None and self.fallback_format is not None:
             raise ArgumentError(
-                "`format` gives all outputs one format and `fallback_format` only those that cannot "
-                "keep theirs; give one of them"
+                "`format` gives all outputs one format and `fallback_format` only those that "
+                "cannot keep theirs; give one of them"
             )
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ArgumentError(
