@@ -177,7 +177,7 @@ def test_a_bar_is_drawn_on_a_terminal(
     monkeypatch.setenv("TERM", "xterm")
     with progress(3, "steps", quiet=quiet) as advance:
         advance()
-    assert ("1/3" in capsys.readouterr().err) == (not quiet)
+    assert ("1 of 3" in capsys.readouterr().err) == (not quiet)
 
 
 @pytest.mark.parametrize("kind", ["theirs", "no model at all"])

@@ -441,6 +441,15 @@ def test_strength_and_tiles_reach_the_network(crdnet: Crdnet, model: Path) -> No
     assert apart.max() <= 1
 
 
+def test_an_ensemble_reaches_the_network(crdnet: Crdnet, model: Path) -> None:
+    done = crdnet("derain", "photos/a.png", "-o", "mean.png", "--ensemble", "-m", model)
+    assert done.code == 0
+    rainy = np.asarray(Image.open("photos/a.png"))
+    expected = Derainer(model)(rainy, ensemble=True)
+    assert not np.array_equal(expected, Derainer(model)(rainy))
+    np.testing.assert_array_equal(np.asarray(Image.open("mean.png")), expected)
+
+
 def test_a_pipe_takes_a_picture_and_gives_one(model: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "-", "-m", model],
@@ -517,6 +526,46 @@ def test_a_bar_is_drawn_for_a_terminal_and_leaves_standard_output_alone(model: P
         "photos/a.png -> photos/a_derained.png  (density: unknown)",
         "photos/b.JPG -> photos/b_derained.JPG  (density: unknown)",
     ]
+
+
+def run_on_a_terminal(*arguments: str) -> bytes:
+    """Return what the command shows on a terminal that takes both its streams."""
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | {"TERM": "xterm"},
+    ) as process:
+        os.close(terminal)
+        shown = read_until_closed(ours)
+    assert process.returncode == 0
+    return shown
+
+
+def test_results_stand_on_lines_of_their_own_above_the_bar(model: Path) -> None:
+    for each in range(6):
+        picture(f"many/a name that is longer than the bar and its text are {each}.png", seed=each)
+    shown = run_on_a_terminal("many", "-o", "clean", "-m", str(model))
+    # A terminal shows of a line what stands behind its last erasure.
+    lines = [line.rsplit(b"\r\x1b[K", 1)[-1] for line in shown.split(b"\r\n")]
+    results = [line for line in lines if b"->" in line]
+    assert len(results) == 6
+    assert all(
+        line.startswith(b"many/") and line.endswith(b"(density: unknown)") for line in results
+    )
+    assert b"deraining [" in shown
+    assert lines[-1] == b""  # nothing of the bar is left
+
+
+def test_a_single_large_image_shows_its_tiles(model: Path) -> None:
+    picture("large.png", size=(200, 150))
+    shown = run_on_a_terminal("large.png", "--tile", "40", "-m", str(model))
+    tiles = int(shown.split(b" tiles")[0].rsplit(b" of ", 1)[1])
+    assert tiles > 3
+    assert b"deraining [" in shown
+    assert b"tiles" not in run_on_a_terminal("street.jpg", "-m", str(model))
 
 
 def test_an_interruption_finishes_what_is_in_work_and_begins_nothing_more(model: Path) -> None:

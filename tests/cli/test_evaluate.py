@@ -183,7 +183,7 @@ def test_outputs_that_exist_are_refused_before_work_and_replaced_when_asked(
         (["--results", "r", "--target", "t", "--layout", "folders"], "--layout goes with --data"),
         (["--data", "d", "--protocol", "psnr"], "restormer-y"),
         (["--data", "d", "--layout", "psnr"], "rainy-clean"),
-        (["--data", "d", "--tile", "-1"], "neither 'auto', nor 0"),
+        (["--data", "d", "--tile", "-1"], "neither auto, nor 0"),
         (["--data", "d", "-o", "x", "--csv", "x"], "two reports cannot share a file"),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_terminal_sees_a_bar_on_stderr_and_a_table_on_stdout(
         monkeypatch.setattr(stream, "isatty", lambda: True)
     code, out, err = crdnet("--data", root, "-m", model)
     assert code == 0
-    assert "3/3" in err
+    assert "3 of 3" in err
     assert "│" in out
     assert crdnet("--data", root, "-m", model, "-q")[2] == ""
 

@@ -224,13 +224,14 @@ def test_somebody_elses_file_is_never_taken_for_a_result(derain: Derain) -> None
         assert done.code == 1
         assert len(done.error_lines) == 1
         assert "clean/a.png exists, is of no earlier run" in done.error_lines[0]
-        assert "failed: photos/a.png" in done.err
+        assert "1 failed: the output exists, is of no earlier run" in done.err
     assert Path("clean/a.png").read_text() == "mine"
     assert derain("--skip-existing").code == 0
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--strength", "0.5"], ["--format", "webp"], ["--always"], ["--rain", "r"]]
+    "arguments",
+    [["--strength", "0.5"], ["--format", "webp"], ["--always"], ["--ensemble"], ["--rain", "r"]],
 )
 def test_another_option_refuses_to_mix(derain: Derain, arguments: list[str]) -> None:
     derain()
@@ -484,9 +485,48 @@ def test_a_link_that_leads_nowhere_or_to_itself_fails_alone(derain: Derain) -> N
     done = derain()
     assert done.code == 1
     assert len(done.error_lines) == 2
-    assert any("no file photos/gone.png" in line for line in done.error_lines)
+    assert any(
+        "photos/gone.png is a link to nowhere.png, which" in line for line in done.error_lines
+    )
     assert any("photos/self.png cannot be read" in line for line in done.error_lines)
     assert set(results()) == {"a.png", "b.png", "deep/c.png", "good.png"}
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("/dev/null", "is a device, pipe or socket, where no file can be written; use -"),
+        ("nowhere", "is a link to gone, which does not exist"),
+        ("nowhere.png", "is a link to gone, which does not exist"),
+        ("x.dng", "'.dng' is that of raw files of cameras"),
+    ],
+)
+def test_a_place_that_takes_no_output_is_wrong_usage(
+    crdnet: Crdnet, model: Path, output: str, told: str
+) -> None:
+    Path("nowhere").symlink_to("gone")
+    Path("nowhere.png").symlink_to("gone")
+    done = crdnet("derain", "photos/a.png", "-o", output, "-m", model)
+    assert done.code == 2
+    assert told in done.err
+
+
+def test_an_output_of_a_name_too_long_is_told_before_the_work(crdnet: Crdnet, model: Path) -> None:
+    done = crdnet("derain", "photos/a.png", "-o", f"{'b' * 300}.png", "-m", model)
+    assert done.code == 1
+    assert "longer than the file system takes; name a shorter output" in done.error_lines[0]
+
+
+def test_raw_files_in_a_folder_are_told(derain: Derain) -> None:
+    Path("photos/one.dng").touch()
+    Path("photos/two.NEF").touch()
+    assert "left out: 2 raw files of cameras (develop them first)\n" in derain().err
+    shutil.rmtree("photos")
+    Path("photos").mkdir()
+    Path("photos/one.cr3").touch()
+    done = derain()
+    assert done.code == 1
+    assert "but 1 raw files of cameras (develop them first)" in done.error_lines[0]
 
 
 def test_a_pipe_that_is_named_is_told_and_does_not_hang(crdnet: Crdnet, model: Path) -> None:
@@ -544,7 +584,7 @@ def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(
     picture(name)
     done = crdnet("derain", name, "photos/a.png", "-m", derain._model)
     assert done.code == 1
-    assert "File name too long" in done.error_lines[0]
+    assert "longer than the file system takes; name a shorter" in done.error_lines[0]
     assert Path("photos/a_derained.png").exists()
 
 
@@ -610,6 +650,54 @@ def test_a_dry_run_lists_and_touches_nothing(derain: Derain) -> None:
     assert contents("clean") == before
 
 
+# Formats that are only read
+
+
+def bitmap(path: str) -> None:
+    with Image.open("photos/a.png") as image:
+        image.save(path, format="BMP")
+
+
+def test_a_run_goes_on_with_a_format_for_what_failed_and_keeps_the_others(derain: Derain) -> None:
+    bitmap("photos/old.bmp")
+    failed = derain()
+    assert failed.code == 1
+    assert "or for a --fallback-format" in failed.error_lines[0]
+    made = results()
+    done = derain("--fallback-format", "webp")
+    assert done.code == 0
+    assert "1 done, 3 skipped" in done.err
+    assert {name for name in results() if name not in made} == {"old.webp"}
+    assert {name: content for name, content in results().items() if name in made} == made
+    with Image.open("clean/old.webp") as image:
+        assert image.format == "WEBP"
+    refused = derain("--fallback-format", "png")
+    assert refused.code == 2
+    assert "fallback-format was webp and is png" in refused.err
+
+
+def test_a_refused_format_names_the_one_that_leaves_others_alone(derain: Derain) -> None:
+    derain()
+    refused = derain("--format", "png")
+    assert refused.code == 2
+    assert "format was not set and is png" in refused.err
+    assert "or use --fallback-format" in refused.err
+    assert "always was off and is on)" in derain("--always").err
+
+
+def test_a_fallback_format_follows_the_suffix_so_that_no_name_lies(derain: Derain) -> None:
+    bitmap("photos/liar.jpg")
+    assert derain("--fallback-format", "png").code == 0
+    with Image.open("clean/liar.jpg") as image:
+        assert image.format == "JPEG"
+
+
+def test_a_format_and_a_fallback_format_contradict_each_other(derain: Derain) -> None:
+    refused = derain("--format", "jpg", "--fallback-format", "png")
+    assert refused.code == 2
+    assert "give one of them" in refused.err
+
+
 # What is told
 
 
@@ -630,10 +718,26 @@ def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
     Path("photos/bad.png").write_text("no picture")
     done = derain()
     assert done.code == 1
-    *_, totals, failed = done.err.splitlines()
+    *_, reason, failed, totals = done.err.splitlines()
     assert totals.startswith("3 done, 1 failed in ")
     assert "; 0.0 megapixels, " in totals
-    assert failed == "failed: photos/bad.png"
+    assert failed == "  photos/bad.png"
+    assert reason.startswith("1 failed: is not a picture; ")
+
+
+def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: Derain) -> None:
+    for each in range(14):
+        Path(f"photos/bad{each:02}.png").write_text("no picture")
+    Path("photos/empty.jpg").touch()
+    done = derain()
+    *_, first, empty, second, _, totals = (
+        line for line in done.err.splitlines() if not line.startswith("  photos/bad")
+    )
+    assert first.startswith("1 failed: is empty (0 bytes); ")
+    assert empty == "  photos/empty.jpg"
+    assert second.startswith("14 failed: is not a picture; ")
+    assert "  photos/bad09.png\n  and 4 more\n" in done.err
+    assert totals.startswith("3 done, 15 failed in ")
 
 
 @pytest.mark.usefixtures("crashing")

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import click
 import pytest
 
@@ -6,6 +9,7 @@ from crdnet.cli.main import cli
 from crdnet.devices import DEVICES
 from crdnet.recipes import shipped_recipes
 from tests.cli.runner import Crdnet
+from tests.waiting import HANG_SECONDS
 
 
 @pytest.fixture
@@ -28,6 +32,50 @@ def test_help_names_every_command(crdnet: Crdnet) -> None:
 @pytest.mark.parametrize("arguments", [["nonsense"], ["derain", "--nonsense"]])
 def test_wrong_usage_is_2(crdnet: Crdnet, arguments: list[str]) -> None:
     assert crdnet(*arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("street.jpg", "crdnet derain street.jpg"),
+        ("a b.png", "crdnet derain 'a b.png'"),
+        (".", "crdnet derain ."),
+        ("dreain", "crdnet derain"),
+    ],
+)
+def test_what_is_no_command_is_answered_with_the_one_that_is_meant(
+    crdnet: Crdnet, name: str, meant: str
+) -> None:
+    done = crdnet(name)
+    assert done.code == 2
+    assert f"there is no command {name!r}; did you mean `{meant}`?" in done.err
+
+
+_WITHOUT_THE_EXTRA = """
+import sys
+for name in ("torch", "lightning", "jsonargparse"):
+    sys.modules[name] = None
+from crdnet.cli import main
+sys.argv = ["crdnet", "train", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], [], ["--help-all"]])
+def test_the_help_of_train_needs_no_extra(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_THE_EXTRA, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
+    )
+    if arguments and arguments[0] in ("--help", "-h"):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("Usage: crdnet train")
+    else:
+        assert "Traceback" not in done.stderr
+        assert "pip install 'crdnet[train]'" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["derain", "sense", "serve", "bench"])

@@ -19,7 +19,8 @@ import crdnet
 from crdnet import Derainer
 from crdnet.density import luma
 from crdnet.errors import CRDNetError, DeviceError, ImageError, SizeError
-from tests.runtime.tiny import TINY, write_tiny_model
+from crdnet.runtime import Bands
+from tests.runtime.tiny import TINY, write_streak_model, write_tiny_model
 from tests.waiting import HANG_SECONDS
 
 
@@ -42,6 +43,57 @@ def test_tiles_agree_with_the_whole(tiny_model: Path, height: int, width: int, s
     apart = np.abs(whole(grey_levels).astype(int) - tiled(grey_levels))
     assert apart.max() <= 1
     assert apart.mean() <= 255 * 1e-4  # what rounding makes of the difference above
+
+
+def test_every_tile_is_reported(tiny_model: Path, rng: np.random.Generator) -> None:
+    rainy = levels(rng, 90, 70, 3)
+    network = Derainer(tiny_model, threads=1, tile=16).network
+    of_array: list[tuple[int, int]] = []
+    of_bands: list[tuple[int, int]] = []
+    sensed = network.sense(rainy)
+    network.derain(rainy, sensed, 1.0, lambda done, tiles: of_array.append((done, tiles)))
+    bands = Bands(90, 70, lambda: iter([rainy]))
+    list(network.derain(bands, sensed, 1.0, lambda done, tiles: of_bands.append((done, tiles))))
+    assert of_array == of_bands == [(done, len(of_array)) for done in range(1, len(of_array) + 1)]
+    assert len(of_array) > 3
+
+
+def test_an_ensemble_is_the_mean_of_the_image_and_its_mirror_image(
+    derainer: Derainer, rng: np.random.Generator
+) -> None:
+    rainy = floats(rng, 24, 36, 3)
+    plain = derainer.session(rainy).derained
+    mirrored = derainer.session(rainy[:, ::-1].copy()).derained[:, ::-1]
+    assert np.abs(plain - mirrored).max() > 0.1  # the model's output depends on the direction
+    expected = np.clip((plain + mirrored) / 2, 0, 1)
+    np.testing.assert_allclose(derainer(rainy, ensemble=True), expected, atol=1e-6)
+    turned = derainer(rainy[:, ::-1].copy(), ensemble=True)[:, ::-1]
+    np.testing.assert_allclose(turned, expected, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(height=integers(1, 90), width=integers(1, 90), side=integers(1, 50))
+def test_tiles_and_bands_of_an_ensemble_agree_with_the_whole(
+    tiny_model: Path, height: int, width: int, side: int
+) -> None:
+    rainy = floats(np.random.default_rng(height * 100 + width), height, width, 3)
+    whole = Derainer(tiny_model, threads=1, tile=0).network.with_ensemble()
+    tiled = Derainer(tiny_model, threads=1, tile=side).network.with_ensemble()
+    expected = whole.derain(rainy, whole.sense(rainy), 1.0)
+    bands = Bands(height, width, lambda: iter(np.array_split(rainy, 3) if height > 2 else [rainy]))
+    for derained in (
+        tiled.derain(rainy, tiled.sense(rainy), 1.0),
+        np.concatenate(list(tiled.derain(bands, tiled.sense(bands), 1.0))),
+    ):
+        assert np.abs(derained - expected).max() <= 1e-4
+
+
+def test_an_ensemble_averages_the_sensed_rain(tmp_path: Path, rng: np.random.Generator) -> None:
+    network = Derainer(write_streak_model(tmp_path / "streak.onnx")).network
+    rainy = floats(rng, 48, 64, 3)
+    sensed = network.with_ensemble().sense(rainy)
+    ways = [network.sense(each) for each in (rainy, np.ascontiguousarray(rainy[:, ::-1]))]
+    assert sensed.intensity == pytest.approx(np.mean([each.intensity for each in ways]), rel=1e-4)
 
 
 def test_tiles_with_too_small_a_margin_do_not(
@@ -175,6 +227,26 @@ def test_bytes_of_a_file_give_bytes_of_a_file(derainer: Derainer, rng: np.random
         np.testing.assert_array_equal(np.asarray(derained), derainer(pixels))
 
 
+def test_bytes_of_a_format_that_is_only_read_are_answered_in_words_of_python(
+    derainer: Derainer, rng: np.random.Generator
+) -> None:
+    buffer = BytesIO()
+    Image.fromarray(levels(rng, 20, 24, 3)).save(buffer, "BMP")
+    with pytest.raises(ImageError, match=r"a BMP, .*derain_file with DerainOptions\(fallback_form"):
+        derainer(buffer.getvalue())
+
+
+def test_a_file_in_memory_that_is_dry_is_derained_only_if_asked(tmp_path: Path) -> None:
+    model = write_streak_model(tmp_path / "streak.onnx")
+    buffer = BytesIO()
+    Image.new("RGB", (64, 48), (90, 120, 30)).save(buffer, "BMP")  # no rain at all
+    png = BytesIO()
+    Image.open(buffer).save(png, "PNG", compress_level=0)
+    content = png.getvalue()
+    assert crdnet.derain(content, model=model) == content
+    assert crdnet.derain(content, model=model, always=True) != content
+
+
 @pytest.mark.parametrize("path", ["street.jpg", Path("street.jpg")])
 def test_a_path_is_an_error_that_names_derain_file(derainer: Derainer, path: str | Path) -> None:
     with pytest.raises(TypeError, match="derain_file"):
@@ -212,6 +284,16 @@ def test_an_array_that_would_be_misread_is_refused(
 def test_an_empty_array_is_refused(derainer: Derainer) -> None:
     with pytest.raises(SizeError, match="at least one pixel"):
         derainer(np.zeros((0, 4, 3), np.uint8))
+
+
+def test_a_pil_image_without_a_pixel_is_refused(derainer: Derainer) -> None:
+    with pytest.raises(SizeError, match="PIL image of 0 x 4"):
+        derainer(Image.new("RGB", (0, 4)))
+
+
+def test_a_masked_array_is_refused(derainer: Derainer) -> None:
+    with pytest.raises(ImageError, match="masked array"):
+        derainer(np.ma.masked_equal(np.zeros((4, 4, 3), np.uint8), 0))
 
 
 def test_an_estimate_takes_float_colours_only(derainer: Derainer) -> None:

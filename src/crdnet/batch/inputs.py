@@ -14,8 +14,11 @@ from glob import escape, has_magic
 from pathlib import Path
 from stat import S_ISREG
 
-from crdnet.images import FORMAT_OF_SUFFIX
+from crdnet.images import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from crdnet.pipeline import SUFFIX, Outcome
+
+RAW = "raw files of cameras (develop them first)"
+"""Kind of entries of folders that are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def _walk(
     """
     errors: list[OSError] = []
     none, deeper = True, False
+    raw_before = left_out[RAW]
     for here, folders, names in os.walk(folder, onerror=errors.append):
         below = os.path.relpath(here, folder)
         left_out["hidden"] += sum(name.startswith(".") for name in folders if name != ".crdnet")
@@ -120,9 +124,12 @@ def _walk(
     for error in errors:
         yield _fail(str(error.filename), f"cannot be read: {error.strerror}")
     if none and not errors:
-        hint = "; --recursive looks into the folders in it" if deeper else ""
+        raw_files = left_out[RAW] - raw_before
+        raw = f", but {raw_files:,} {RAW}" if raw_files else ""
+        hint = "; `recursive=True` looks into the folders in it" if deeper else ""
         yield _fail(
-            folder, f"no images in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){hint}"
+            folder,
+            f"no images in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){raw}{hint}",
         )
 
 
@@ -133,7 +140,8 @@ def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Found | N
         left_out["hidden"] += 1
         return None
     if not _is_image(name):
-        left_out["no images"] += 1
+        is_raw = os.path.splitext(name)[1].lower() in RAW_SUFFIXES
+        left_out[RAW if is_raw else "no images"] += 1
         return None
     stat = read_status(path)
     if stat is not None and not S_ISREG(stat.st_mode):

@@ -26,6 +26,9 @@ from crdnet.files import locked, remove_stale_parts, write_whole
 
 JOURNAL_FOLDER = ".crdnet"
 """In the folder of the results."""
+_ADDABLE = ("fallback-format",)
+"""Settings without which their inputs fail: no result depends on one that was not set, so a run may
+go on with it."""
 
 
 class Origin(NamedTuple):
@@ -171,7 +174,11 @@ class Journal:
     def _changed_settings(self, settings: Mapping[str, Any]) -> list[str]:
         keys = dict.fromkeys([*settings, *self._settings])
         return [
-            key for key in keys if self._settings and settings.get(key) != self._settings.get(key)
+            key
+            for key in keys
+            if self._settings
+            and settings.get(key) != self._settings.get(key)
+            and not (key in _ADDABLE and self._settings.get(key) is None)
         ]
 
     def _name(self, path: Path) -> str:
@@ -192,5 +199,7 @@ class Journal:
 
 def _short(value: Any) -> str:
     """Return a setting in few letters; of a hash the first twelve tell enough."""
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "on", False: "off"}[value]
     text = str(value)
     return text if len(text) <= 20 else f"{text[:12]}..."

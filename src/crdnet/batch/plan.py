@@ -14,7 +14,14 @@ from pathlib import Path
 from crdnet.batch.inputs import Found, find_inputs, find_place, read_status
 from crdnet.errors import ArgumentError
 from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
-from crdnet.pipeline import STREAM, Outcome, default_output, suffix_for
+from crdnet.pipeline import (
+    STREAM,
+    DerainOptions,
+    Outcome,
+    default_output,
+    describe_unwritten,
+    suffix_for,
+)
 
 _RAIN_SUFFIX = ".png"
 _WRITTEN = [suffix for suffix, kind in FORMAT_OF_SUFFIX.items() if kind in FORMATS.values()]
@@ -64,7 +71,7 @@ def plan_deraining(
     destination: str | None,
     *,
     recursive: bool,
-    format: str | None,  # noqa: A002
+    options: DerainOptions,
     rain: str | None = None,
 ) -> Plan:
     """Return the plan of a run that writes outputs.
@@ -73,7 +80,7 @@ def plan_deraining(
         sources: Files, folders, patterns, or `-` alone.
         destination: A file for one input, a folder, `-`, or None for a place beside each input.
         recursive: Whether to look into the folders in a folder.
-        format: The format of the outputs, which gives them their suffix.
+        options: Their formats give the outputs their suffixes.
         rain: A PNG file for one input, or a folder, for images of what was taken out.
 
     Raises:
@@ -105,11 +112,12 @@ def plan_deraining(
     def job(each: Found) -> Job:
         source, target = Path(each.path), None
         if destination is None:
-            target = default_output(source, format)
+            target = default_output(source, options)
         elif into_folder:
             below = Path(each.below)
+            suffix = suffix_for(below, options)
             target = Path(destination) / (
-                below if format is None else below.with_suffix(suffix_for(below, format))
+                below if suffix == below.suffix else below.with_suffix(suffix)
             )
         elif destination != STREAM:
             target = Path(destination)
@@ -159,19 +167,34 @@ def _plan_stream(sources: Sequence[str], destination: str | None, rain: str | No
 def _names_file(destination: str, *, single_file: bool) -> bool:
     """Return whether the destination is a file: it is one, or it is nothing yet and has the suffix of an image."""
     path = Path(destination)
-    if destination == STREAM or path.is_file():
+    if destination == STREAM or os.path.isfile(path):  # noqa: PTH113 - takes names of any length
         return True
-    if path.is_dir() or destination.endswith(("/", os.sep)):
+    if os.path.isdir(path) or destination.endswith(("/", os.sep)):  # noqa: PTH112
         return False
+    _check_place(path)
     if path.suffix.lower() in _WRITTEN:
         return True
     if path.suffix and single_file:
-        known = ", ".join(_WRITTEN)
         raise ArgumentError(
-            f"`destination` {destination}: no format that crdnet writes is called {path.suffix}; use one of "
-            f"{known}, or {destination}/ for a folder"
+            f"`destination` {destination}: {describe_unwritten(path.suffix)}, or {destination}/ "
+            "for a folder"
         )
     return False
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a destination that can be neither a file nor a folder."""
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() and not path.exists():
+        raise ArgumentError(
+            f"`destination` {path} is a link to {path.readlink()}, which does not exist; make that "
+            "file or folder, or remove the link"
+        )
+    raise ArgumentError(
+        f"`destination` {path} is a device, pipe or socket, where no file can be written; use - "
+        "and redirect standard output, or name a file or folder"
+    )
 
 
 def _names_rain(rain: str, *, single_file: bool) -> bool:

@@ -12,7 +12,7 @@ worker processes. Outcomes come as they are finished.
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -35,6 +35,7 @@ from crdnet.pipeline import (
     Derainer,
     Outcome,
     check_output,
+    choose_fallback,
     choose_format,
     derain_source,
     encode_rain,
@@ -45,6 +46,8 @@ from crdnet.runtime import Array, usable_cpus
 UNLOCKED_SECONDS = 3600.0
 """A temporary file in a folder without a lock is taken for left behind if nobody wrote to it for
 this long."""
+
+_KEEP_FORMATS = ", or use `fallback_format`, which changes only images whose format is only read"
 
 Sources = str | Path | Sequence[str | Path]
 """A folder, a file or a pattern, or several; `-` alone is standard input."""
@@ -58,6 +61,8 @@ class Run(ABC):
         left_out: Entries of folders that are no inputs, by kind.
         settled: Inputs that needed no work; known once the run is open.
         to_do: Images to work on; known once the run is open.
+        on_tile: Called, in the thread of the work, with the name of an image, the number of its
+            tiles that are derained, and of all.
     """
 
     def __init__(self, plan: Plan, options: BatchOptions) -> None:
@@ -69,6 +74,7 @@ class Run(ABC):
         self.left_out = plan.left_out
         self.settled: list[Outcome] = []
         self.to_do: list[Job] = []
+        self.on_tile: Callable[[str, int, int], object] | None = None
         self._stop = Stop()
         self._stack = ExitStack()
         self._codec: WorkerCodec | None = None
@@ -167,7 +173,7 @@ class DerainRun(Run):
             _as_texts(sources),
             None if destination is None else os.fspath(destination),
             recursive=recursive,
-            format=options.derain.format,
+            options=options.derain,
             rain=None if options.rain is None else os.fspath(options.rain),
         )
         super().__init__(plan, options)
@@ -191,8 +197,9 @@ class DerainRun(Run):
                 journal.read()
             if not options.overwrite and (differences := journal.differences(settings)):
                 raise ArgumentError(
-                    f"{journal.folder} holds results of another run ({', '.join(differences)}); choose another "
-                    "folder, or replace them with `overwrite=True`"
+                    f"{journal.folder} holds results of another run ({', '.join(differences)}); "
+                    "choose another folder, or replace them with `overwrite=True`"
+                    + (_KEEP_FORMATS if differences[0].startswith("format ") else "")
                 )
         self.to_do, self.settled = sort_outputs(
             self._plan.inputs,
@@ -223,7 +230,9 @@ class DerainRun(Run):
             "sha256": sha256(model.read()).hexdigest(),
             "strength": derain.strength,
             "always": derain.always,
+            "ensemble": derain.ensemble,
             "format": derain.format,
+            "fallback-format": derain.fallback_format,
             "quality": derain.quality,
             "strip-gps": derain.strip_gps,
             "rain": self._options.rain is not None,
@@ -232,6 +241,7 @@ class DerainRun(Run):
     def _do(self, job: Job) -> Outcome:
         began, options = perf_counter(), self._options
         target = choose_format(job.source, job.output, options.derain.format)
+        fallback = choose_fallback(job.output, options.derain.fallback_format)
         if job.output is not None:
             check_output(job.source, job.output, overwrite=options.overwrite)
         with ImageSource(*self._content(job), max_pixels=options.derain.max_pixels) as source:
@@ -239,9 +249,12 @@ class DerainRun(Run):
                 self.derainer.network,
                 source,
                 partial(self._open_output, job, source.found),
-                replace(options.derain, format=target),
+                replace(
+                    options.derain, format=target, fallback_format=None if target else fallback
+                ),
                 codec=self._codec,
                 on_derained=None if job.rain is None else partial(_write_rain, job.rain),
+                on_tile=None if self.on_tile is None else partial(self.on_tile, job.name),
             )
         return replace(
             outcome,

@@ -17,6 +17,7 @@ from crdnet.evaluation import (
     Frame,
     ImageFolder,
     StaticClip,
+    format_clips,
     join_side_by_side,
     read_frames,
     refuse_existing,
@@ -25,7 +26,6 @@ from crdnet.evaluation import (
 )
 
 FORMAT = "crdnet-clips/1"
-_HEADING = f"{'clip':24} {'frames':>6} {'contrast':>9} {'left':>6}  {'95% interval':14} {'dry':>5}  unchanged"
 
 
 def evaluate_clips(
@@ -65,7 +65,7 @@ def evaluate_clips(
     )
     if output is not None:
         write_text(output, report + "\n")
-    click.echo(report if print_json else _table(scores))
+    click.echo(report if print_json else format_clips(scores))
     for failure in failures:
         click.echo(f"Error: {failure}", err=True)
     return 1 if failures else 0
@@ -89,18 +89,3 @@ def _score(
                 folder.save(path.stem, join_side_by_side(clip, index, derained) / np.float32(255))
 
         return score_clip(clip, derain, rng, on_frame=on_frame)
-
-
-def _table(scores: Sequence[ClipScore]) -> str:
-    lines = [_HEADING]
-    for score in scores:
-        left = score.left
-        interval = "-" if left.low is None else f"[{left.low:.2f}, {left.high:.2f}]"
-        lines.append(
-            f"{score.name:24} {score.frames:6d} {score.contrast:9.1f} {left.mean:6.2f}  {interval:14} "
-            f"{score.dry_change:5.2f}  {score.unchanged_frames}"
-        )
-    if len(scores) > 1:
-        mean = np.mean([score.left.mean for score in scores])
-        lines.append(f"{'mean':24} {'':6} {'':9} {mean:6.2f}")
-    return "\n".join(lines)

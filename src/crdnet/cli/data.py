@@ -2,8 +2,7 @@
 
 import csv
 import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple
 from io import StringIO
 from itertools import combinations
@@ -13,14 +12,14 @@ from typing import TypeVar
 import click
 import numpy as np
 
+from crdnet.cli.progress import track
 from crdnet.data import (
     LAYOUTS,
-    DataReport,
-    Leak,
-    Picture,
     check,
+    count_leaks,
     find_leaks,
     find_pairs,
+    format_leaks,
     list_pictures,
     split_scenes,
     write_list,
@@ -29,8 +28,6 @@ from crdnet.errors import CRDNetError
 from crdnet.files import write_whole
 
 EXIT_PROBLEMS = 1
-_SHOWN_SIZES = 4
-_SHOWN_LEAKS = 10
 Item = TypeVar("Item")
 _layout = click.option(
     "--layout",
@@ -84,7 +81,7 @@ def check_command(
         about = {"root": str(paths[0]), "healthy": False, "error": str(error)}
         click.echo(json.dumps(about, indent=2))
         context.exit(EXIT_PROBLEMS)
-    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else _as_text(report))
+    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.as_text())
     context.exit(0 if report.healthy else EXIT_PROBLEMS)
 
 
@@ -146,74 +143,14 @@ def _check_leakage(
         rows.writerow(["first_set", "first", "second_set", "second", "kind"])
         rows.writerows(astuple(leak) for leak in leaks)
         write_whole(csv_file, text.getvalue().encode("utf-8", "surrogateescape"))
-    counts = [_count_leaks(leaks, sets, pair) for pair in combinations(names, 2)]
+    counts = [count_leaks(leaks, sets, pair) for pair in combinations(names, 2)]
     if as_json:
         shared = [asdict(leak) for leak in leaks]
         click.echo(json.dumps({"healthy": not leaks, "sets": counts, "shared": shared}, indent=2))
     else:
-        click.echo(_format_leaks(counts, leaks))
+        click.echo(format_leaks(counts, leaks))
     return EXIT_PROBLEMS if leaks else 0
 
 
-def _count_leaks(
-    leaks: Iterable[Leak], sets: Mapping[str, Sequence[Picture]], pair: tuple[str, str]
-) -> dict[str, object]:
-    of_pair = [leak for leak in leaks if (leak.first_set, leak.second_set) == pair]
-    first, second = pair
-    return {
-        "first": first,
-        "second": second,
-        "first_images": len(sets[first]),
-        "second_images": len(sets[second]),
-        "same_file": len({leak.second for leak in of_pair if leak.kind == "file"}),
-        "shared_in_first": len({leak.first for leak in of_pair}),
-        "shared_in_second": len({leak.second for leak in of_pair}),
-    }
-
-
-def _format_leaks(counts: Sequence[Mapping[str, object]], leaks: Sequence[Leak]) -> str:
-    lines = []
-    for each in counts:
-        lines.append(
-            f"{each['first']} and {each['second']}: {each['shared_in_first']} of "
-            f"{each['first_images']} images share scenes with {each['shared_in_second']} of "
-            f"{each['second_images']}; {each['same_file']} are the same file"
-        )
-        of_pair = [
-            leak
-            for leak in leaks
-            if (leak.first_set, leak.second_set) == (each["first"], each["second"])
-        ]
-        lines += [f"  {leak.kind}: {leak.first} = {leak.second}" for leak in of_pair[:_SHOWN_LEAKS]]
-        if len(of_pair) > _SHOWN_LEAKS:
-            lines.append(f"  and {len(of_pair) - _SHOWN_LEAKS} more; --csv writes all")
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _with_bar(items: Sequence[Item]) -> Iterable[Item]:
-    if not sys.stderr.isatty():
-        return items
-    from rich.console import Console  # noqa: PLC0415 - only where a bar is drawn
-    from rich.progress import track  # noqa: PLC0415
-
-    return track(items, description="reading images", console=Console(stderr=True), transient=True)
-
-
-def _as_text(report: DataReport) -> str:
-    densities = ", ".join(
-        f"{grade.name.lower()} {count} (intensity {report.intensities[grade]:.1f})"
-        for grade, count in report.densities.items()
-    )
-    sizes = [f"{width} x {height}: {count}" for (width, height), count in report.sizes.items()]
-    more = len(sizes) - _SHOWN_SIZES
-    lines = [
-        f"{report.root}: layout {report.layout}",
-        f"pairs      {report.pairs}, of {report.scenes} scenes",
-        f"density    {densities or '-'}; labelled: {report.labelled} of {report.pairs}",
-        f"sizes      {', '.join(sizes[:_SHOWN_SIZES]) or '-'}{f', and {more} more' if more > 0 else ''}",
-        f"left aside {len(report.aside)} pictures, {report.other_files} other files",
-        f"problems   {len(report.problems) or 'none'}",
-        *(f"  {problem.kind.value}: {problem}" for problem in report.problems),
-    ]
-    # A file's name need not be text; what cannot be printed is shown as an escape.
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+    return track(items, "images")

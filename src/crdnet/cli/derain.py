@@ -2,7 +2,7 @@
 
 import sys
 from math import isnan
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -20,17 +20,6 @@ Everything in the file but the rain is kept, or the file is refused; an image th
 left as it is. Nothing is replaced unasked. Exit codes: 0 all done; 1 some inputs failed, each
 named; 2 wrong usage; 130 interrupted.
 """
-
-
-def _tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
-    """Turn the text of --tile into what a Derainer takes."""
-    if value == "auto":
-        return "auto"
-    if not (value.isascii() and value.isdecimal()):
-        raise click.BadParameter(
-            f"{value!r} is neither auto, nor 0 (whole images), nor a side in pixels", ctx, param
-        )
-    return int(value)
 
 
 def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -62,15 +51,7 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @options.model
 @options.device
 @options.jobs
-@click.option(
-    "--tile",
-    metavar="auto|0|N",
-    default="auto",
-    show_default=True,
-    callback=_tile,
-    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; auto: whole "
-    "up to 8 megapixels, above that tiles that bound the memory. The result is the same.",
-)
+@options.tile
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1),
@@ -98,6 +79,12 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     "them.",
 )
 @click.option(
+    "--ensemble",
+    is_flag=True,
+    help="Take the mean of the results for the image and for its mirror image (left to right), "
+    "at twice the time.",
+)
+@click.option(
     "--rain",
     metavar="FILE|DIR",
     help="Save what was taken out as well, a PNG of streaks on black: a file for one input, or a folder.",
@@ -105,7 +92,13 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--format",
     type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
-    help="Format of the results. Images in formats that are only read need it: GIF, BMP, PPM, HEIC.",
+    help="Format of all results.",
+)
+@click.option(
+    "--fallback-format",
+    type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
+    help="Format of the results of images whose format is only read: GIF, BMP, PPM, HEIC. All "
+    "others keep theirs.",
 )
 @click.option(
     "--quality",
@@ -118,7 +111,8 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
 @click.option(
     "--strip-gps",
     is_flag=True,
-    help="Take out of EXIF and XMP where the image was taken, dry or not.",
+    help="Remove the location from EXIF, XMP and IPTC, of dry images too, and what may hold it: "
+    "maker notes, unknown blocks, videos behind the image. Captions and keywords stay.",
 )
 @click.option("--preserve-times", is_flag=True, help="Give each result the times of its input.")
 @options.files_from

@@ -1,65 +1,45 @@
 """`crdnet evaluate`: score a model, or pictures made by any method, under named protocols."""
 
-import json
-import platform
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import click
-import numpy as np
 from click.core import ParameterSource
 
-from crdnet._version import __version__
 from crdnet.cli import options
 from crdnet.cli.progress import progress
 from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
     Case,
     Derain,
-    Difference,
+    Document,
     Evaluation,
     Failure,
     Frame,
     ImageFolder,
     LoadedCase,
-    MethodReport,
-    Row,
     Thumbnails,
     assign_seen_scenes,
     build_table,
-    compare_methods,
-    convert_differences,
-    convert_evaluation,
     evaluate,
-    format_csv,
     format_differences,
-    format_html,
-    format_json,
-    format_markdown,
-    format_text,
     keep_common_images,
     make_model_cases,
     make_saved_cases,
     make_saved_pair_cases,
     refuse_existing,
-    summarise,
     write_text,
 )
 from crdnet.metrics import PROTOCOLS
 
 _MOST_JOBS_UNASKED = 4
 """Pictures in memory at a time, unless -j says otherwise."""
-_SHOWN_SIZES = 4
 _WEIGHTS = (".ckpt", ".safetensors")
 _HELP = """\
 Score a model on a data set, or pictures that any method has saved.
@@ -82,16 +62,6 @@ change where nothing rains, and how many frames came back unchanged.
 """
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
-    """Turn the text of --tile into what a Derainer takes."""
-    if value == "auto":
-        return "auto"
-    if not (value.isascii() and value.isdecimal()):
-        rule = "is neither 'auto', nor 0 (whole pictures), nor a side in pixels"
-        raise click.BadParameter(f"{value!r} {rule}", ctx=ctx, param=param)
-    return int(value)
 
 
 @click.command(
@@ -163,14 +133,7 @@ def _tile_side(ctx: click.Context, param: click.Parameter, value: str) -> int | 
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals."
 )
 @options.device
-@click.option(
-    "--tile",
-    callback=_tile_side,
-    default="auto",
-    show_default=True,
-    metavar="auto|0|N",
-    help="Side of a tile in pixels; 0 takes pictures whole.",
-)
+@options.tile
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Pictures worked on at a time.")
 @click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
 @click.option(
@@ -242,7 +205,7 @@ def command(
         with progress(len(listed), "pictures", quiet=quiet) as advance:
             evaluations, found = _score_methods(cases, protocols, jobs, advance, thumbnails)
         failures += found
-        document = _Document.summarise(evaluations, failures, about, seed)
+        document = Document.summarise(evaluations, failures, about, seed)
         if html_file is not None and thumbnails is not None:
             write_text(html_file, document.as_html(cases, thumbnails))
     for path, write in (
@@ -255,7 +218,7 @@ def command(
     if print_json:
         click.echo(document.as_json(), nl=False)
     else:
-        document.print_tables()
+        _print_tables(document)
     for failure in failures:
         click.echo(f"Error: {failure.message}", err=True)
     return 1 if failures else 0
@@ -279,97 +242,6 @@ def _score_methods(
         evaluations, different = keep_common_images(evaluations)
         failures += different
     return evaluations, failures
-
-
-@dataclass(frozen=True)
-class _Document:
-    """Everything that the reports tell; of several methods all of it for each."""
-
-    evaluation: Evaluation
-    """Scores of the first method, with the failures of all."""
-    evaluations: Mapping[str, Evaluation]
-    rows: Mapping[str, Sequence[Row]]
-    differences: Sequence[Difference]
-    about: Mapping[str, Any]
-
-    @classmethod
-    def summarise(
-        cls,
-        evaluations: Mapping[str, Evaluation],
-        failures: Sequence[Failure],
-        about: Mapping[str, Any],
-        seed: int,
-    ) -> "_Document":
-        """Summarise each method and compare every two."""
-        rows = {
-            name: summarise(each, np.random.default_rng(seed)) for name, each in evaluations.items()
-        }
-        first = next(iter(evaluations.values()))
-        sizes = [image.size for image in first.images if image.size is not None]
-        return cls(
-            replace(first, failures=tuple(failures)),
-            evaluations,
-            rows,
-            compare_methods(evaluations, np.random.default_rng(seed)),
-            {**about, **describe_run(sizes)},
-        )
-
-    def print_tables(self) -> None:
-        """Print the table of each method, and their differences."""
-        for name, rows in self.rows.items():
-            if len(self.rows) > 1:
-                click.echo(f"{name}:")
-            if rows:
-                _print_table(rows)
-        click.echo(format_differences(self.differences), nl=False)
-
-    def as_html(self, cases: Mapping[str, Sequence[Case]], thumbnails: Thumbnails) -> str:
-        """Return everything as a page."""
-        methods = [
-            MethodReport(name, each, self.rows[name]) for name, each in self.evaluations.items()
-        ]
-        about = {**self.about, "crdnet": __version__}
-        return format_html(methods, cases, thumbnails, self.differences, about)
-
-    def as_json(self) -> str:
-        """Return everything as JSON; one method has the form of earlier versions."""
-        first = next(iter(self.rows.values()))
-        if len(self.rows) == 1:
-            return format_json(self.evaluation, first, self.about)
-        document = {
-            "format": "crdnet-comparison/1",
-            "about": {**self.about, "crdnet": __version__},
-            "methods": {
-                name: convert_evaluation(each, self.rows[name])
-                for name, each in self.evaluations.items()
-            },
-            "differences": convert_differences(self.differences),
-            "failures": [asdict(failure) for failure in self.evaluation.failures],
-        }
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-    def as_csv(self) -> str:
-        """Return the scores of every image; with several methods the first column names it."""
-        if len(self.rows) == 1:
-            return format_csv(self.evaluation)
-        lines: list[str] = []
-        for name, each in self.evaluations.items():
-            head, *body = format_csv(each).splitlines()
-            quoted = '"' + name.replace('"', '""') + '"'
-            lines += [f"method,{head}"] * (not lines) + [f"{quoted},{line}" for line in body]
-        return "\n".join(lines) + "\n"
-
-    def as_markdown(self) -> str:
-        """Return the tables and the differences."""
-        text = ""
-        for name, of_method in self.rows.items():
-            about = self.about if len(self.rows) == 1 else {"method": name, **self.about}
-            text += format_markdown(of_method, about)
-        if self.differences:
-            text += "\n## Differences\n\n" + "".join(
-                f"- {line}\n" for line in format_differences(self.differences).splitlines()
-            )
-        return text
 
 
 def _ignore(case: Case, loaded: LoadedCase) -> None:
@@ -506,21 +378,6 @@ def _opened_derainer(
     return derain
 
 
-def describe_run(sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Return sizes of the images, versions and date, for the reports."""
-    counts = Counter(f"{width} x {height}" for width, height in sizes)
-    shown = [f"{size}: {count}" for size, count in counts.most_common(_SHOWN_SIZES)]
-    more = len(counts) - _SHOWN_SIZES
-    return {
-        "sizes": ", ".join(shown) + (f", and {more} more" if more > 0 else ""),
-        "numpy": np.__version__,
-        "pillow": version("Pillow"),
-        "onnxruntime": version("onnxruntime"),
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
 def _about(ctx: click.Context) -> dict[str, Any]:
     """Return what was scored, for the reports."""
     told = ["results", "target"] if ctx.params["target"] else ["results", "data", "layout"]
@@ -540,17 +397,23 @@ def _about(ctx: click.Context) -> dict[str, Any]:
     }
 
 
-def _print_table(rows: Sequence[Row]) -> None:
+def _print_tables(document: Document) -> None:
+    """Print the table of each method, drawn on a terminal, and their differences."""
     if not sys.stdout.isatty():
-        click.echo(format_text(rows), nl=False)
+        click.echo(document.as_text(), nl=False)
         return
     from rich.console import Console  # noqa: PLC0415 - rich is slow to import
     from rich.table import Table  # noqa: PLC0415
 
-    headings, cells = build_table(rows)
-    printed = Table()
-    for heading in headings:
-        printed.add_column(heading, no_wrap=heading == "protocol")
-    for line in cells:
-        printed.add_row(*line)
-    Console().print(printed)
+    for name, rows in document.rows.items():
+        if len(document.rows) > 1:
+            click.echo(f"{name}:")
+        if rows:
+            headings, cells = build_table(rows)
+            printed = Table()
+            for heading in headings:
+                printed.add_column(heading, no_wrap=heading == "protocol")
+            for line in cells:
+                printed.add_row(*line)
+            Console().print(printed)
+    click.echo(format_differences(document.differences), nl=False)

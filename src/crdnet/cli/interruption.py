@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from crdnet.cli.progress import CLEAR_LINE
+
 _AGAIN = b"finishing the images in work; once more ends at once\n"
 
 
@@ -29,7 +31,7 @@ def stop_on_signals(stop: Callable[[], None], *, quiet: bool) -> Iterator[None]:
         asked = True
         stop()
         if not quiet:  # whom we interrupt may be writing to sys.stderr, so go past it
-            os.write(2, _AGAIN)
+            os.write(2, (CLEAR_LINE.encode() if os.isatty(2) else b"") + _AGAIN)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

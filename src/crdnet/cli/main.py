@@ -6,7 +6,10 @@ its own and its one-line help stands here.
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
+from shlex import quote
 from typing import cast
 
 import click
@@ -54,10 +57,29 @@ class LazyGroup(click.Group):
             return None
         return cast(click.Command, import_module(_COMMANDS[cmd_name][0]).command)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; name the one that may be meant where there is none."""
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            suggested = _suggest(name)
+            hint = f"; did you mean `{suggested}`?" if suggested else ""
+            raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+def _suggest(name: str) -> str | None:
+    """Return the call that is meant by an image, a folder, or a typing error for a command."""
+    if name == "." or Path(name).suffix or os.path.lexists(name):
+        return f"crdnet derain {quote(name)}"
+    similar = get_close_matches(name, _COMMANDS, n=1)
+    return f"crdnet {similar[0]}" if similar else None
 
 
 HELP = """

@@ -8,6 +8,8 @@ _FLAGS = {
     for name in (
         "always",
         "device",
+        "ensemble",
+        "fallback_format",
         "format",
         "jobs",
         "max_pixels",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -39,6 +39,29 @@ jobs = click.option(
     show_default=True,
     help="Images in work at a time. One network serves them and they share the processors; a single image gets "
     "all.",
+)
+
+
+def _parse_tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
+    """Turn the text of --tile into what a Derainer takes."""
+    if value == "auto":
+        return "auto"
+    if not (value.isascii() and value.isdecimal()):
+        raise click.BadParameter(
+            f"{value!r} is neither auto, nor 0 (whole images), nor a side in pixels", ctx, param
+        )
+    return int(value)
+
+
+tile = click.option(
+    "--tile",
+    metavar="auto|0|N",
+    default="auto",
+    show_default=True,
+    callback=_parse_tile,
+    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; "
+    "auto: whole up to 8 megapixels, above that tiles that bound the memory. The result is the "
+    "same.",
 )
 max_pixels = click.option(
     "--max-pixels",

@@ -1,29 +1,115 @@
-"""A bar on standard error, for those who watch."""
+"""The progress bar of all commands: one line on standard error, below what is printed.
 
+It is drawn on a terminal only. Lines are printed while the bar is hidden, so that they stand above
+it, on whichever stream they are.
+"""
+
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
+from time import perf_counter
+from typing import TypeVar
+
+CLEAR_LINE = "\r\x1b[K"
+"""Moves to the start of the line of a terminal, and erases it."""
+_CELLS = 20
+Item = TypeVar("Item")
+
+
+class Bar:
+    """A bar with a text behind it; its methods may be called from any thread.
+
+    Args:
+        label: Stands before the bar.
+        quiet: Draw nothing.
+    """
+
+    def __init__(self, label: str, *, quiet: bool) -> None:
+        self._label = label
+        self.is_drawn = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._lock = RLock()
+        self._line = ""
+
+    def update(self, share: float, text: str) -> None:
+        """Show how much is done, from 0 to 1, and a text."""
+        if not self.is_drawn:
+            return
+        with self._lock:
+            full = int(share * _CELLS)
+            self._line = f"{self._label} [{'=' * full}{' ' * (_CELLS - full)}] {text}"
+            self._draw()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Hide the bar while the block prints lines."""
+        with self._lock:
+            self._write(CLEAR_LINE)
+            yield
+            self._draw()
+
+    def close(self) -> None:
+        """Erase the bar."""
+        with self._lock:
+            self._write(CLEAR_LINE)
+            self._line = ""
+            self.is_drawn = False
+
+    def _draw(self) -> None:
+        # A line that is wider than the terminal would wrap, and only its end be erased.
+        self._write(CLEAR_LINE + self._line[: _read_columns() - 1])
+
+    def _write(self, text: str) -> None:
+        if self.is_drawn and self._line:
+            sys.stdout.flush()
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 @contextmanager
 def progress(total: int, of: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Draw a bar with the time left on standard error, if that is a terminal; yields what moves it on.
+    """Draw a bar with the time left; yields what moves it on.
 
     Args:
         total: How often it will be moved on.
         of: What is counted, in the plural.
         quiet: Draw none.
     """
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
+    bar = Bar(of, quiet=quiet)
+    began = perf_counter()
+    done = 0
 
-    columns = BarColumn(), MofNCompleteColumn(), of, TimeRemainingColumn(), "left"
-    # Drawn seldom: what is measured, or worked on, needs the processors.
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, refresh_per_second=2
-    ) as bar:
-        task = bar.add_task(of, total=total)
-        yield lambda: bar.advance(task)
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        left = (perf_counter() - began) * (total - done) / done
+        bar.update(done / total, f"{done:,} of {total:,}, {format_duration(left)} left")
+
+    try:
+        bar.update(0.0, f"0 of {total:,}")
+        yield advance
+    finally:
+        bar.close()
+
+
+def track(items: Sequence[Item], of: str) -> Iterable[Item]:
+    """Yield items, and draw a bar of those that are done; `of` is what is counted."""
+    with progress(len(items), of, quiet=False) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time in the unit that fits."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _read_columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

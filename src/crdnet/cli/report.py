@@ -4,11 +4,9 @@ Results go to standard output, everything else to standard error.
 """
 
 import json
-import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
@@ -18,12 +16,15 @@ import click
 from crdnet.batch import Run
 from crdnet.cli.interruption import stop_on_signals
 from crdnet.cli.messages import escape, name_flags
+from crdnet.cli.progress import Bar, format_duration
 from crdnet.density import RainDensity
 from crdnet.pipeline import Outcome
 from crdnet.runtime import SenseReport
 
 PLAIN_SECONDS = 30.0
 """Time between two lines of progress, where there is no terminal to draw a bar on."""
+_MOST_NAMES = 10
+"""Failed inputs named again at the end, for each reason."""
 _SCALES = {1.0: "", 0.5: ", at 1/2 size", 0.25: ", at 1/4 size", 0.125: ", at 1/8 size"}
 
 
@@ -57,7 +58,7 @@ class Report:
     ) -> None:
         self._task = task
         self._counts = Counter[str]()
-        self._failed: list[str] = []
+        self._failed: list[Outcome] = []
         self._as_json = options.as_json
         self._quiet = options.quiet
         self._verbose = options.verbose
@@ -66,7 +67,8 @@ class Report:
         self._left = 0
         self._worked = 0
         self._pixels = 0
-        self._bar: Any = None
+        self._tiles: dict[str, tuple[int, int]] = {}
+        self._bar = Bar("", quiet=True)
 
     def follow(self, run: Run) -> int:
         """Do a run, report its outcomes and progress as they come in, and return the exit code.
@@ -84,10 +86,12 @@ class Report:
                     with closing(iter(run)) as outcomes:
                         for _ in run.settled:
                             self._settle(next(outcomes))
-                        with self._progress(len(run.to_do)):
-                            for outcome in outcomes:
+                        self._begin(run)
+                        for outcome in outcomes:
+                            with self._bar.hidden():
                                 self._work_on(outcome)
                 finally:
+                    self._bar.close()
                     self._summarise(run.left_out)
         return 1 if self._failed else 0
 
@@ -96,42 +100,35 @@ class Report:
         self._settle(Outcome(name, status="failed", reason=reason))
         return 1
 
-    @contextmanager
-    def _progress(self, total: int) -> Iterator[None]:
-        """Draw a bar on standard error, if that is a terminal and there are several jobs."""
-        self._left = total
+    def _begin(self, run: Run) -> None:
+        """Start the clock, and the bar if there is a terminal."""
+        self._left = len(run.to_do)
         self._began = self._told = perf_counter()
-        if self._quiet or total < 2 or not sys.stderr.isatty():
-            yield
-            return
-        from rich.console import Console  # noqa: PLC0415
-        from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+        label = {"derain": "deraining", "sense": "sensing"}[self._task]
+        self._bar = Bar(label, quiet=self._quiet)
+        run.on_tile = self._count_tiles
+        if self._left > 1:
+            self._update_bar()
 
-        # Lines on a terminal go above the bar; standard output that goes elsewhere must not be led
-        # there.
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[told]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        with bar:
-            number = bar.add_task(
-                {"derain": "deraining", "sense": "sensing"}[self._task], total=total, told=""
-            )
-            self._bar = lambda: bar.update(
-                number, completed=self._worked, told=self._tell_progress()
-            )
-            yield
-        self._bar = None
+    def _count_tiles(self, name: str, done: int, tiles: int) -> None:
+        """Show the progress within an image; called from the threads that work."""
+        if tiles > 1:
+            self._tiles[name] = (done, tiles)
+            self._update_bar()
+
+    def _update_bar(self) -> None:
+        self._bar.update(self._worked_share(), self._tell_progress())
+
+    def _worked_share(self) -> float:
+        """Return how much of all images is done, from 0 to 1."""
+        within = sum(done / tiles for done, tiles in list(self._tiles.values()))
+        return (self._worked + within) / max(1, self._worked + self._left)
 
     def _settle(self, outcome: Outcome) -> None:
         """Report one outcome."""
         self._counts[outcome.status] += 1
         if outcome.status == "failed":
-            self._failed.append(outcome.input)
+            self._failed.append(outcome)
             name = "" if outcome.input in str(outcome.reason) else f"{outcome.input}: "
             reason = name_flags(str(outcome.reason))
             click.echo(f"Error: {escape(f'{name}{reason}')}", err=True)
@@ -145,33 +142,51 @@ class Report:
     def _work_on(self, outcome: Outcome) -> None:
         self._left -= 1
         self._worked += 1
+        self._tiles.pop(outcome.input, None)
         if outcome.status in ("done", "dry"):
             assert outcome.width is not None
             assert outcome.height is not None
             self._pixels += outcome.width * outcome.height
         self._settle(outcome)
-        if self._bar is not None:
-            self._bar()
-        elif not self._quiet and self._left and perf_counter() - self._told >= PLAIN_SECONDS:
+        if self._left:
+            self._update_bar()
+        if self._quiet or not self._left or self._bar.is_drawn:
+            return
+        if perf_counter() - self._told >= PLAIN_SECONDS:
             self._told = perf_counter()
             click.echo(self._tell_progress(), err=True)
 
     def _summarise(self, left_out: Counter[str]) -> None:
-        """Count, where there was more than one input, and name again what failed."""
+        """Name again what failed, by reason, and count, where there was more than one input."""
         if self._quiet:
             return
+        is_several = self._counts.total() + self._left > 1
+        if is_several:
+            for reason, names in self._group_failures().items():
+                click.echo(f"{len(names):,} failed: {escape(reason)}", err=True)
+                for name in sorted(names)[:_MOST_NAMES]:
+                    click.echo(f"  {escape(name)}", err=True)
+                if len(names) > _MOST_NAMES:
+                    click.echo(f"  and {len(names) - _MOST_NAMES:,} more", err=True)
         if left_out.total():
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items() if count)
             click.echo(f"left out: {kinds}", err=True)
-        if self._counts.total() + self._left < 2:
-            return
-        line = f"{self._count()} in {_duration(perf_counter() - self._began)}"
-        if self._pixels:
-            line += f"; {self._pixels / 1e6:,.1f} megapixels, {self._rate():.2f} a second"
-        click.echo(line, err=True)
-        if self._counts.total() > len(self._failed):
-            for name in self._failed:
-                click.echo(f"failed: {escape(name)}", err=True)
+        if is_several:
+            line = f"{self._count()} in {format_duration(perf_counter() - self._began)}"
+            if self._pixels:
+                line += f"; {self._pixels / 1e6:,.1f} megapixels, {self._rate():.2f} a second"
+            click.echo(line, err=True)
+
+    def _group_failures(self) -> dict[str, list[str]]:
+        """Return the names of the inputs that failed, by reason; the most frequent is last."""
+        groups: dict[str, list[str]] = {}
+        for outcome in self._failed:
+            reason = name_flags(str(outcome.reason)).removeprefix(f"{outcome.input} ")
+            for name, word in ((str(outcome.output), "the output"), (outcome.input, "the input")):
+                if "." in name:  # a file called "a" would be found in every sentence
+                    reason = reason.replace(name, word)
+            groups.setdefault(reason, []).append(outcome.input)
+        return dict(sorted(groups.items(), key=lambda group: len(group[1])))
 
     def _count(self) -> str:
         counts = {
@@ -185,8 +200,15 @@ class Report:
 
     def _tell_progress(self) -> str:
         """Return the counts, the speed, and the time left if the rest is like what was done."""
-        seconds = (perf_counter() - self._began) * self._left / max(1, self._worked)
-        return f"{self._count()}; {self._rate():.2f} MP/s, {_duration(seconds)} left"
+        parts = [self._count()] if self._worked or self._left > 1 else []
+        if self._left == 1 and self._tiles:
+            parts += [f"{done} of {tiles} tiles" for done, tiles in list(self._tiles.values())]
+        share = self._worked_share()
+        if share:
+            rate = f"{self._rate():.2f} MP/s, " if self._pixels else ""
+            seconds = (perf_counter() - self._began) * (1 - share) / share
+            parts.append(f"{rate}{format_duration(seconds)} left")
+        return "; ".join(parts)
 
     def _rate(self) -> float:
         """Return megapixels per second."""
@@ -263,10 +285,3 @@ def describe(sensed: SenseReport) -> str:
 
 def _round(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in the unit that fits."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

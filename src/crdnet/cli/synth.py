@@ -1,35 +1,28 @@
 """`crdnet synth`: rain on photographs, as pairs to train on."""
 
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from crdnet._version import __version__
+from crdnet.cli.progress import progress
 from crdnet.data import list_images, read_rgb
-from crdnet.density import RainDensity
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
     CameraRain,
+    PairDrawer,
     PairFolder,
-    PairPlace,
+    PairPlan,
     StreakLibrary,
-    choose_rain_scale,
-    make_rainy_pair,
-    make_rng,
+    describe_pairs,
+    plan_pairs,
 )
 from crdnet.rain.spec import SCALE
 
 EXIT_FAILED = 1
 _QUALITY_OF_JPG = 90
-_MIX = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 _CAMERA_OPTIONS = ("rate", "exposure", "focal", "aperture", "focus", "wind", "distance")
 _HELP = """\
 Put rain on the photographs in a folder; write pairs that crdnet train and crdnet data check read.
@@ -43,13 +36,6 @@ Writes input/ (rainy), target/ (clean), streaks/ (the light of the rain alone), 
 The same seed gives the same pixels on every machine. A run that was stopped goes on where it was; nothing
 that exists is replaced unasked. Photographs that cannot be used are named, and the exit code is then 1.
 """
-
-
-@dataclass(frozen=True)
-class _Job:
-    photo: PurePosixPath
-    variant: int
-    place: PairPlace
 
 
 def _scale(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
@@ -240,19 +226,20 @@ def command(
         "jpeg": quality,
         "format": file_format,
     }
+    drawer = PairDrawer(rain or density, seed, library, scale, quality)
     with (
         PairFolder(output, options, overwrite=overwrite) as folder,
-        _progress(len(jobs), quiet) as advance,
+        progress(len(jobs), "pairs", quiet=quiet) as advance,
     ):
         for job in jobs:
             if not folder.has(job.place):
                 try:
-                    _make(photos, job, folder, rain or density, seed, library, scale, quality)
+                    folder.write(job.place, *drawer.draw(read_rgb(photos / job.photo), job))
                 except DataError as error:
                     failures.append(str(error))
             advance()
     if not quiet:
-        click.echo(_printable(_summary(output, folder.records)))
+        click.echo(_printable(f"{output}: {describe_pairs(folder.records)}"))
     for failure in dict.fromkeys(failures):  # A photo of several pairs fails once.
         click.echo(_printable(f"Error: {failure}"), err=True)
     return EXIT_FAILED if failures else 0
@@ -283,80 +270,20 @@ def _refuse_overlap(photos: Path, output: Path) -> None:
 
 def _plan(
     photos: Path, file_format: str, per_photo: int, *, recursive: bool
-) -> tuple[list[_Job], list[str]]:
+) -> tuple[list[PairPlan], list[str]]:
     """Return the pairs to make, and what is wrong with photographs that share a place."""
     listing = list_images(photos)
-    pictures = [picture for picture in listing.images if recursive or len(picture.parts) == 1]
-    if not pictures:
+    images = [image for image in listing.images if recursive or len(image.parts) == 1]
+    if not images:
         hint = "; --recursive looks into the folders in it" if listing.images else ""
         raise DataError(f"{photos}: no photographs in this folder{hint}")
-    jobs: list[_Job] = []
-    failures: list[str] = []
-    # On some systems A.png and a.png are one file.
-    owners: dict[str, PurePosixPath] = {}
-    for picture in pictures:
-        owner = owners.setdefault(picture.with_suffix("").as_posix().casefold(), picture)
-        if owner != picture:
-            failures.append(
-                f"{photos / picture}: its pair would be called like that of {owner}; rename one of them"
-            )
-            continue
-        for variant in range(1, per_photo + 1):
-            place = PairPlace.from_source(
-                picture, f".{file_format}", None if per_photo == 1 else variant
-            )
-            jobs.append(_Job(picture, variant, place))
-    return jobs, failures
-
-
-def _make(
-    photos: Path,
-    job: _Job,
-    folder: PairFolder,
-    rain: CameraRain | str,
-    seed: int,
-    library: StreakLibrary | None,
-    scale: float | None,
-    quality: int | None,
-) -> None:
-    clean = read_rgb(photos / job.photo)
-    rng = make_rng(seed, job.photo.as_posix(), job.variant)
-    size = choose_rain_scale(*clean.shape[:2]) if scale is None else scale
-    about: dict[str, object] = {"photo": job.photo.as_posix(), "variant": job.variant}
-    if isinstance(rain, CameraRain):
-        pair = make_rainy_pair(clean, rain, rng, jpeg_quality=quality)
-    else:
-        asked = _MIX[int(rng.integers(len(_MIX)))] if rain == "mix" else RainDensity[rain.upper()]
-        pair = make_rainy_pair(clean, asked, rng, scale=size, library=library, jpeg_quality=quality)
-        about["asked"] = asked.name.lower()
-    folder.write(job.place, pair, about)
-
-
-def _summary(output: Path, records: Sequence[Any]) -> str:
-    counts = Counter(record["density"] for record in records)
-    names = [grade.name.lower() for grade in RainDensity]
-    densities = ", ".join(f"{name} {counts[name]}" for name in names if counts[name])
-    pairs = "1 pair" if len(records) == 1 else f"{len(records)} pairs"
-    less = sum(record["density"] != record.get("asked", record["density"]) for record in records)
-    note = f"; {less} could not be given the density asked for" if less else ""
-    return f"{output}: {pairs} ({densities}){note}" if records else f"{output}: no pairs"
+    plans, clashes = plan_pairs(images, f".{file_format}", per_photo)
+    return plans, [
+        f"{photos / image}: its pair would be called like that of {owner}; rename one of them"
+        for image, owner in clashes
+    ]
 
 
 def _printable(text: str) -> str:
     # A file's name need not be text; what cannot be printed is shown as an escape.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-@contextmanager
-def _progress(pairs: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Draw a bar with the time left on stderr, if somebody watches; yields what moves it on."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = BarColumn(), MofNCompleteColumn(), "pairs", TimeRemainingColumn(), "left"
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("synth", total=pairs)
-        yield lambda: bar.advance(task)

@@ -23,6 +23,9 @@ Progress = Callable[[Sequence[Pair]], Iterable[Pair]]
 """Wrapper that passes the pairs on and may display progress."""
 
 
+_SHOWN_SIZES = 4
+
+
 @dataclass
 class DataReport:
     """Contents and problems of a data set.
@@ -83,6 +86,27 @@ class DataReport:
                 for problem in self.problems
             ],
         }
+
+    def as_text(self) -> str:
+        """Return the report in words."""
+        densities = ", ".join(
+            f"{grade.name.lower()} {count} (intensity {self.intensities[grade]:.1f})"
+            for grade, count in self.densities.items()
+        )
+        sizes = [f"{width} x {height}: {count}" for (width, height), count in self.sizes.items()]
+        more = len(sizes) - _SHOWN_SIZES
+        lines = [
+            f"{self.root}: layout {self.layout}",
+            f"pairs      {self.pairs}, of {self.scenes} scenes",
+            f"density    {densities or '-'}; labelled: {self.labelled} of {self.pairs}",
+            f"sizes      {', '.join(sizes[:_SHOWN_SIZES]) or '-'}"
+            f"{f', and {more} more' if more > 0 else ''}",
+            f"left aside {len(self.aside)} pictures, {self.other_files} other files",
+            f"problems   {len(self.problems) or 'none'}",
+            *(f"  {problem.kind.value}: {problem}" for problem in self.problems),
+        ]
+        # A file's name need not be text; what cannot be printed is shown as an escape.
+        return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check(root: Path | str, layout: str = "auto", *, progress: Progress = iter) -> DataReport:

@@ -30,6 +30,7 @@ from crdnet.data.tar_members import open_image_file
 from crdnet.density import luma
 from crdnet.errors import DataError
 
+_SHOWN_LEAKS = 10
 SHORT_SIDE = 96
 """Shorter side of a sketch, in pixels."""
 CELLS = 8
@@ -348,3 +349,46 @@ def _normalise(values: Planes) -> tuple[Planes, float]:
 def _digest(path: Path) -> str:
     opened = open_image_file(path)
     return sha256(opened.read_bytes() if isinstance(opened, Path) else opened.read()).hexdigest()
+
+
+def count_leaks(
+    leaks: Iterable[Leak], sets: Mapping[str, Sequence[Picture]], pair: tuple[str, str]
+) -> dict[str, object]:
+    """Return how many images two sets have and share, as JSON values.
+
+    Args:
+        leaks: Those of all sets.
+        sets: Pictures by the name of their set.
+        pair: The names of the two sets.
+    """
+    of_pair = [leak for leak in leaks if (leak.first_set, leak.second_set) == pair]
+    first, second = pair
+    return {
+        "first": first,
+        "second": second,
+        "first_images": len(sets[first]),
+        "second_images": len(sets[second]),
+        "same_file": len({leak.second for leak in of_pair if leak.kind == "file"}),
+        "shared_in_first": len({leak.first for leak in of_pair}),
+        "shared_in_second": len({leak.second for leak in of_pair}),
+    }
+
+
+def format_leaks(counts: Sequence[Mapping[str, object]], leaks: Sequence[Leak]) -> str:
+    """Return in words what `count_leaks` counted for each two sets, and the first leaks."""
+    lines = []
+    for each in counts:
+        lines.append(
+            f"{each['first']} and {each['second']}: {each['shared_in_first']} of "
+            f"{each['first_images']} images share scenes with {each['shared_in_second']} of "
+            f"{each['second_images']}; {each['same_file']} are the same file"
+        )
+        of_pair = [
+            leak
+            for leak in leaks
+            if (leak.first_set, leak.second_set) == (each["first"], each["second"])
+        ]
+        lines += [f"  {leak.kind}: {leak.first} = {leak.second}" for leak in of_pair[:_SHOWN_LEAKS]]
+        if len(of_pair) > _SHOWN_LEAKS:
+            lines.append(f"  and {len(of_pair) - _SHOWN_LEAKS} more; --csv writes all")
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -21,6 +21,7 @@ from crdnet.evaluation.clips import (
     ClipScore,
     Frame,
     StaticClip,
+    format_clips,
     join_side_by_side,
     read_frames,
     score_clip,
@@ -32,6 +33,7 @@ from crdnet.evaluation.comparison import (
     format_differences,
     keep_common_images,
 )
+from crdnet.evaluation.document import Document
 from crdnet.evaluation.formats import (
     build_table,
     convert_evaluation,
@@ -50,6 +52,7 @@ __all__ = [
     "ClipScore",
     "Derain",
     "Difference",
+    "Document",
     "Estimate",
     "Evaluation",
     "Failure",
@@ -68,6 +71,7 @@ __all__ = [
     "convert_differences",
     "convert_evaluation",
     "evaluate",
+    "format_clips",
     "format_csv",
     "format_differences",
     "format_html",

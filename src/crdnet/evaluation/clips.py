@@ -39,6 +39,10 @@ _REPEATED = 0.25
 """Change below which a frame repeats the previous one, relative to the median change."""
 _NEAR_STREAKS = 7
 """Side of the square around a bright pixel that does not count as dry, in pixels."""
+_HEADING = (
+    f"{'clip':24} {'frames':>6} {'contrast':>9} {'left':>6}  {'95% interval':14} {'dry':>5}"
+    "  unchanged"
+)
 
 
 @dataclass(frozen=True)
@@ -221,3 +225,19 @@ def _find_changing(lumas: npt.NDArray[np.float32]) -> list[int]:
 
 def _compute_luma(frame: Frame) -> Plane:
     return luma(frame.astype(np.float32))
+
+
+def format_clips(scores: Sequence[ClipScore]) -> str:
+    """Return a table of the scores of clips, and their mean."""
+    lines = [_HEADING]
+    for score in scores:
+        left = score.left
+        interval = "-" if left.low is None else f"[{left.low:.2f}, {left.high:.2f}]"
+        lines.append(
+            f"{score.name:24} {score.frames:6d} {score.contrast:9.1f} {left.mean:6.2f}  "
+            f"{interval:14} {score.dry_change:5.2f}  {score.unchanged_frames}"
+        )
+    if len(scores) > 1:
+        mean = np.mean([score.left.mean for score in scores])
+        lines.append(f"{'mean':24} {'':6} {'':9} {mean:6.2f}")
+    return "\n".join(lines)

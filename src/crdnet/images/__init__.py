@@ -34,6 +34,7 @@ from crdnet.images.picture import (
     turned_up,
 )
 from crdnet.images.pil import is_pil, pil_like, pixels_of_pil
+from crdnet.images.raw import RAW_SUFFIXES
 from crdnet.images.reading import decode
 from crdnet.images.source import ImageSource
 from crdnet.images.worker import CodecError, Fault, SealedImage, WorkerCodec
@@ -44,6 +45,7 @@ __all__ = [
     "FORMATS",
     "FORMAT_OF_SUFFIX",
     "MAX_PIXELS",
+    "RAW_SUFFIXES",
     "BandReader",
     "BandWriter",
     "Codec",

@@ -116,8 +116,9 @@ def writable(format: str, name: str) -> str:  # noqa: A002
     """
     if format not in FORMATS.values():
         raise ImageError(
-            f"{name} is a {format}, which crdnet reads but does not write; ask for another `format`: "
-            f"{', '.join(FORMATS)}"
+            f"{name} is a {format}, which crdnet reads but does not write; ask for another "
+            f"`format` ({', '.join(FORMATS)}), or for a `fallback_format`, which leaves other "
+            "images in theirs"
         )
     return format
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from crdnet.errors import SizeError
 from crdnet.images.picture import Pixels, turned_back, turned_up, with_alpha
 from crdnet.images.reading import orientation_of, samples_of
 
@@ -19,7 +20,12 @@ def pixels_of_pil(image: Image.Image) -> Pixels:
 
     Raises:
         ImageError: Its mode holds something that cannot be kept.
+        SizeError: There is no pixel.
     """
+    if not (image.width and image.height):
+        raise SizeError(
+            f"an image has at least one pixel, got a PIL image of {image.width} x {image.height}"
+        )
     return turned_up(samples_of(image)[0], orientation_of(image))
 
 

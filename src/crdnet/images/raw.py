@@ -27,13 +27,14 @@ _CR3_BRAND = b"crx "
 _DNG_VERSION, _SUB_DIRECTORIES = 0xC612, 0x014A
 _RAW_SAMPLES = (32803, 34892)
 """Photometric interpretations: a colour filter array, linear raw."""
-_SUFFIXES = frozenset(
+RAW_SUFFIXES = frozenset(
     (
         *(".3fr", ".ari", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr"),
         *(".iiq", ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf"),
         *(".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
     )
 )
+"""Of the raw files of cameras, in lower case."""
 _MOST_DIRECTORIES = 32
 
 
@@ -58,7 +59,7 @@ def raw_kind(content: Content, name: str) -> str | None:
         return "Canon CR2"
     found = _kind_of_tags(content)
     suffix = PurePath(name).suffix.lower()
-    if found != "DNG" and suffix in _SUFFIXES:
+    if found != "DNG" and suffix in RAW_SUFFIXES:
         return suffix[1:].upper()
     return found
 

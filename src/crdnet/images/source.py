@@ -130,6 +130,11 @@ class ImageSource:
                 return nullcontext(self._content or b"")
             return mmap(self._file.fileno(), 0, access=ACCESS_READ)
         except FileNotFoundError as error:
+            if self.path.is_symlink():
+                raise ImageError(
+                    f"{self.path} is a link to {self.path.readlink()}, which does not exist; "
+                    "restore that file, or remove the link"
+                ) from error
             raise ImageError(f"there is no file {self.path}; check the path") from error
         except (OSError, ValueError) as error:  # ValueError: it was emptied meanwhile
             raise self._unreadable(error) from error

@@ -20,10 +20,15 @@ import numpy as np
 from crdnet.devices import DEVICES
 from crdnet.errors import DeviceError, ImageError
 from crdnet.files import whole_file
-from crdnet.images import ImageSource, is_pil, pil_like, pixels_of_pil
+from crdnet.images import FORMATS, ImageSource, is_pil, pil_like, pixels_of_pil
 from crdnet.pipeline.options import DerainOptions
 from crdnet.pipeline.outcome import Outcome
-from crdnet.pipeline.outputs import check_output, choose_format, default_output
+from crdnet.pipeline.outputs import (
+    check_output,
+    choose_fallback,
+    choose_format,
+    default_output,
+)
 from crdnet.pipeline.route import derain_pixels, derain_source, sense_source
 from crdnet.runtime import (
     REDUCTIONS,
@@ -136,12 +141,26 @@ class Derainer:
                     )
         return self._session
 
-    def __call__(self, image: Image, *, strength: float = 1.0) -> Image:
+    def __call__(
+        self,
+        image: Image,
+        *,
+        strength: float = 1.0,
+        always: bool | None = None,
+        ensemble: bool = False,
+    ) -> Image:
         """Return the image without its rain; see `run` for what it takes."""
-        derained: Image = self.run(image, strength=strength).image
+        derained: Image = self.run(image, strength=strength, always=always, ensemble=ensemble).image
         return derained
 
-    def run(self, image: Any, *, strength: float = 1.0, always: bool | None = None) -> DerainResult:
+    def run(
+        self,
+        image: Any,
+        *,
+        strength: float = 1.0,
+        always: bool | None = None,
+        ensemble: bool = False,
+    ) -> DerainResult:
         """Derain an image and report its rain.
 
         Args:
@@ -151,18 +170,23 @@ class Derainer:
             strength: How much of the rain to take out: 0 none, 1 all.
             always: Whether an image that is surely dry is derained too; if not, it comes back as it
                 is. None is True for arrays and PIL images, and False for the bytes of a file.
+            ensemble: Whether the output is the mean of those for the image and for its mirror
+                image (left to right), at twice the time.
 
         Raises:
             ImageError: The image holds something that cannot be derained.
             TypeError: It is no image; a path belongs to `derain_file`.
         """
         source = _source_of(image, "derain", "call crdnet.derain_file for files")
-        options = DerainOptions(strength, always=(source is None) if always is None else always)
+        options = DerainOptions(
+            strength, always=(source is None) if always is None else always, ensemble=ensemble
+        )
         if source is not None:
             return self._run_on_file(image, source, options)
         rainy, restore = _pixels_of(image, "derain")
+        network = self.network.with_ensemble() if ensemble else self.network
         derained, report = derain_pixels(
-            self.network, rainy, strength=options.strength, always=options.always
+            network, rainy, strength=options.strength, always=options.always
         )
         left_alone = derained is rainy
         return DerainResult(
@@ -176,6 +200,13 @@ class Derainer:
     def _run_on_file(
         self, content: Any, source: ImageSource, options: DerainOptions
     ) -> DerainResult:
+        own = source.header.format
+        if own not in FORMATS.values():
+            raise ImageError(
+                f"the bytes are a {own}, which crdnet reads but does not write; give the image as "
+                "pixels, or the file to crdnet.derain_file with "
+                "DerainOptions(fallback_format='png')"
+            )
         buffer = BytesIO()
         pixels: list[Array] = []
         outcome = derain_source(
@@ -247,15 +278,16 @@ class Derainer:
         began = perf_counter()
         options = options or DerainOptions()
         source = Path(source)
-        output = default_output(source, options.format) if output is None else Path(output)
+        output = default_output(source, options) if output is None else Path(output)
         target = choose_format(source, output, options.format)
+        fallback = choose_fallback(output, options.fallback_format)
         check_output(source, output, overwrite=overwrite)
         with ImageSource(source, max_pixels=options.max_pixels) as opened:
             outcome = derain_source(
                 self.network,
                 opened,
                 partial(whole_file, output, overwrite=overwrite),
-                replace(options, format=target),
+                replace(options, format=target, fallback_format=None if target else fallback),
             )
         return replace(outcome, output=output, seconds=perf_counter() - began)
 
@@ -311,13 +343,16 @@ def derain(
     threads: int | None = None,
     tile: int | Literal["auto"] = "auto",
     strength: float = 1.0,
+    always: bool | None = None,
+    ensemble: bool = False,
 ) -> Image:
     """Return an image without its rain: same type in, same type out.
 
-    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
+    The model is opened once and kept; `Derainer` and its `run` explain the arguments, and what an
     image may be.
     """
-    return shared_derainer(model, device, threads, tile)(image, strength=strength)
+    derainer = shared_derainer(model, device, threads, tile)
+    return derainer(image, strength=strength, always=always, ensemble=ensemble)
 
 
 def sense(

@@ -18,14 +18,21 @@ class DerainOptions:
     """How much of the rain to take out: 0 none, 1 all."""
     always: bool = False
     """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
+    ensemble: bool = False
+    """Whether the output is the mean of those for the image and for its mirror image (left to
+    right), at twice the time."""
     format: str | None = None
     """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
     output."""
+    fallback_format: str | None = None
+    """One of these, for images in formats that are only read (GIF, BMP, PPM, HEIC); all others keep
+    theirs. None lets such images fail."""
     quality: int | None = None
     """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of
     a JPEG."""
     strip_gps: bool = False
-    """Whether to remove from EXIF and XMP where the image was taken."""
+    """Whether to remove the location from EXIF, XMP and IPTC, and whole what may hold it otherwise:
+    maker notes, unknown blocks, what lies behind the image. Captions and keywords stay."""
     max_pixels: int = MAX_PIXELS
     """Refuse images of more, all frames together, from their header."""
 
@@ -34,9 +41,16 @@ class DerainOptions:
             raise ArgumentError(
                 f"`strength` is how much of the rain to take out, from 0 to 1, got {self.strength}"
             )
-        if self.format is not None and self.format not in FORMATS:
+        for name in ("format", "fallback_format"):
+            value = getattr(self, name)
+            if value is not None and value not in FORMATS:
+                raise ArgumentError(
+                    f"there is no `{name}` {value!r}; use one of {', '.join(FORMATS)}"
+                )
+        if self.format is not None and self.fallback_format is not None:
             raise ArgumentError(
-                f"there is no `format` {self.format!r}; use one of {', '.join(FORMATS)}"
+                "`format` gives all outputs one format and `fallback_format` only those that "
+                "cannot keep theirs; give one of them"
             )
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ArgumentError(

@@ -1,6 +1,8 @@
 """Names, formats and places of outputs."""
 
+import errno
 import os
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -8,20 +10,24 @@ import numpy as np
 from PIL import Image
 
 from crdnet.errors import OutputError
-from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
+from crdnet.images import FORMAT_OF_SUFFIX, FORMATS, RAW_SUFFIXES
+from crdnet.pipeline.options import DerainOptions
 from crdnet.runtime import Array, as_colours
 
 SUFFIX = "_derained"
 """Added to the name of a file whose output goes beside it."""
 
 
-def default_output(source: Path, format: str | None = None) -> Path:  # noqa: A002
+def default_output(source: Path, options: DerainOptions) -> Path:
     """Return the place beside the source: street.jpg becomes street_derained.jpg."""
-    return source.with_name(source.stem + SUFFIX + suffix_for(source, format))
+    return source.with_name(source.stem + SUFFIX + suffix_for(source, options))
 
 
-def suffix_for(source: Path, format: str | None) -> str:  # noqa: A002
-    """Return the suffix of an output: the source's, unless another format was asked for."""
+def suffix_for(source: Path, options: DerainOptions) -> str:
+    """Return the suffix of an output: the source's, unless it gets another format."""
+    format = options.format  # noqa: A001
+    if FORMAT_OF_SUFFIX.get(source.suffix.lower(), "JPEG") not in FORMATS.values():
+        format = format or options.fallback_format  # noqa: A001
     if format is None or FORMAT_OF_SUFFIX.get(source.suffix.lower()) == FORMATS.get(format):
         return source.suffix
     return f".{format}"
@@ -51,10 +57,29 @@ def choose_format(
     for key, name in FORMATS.items():
         if name == named:
             return key
+    raise OutputError(describe_unwritten(suffix))
+
+
+def describe_unwritten(suffix: str) -> str:
+    """Return the message about the suffix of an output in a format that is not written."""
     known = ", ".join(each for each, name in FORMAT_OF_SUFFIX.items() if name in FORMATS.values())
-    raise OutputError(
-        f"the suffix {suffix!r} names no format that crdnet writes; use one of {known}"
+    kind = (
+        "is that of raw files of cameras, which crdnet neither reads nor writes"
+        if suffix.lower() in RAW_SUFFIXES
+        else "names no format that crdnet writes"
     )
+    return f"the suffix {suffix!r} {kind}; use one of {known}"
+
+
+def choose_fallback(output: Path | None, fallback: str | None) -> str | None:
+    """Return the format of an output whose source has a format that is only read.
+
+    It is the one that the suffix of the output names, so that a HEIC file called street.jpg becomes
+    a JPEG and no name lies. None lets such a source fail.
+    """
+    named = None if output is None else FORMAT_OF_SUFFIX.get(output.suffix.lower())
+    by_suffix = next((key for key, name in FORMATS.items() if name == named), fallback)
+    return None if fallback is None else by_suffix
 
 
 def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
@@ -63,6 +88,16 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"the output {output} is the input itself, which is never replaced; choose another output"
         )
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            output.lstat()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise OutputError(
+            f"the name of the output {output} is longer than the file system takes; name a shorter "
+            "output, or another folder"
+        ) from error
     if not overwrite and os.path.lexists(output):
         raise OutputError(
             f"{output} exists and is not replaced unasked; use `overwrite=True` or another output"

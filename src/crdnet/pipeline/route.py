@@ -33,7 +33,7 @@ from crdnet.images import (
 from crdnet.pipeline.bands import BandCodec
 from crdnet.pipeline.options import DerainOptions
 from crdnet.pipeline.outcome import Outcome
-from crdnet.runtime import Array, Bands, Network, SenseReport
+from crdnet.runtime import Array, Bands, Network, OnTile, SenseReport
 
 LARGE_PIXELS = 64_000_000
 """Files beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the
@@ -56,6 +56,7 @@ def derain_source(
     *,
     codec: Codec[Any] | None = None,
     on_derained: Callable[[Array, Array], None] | None = None,
+    on_tile: OnTile | None = None,
 ) -> Outcome:
     """Derain one image file.
 
@@ -66,6 +67,7 @@ def derain_source(
         options: How; None is `DerainOptions()`.
         codec: Decodes and encodes, unless the file is too large for memory; None is this process.
         on_derained: Called with the rainy and the derained pixels before the output is opened.
+        on_tile: Reports the progress.
 
     Raises:
         ImageError: The file cannot be read, or holds something that cannot be kept.
@@ -73,9 +75,8 @@ def derain_source(
     """
     began = perf_counter()
     options = options or DerainOptions()
-    target = writable(
-        FORMATS[options.format] if options.format else source.header.format, source.name
-    )
+    network = network.with_ensemble() if options.ensemble else network
+    target = _choose_target(source, options)
     whole = {
         "rain": on_derained is not None,
         "strip_gps": options.strip_gps,
@@ -87,7 +88,11 @@ def derain_source(
         image = used.decode(source)
         decoded = perf_counter()
         pixels, report = derain_pixels(
-            network, image.pixels, strength=options.strength, always=options.always
+            network,
+            image.pixels,
+            strength=options.strength,
+            always=options.always,
+            on_tile=on_tile,
         )
         is_kept = pixels is image.pixels
         if on_derained is not None:
@@ -118,6 +123,18 @@ def derain_source(
     )
 
 
+def _choose_target(source: ImageSource, options: DerainOptions) -> str:
+    """Return the name of the format to write.
+
+    Raises:
+        ImageError: It is that of the source, and is only read.
+    """
+    asked, own = options.format, source.header.format
+    if asked is None and own not in FORMATS.values():
+        asked = options.fallback_format
+    return writable(own if asked is None else FORMATS[asked], source.name)
+
+
 def sense_source(
     network: Network, source: ImageSource, *, codec: Codec[Any] | None = None
 ) -> Outcome:
@@ -141,7 +158,12 @@ def sense_source(
 
 
 def derain_pixels(
-    network: Network, rainy: Pixels, *, strength: float, always: bool
+    network: Network,
+    rainy: Pixels,
+    *,
+    strength: float,
+    always: bool,
+    on_tile: OnTile | None = None,
 ) -> tuple[Any, SenseReport]:
     """Sense, gate and derain.
 
@@ -150,6 +172,7 @@ def derain_pixels(
         rainy: An array, or bands of rows.
         strength: How much of the rain to take out.
         always: Whether an image that is surely dry is derained too.
+        on_tile: Reports the progress.
 
     Returns:
         The derained pixels, an array or an iterator of bands; the rainy ones themselves where the
@@ -159,7 +182,7 @@ def derain_pixels(
     report = sensed.without_look()
     if sensed.dry and not always:
         return rainy, report
-    return network.derain(rainy, sensed, strength), report
+    return network.derain(rainy, sensed, strength, on_tile), report
 
 
 @contextmanager

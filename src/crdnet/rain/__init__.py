@@ -18,6 +18,7 @@ from crdnet.rain.dataset import PairFolder, PairPlace, make_rng
 from crdnet.rain.drops import Streaks, compose_drops, draw_streaks
 from crdnet.rain.layers import StreakLibrary, add_light, amplify, render
 from crdnet.rain.lookalikes import LOOKALIKES
+from crdnet.rain.pairs import PairDrawer, PairPlan, describe_pairs, plan_pairs
 from crdnet.rain.presets import sample_spec, sample_target
 from crdnet.rain.random_rain import add_random_drops, sample_camera, sample_streaks
 from crdnet.rain.spec import (
@@ -39,8 +40,10 @@ __all__ = [
     "LayerBank",
     "LineStreaks",
     "NoiseStreaks",
+    "PairDrawer",
     "PairFolder",
     "PairPlace",
+    "PairPlan",
     "PhotorealStreaks",
     "RainSpec",
     "RainyPair",
@@ -58,6 +61,7 @@ __all__ = [
     "compute_camera_veil",
     "decompress",
     "defocus",
+    "describe_pairs",
     "draw_camera_opacity",
     "draw_streaks",
     "estimate_drop_light",
@@ -65,6 +69,7 @@ __all__ = [
     "make_rainy_pair",
     "make_rng",
     "measure_intensity",
+    "plan_pairs",
     "render",
     "sample_camera",
     "sample_camera_streaks",

@@ -8,7 +8,7 @@ from crdnet.devices import DEVICES, installed_devices
 from crdnet.runtime.cpus import usable_cpus
 from crdnet.runtime.engines import Answer, read_info
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo
-from crdnet.runtime.network import Bands, Network
+from crdnet.runtime.network import Bands, Network, OnTile
 from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels, without_alpha
 from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, HasReport, SenseReport
@@ -30,6 +30,7 @@ __all__ = [
     "HasReport",
     "ModelInfo",
     "Network",
+    "OnTile",
     "SenseReport",
     "Session",
     "StoredModel",

@@ -27,6 +27,8 @@ from crdnet.runtime.session import Session
 from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
+OnTile = Callable[[int, int], object]
+"""Called after each tile of an image with the number of tiles that are done, and of all."""
 _FINISHED_ROWS = 32
 """So few stay in the processor's cache from one step to the next, and take no memory to speak
 of."""
@@ -65,12 +67,21 @@ class Network:
     Args:
         session: The opened model.
         tile: Side of a tile in pixels; 0 takes every image whole, "auto" what bounds the memory.
+        ensemble: Whether each output is the mean of those for the image and for its mirror image
+            (left to right), at twice the time.
     """
 
-    def __init__(self, session: Session, tile: int | Literal["auto"]) -> None:
+    def __init__(
+        self, session: Session, tile: int | Literal["auto"], *, ensemble: bool = False
+    ) -> None:
         self.session = session
+        self._ensemble = ensemble
         self._multiple = session.info.size_multiple
         self._tile = tile
+
+    def with_ensemble(self) -> "Network":
+        """Return the same network with `ensemble`."""
+        return Network(self.session, self._tile, ensemble=True)
 
     def sense(self, rainy: Array | Bands) -> SenseReport:
         """Look at an image at several scales, and report the rain and its scale.
@@ -94,24 +105,37 @@ class Network:
         return replace(report, look=whole[0]) if len(whole) == 1 else report
 
     def estimates(
-        self, rainy: Array, sensed: SenseReport
+        self, rainy: Array, sensed: SenseReport, on_tile: OnTile | None = None
     ) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, colours (h, w, 3), neither clipped nor rounded) for pieces that make up an image."""
+        """Yield the pieces that make up an image, neither clipped nor rounded.
+
+        Each is (rows, columns, colours (h, w, 3)).
+        """
         height, width = rainy.shape[:2]
         plan = list(self._plan(height, width, sensed.reduction))
-        for tile in plan:
+        for done, tile in enumerate(plan, 1):
             yield from self._piece(
                 rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None
             )
+            if on_tile is not None:
+                on_tile(done, len(plan))
 
     @overload
-    def derain(self, rainy: Array, sensed: SenseReport, strength: float) -> Array: ...
+    def derain(
+        self, rainy: Array, sensed: SenseReport, strength: float, on_tile: OnTile | None = None
+    ) -> Array: ...
 
     @overload
-    def derain(self, rainy: Bands, sensed: SenseReport, strength: float) -> Iterator[Array]: ...
+    def derain(
+        self, rainy: Bands, sensed: SenseReport, strength: float, on_tile: OnTile | None = None
+    ) -> Iterator[Array]: ...
 
     def derain(
-        self, rainy: Array | Bands, sensed: SenseReport, strength: float
+        self,
+        rainy: Array | Bands,
+        sensed: SenseReport,
+        strength: float,
+        on_tile: OnTile | None = None,
     ) -> Array | Iterator[Array]:
         """Return the derained image in the shape, dtype and range of the rainy one, with its alpha channel.
 
@@ -119,27 +143,30 @@ class Network:
             rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such.
             sensed: The report that `sense` made.
             strength: How much of the rain to take out: 0 none, 1 all.
+            on_tile: Reports the progress.
 
         Returns:
             An array, or bands from top to bottom, computed as they are asked for.
         """
         if isinstance(rainy, Bands):
-            return self._derain_bands(rainy, sensed, strength)
+            return self._derain_bands(rainy, sensed, strength, on_tile)
         derained = _like(rainy)
         colours = without_alpha(rainy)
         into = without_alpha(derained)
-        for rows, columns, estimate in self.estimates(colours, sensed):
+        for rows, columns, estimate in self.estimates(colours, sensed, on_tile):
             _finish(into[rows, columns], colours[rows, columns], estimate, strength)
             del estimate  # or it would lie in memory beside the next
         return derained
 
-    def _derain_bands(self, bands: Bands, sensed: SenseReport, strength: float) -> Iterator[Array]:
+    def _derain_bands(
+        self, bands: Bands, sensed: SenseReport, strength: float, on_tile: OnTile | None
+    ) -> Iterator[Array]:
         """Read bands once, keep the rows of one row of tiles, and yield these derained."""
         height, width = bands.shape
         rows_read = RowsRead(bands.read())
-        for _, row in groupby(
-            self._plan(height, width, sensed.reduction), key=lambda tile: tile.core_rows.start
-        ):
+        plan = list(self._plan(height, width, sensed.reduction))
+        done = 0
+        for _, row in groupby(plan, key=lambda tile: tile.core_rows.start):
             across = list(row)
             window, core = across[0].window_rows, across[0].core_rows
             rainy = rows_read.between(window.start, min(window.stop, height))
@@ -157,6 +184,9 @@ class Network:
                     place = into[rows.start - above : rows.stop - above, columns]
                     _finish(place, colours[rows, columns], estimate, strength)
                     del estimate
+                done += 1
+                if on_tile is not None:
+                    on_tile(done, len(plan))
             del rainy, colours
             yield derained
 
@@ -173,7 +203,17 @@ class Network:
         )
         seen = as_rgb(reduce_image(window, reduction))
         answer = self.session(seen)
-        return Look(seen, answer.derained, answer.density)
+        look = Look(seen, answer.derained, answer.density)
+        return self._average_mirrored(look) if self._ensemble else look
+
+    def _average_mirrored(self, look: Look) -> Look:
+        """Return the mean of a look and of one at its mirror image, mirrored back."""
+        mirrored = self.session(np.ascontiguousarray(look.rainy[:, ::-1]))
+        half = np.float32(0.5)
+        derained = half * (look.derained + mirrored.derained[:, ::-1])
+        if look.density is None or mirrored.density is None:
+            return look._replace(derained=derained)
+        return Look(look.rainy, derained, half * (look.density + mirrored.density[:, ::-1]))
 
     def _summed(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
         """Return what looks at the parts of an image say together."""

@@ -24,6 +24,10 @@ def check_pixels(image: Array) -> None:
         ImageError: The shape, the dtype or the range is none of an image's.
         SizeError: There is no pixel.
     """
+    if isinstance(image, np.ma.MaskedArray):
+        raise ImageError(
+            "a masked array has pixels without colours; give each one, with filled() for instance"
+        )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise ImageError(
             f"an image is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "

@@ -1,0 +1,104 @@
+"""Pairs of a data set that is drawn from photographs: their plan, and the drawing of each."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from crdnet.density import RainDensity
+from crdnet.rain.camera import CameraRain
+from crdnet.rain.compose import RgbImage
+from crdnet.rain.dataset import PairPlace, make_rng
+from crdnet.rain.layers import StreakLibrary
+from crdnet.rain.spec import choose_rain_scale
+from crdnet.rain.synthesis import RainyPair, make_rainy_pair
+
+MIX = "mix"
+"""Stands for light, medium and heavy rain, each as often."""
+_MIX = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """One pair to draw."""
+
+    photo: PurePosixPath
+    """Path of the clean image below its folder."""
+    variant: int
+    """Number of the pair of this image, from 1."""
+    place: PairPlace
+
+
+def plan_pairs(
+    photos: Iterable[PurePosixPath], suffix: str, per_photo: int
+) -> tuple[list[PairPlan], list[tuple[PurePosixPath, PurePosixPath]]]:
+    """Return the pairs to draw, and images without: each with the one that has its place.
+
+    Args:
+        photos: Paths of the clean images below their folder.
+        suffix: Suffix of the files, such as .png.
+        per_photo: Pairs of each image.
+    """
+    plans: list[PairPlan] = []
+    clashes: list[tuple[PurePosixPath, PurePosixPath]] = []
+    # On some systems A.png and a.png are one file.
+    owners: dict[str, PurePosixPath] = {}
+    for photo in photos:
+        owner = owners.setdefault(photo.with_suffix("").as_posix().casefold(), photo)
+        if owner != photo:
+            clashes.append((photo, owner))
+            continue
+        for variant in range(1, per_photo + 1):
+            place = PairPlace.from_source(photo, suffix, None if per_photo == 1 else variant)
+            plans.append(PairPlan(photo, variant, place))
+    return plans, clashes
+
+
+@dataclass(frozen=True)
+class PairDrawer:
+    """Draws rain on clean images.
+
+    Attributes:
+        rain: Rain of a camera, the name of a density in lower case, or `MIX`.
+        seed: Seed of the whole data set.
+        library: Streaks to use beside the drawn ones.
+        scale: Size of the streaks; None follows the image.
+        jpeg_quality: Quality of the JPEG that both images go through; None is none.
+    """
+
+    rain: CameraRain | str
+    seed: int
+    library: StreakLibrary | None = None
+    scale: float | None = None
+    jpeg_quality: int | None = None
+
+    def draw(self, clean: RgbImage, plan: PairPlan) -> tuple[RainyPair, dict[str, object]]:
+        """Return a pair, and what its entry of the manifest tells of its making."""
+        photo = plan.photo.as_posix()
+        rng = make_rng(self.seed, photo, plan.variant)
+        about: dict[str, object] = {"photo": photo, "variant": plan.variant}
+        quality = self.jpeg_quality
+        if isinstance(self.rain, CameraRain):
+            return make_rainy_pair(clean, self.rain, rng, jpeg_quality=quality), about
+        asked = (
+            _MIX[int(rng.integers(len(_MIX)))]
+            if self.rain == MIX
+            else RainDensity[self.rain.upper()]
+        )
+        scale = choose_rain_scale(*clean.shape[:2]) if self.scale is None else self.scale
+        pair = make_rainy_pair(
+            clean, asked, rng, scale=scale, library=self.library, jpeg_quality=quality
+        )
+        return pair, {**about, "asked": asked.name.lower()}
+
+
+def describe_pairs(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return in words how many pairs of each density the entries of a manifest tell of."""
+    counts = Counter(record["density"] for record in records)
+    names = [grade.name.lower() for grade in RainDensity]
+    densities = ", ".join(f"{name} {counts[name]}" for name in names if counts[name])
+    pairs = "1 pair" if len(records) == 1 else f"{len(records)} pairs"
+    less = sum(record["density"] != record.get("asked", record["density"]) for record in records)
+    note = f"; {less} could not be given the density asked for" if less else ""
+    return f"{pairs} ({densities}){note}" if records else "no pairs"
