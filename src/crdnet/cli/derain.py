@@ -13,8 +13,8 @@ Take the rain out of images: files, folders, patterns, or - for a pipe.
 
 \b
 crdnet derain street.jpg                  writes street_derained.jpg beside it
-crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored; once more: goes on where it
-stopped cat a.png | crdnet derain - > b.png       a pipe
+crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored; resumes if repeated
+cat a.png | crdnet derain - > b.png       a pipe
 
 Everything in the file but the rain is kept, or the file is refused; an image that is surely dry is
 left as it is. Nothing is replaced unasked. Exit codes: 0 all done; 1 some inputs failed, each

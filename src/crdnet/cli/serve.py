@@ -14,8 +14,9 @@ Serve an HTTP API and a page to drop a photo on; offline, on this machine alone 
 otherwise.
 
 \b
-crdnet serve                              the page: http://127.0.0.1:8000, the API:
-http://127.0.0.1:8000/docs curl -F file=@street.jpg http://127.0.0.1:8000/v1/derain -o clean.jpg
+crdnet serve                              the page: http://127.0.0.1:8000
+                                          the API: http://127.0.0.1:8000/docs
+curl -F file=@street.jpg http://127.0.0.1:8000/v1/derain -o clean.jpg
 
 Every option is an environment variable too: CRDNET_PORT for --port, CRDNET_API_KEY_FILE for
 --api-key-file. The key itself is read from a file or from CRDNET_API_KEY, never from an argument,
