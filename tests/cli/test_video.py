@@ -108,3 +108,25 @@ main()
     assert ended.returncode == 1
     assert "pip install 'crdnet[video]'" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_the_rain_of_a_clip_is_told_second_by_second(
+    crdnet: Crdnet, source: Path, model: Path, tmp_path: Path
+) -> None:
+    plot, table = tmp_path / "rain.png", tmp_path / "rain.csv"
+    ended = crdnet("sense", source, "-m", model, "-d", "cpu", "--plot", plot, "--csv", table)
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("0:00:00  light, intensity 3")
+    assert table.read_text().startswith("start,frames,density,intensity,score\n0,12,light,3")
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    told = crdnet("sense", source, "-m", model, "-d", "cpu", "--json")
+    assert json.loads(told.out)["seconds"][0]["frames"] == 12
+    again = crdnet("sense", source, "-m", model, "--plot", plot)
+    assert again.code == 2
+    assert "exists and is not replaced" in again.err
+
+
+def test_a_plot_is_for_one_clip(crdnet: Crdnet, model: Path, tmp_path: Path) -> None:
+    ended = crdnet("sense", tmp_path / "a.jpg", "-m", model, "--plot", tmp_path / "rain.png")
+    assert ended.code == 2
+    assert "are for one clip" in ended.err

@@ -1,10 +1,19 @@
 """`crdnet sense`: how heavy the rain in images is, without taking it out."""
 
-from typing import Any
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crdnet.cli import options
+
+if TYPE_CHECKING:
+    from crdnet.video import Moment
+
+CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".nut")
+"""Suffixes of files that are sensed as clips, second by second."""
 
 _HELP = """\
 Tell how heavy the rain in images is: files, folders, patterns, or - for a pipe.
@@ -12,6 +21,7 @@ Tell how heavy the rain in images is: files, folders, patterns, or - for a pipe.
 \b
 crdnet sense street.jpg                   grade, intensity in grey levels of 255, score from 0 to 1
 crdnet sense photos/ -r --json            one JSON object a line for each image
+crdnet sense clip.mp4 --plot rain.png     a clip, second by second (extra: video)
 
 Nothing is written. Exit codes: 0 all done; 1 some inputs failed, each named; 2 wrong usage, a model
 that does not sense rain included; 130 interrupted.
@@ -26,6 +36,15 @@ that does not sense rain included; 130 interrupted.
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders in a folder.")
 @options.files_from
 @options.max_pixels
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a clip's rain to a PNG."
+)
+@click.option(
+    "--csv",
+    "table",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a clip's rain, second by second, as a table.",
+)
 @options.as_json
 @options.quiet
 @options.verbose
@@ -35,8 +54,14 @@ def command(  # noqa: D103 - its help stands above
     files_from: Any,
     model: str,
     max_pixels: int,
+    plot: Path | None,
+    table: Path | None,
     **values: Any,
 ) -> int:
+    if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in CLIPS:
+        return _sense_clip(inputs[0], model, plot, table, **values)
+    if plot or table:
+        raise click.UsageError(f"--plot and --csv are for one clip ({', '.join(CLIPS)})")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet.batch import BatchOptions, SenseRun  # noqa: PLC0415
     from crdnet.cli.report import Report, ReportOptions  # noqa: PLC0415
@@ -53,3 +78,44 @@ def command(  # noqa: D103 - its help stands above
     with options.refuse_unknown_model():
         run = SenseRun(sources, recursive=recursive, options=batch)
     return report.follow(run)
+
+
+def _sense_clip(
+    source: str,
+    model: str,
+    plot: Path | None,
+    table: Path | None,
+    *,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+    **_others: Any,
+) -> int:
+    """Print the rain in a clip for each of its seconds, and write it as asked."""
+    # Imported here, since PyAV is an extra and slow to load.
+    from crdnet.files import write_whole  # noqa: PLC0415
+    from crdnet.video import VideoOptions, sense_video  # noqa: PLC0415
+
+    def tell(moment: "Moment") -> None:
+        if not (as_json or quiet):
+            grade = moment.density.name.lower()
+            click.echo(f"{_as_clock(moment.start)}  {grade}, intensity {moment.intensity:.2g}")
+
+    for file in (plot, table):
+        if file is not None and file.exists():
+            raise click.UsageError(f"{file} exists and is not replaced unasked; name another file")
+    timeline = sense_video(
+        source, replace(VideoOptions(), model=model, device=device), on_second=tell
+    )
+    if as_json:
+        click.echo(json.dumps(timeline.as_dict()))
+    if table is not None:
+        write_whole(table, timeline.as_csv().encode())
+    if plot is not None:
+        timeline.plot(plot)
+    return 0
+
+
+def _as_clock(seconds: int) -> str:
+    """Return a time as h:mm:ss."""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
