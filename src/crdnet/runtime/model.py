@@ -8,7 +8,7 @@ that the file alone is enough.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from crdnet.errors import ModelError
@@ -93,42 +93,3 @@ class ModelInfo:
                 "on 'rgb'"
             )
         return info
-
-
-def opset_of(content: bytes) -> int | None:
-    """Return the version of ONNX's operations that a model file is written in.
-
-    None if it does not say.
-    """
-    for number, value in _fields(content):
-        if number == 8 and isinstance(value, bytes):  # ModelProto.opset_import
-            imported = dict(_fields(value))
-            if not imported.get(1) and isinstance(
-                version := imported.get(2), int
-            ):  # of the domain "", ONNX's own
-                return version
-    return None
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (number, value) of the fields of a protobuf message, as far as it is one."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while at < len(message):
-            byte = message[at]
-            at, value, shift = at + 1, value | (byte & 0x7F) << shift, shift + 7
-            if byte < 0x80:
-                break
-        return value
-
-    while at < len(message):
-        number, kind = divmod(varint(), 8)
-        if kind == 0:
-            yield number, varint()
-            continue
-        size = varint() if kind == 2 else {1: 8, 5: 4}.get(kind, len(message))
-        yield number, message[at : at + size]
-        at += size

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from crdnet.devices import DEVICES, ENGINES, installed_devices
 from crdnet.errors import CRDNetError, DeviceError, ModelError
 from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
-from crdnet.runtime.model import OPSET, ModelInfo, opset_of
+from crdnet.runtime.model import ModelInfo
 from crdnet.runtime.store import StoredModel
 
 __all__ = [
@@ -115,15 +115,10 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
     except CRDNetError:
         raise
     except Exception as error:  # engines' errors have no base class of their own
-        opset = opset_of(model.read())
-        reason = (
-            first_line(error)
-            if opset in (None, OPSET)
-            else f"ONNX opset {opset}, where {OPSET} is expected"
-        )
+        # The engines name the operation and the opset that they lack themselves.
         raise _CannotOpenError(
-            f"{model.path} is not a model that {package} can open ({reason}); "
-            "give an .onnx file made by `crdnet export`"
+            f"{model.path} is not a model that {package} can open ({first_line(error)}); "
+            "give an .onnx file made by `crdnet export` of this version"
         ) from error
 
 
