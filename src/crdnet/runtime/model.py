@@ -1,10 +1,10 @@
-"""What a model file says of itself.
+"""Metadata of model files.
 
 A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height,
-width), gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph
-that senses rain gives `density` too: its intensity in each cell of `size_multiple` squared pixels,
-in grey levels of 255. Everything else that a caller must know travels in the file's metadata, so
-that the file alone is enough.
+width), gamma-encoded RGB in [0, 1], and returns `derained` of the same shape, not clipped. A graph
+that senses rain also returns `density`: the intensity in each cell of `size_multiple` x
+`size_multiple` pixels, in grey levels of 255. The file's metadata holds everything else that a
+caller needs, so that the file is self-contained.
 """
 
 import json
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from crdnet.errors import ModelError
 
 FORMAT = "crdnet/1"
-"""Value of the metadata key `format`; a file without it is not ours."""
+"""Value of the metadata key `format`; a file without it is not a crdnet model."""
 OPSET = 18
-"""Version of ONNX's operations that `crdnet export` writes."""
+"""ONNX opset version that `crdnet export` writes."""
 INPUT_NAME = "rainy"
 OUTPUT_NAME = "derained"
 DENSITY_NAME = "density"
@@ -26,24 +26,24 @@ size_multiple), grey levels."""
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The metadata of a model file."""
+    """Metadata of a model file."""
 
     name: str
     size_multiple: int
-    """Both sides of what the graph is given must be multiples of this."""
+    """Height and width of the graph's input must be multiples of this."""
     margin: int
-    """Pixels around a tile, aligned to `size_multiple`, that make its answer that of the whole
-    image."""
+    """Pixels around a tile, aligned to `size_multiple`, that make its result equal to that of the
+    whole image."""
     version: str
     training_data: str
-    """What the weights were trained on, and its terms, in a sentence."""
+    """Training data of the weights and its terms of use, in one sentence."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Measured quality, such as {"rain800/val restormer-y psnr": 23.1}."""
     task: str = "derain"
     colour: str = "rgb"
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the key-value strings that stand in the file."""
+        """Return the key-value strings to store in the file."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -61,16 +61,16 @@ class ModelInfo:
         """Read the key-value strings of a file.
 
         Args:
-            metadata: As `to_metadata` writes them.
-            source: The file, for messages.
+            metadata: Key-value strings as `to_metadata` returns them.
+            source: Name of the file in error messages.
 
         Raises:
-            ModelError: The file is not ours, or its metadata is damaged.
+            ModelError: The file is not a crdnet model, or its metadata is damaged.
         """
         if metadata.get("format") != FORMAT:
             raise ModelError(
-                f"{source} is an ONNX file but not a crdnet model: its metadata has no format {FORMAT!r}; "
-                "make one with `crdnet export`"
+                f"{source} is an ONNX file but not a crdnet model: "
+                f"its metadata has no format {FORMAT!r}; make one with `crdnet export`"
             )
         try:
             info = cls(
@@ -89,29 +89,25 @@ class ModelInfo:
             ) from error
         if info.task != "derain" or info.colour != "rgb":
             raise ModelError(
-                f"{source} is for task {info.task!r} on {info.colour!r} images; this version runs 'derain' "
-                "on 'rgb'"
+                f"{source} is for task {info.task!r} on {info.colour!r} images; "
+                "this version runs 'derain' on 'rgb'"
             )
         return info
 
 
 def opset_of(content: bytes) -> int | None:
-    """Return the version of ONNX's operations that a model file is written in.
-
-    None if it does not say.
-    """
+    """Return the ONNX opset version of a model file, or None if the file does not state it."""
     for number, value in _fields(content):
         if number == 8 and isinstance(value, bytes):  # ModelProto.opset_import
             imported = dict(_fields(value))
-            if not imported.get(1) and isinstance(
-                version := imported.get(2), int
-            ):  # of the domain "", ONNX's own
+            # The domain of ONNX's own operations is "".
+            if not imported.get(1) and isinstance(version := imported.get(2), int):
                 return version
     return None
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (number, value) of the fields of a protobuf message, as far as it is one."""
+    """Yield (number, value) of each field of a protobuf message; tolerate damaged messages."""
     at = 0
 
     def varint() -> int:

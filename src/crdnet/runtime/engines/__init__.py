@@ -1,9 +1,7 @@
-"""The engines that run model files, each under the name of its device (`crdnet.devices`).
+"""Engines that run model files, selected by device name (`crdnet.devices`).
 
-from crdnet.runtime.engines import open_engine
-
-An engine's module is imported when it is opened, and nothing of it before: none of them costs those anything who use
-another. That of CUDA lies outside this package, since what runs here never imports torch.
+An engine's module is imported only when the engine is opened, so that an unused engine costs
+nothing. The CUDA engine lives outside this package, because this package never imports torch.
 """
 
 import logging
@@ -35,21 +33,22 @@ _log = logging.getLogger(__name__)
 
 
 DEVICE_VARIABLE = "CRDNET_DEVICE"
-"""Variable of the environment that says what `auto` is."""
+"""Environment variable that names the device to use for `auto`."""
 
 
 def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tuple[str, Engine]:
-    """Return the device that was opened, and its engine.
+    """Open a model on a device; return the name of the device and the engine.
 
     Args:
-        model: The file.
-        device: One of `DEVICES`. Under `auto`, a device that fails is named in a warning and the next one opened.
-        threads: Processors for one run.
-        runs: How many runs there may be at once.
+        model: The model file.
+        device: One of `DEVICES`. With `auto`, a device that fails is named in a warning and the
+            next one is tried.
+        threads: Number of threads for one run.
+        runs: Maximum number of simultaneous runs.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
-        DeviceError: The device is not there.
+        ModelError: The file is damaged or is not a crdnet model.
+        DeviceError: The device is unknown or not available.
     """
     device = os.environ.get(DEVICE_VARIABLE, device) if device == "auto" else device
     if device not in DEVICES:
@@ -64,25 +63,26 @@ def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tup
         except (DeviceError, _CannotOpenError) as error:
             failures.append(f"device {name!r} does not work: {error}")
     engine = _open(model, last, threads, runs)
-    for failure in failures:  # only now, since a file that none can open is not their fault
+    for failure in failures:  # only now: if no engine opens the file, the devices are not at fault
         _log.warning("%s; using %r", failure, last)
     return last, engine
 
 
 def read_info(model: StoredModel) -> ModelInfo:
-    """Return what a model file says of itself, at a fraction of the cost of opening it for work.
+    """Return the metadata of a model file without preparing the model to run.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
+        ModelError: The file is damaged or is not a crdnet model.
     """
-    from crdnet.runtime.engines.onnxruntime import info_of  # noqa: PLC0415 - as for the engines
+    # Imported here for the same reason as the engines.
+    from crdnet.runtime.engines.onnxruntime import info_of  # noqa: PLC0415
 
     with _telling_what_fails(model, "onnxruntime"):
         return info_of(model)
 
 
 class _CannotOpenError(ModelError):
-    """An engine cannot open a file; another may."""
+    """The engine cannot open the file; another engine may."""
 
 
 def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
@@ -94,8 +94,8 @@ def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
         )
     if not device.works():
         raise DeviceError(
-            f"device {name!r} needs an NVIDIA GPU and a {device.package} that is built for it; check nvidia-smi, run: "
-            f"pip install \"crdnet[{device.extra}]\", or use device 'cpu'"
+            f"device {name!r} needs an NVIDIA GPU and a {device.package} that is built for it; "
+            f"check nvidia-smi, run: pip install \"crdnet[{device.extra}]\", or use device 'cpu'"
         )
     try:
         engine: type[Engine] = getattr(import_module(device.module), device.engine)
@@ -114,7 +114,7 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
         yield
     except CRDNetError:
         raise
-    except Exception as error:  # engines' errors have no base class of their own
+    except Exception as error:  # the errors of engines have no common base class
         opset = opset_of(model.read())
         reason = (
             first_line(error)
@@ -128,9 +128,9 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says in one line."""
+    """Return the first informative line of an error message, or the name of the error's class."""
     lines = [line for line in str(error).splitlines() if line]
-    # OpenVINO's errors begin with the places in its source that they came through.
+    # Errors of OpenVINO begin with locations in its source code.
     told = [
         line for line in lines if "Exception from " not in line and not line.startswith("Check '")
     ]
