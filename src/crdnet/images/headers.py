@@ -1,4 +1,4 @@
-"""What a picture file is and how large, from its first bytes, before anything is decoded."""
+"""Format and size of image files, read from the header without decoding."""
 
 import struct
 from collections.abc import Callable
@@ -30,36 +30,36 @@ _UNSUPPORTED_MAGIC = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded."""
+    """Header of an image file."""
 
     format: str
     width: int
-    """Of the pixels as they are stored."""
+    """Width of the stored pixels, before orientation is applied."""
     height: int
     frames: int = 1
-    """Pages or frames; 2 stands for several where counting them takes longer than a look."""
+    """Number of pages or frames; 2 means several if counting them would be slow."""
     bits: int = 8
-    """Per sample."""
+    """Bits per sample."""
 
     @property
     def pixels(self) -> int:
-        """Of all frames together."""
+        """Total pixels of all frames."""
         return self.width * self.height * self.frames
 
 
 def read_header(
     source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> Header:
-    """Return what a picture file is, reading only its header.
+    """Read the header of an image file.
 
     Args:
-        source: The whole file, or where it is.
-        name: What messages call it; None is its path.
-        max_pixels: The most that it may have, all frames together.
+        source: Content or path of the file.
+        name: Name of the file in messages; None is its path.
+        max_pixels: Maximum number of pixels, all frames together.
 
     Raises:
-        NotAPictureError: It is no picture that is read here.
-        ImageError: It is damaged, or has more pixels than it may have.
+        NotAPictureError: The file is not an image in a supported format.
+        ImageError: The file is damaged or has more than `max_pixels` pixels.
         OSError: The path cannot be read.
     """
     if isinstance(source, Path):
@@ -67,16 +67,16 @@ def read_header(
             if not source.stat().st_size:  # nothing to map
                 return read_header(b"", name or str(source))
             with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
-                # A map of a file is read as bytes are, and only the pages that one looks at are loaded.
+                # A mapped file reads like bytes, and only the pages that are accessed are loaded.
                 return read_header(mapped, name or str(source), max_pixels=max_pixels)
-    name = name or "the picture"
+    name = name or "the image"
     format, measure = _kind(source, name)  # noqa: A001
     try:
         header = measure(source, format)
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
-            f"{name} is a damaged {format} ({fault_of(error)}); open it in another program and save "
-            "it anew"
+            f"{name} is a damaged {format} ({fault_of(error)}); "
+            "open it in another program and save it anew"
         ) from error
     if header.width < 1 or header.height < 1:
         raise ImageError(
@@ -85,35 +85,36 @@ def read_header(
     if header.pixels > max_pixels:
         frames = f" in each of {header.frames} frames" if header.frames > 1 else ""
         raise ImageError(
-            f"{name} has {header.width} x {header.height} pixels{frames}, more than {max_pixels:,}; cut it into "
-            "parts or raise `max_pixels`"
+            f"{name} has {header.width} x {header.height} pixels{frames}, more than "
+            f"{max_pixels:,}; cut it into parts or raise `max_pixels`"
         )
     return header
 
 
 def writable(format: str, name: str) -> str:  # noqa: A002
-    """Return a format that can be written.
+    """Return a format if it can be written.
 
     Raises:
-        ImageError: It is only read.
+        ImageError: The format can only be read.
     """
     if format not in FORMATS.values():
         raise ImageError(
-            f"{name} is a {format}, which crdnet reads but does not write; ask for another `format`: "
-            f"{', '.join(FORMATS)}"
+            f"{name} is a {format}, which crdnet reads but does not write; "
+            f"ask for another `format`: {', '.join(FORMATS)}"
         )
     return format
 
 
 def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], Header]]:
-    """Return the format that the content has, and who measures it."""
+    """Return the format of the content, and the function that reads its header."""
     start = content[:16]
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
     if kind := raw_kind(content, name):
         raise NotAPictureError(
-            f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop it "
-            "in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
+            f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; "
+            "develop it in a raw developer such as darktable or RawTherapee, "
+            "and give the TIFF, PNG or JPEG"
         )
     if start[4:8] == b"ftyp":
         brands = isobmff.brands(content)
@@ -122,7 +123,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _boxes
         raise NotAPictureError(
-            f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}"
+            f"{name} is a film, not an image; `crdnet` takes images of {READABLE}"
         )
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP", _webp
@@ -133,7 +134,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
             return kind, measure
     other = next(
         (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)),
-        "not a picture",
+        "not an image",
     )
     raise NotAPictureError(
         f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first"

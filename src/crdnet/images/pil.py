@@ -1,4 +1,4 @@
-"""PIL images in and out, in memory."""
+"""Conversion between PIL images and pixels."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from crdnet.images.reading import orientation_of, samples_of
 
 
 def is_pil(image: Any) -> bool:
-    """Return whether something is a PIL image."""
+    """Return whether an object is a PIL image."""
     return isinstance(image, Image.Image)
 
 
@@ -18,15 +18,15 @@ def pixels_of_pil(image: Image.Image) -> Pixels:
     """Return the upright pixels of a PIL image, without alpha.
 
     Raises:
-        ImageError: Its mode holds something that cannot be kept.
+        ImageError: The mode holds something that cannot be kept.
     """
     return turned_up(samples_of(image)[0], orientation_of(image))
 
 
 def pil_like(image: Image.Image, pixels: Pixels) -> Image.Image:
-    """Return a PIL image of upright pixels that lies and is described as `image` is, with its alpha channel.
+    """Return upright pixels as a PIL image with the orientation, info and alpha channel of `image`.
 
-    Its mode is that of `image`, but RGB or RGBA for a palette, RGB for CMYK, and L for 1 bit.
+    The mode is that of `image`, except RGB or RGBA for a palette, RGB for CMYK, and L for 1 bit.
     """
     orientation = orientation_of(image)
     alpha = samples_of(image)[1]

@@ -1,9 +1,9 @@
-"""Decoding and encoding in subprocesses: a file can crash a decoder, and only that process may end then.
+"""Decoding and encoding in subprocesses, so that a file that crashes a decoder ends only that one.
 
-A worker gets and gives messages on its pipes: a line of JSON, then frames of bytes. Nothing that
-comes from it is unpickled: pixels are raw samples, and everything else of an image is a sealed
-frame, which is handed back for encoding and opened only there. Where the files are a stranger's,
-its address space is bounded and it may not write files.
+A worker exchanges messages on its pipes: JSON, then frames of bytes. The parent unpickles nothing
+that comes from a worker: pixels are raw samples, and everything else of an image is a sealed frame,
+which the parent sends back for encoding and only a worker opens. For untrusted files, the address
+space of a worker is limited and it cannot write files.
 """
 
 import json
@@ -39,12 +39,12 @@ Frames = Sequence[bytes | memoryview]
 _ENTRY = "from crdnet.images.worker import main; main()"
 _LENGTH = struct.Struct("<Q")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
-"""Pools of threads take address space, and the processors are the network's."""
-_TOO_LARGE = "the picture does not fit into the memory that one picture may take"
+"""Thread pools take address space, and the CPUs are needed for the network."""
+_TOO_LARGE = "the image does not fit into the memory that one image may take"
 
 
 class Fault(StrEnum):
-    """Why an image cannot be decoded or encoded."""
+    """Reason why an image cannot be decoded or encoded."""
 
     BROKEN = "broken"
     NO_MEMORY = "no memory"
@@ -59,31 +59,31 @@ class CodecError(ImageError):
         self.fault, self.detail = fault, detail
 
     def __reduce__(self) -> tuple[type["CodecError"], tuple[Fault, str]]:
-        """Pickle as the arguments."""
+        """Pickle the error as its arguments."""
         return type(self), (self.fault, self.detail)
 
 
 class WorkerDiedError(Exception):
-    """A worker ended, or was ended, while it had an image in work."""
+    """A worker ended or was killed during a task."""
 
 
 class Worker:
-    """One process. Its calls block, and one is made at a time.
+    """Worker process. Its calls block; make only one at a time.
 
     Args:
-        megabytes: Address space where files are a stranger's; it may then write no file either.
-            None: no bound.
+        megabytes: Limit of the address space, for untrusted files; the process can then not write
+            files either. None is no limit.
     """
 
     def __init__(self, megabytes: int | None = None) -> None:
-        # Found where we were found; -P: what lies in the folder we are in is no module of it.
+        # Use the parent's import path; -P keeps modules of the current folder out.
         code = f"import sys; sys.path[:] = {sys.path!a}; {_ENTRY}"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", code, str(megabytes or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | _ONE_THREAD,
-            process_group=0,  # Ctrl-C is meant for us, who first finish what we have begun
+            process_group=0,  # Ctrl-C reaches only the parent, which first finishes its tasks
         )
         self._killed = False
 
@@ -100,25 +100,25 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it can be given another task."""
+        """Whether the process can take another task."""
         return not self._killed and self._process.poll() is None
 
     def call(self, task: str, frames: Frames, **fields: Any) -> tuple[Message, list[bytes]]:
-        """Have one task done; `kill` from another thread ends it.
+        """Run one task; `kill` from another thread aborts it.
 
         Args:
             task: "decode" or "encode".
-            frames: What it works on.
-            fields: Everything else of the task, as plain data.
+            frames: Input bytes of the task.
+            fields: Other arguments of the task, as JSON values.
 
         Raises:
-            CodecError: The image is at fault.
-            WorkerDiedError: The image, or `kill`, ended the process.
+            CodecError: The image cannot be decoded or encoded.
+            WorkerDiedError: The process crashed or was killed.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -133,17 +133,17 @@ class Worker:
         return message, results
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill the process."""
         self._killed = True
         self._process.kill()
 
     def close(self) -> None:
-        """End it and forget it."""
+        """Kill the process and close its pipes."""
         self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with suppress(OSError):  # it ended before it had taken all
+            with suppress(OSError):  # the process ended before it read everything
                 pipe.close()
 
 
@@ -152,19 +152,19 @@ class SealedImage:
     """Image decoded by a worker."""
 
     pixels: Pixels
-    """Upright, without alpha."""
+    """Upright pixels, without alpha."""
     sealed: bytes
-    """Everything else of the image; only a worker opens it."""
+    """Everything else of the image, pickled; only a worker opens it."""
 
 
 class WorkerCodec:
-    """Codec that works in worker processes, which are kept, as many as there are calls at a time.
+    """Codec that works in a pool of worker processes, one for each simultaneous call.
 
-    Use it as a context. It may be called from many threads.
+    It is a context manager and thread-safe.
 
     Args:
-        megabytes: Address space of each worker, see `Worker`; None: no bound.
-        seconds: Kill a worker that takes longer for one task; None: no bound.
+        megabytes: Limit of the address space of each worker, see `Worker`; None is no limit.
+        seconds: Limit for one task, after which its worker is killed; None is no limit.
     """
 
     def __init__(self, *, megabytes: int | None = None, seconds: float | None = None) -> None:
@@ -173,7 +173,7 @@ class WorkerCodec:
         self._busy: set[Worker] = set()
         self._lock = Lock()
         self.replaced = 0
-        """Workers that died and were replaced."""
+        """Number of workers that died and were replaced."""
 
     def __enter__(self) -> "WorkerCodec":
         return self
@@ -188,17 +188,17 @@ class WorkerCodec:
             self._idle.pop().close()
 
     def start(self) -> None:
-        """Start a worker now rather than at the first call."""
+        """Start a worker now instead of at the first call."""
         self._idle.append(Worker(self._megabytes))
 
     def stop(self) -> None:
-        """Kill the workers that are at work; their calls end with an error."""
+        """Kill the busy workers; their calls raise an error."""
         with self._lock:
             for worker in self._busy:
                 worker.kill()
 
     def decode(self, source: ImageSource) -> SealedImage:
-        """Return the decoded image; see `crdnet.images.Codec`. A crash is an ImageError as well."""
+        """Return the decoded image; see `crdnet.images.Codec`. A crash raises an ImageError too."""
         header = source.header
         said, (samples, sealed) = self._call(
             "decode", [source.content], name=source.name, header=asdict(header)
@@ -223,7 +223,7 @@ class WorkerCodec:
         quality: int | None = None,
         name: str = "the image",
     ) -> tuple[str, ...]:
-        """Write new pixels into a file like the image's own; see `crdnet.images.Codec`."""
+        """Encode new pixels with the metadata of an image; see `crdnet.images.Codec`."""
         said, (content,) = self._call(
             "encode",
             [np.ascontiguousarray(pixels).data.cast("B"), image.sealed],
@@ -246,12 +246,13 @@ class WorkerCodec:
             except WorkerDiedError as error:
                 raise CodecError(
                     Fault.DIED,
-                    f"{name} made its decoder crash ({error}); open it in another program and save it anew",
+                    f"{name} made its decoder crash ({error}); "
+                    "open it in another program and save it anew",
                 ) from error
 
     @contextmanager
     def _worker(self) -> Iterator[Worker]:
-        """Take a worker, kill it when the time is up, and keep it or replace it."""
+        """Take a worker from the pool, kill it on timeout, and return or replace it afterwards."""
         worker = self._take()
         timer = None if self._seconds is None else Timer(self._seconds, worker.kill)
         if timer is not None:
@@ -262,7 +263,7 @@ class WorkerCodec:
         finally:
             if timer is not None:
                 timer.cancel()
-                timer.join()  # or it might kill the worker in its next task
+                timer.join()  # otherwise it could kill the worker during its next task
             with self._lock:
                 self._busy.discard(worker)
             if worker.alive:
@@ -273,7 +274,7 @@ class WorkerCodec:
     def _take(self) -> Worker:
         while True:
             try:
-                worker = self._idle.pop()  # another thread may take the last one meanwhile
+                worker = self._idle.pop()  # checking first would race with other threads
             except IndexError:
                 worker = Worker(self._megabytes)
             if worker.alive:
@@ -289,10 +290,10 @@ class WorkerCodec:
 
 
 def main() -> None:
-    """Do one task after the other until the parent is gone; the program of a worker."""
+    """Run tasks until the parent ends; entry point of a worker process."""
     with os.fdopen(os.dup(0), "rb") as tasks, os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # whatever a library prints is no answer
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the parent as well
+        os.dup2(2, 1)  # keep output that a library prints out of the answers
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent decides when to stop
         warnings.simplefilter("ignore")
         _limit(int(sys.argv[1]) if sys.argv[1] else None)
         try:
@@ -301,7 +302,7 @@ def main() -> None:
                 _send(answers, *_done(task, frames))
                 del frames
         except (EOFError, OSError):
-            os._exit(0)  # nothing is left to be said, nor anybody to hear it
+            os._exit(0)  # the parent is gone
 
 
 def _send(pipe: Any, message: Message, frames: Frames) -> None:
@@ -315,7 +316,7 @@ def _receive(pipe: Any) -> tuple[Message, list[bytes]]:
     """Return a message and its frames.
 
     Raises:
-        EOFError: Nobody is at the other end.
+        EOFError: The other end closed the pipe.
     """
     message: Message = json.loads(_frame(pipe))
     return message, [_frame(pipe) for _ in range(message["frames"])]
@@ -342,7 +343,7 @@ def _done(task: Message, frames: Frames) -> tuple[Message, Frames]:
         if isinstance(error.__cause__, MemoryError):
             return _failure(Fault.NO_MEMORY, _TOO_LARGE), ()
         return _failure(Fault.BROKEN, str(error)), ()
-    except Exception as error:  # whatever hostile bytes can make a decoder raise
+    except Exception as error:  # hostile bytes can make a decoder raise anything
         return _failure(Fault.BROKEN, f"{task['name']} cannot be read ({type(error).__name__})"), ()
 
 
@@ -372,7 +373,7 @@ _TASKS: Mapping[str, Callable[[Frames, Message], tuple[Message, Frames]]] = {
 
 
 def _limit(megabytes: int | None) -> None:
-    """Bound what a picture can make this process take; Windows has no such limits."""
+    """Limit the resources of this process; does nothing on Windows."""
     try:
         import resource  # noqa: PLC0415
     except ImportError:
