@@ -125,7 +125,7 @@ def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
         file.write(SMOOTH, photometric="rgb", metadata=None)
         file.write(SMOOTH[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
     picture = images.decode(buffer.getvalue())
-    assert images.lost_between(picture) == ("smaller copies of the picture",)
+    assert images.lost_between(picture) == ("smaller copies of the image",)
     np.testing.assert_array_equal(
         np.asarray(opened(images.encode(picture, picture.pixels))), SMOOTH
     )

@@ -21,7 +21,7 @@ _CITYSCAPES = re.compile(r"(.+_leftImg8bit)(?:_rain_.*)?")
 
 
 def find_rainds(listing: Listing) -> Found:
-    """Match `rainstreak/rain-1.png`, `raindrop/rd-1.png` and both together with `gt/norain-1.png`."""
+    """Match `rainstreak/rain-1.png`, `raindrop/rd-1.png` and both with `gt/norain-1.png`."""
     clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
 
     def key(image: PurePosixPath) -> str:
