@@ -290,7 +290,7 @@ def test_associated_alpha_stays_associated_and_as_it_was() -> None:
 
 
 def with_samplings(luma: int, width: int, height: int) -> bytes:
-    """Return a JPEG with luma sampling factors 0xAB and the number of blocks of 4:2:2 at 96 x 64."""
+    """Return a JPEG with luma sampling factors 0xAB and the blocks of 4:2:2 at 96 x 64."""
     content = bytearray(saved(np.zeros((64, 96, 3), np.uint8) + 70, "JPEG", subsampling=1))
     at = content.index(b"\xff\xc0") + 5
     content[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")

@@ -1,6 +1,6 @@
 """Lookalikes of rain drawn on scenes, and a table of what a model does to them.
 
-    python -m tests.runtime.like_rain [--model NAME] [--sheet FILE]  # the table of docs/real-rain.md
+    python -m tests.runtime.like_rain [--model NAME] [--sheet FILE]  # table of docs/real-rain.md
 
 Each generator returns the scene without and with the lookalike. What a model takes out is measured
 as the share of the lookalike's contrast, in pixels whose luma it changes by at least 12 levels.
@@ -264,7 +264,8 @@ def share_taken_out(scene: Picture, image: Picture, derained: Picture) -> float:
 def main(*, model: str, sheet: Path | None) -> None:
     derainer = Derainer(model, threads=1)
     click.echo(
-        "| thing | sensed | S | left alone | contrast taken out | gain, dB |\n|---|---|---|---|---|---|"
+        "| thing | sensed | S | left alone | contrast taken out | gain, dB |\n"
+        "|---|---|---|---|---|---|"
     )
     rows = []
     for name in LIKE_RAIN:
