@@ -1,8 +1,8 @@
-"""Writing files: whole or not at all.
+"""Atomic writing of files, and locks.
 
-Everything that crdnet leaves on a disk is written here, under another name in its own folder, and
-renamed when it is complete. Nobody ever sees half of it, after a failure, Ctrl-C or kill -9; what
-kill -9 leaves is a temporary file whose name says so, which `remove_stale_parts` finds.
+crdnet writes each output to a temporary file in the folder of the output and renames it when it is
+complete. No reader ever sees a partial output, not even after a failure, Ctrl-C or kill -9. A
+temporary file that kill -9 leaves behind is recognised by its name, see `remove_stale_parts`.
 """
 
 import errno
@@ -29,16 +29,16 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 def write_whole(
     path: Path, content: bytes, *, overwrite: bool = True, times_ns: tuple[int, int] | None = None
 ) -> None:
-    """Write a file, and the folders above it.
+    """Write a file atomically, and create its parent folders.
 
     Args:
-        path: Where to; its mode follows from the umask.
-        content: All of it.
-        overwrite: Whether a file that is there, or came while we worked, may be replaced.
-        times_ns: When it shall have been read and changed last, in nanoseconds; None is now.
+        path: Path of the file; its mode follows from the umask.
+        content: Complete content.
+        overwrite: Whether an existing file may be replaced.
+        times_ns: Times of the last access and the last modification, in nanoseconds; None is now.
 
     Raises:
-        OutputError: It cannot be written, or is there and must not be replaced.
+        OutputError: The file cannot be written, or it exists and must not be replaced.
     """
     with whole_file(path, overwrite=overwrite, times_ns=times_ns) as file:
         file.write(content)
@@ -48,10 +48,9 @@ def write_whole(
 def whole_file(
     path: Path, *, overwrite: bool = True, times_ns: tuple[int, int] | None = None
 ) -> Iterator[BufferedWriter]:
-    """Open a temporary file to write to, which becomes `path` when the block ends well, and else is removed.
+    """Open a temporary file that is renamed to `path` on success and removed on failure.
 
-    Arguments and errors are those of `write_whole`; an OSError in the block counts as one of
-    writing.
+    Arguments and errors are those of `write_whole`; an OSError in the block becomes an OutputError.
     """
     temporary = path.with_name(f"{_PART_START}{token_hex(8)}{_PART_END}")
     try:
@@ -83,7 +82,7 @@ def whole_file(
 
 
 def means_full_disk(error: BaseException) -> bool:
-    """Return whether something could not be written since the disk, or the user's share of it, is full."""
+    """Return whether an error means that the disk, or the user's quota, is full."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
@@ -91,8 +90,8 @@ def remove_stale_parts(folder: Path, *, seconds: float) -> None:
     """Remove the temporary files that a killed process left in a folder.
 
     Args:
-        folder: Only it, not the folders in it; it need not exist.
-        seconds: Leave those alone that were written to within this time: somebody may be at it.
+        folder: The folder, searched without subfolders; it need not exist.
+        seconds: Minimum age; a younger file may still be in use by another process.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -104,10 +103,12 @@ def remove_stale_parts(folder: Path, *, seconds: float) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold a lock, by means of a file that is made for it and stays, until the block or the process ends.
+    """Hold a lock on a file until the block or the process ends.
+
+    The file is created if needed and stays.
 
     Yields:
-        Whether it is ours; False while another process, or another block of this one, holds it.
+        True if the lock was acquired; False if this or another process already holds it.
     """
     with path.open("ab") as file:
         try:

@@ -66,7 +66,7 @@ REFUSED = {
     "film": (b"\0\0\0\x18ftypisom" + b"\0" * 40, "a film"),
     "jpeg xl": (b"\xff\x0a" + b"\0" * 40, "JPEG XL"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-    "text": (b"hello, I am a text\n" * 20, "not a picture"),
+    "text": (b"hello, I am a text\n" * 20, "not an image"),
     "empty": (b"", r"empty \(0 bytes\)"),
     "half a jpeg": (saved(PIXELS, "JPEG")[:700], "damaged"),
     "half a png": (saved(PIXELS, "PNG")[:700], "damaged"),

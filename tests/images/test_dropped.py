@@ -1,4 +1,4 @@
-"""What must not come out again: pictures of the rain beside the picture, and the place where it was taken."""
+"""Removal of embedded images that show the rain (thumbnails), and of the location."""
 
 import struct
 import zlib
@@ -31,7 +31,7 @@ PLACE = {1: "N", 2: (48.0, 8.0, 30.0), 3: "E", 4: (11.0, 34.0, 12.0)}
 
 
 def exif_with_thumbnail(*, big_endian: bool) -> bytes:
-    """EXIF as a camera writes it: a first directory, a second one for the thumbnail, the thumbnail last."""
+    """Return EXIF like a camera's: a directory, a second one for the thumbnail, the thumbnail."""
     order = ">" if big_endian else "<"
     first = struct.pack(order + "HHHI4s", 1, 0x010F, 2, 4, b"ABC\0")
     second = struct.pack(order + "HHHII", 2, 0x0201, 4, 1, 56) + struct.pack(
@@ -125,7 +125,7 @@ def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
         file.write(SMOOTH, photometric="rgb", metadata=None)
         file.write(SMOOTH[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
     picture = images.decode(buffer.getvalue())
-    assert images.lost_between(picture) == ("smaller copies of the picture",)
+    assert images.lost_between(picture) == ("smaller copies of the image",)
     np.testing.assert_array_equal(
         np.asarray(opened(images.encode(picture, picture.pixels))), SMOOTH
     )
@@ -290,7 +290,7 @@ def test_associated_alpha_stays_associated_and_as_it_was() -> None:
 
 
 def with_samplings(luma: int, width: int, height: int) -> bytes:
-    """A JPEG of the samples of luma, across and down, that 0xAB says: as many blocks as 4:2:2 has at 96 x 64."""
+    """Return a JPEG with luma sampling factors 0xAB and the blocks of 4:2:2 at 96 x 64."""
     content = bytearray(saved(np.zeros((64, 96, 3), np.uint8) + 70, "JPEG", subsampling=1))
     at = content.index(b"\xff\xc0") + 5
     content[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")

@@ -1,4 +1,4 @@
-"""Files with changed bytes: each ends in a picture or in an error that names it, as a folder's do."""
+"""Every file with changed bytes results in an image or in an error that names the file."""
 
 import os
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""Every hand-written parser on changed bytes: it returns, or raises the one error that it states."""
+"""Every hand-written parser on changed bytes returns, or raises the error that it documents."""
 
 import os
 from collections.abc import Callable, Mapping

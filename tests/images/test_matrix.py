@@ -1,4 +1,4 @@
-"""Every format x channels x depth that is kept, read back by readers that share no code with ours."""
+"""Every supported format x channels x depth, read back by independent readers."""
 
 import json
 import subprocess
@@ -115,7 +115,8 @@ def test_a_file_comes_out_as_it_came_in_but_for_its_colours(
     if channels.endswith("a"):
         np.testing.assert_array_equal(stored_after[..., -1], stored[..., -1])
     wanted = np.rot90(derained, 1) if orientation == 6 else derained
-    # JPEG and AVIF lose what one does not see; the limit is far below what a swapped channel or a turn would make.
+    # JPEG and AVIF lose invisible detail; the limit is far below the effect of a swapped channel
+    # or a rotation.
     limit = 0 if kind in EXACT else 32 * (1 if bits == 8 else 257)
     assert np.abs(after.astype(int) - wanted).max() <= limit
     assert described(content, kind) == described(before, kind)

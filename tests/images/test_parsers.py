@@ -128,7 +128,7 @@ def test_orientation_is_added_to_exif_that_tells_none() -> None:
 
 
 def test_a_webp_without_an_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         webp.size_and_frames(b"RIFF\x04\0\0\0WEBP")
     assert webp.is_lossless(b"RIFF\x04\0\0\0WEBP") is False
 
@@ -158,9 +158,9 @@ def test_brands_and_sequences_are_told_from_the_first_box() -> None:
     content = box(b"ftyp", b"msf1", bytes(4), b"heicavif")
     assert isobmff.brands(content) == {b"msf1", b"heic", b"avif"}
     assert isobmff.is_sequence(content)
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         isobmff.coding(content)
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         isobmff.coding(box(b"meta", bytes(4)))
 
 

@@ -1,9 +1,9 @@
-"""Things that fall, fly or shine as rain does and are none, drawn on scenes, and what a model does to them.
+"""Lookalikes of rain drawn on scenes, and a table of what a model does to them.
 
-    python -m tests.runtime.like_rain [--model NAME] [--sheet FILE]    # the table of docs/real-rain.md
+    python -m tests.runtime.like_rain [--model NAME] [--sheet FILE]  # table of docs/real-rain.md
 
-Each generator returns the scene and the scene with the thing on it. How much of the thing is taken out is
-the share of its contrast: of what it adds to the luma, where that is 12 levels or more, up or down.
+Each generator returns the scene without and with the lookalike. What a model takes out is measured
+as the share of the lookalike's contrast, in pixels whose luma it changes by at least 12 levels.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ SEEDS = range(2)
 VISIBLE = 12
 """Grey levels that a pixel must have gained or lost to count in the contrast."""
 FINE = 2
-"""Supersampling factor: shapes are drawn so many times finer, then reduced to smooth their edges."""
+"""Supersampling factor: shapes are drawn at this scale, then reduced to smooth their edges."""
 WHITE = (245, 247, 250)
 
 
@@ -113,7 +113,7 @@ def lens_drops(scene: Picture, rng: np.random.Generator) -> Pair:
 
 
 def windscreen(scene: Picture, rng: np.random.Generator) -> Pair:
-    """Return a wet pane: many small drops in focus, and trails that ran down, before a blurred scene."""
+    """Return a wet pane with many small drops in focus and trails, in front of a blurred scene."""
     behind = np.asarray(Image.fromarray(scene).filter(ImageFilter.GaussianBlur(2.5)))
     layer = _Layer(behind)
     wet = _refracted(behind, rng, _places(layer, rng, 350, 1.2, 5), blur=0.6)
@@ -157,7 +157,7 @@ def fountain(scene: Picture, rng: np.random.Generator) -> Pair:
 
 
 def starry_sky(scene: Picture, rng: np.random.Generator) -> Pair:
-    """Return a night sky above the dark scene: many faint points, and a few bright ones with a glow."""
+    """Return a night sky above the dark scene, with many faint stars and a few that glow."""
     height = scene.shape[0]
     share = np.clip(np.linspace(-2, 3, height), 0, 1)[:, np.newaxis, np.newaxis].astype(np.float32)
     sky = (
@@ -264,7 +264,8 @@ def share_taken_out(scene: Picture, image: Picture, derained: Picture) -> float:
 def main(*, model: str, sheet: Path | None) -> None:
     derainer = Derainer(model, threads=1)
     click.echo(
-        "| thing | sensed | S | left alone | contrast taken out | gain, dB |\n|---|---|---|---|---|---|"
+        "| thing | sensed | S | left alone | contrast taken out | gain, dB |\n"
+        "|---|---|---|---|---|---|"
     )
     rows = []
     for name in LIKE_RAIN:
@@ -309,7 +310,10 @@ def _places(
 def _refracted(
     scene: Picture, rng: np.random.Generator, drops: list[tuple[float, float, float]], blur: float
 ) -> Picture:
-    """Return a scene with drops on glass: each shows a wide part upside down, dark above and lit below."""
+    """Return a scene with drops on glass.
+
+    Each drop shows a wide part of the scene upside down, dark above and lit below.
+    """
     turned = Image.fromarray(scene).transpose(Image.Transpose.ROTATE_180)
     turned = turned.filter(ImageFilter.GaussianBlur(4))
     layer, light = _Layer(scene), _Layer(scene)

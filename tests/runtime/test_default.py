@@ -1,6 +1,6 @@
-"""What users may expect of the model that is shipped as `default`, on pictures that are not rain and on rain.
+"""Behaviour of the shipped model `default` on images with and without rain.
 
-The bounds are wide: they hold for any sound model of its kind, and what a model reaches stands in its card.
+The bounds are wide enough for any sound model of this kind; the model card states measured values.
 """
 
 from pathlib import Path

@@ -56,7 +56,7 @@ def colours_of(path: Path, side: int = 256) -> Colours:
 
 
 def share_within_a_level(colours: Colours, truth: Colours) -> float:
-    """Return which share of the samples differs by at most one level of 255 when both are written as 8 bits."""
+    """Return the share of samples that differ by at most one level after rounding to 8 bits."""
     ours, theirs = (np.rint(255 * np.clip(each, 0, 1)) for each in (colours, truth))
     return float((np.abs(ours - theirs) <= 1).mean())
 
@@ -84,8 +84,8 @@ def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
     parts = core.compile_model(with_rest(graphs[1]), "CPU", settings)
     rainy = np.random.default_rng(1).random((1, 3, 64, 48), np.float32)
     rest = rest_of(rainy)
-    # The head of the graph adds the correction to the first part, here without the rest. Kernels of
-    # another processor add in another order; without the rest the error would be that of bfloat16, 4e-3.
+    # The head of the graph adds the correction to the first part, here without the rest. CPUs sum
+    # in different orders; without the rest the error would be that of bfloat16, 4e-3.
     assert np.allclose(
         whole(rainy)[0] - rainy, parts([rainy - rest, rest])[0] - (rainy - rest), atol=1e-5
     )
@@ -173,7 +173,7 @@ def derain_elsewhere(
     device: str = "openvino",
     model: str = "default",
 ) -> "subprocess.CompletedProcess[str]":
-    """Derain an example in a process of its own, which prints the engine, and the mean difference to the reference."""
+    """Derain an example in a subprocess that prints the engine and the mean difference."""
     code = f"""
 {before}
 import sys
@@ -225,7 +225,7 @@ def test_one_core_is_enough() -> None:
 
 @pytest.fixture
 def small_container() -> Iterator[str]:
-    """Code that puts a process into groups of half a core and 512 MB, where we may make them; version 1."""
+    """Yield code that moves a process to control groups (version 1) of half a core and 512 MB."""
     groups = [
         Path("/sys/fs/cgroup", kind, f"crdnet-engines-{os.getpid()}") for kind in ("cpu", "memory")
     ]
@@ -382,7 +382,7 @@ print(*[name for name in ("torch", "openvino", "onnxruntime") if name in sys.mod
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
-    """Pretend that a device's packages are others than they are, and that `auto` is not said elsewhere."""
+    """Replace the packages of a device, and unset the environment variable for `auto`."""
     monkeypatch.delenv(DEVICE_VARIABLE, raising=False)
     for each in ENGINES:
         if each not in (name, "cpu"):
@@ -451,7 +451,7 @@ def test_a_model_of_another_opset_is_refused_like_a_damaged_one(
     model = onnx.load(tiny_model)
     model.opset_import[0].version = 7  # has no Resize
     (tmp_path / "old.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="is not a model that .* `crdnet export` of this version"):
+    with pytest.raises(ModelError, match=r"is not a model that .* `crdnet export` of this version"):
         Session(find_model(tmp_path / "old.onnx"), device, 1)
     (tmp_path / "damaged.onnx").write_bytes(tiny_model.read_bytes()[:3000])
     with pytest.raises(ModelError, match="is not a model that"):

@@ -1,8 +1,8 @@
-"""Things that resemble rain: snow, hail, splashes, drops on glass, spray, fountains, stars, confetti.
+"""Lookalikes of rain: snow, hail, splashes, drops on glass, spray, fountains, stars, confetti.
 
-Falling snow and hail are as near to rain as a single image shows: they may be taken out or left, but the
-scene must not come out worse than it went in. The rest belongs to the scene, or asks for another kind of
-network (drops on the lens and on a windscreen), and is left alone. Measured figures: `docs/real-rain.md`.
+A single image hardly distinguishes falling snow and hail from rain: they may be taken out or kept,
+but the scene must not get worse. All others belong to the scene or need another kind of network
+(drops on the lens and on a windscreen) and are kept. Measured values: `docs/real-rain.md`.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ from tests.runtime.like_rain import LIKE_RAIN, VISIBLE, Outcome, outcome_of, pai
 MAY_BE_TAKEN_OUT = ("snow", "driving_snow", "hail")
 LEFT_ALONE = tuple(name for name in LIKE_RAIN if name not in MAY_BE_TAKEN_OUT)
 NOTICED = 0.1
-"""Share of the contrast, mean of six images, below which a person sees no difference side by side."""
+"""Share of the contrast, mean of six images, below which a person sees no difference."""
 TAKEN_OUT = {"fountain": 0.95, "starry_sky": 0.35, "windscreen": 0.35}
-"""Where the shipped weights miss the rule: jets are thin bright lines as rain is, stars are like short
-drops at night, and a wet windscreen has both (`docs/real-rain.md`)."""
+"""Lookalikes that the shipped weights do not keep: jets are thin bright lines like rain, stars
+resemble short drops at night, and a wet windscreen has both (`docs/real-rain.md`)."""
 WORSE = 0.5
 """Decibels that the scene may lose: some textures are changed a little beside what falls."""
 

@@ -44,7 +44,7 @@ def streak_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rain_of(height: int, width: int, thickness: int, rng: np.random.Generator) -> np.ndarray:
-    """Return light in [0, 1] (h, w): vertical lines of a thickness, blurred as a large picture of them is."""
+    """Return light in [0, 1] (h, w): vertical lines, blurred as in a large image."""
     lines = np.zeros((height // thickness, width // thickness), np.uint8)
     lines[:, rng.permutation(np.arange(2, lines.shape[1] - 2, 3))[: lines.shape[1] // 8]] = 120
     return (
@@ -71,7 +71,7 @@ def test_a_report_follows_from_its_intensity() -> None:
 
 
 def test_the_typical_cell_decides_whether_rain_is_visible() -> None:
-    """What is mistaken for rain covers a part of an image, and raises the mean but not the median."""
+    """A lookalike covers only a part of an image; it raises the mean but not the median."""
     textured = SenseReport(1.5, 1.0, typical=0.2 * VISIBLE_TYPICAL, strongest=12.0)
     assert textured.density is RainDensity.NONE
     assert SenseReport(0.9, 1.0, typical=1.1 * VISIBLE_TYPICAL).density is RainDensity.LIGHT

@@ -38,7 +38,7 @@ assert np.array_equal(session(small).derained, before)
 def test_shrinking_gives_back_what_a_large_picture_took_and_changes_no_answer(
     tmp_path: Path,
 ) -> None:
-    """In a process of its own: one that ran other tests may take the memory from what those have freed."""
+    """Run in a subprocess, because this process may reuse memory that other tests have freed."""
     model = write_tiny_model(tmp_path / "tiny.onnx")
     done = subprocess.run(
         [sys.executable, "-c", _SHRINK, str(model)],

@@ -14,7 +14,7 @@ NAMES = [model.name for model in stored_models()]
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1500, 50, 3), (50, 1500, 3)])
 def test_tiles_of_a_shipped_model_agree_with_the_whole(name: str, shape: tuple[int, ...]) -> None:
-    """Long strips are cheap, and long enough for windows that end within the picture on both sides."""
+    """Long strips are cheap, and long enough for tiles with both ends inside the image."""
     rainy = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     whole, tiled = Derainer(name, tile=0), Derainer(name, tile=128)
     assert 2 * whole.session.info.margin + 128 < 1500

@@ -1,4 +1,4 @@
-"""Tiny model files, built node by node: enough of a network that tiles without a margin would be wrong."""
+"""Tiny model files, built node by node; their results are wrong for tiles without a margin."""
 
 from pathlib import Path
 
@@ -88,10 +88,10 @@ STREAK_SIDE = 8
 
 
 def write_streak_model(path: Path) -> Path:
-    """Write a model that knows one thing: vertical lines one pixel wide, brighter than both neighbours.
+    """Write a model that removes bright vertical lines of one pixel width.
 
-    It subtracts what sticks out beyond the mean of the neighbours, and says how much that is. Wider lines it does
-    not see, as a network that was trained on pictures of 500 pixels.
+    It subtracts the excess over the mean of the left and right neighbours, and returns that excess
+    as density. It does not see wider lines, like a network trained on images of 500 pixels.
     """
     sticks_out = np.zeros((3, 1, 1, 3), np.float32)
     sticks_out[:] = np.array([-0.5, 1.0, -0.5], np.float32)

@@ -229,7 +229,7 @@ def test_the_example_is_one_click_away(page: Any) -> None:
 def test_errors_are_words_and_can_be_tried_again(page: Any) -> None:
     drop(page, b"this is no picture", "letter.txt")
     page.wait_for_selector(".failure:not([hidden])")
-    assert "not a picture" in page.text_content(".failure [role=alert]")
+    assert "not an image" in page.text_content(".failure [role=alert]")
     page.click(".again")
     page.wait_for_selector(".failure:not([hidden])")
 

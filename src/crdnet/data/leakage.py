@@ -243,7 +243,10 @@ def _match_windows(whole: Sequence[Sketch], parts: Sequence[Sketch]) -> set[tupl
 
 
 def _describe_windows(plane: Planes) -> tuple[Planes, npt.NDArray[np.float64]]:
-    """Return descriptions (n, 64) of square windows and their boxes (n, 4): left, top, right, bottom."""
+    """Return descriptions (n, 64) of square windows and their boxes (n, 4).
+
+    A box is left, top, right, bottom.
+    """
     sums = np.pad(plane.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     height, width = plane.shape
     descriptions, boxes = [], []
@@ -318,7 +321,7 @@ def _resample(plane: Planes, box: tuple[float, float, float, float], cells: int)
 
 
 def _make_blur(cells: int, reach: int) -> Planes:
-    """Return the matrix (cells, cells) that averages 2 * reach + 1 cells, mirrored at the border."""
+    """Return the matrix (cells, cells) that averages 2 * reach + 1 cells, mirrored at borders."""
     padded = np.pad(np.arange(cells), reach, mode="reflect")
     blur = np.zeros((cells, cells), dtype=np.float32)
     for row in range(cells):

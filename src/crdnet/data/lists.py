@@ -1,9 +1,9 @@
 """Pairs by a list file or by patterns, for sets whose names follow no layout.
 
 A list is a CSV file with a header (`rainy`, `clean`, and optionally `density`, `intensity`,
-`scene`, `halves`), such as the `labels.csv` of `crdnet synth`; a CSV file of two or three columns without a
-header; or a text file with two paths per line, as SPA-Data has. Paths are relative to the folder of
-the list, or to the folder above it.
+`scene`, `halves`), such as the `labels.csv` of `crdnet synth`; a CSV file of two or three columns
+without a header; or a text file with two paths per line, as SPA-Data has. Paths are relative to the
+folder of the list, or to the folder above it.
 """
 
 import csv
@@ -142,8 +142,8 @@ def match_patterns(rainy: str, clean: str) -> list[Pair]:
             wanted = clean.format(path.name, *(groups.groups() if groups else ()), **values)
         except (KeyError, IndexError, ValueError) as error:
             raise DataError(
-                f"the pattern {clean!r} is not understood ({error}); it may hold {{stem}}, {{name}}, "
-                "{parent} and {1}, {2}, ... for the wildcards of the rainy pattern"
+                f"the pattern {clean!r} is not understood ({error}); it may hold {{stem}}, "
+                "{name}, {parent} and {1}, {2}, ... for the wildcards of the rainy pattern"
             ) from None
         fitting = [wanted] if Path(wanted).is_file() else _expand(wanted)
         if len(fitting) != 1:

@@ -21,7 +21,7 @@ _CITYSCAPES = re.compile(r"(.+_leftImg8bit)(?:_rain_.*)?")
 
 
 def find_rainds(listing: Listing) -> Found:
-    """Match `rainstreak/rain-1.png`, `raindrop/rd-1.png` and both together with `gt/norain-1.png`."""
+    """Match `rainstreak/rain-1.png`, `raindrop/rd-1.png` and both with `gt/norain-1.png`."""
     clean_folder = find_folder(listing, CLEAN_FOLDERS, "clean")
 
     def key(image: PurePosixPath) -> str:
@@ -92,7 +92,8 @@ def find_gt_rain(listing: Listing) -> Found:
             listing,
             rainy.values(),
             clean.values(),
-            rainy_key=lambda image: "" if shared else _number_of(image),  # noqa: B023 - used at once
+            # The lambdas are called before the loop goes on.
+            rainy_key=lambda image: "" if shared else _number_of(image),  # noqa: B023
             clean_key=lambda image: "" if shared else _number_of(image),  # noqa: B023
             expected=lambda image: f"{scene}-C-{_number_of(image)}.*",  # noqa: B023
         )
@@ -106,7 +107,7 @@ def _number_of(image: PurePosixPath) -> str:
 
 
 def find_cityscapes(listing: Listing) -> Found:
-    """Match `leftImg8bit_rain/…/X_leftImg8bit_rain_….png` with `leftImg8bit/…/X_leftImg8bit.png`."""
+    """Match `leftImg8bit_rain/…/X_leftImg8bit_rain_….png`, `leftImg8bit/…/X_leftImg8bit.png`."""
     rainy_folder = find_folder(listing, frozenset({CITYSCAPES_RAINY}), "rainy")
     clean_folder = find_folder(listing, frozenset({CITYSCAPES_CLEAN}), "clean")
 

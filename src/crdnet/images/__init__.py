@@ -1,23 +1,23 @@
-"""Image files in and out: pixels for the network, and metadata that must not be lost.
+"""Reading and writing of image files: pixels for the network, and metadata that must be kept.
 
 JPEG, PNG, WebP, TIFF and AVIF are written as they were read: format, size, 8 or 16 bits per sample,
-grey or RGB, alpha unchanged. GIF, BMP, PPM and HEIC are read, and need another format for the
-result. The content determines the format, not the name. Palettes become
-colours, CMYK becomes sRGB, 1 bit becomes grey of 8 bits; a note names each conversion. Animations,
-several pages, floats and Lab are refused by name, since their content would be lost.
+grey or RGB, alpha. GIF, BMP, PPM and HEIC are only read; the output needs another format. The
+content determines the format, not the name. Palettes become colours, CMYK becomes sRGB, and 1 bit
+becomes grey of 8 bits; a note names each conversion. Animations, several pages, floats and Lab are
+refused with an error, because their content would be lost.
 
-Pixels are upright, RGB or grey; the alpha channel is kept beside them in the `Picture`. They are
-stored in the orientation of the source, with its orientation tag. Metadata is copied as bytes
-(`crdnet.images.containers`). A JPEG is written with its source's quantisation tables and
-subsampling. `notes` names what a format cannot hold.
+Decoded pixels are upright, RGB or grey; the `Picture` holds the alpha channel separately. They are
+stored in the orientation of the input, with its orientation tag. Metadata is copied as bytes
+(`crdnet.images.containers`). A JPEG is written with the quantisation tables and the subsampling of
+its input. `notes` names what a format cannot hold.
 
 `BandReader` and `BandWriter` process images that do not fit into memory, band by band.
 
-An `ImageSource` is a file to read, and a `Codec` decodes and encodes: a `LocalCodec` in this
-process, a `WorkerCodec` in subprocesses, so that a crash of a decoder ends only one of them.
+An `ImageSource` is a file to read. A `Codec` decodes and encodes: a `LocalCodec` in this process, a
+`WorkerCodec` in subprocesses, so that a decoder that crashes ends only one of them.
 
-Pillow codes 8 bits, because it keeps a JPEG's tables; libvips codes what Pillow cannot, and is
-loaded only then.
+Pillow codes 8 bits, because it keeps the tables of a JPEG. libvips codes what Pillow cannot, and is
+loaded only when needed.
 """
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter

@@ -1,13 +1,12 @@
-"""Pictures too large for memory, row band by row band: TIFF, PNG and JPEG.
+"""Reading and writing of large TIFF, PNG and JPEG images in bands.
 
-A `BandReader` gives stored rows from top to bottom, a `BandWriter` takes them. Neither holds more
-than the rows in hand, whatever the picture's height; a progressive or interlaced file is the
-exception, since its format makes any reader hold it whole. What is around the pixels goes from one
-to the other as in `decode` and `encode`.
+A `BandReader` returns stored rows from top to bottom, a `BandWriter` takes them. Both hold only the
+current band in memory, except for a progressive or interlaced file, which every reader must hold
+whole. Metadata is carried over as in `decode` and `encode`.
 
-Rows are those of the file. Whoever wants them upright turns each window with `turned_up(window,
-reader.orientation)`, and its answer back: what a network sees of a window does not depend on where
-the window lies.
+Rows are in the orientation of the file. To get an upright window, call `turned_up(window,
+reader.orientation)`, and turn its result back with `turned_back`. The network's result for a window
+does not depend on the position of the window.
 """
 
 import struct
@@ -32,30 +31,33 @@ from crdnet.images.reading import picture_around
 from crdnet.images.writing import jpeg_options
 
 BANDED = ("TIFF", "PNG", "JPEG")
-"""The formats that can be read and written so."""
+"""Formats that can be read and written in bands."""
 _LOADERS = {"TIFF": "tiffload_source", "PNG": "pngload_source", "JPEG": "jpegload_source"}
 _JPEG_ROWS = 8 * 16
-"""A band of a JPEG ends where the numbers of its restart markers, 0 to 7, begin anew."""
+"""Rows of a band of a JPEG, a multiple of the restart markers' cycle (numbers 0 to 7)."""
 _TIFF_ROWS = 128
 _PNG_BLOCK = 1 << 20
 
 
 class BandReader:
-    """Gives the rows of a picture file from top to bottom.
+    """Reader of the rows of an image file, from top to bottom.
 
     Args:
-        source: The file.
-        header: That of the file, if it was parsed already.
-        max_pixels: Refuse images of more.
+        source: Path of the file.
+        header: Header of the file, if it was parsed already.
+        max_pixels: Maximum number of pixels; larger images are refused.
 
     Attributes:
         height: Stored rows.
         width: Stored columns.
         dtype: uint8 or uint16.
         channels: 1 for grey, 3 for RGB.
-        has_alpha: Whether the rows have an alpha channel beside them.
-        orientation: The EXIF tag, 1 to 8.
-        like: A picture with all but pixels, for a `BandWriter`, `notes` and `lost_between`.
+        has_alpha: Whether the rows have an alpha channel.
+        orientation: EXIF orientation, 1 to 8.
+        like: The image without pixels, for a `BandWriter`, `notes` and `lost_between`.
+
+    Raises:
+        ImageError: The file is damaged, or cannot be read in bands.
     """
 
     def __init__(
@@ -99,31 +101,31 @@ class BandReader:
         self._file.close()
 
     def rows(self, start: int, stop: int) -> tuple[Pixels, Pixels | None]:
-        """Return the rows from `start` to before `stop`, (rows, w, 3) or (rows, w), and their alpha (rows, w) or None.
+        """Return rows `start` to `stop` - 1, (rows, w, 3) or (rows, w), and their alpha or None.
 
         See `samples`.
         """
         return alpha_apart(self.samples(start, stop))
 
     def samples(self, start: int, stop: int) -> Pixels:
-        """Return the rows from `start` to before `stop`, (rows, w, channels), with alpha last.
+        """Return rows `start` to `stop` - 1, (rows, w, channels), with alpha last.
 
-        Rows before `start` are forgotten, so that `start` may never become smaller from call to
-        call.
+        Rows before `start` are discarded, so that `start` must not decrease from call to call.
 
         Raises:
             ImageError: The file is damaged.
-            ValueError: The rows are not there, or were forgotten.
+            ValueError: The rows do not exist or were discarded.
         """
         if not self._first <= start < stop <= self.height:
             raise ValueError(
-                f"rows {start} to {stop} of {self.height}, of which those before {self._first} are forgotten"
+                f"rows {start} to {stop} of {self.height}, "
+                f"of which those before {self._first} are forgotten"
             )
         last = self._first + len(self._held)
         begin = max(start, last)
         parts = [self._held[start - self._first :]] if start < last else []
         try:
-            if last < start:  # a sequential reader must still go past them
+            if last < start:  # a sequential reader must still decode the rows in between
                 self._image.rows(start - 1, start)
             if begin < stop:
                 parts.append(self._image.rows(begin, stop))
@@ -134,15 +136,14 @@ class BandReader:
 
 
 class BandWriter:
-    """Writes a file like the one that a `BandReader` reads, from rows given from top to bottom.
+    """Writer of a file like the input of a `BandReader`, row by row from top to bottom.
+
+    Call `write` until all rows are written, then `finish`.
 
     Args:
-        file: Where to write, from its present place, which must be its beginning; opened for
-            writing in binary.
-        reader: What the rows were made from.
+        file: Binary file opened for writing, positioned at its beginning.
+        reader: Reader of the input.
         quality: As for `encode`.
-
-    Call `write` until all rows are there, then `finish`.
     """
 
     def __init__(
@@ -159,7 +160,12 @@ class BandWriter:
         self._rows = 0
 
     def write(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
-        """Take the next rows, (rows, w, 3) or (rows, w), and their alpha (rows, w), if it is not in them."""
+        """Write the next rows.
+
+        Args:
+            pixels: (rows, w, 3) or (rows, w), or rows with alpha as the last channel.
+            alpha: (rows, w); None if `pixels` include it or there is none.
+        """
         rows, step = with_alpha(pixels, alpha), self._form.step
         self._rows += len(rows)
         if self._waiting is not None:
@@ -173,23 +179,26 @@ class BandWriter:
         whole = len(rows) - len(rows) % step
         if whole:
             self._form.write(rows[:whole])
-        self._waiting = rows[whole:].copy()  # not a view, which would keep all of them
+        self._waiting = rows[whole:].copy()  # a view would keep all rows in memory
 
     def finish(self) -> None:
-        """Write what is left and what can be told only at the end.
+        """Write the remaining rows and the end of the file.
 
         Raises:
-            ValueError: Rows are missing.
+            ValueError: The number of rows written is not the height of the image.
         """
         if self._rows != self._reader.height:
-            raise ValueError(f"a picture of {self._reader.height} rows was given {self._rows}")
+            raise ValueError(f"an image of {self._reader.height} rows was given {self._rows}")
         if self._waiting is not None and len(self._waiting):
             self._form.write(self._waiting)
         self._form.finish()
 
 
 class _Tiff:
-    """libvips packs each band as a small TIFF, whose strips or tiles become those of the large one."""
+    """TIFF in bands.
+
+    libvips compresses each band as a small TIFF, whose strips or tiles are copied.
+    """
 
     def __init__(self, file: BufferedIOBase, reader: BandReader, _quality: int | None) -> None:
         self._file, self._reader = file, reader
@@ -200,9 +209,8 @@ class _Tiff:
             * (reader.channels + reader.has_alpha)
             * reader.dtype.itemsize
         )
-        self._big = (
-            self._options.pop("bigtiff") or samples > 2**31
-        )  # packing may swell what is noise
+        # Compression can enlarge noise, so the limit is half of what 32-bit offsets can address.
+        self._big = self._options.pop("bigtiff") or samples > 2**31
         self.step = self._options.get("tile_height", _TIFF_ROWS)
         self._tags: dict[int, tiff.Tag] = {}
         self._places, self._sizes = list[int](), list[int]()
@@ -256,7 +264,11 @@ class _Tiff:
 
 
 class _Png:
-    """Rows are told by what they differ from the row above, which suits pictures and needs no more than that row."""
+    """PNG in bands.
+
+    Every row is stored as the difference to the row above (the filter "up"), which compresses
+    images well and needs only that row in memory.
+    """
 
     step = 64
 
@@ -281,10 +293,9 @@ class _Png:
         above = self._above if self._above.size else np.zeros_like(plain[:1])
         differences = plain - np.concatenate((above, plain[:-1]))
         self._above = plain[-1:].copy()
-        told = np.concatenate(
-            (np.full((len(rows), 1), 2, np.uint8), differences), axis=1
-        )  # 2 is the filter "up"
-        self._packed += self._packer.compress(told.tobytes())
+        filters = np.full((len(rows), 1), 2, np.uint8)  # 2 is the filter "up"
+        filtered = np.concatenate((filters, differences), axis=1)
+        self._packed += self._packer.compress(filtered.tobytes())
         if len(self._packed) >= _PNG_BLOCK:
             self._put()
 
@@ -299,13 +310,11 @@ class _Png:
 
 
 class _Jpeg:
-    """Each band is a JPEG of its own with a restart marker after each row of blocks.
+    """JPEG in bands: the scan of each band is encoded separately, and the scans are joined.
 
-    Scans are put in a row.
-
-    A restart makes the coder forget what came before, so that a band's scan goes on from another's
-    as it is. The numbers of the markers go round from 0 to 7, and a band ends where they do. The
-    result is baseline.
+    A restart marker after each row of blocks resets the state of the coder, so that the scan of a
+    band can follow that of another. The markers are numbered 0 to 7 in turn, and a band ends with
+    number 7. The result is a baseline JPEG.
     """
 
     step = _JPEG_ROWS

@@ -1,7 +1,7 @@
-"""Codecs: where the pixels of a file are decoded and encoded.
+"""Codecs, which decode and encode image files in this process or in another.
 
-Every codec has the same two methods. `LocalCodec` works in this process; `WorkerCodec`
-(`crdnet.images.worker`) works in subprocesses, which a damaged file may crash.
+All codecs have the same two methods. `LocalCodec` works in this process; `WorkerCodec`
+(`crdnet.images.worker`) works in subprocesses, so that a damaged file crashes only one of them.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from crdnet.images.source import ImageSource
 from crdnet.images.writing import encode, notes
 
 Output = Callable[[], AbstractContextManager[BufferedIOBase]]
-"""Opens the place of a result; the result is complete when the context ends without an error."""
+"""Function that opens the output; the output is complete when the context ends without an error."""
 
 Decoded = TypeVar("Decoded")
 
 
 @runtime_checkable
 class Codec(Protocol[Decoded]):
-    """Decodes an image and encodes new pixels into a file like it."""
+    """Decoder of images, and encoder of new pixels in the format of an image."""
 
     def decode(self, source: ImageSource) -> Decoded:
         """Return the decoded image, with upright `pixels`.
@@ -41,10 +41,10 @@ class Codec(Protocol[Decoded]):
         quality: int | None = None,
         name: str = "the image",
     ) -> tuple[str, ...]:
-        """Write new pixels into a file like the image's own; see `crdnet.images.encode`.
+        """Encode new pixels with the metadata of an image; see `crdnet.images.encode`.
 
         Returns:
-            What the file could not keep, as sentences without a full stop.
+            What the output could not keep, as sentences without a full stop.
         """
 
 
@@ -65,7 +65,7 @@ class LocalCodec:
         quality: int | None = None,
         name: str = "the image",
     ) -> tuple[str, ...]:
-        """Write new pixels into a file like the image's own; see `Codec`."""
+        """Encode new pixels with the metadata of an image; see `Codec`."""
         content = encode(image, pixels, format, quality=quality, name=name)
         with output() as file:
             file.write(content)

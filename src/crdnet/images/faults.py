@@ -1,4 +1,4 @@
-"""Words for what Pillow, libvips, libheif and our parsers raise on broken files."""
+"""Error messages for damaged files, from the errors of Pillow, libvips, libheif and our parsers."""
 
 import re
 import struct
@@ -23,25 +23,26 @@ BROKEN: tuple[type[Exception], ...] = (
     zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow raises on broken files, as found in its own catch clauses."""
+"""Errors that Pillow raises for damaged files, as found in its own except clauses."""
 _INTERNAL = (EOFError, LookupError, TypeError, OverflowError, UnicodeError, struct.error)
-"""Exceptions whose text is about our program, not about the file."""
+"""Exceptions whose text is about the program, not about the file."""
 _INTERNAL_TEXT = re.compile(
-    r"invalid literal|decoder object|unpack|buffer|bytes-like|out of range|reshape|subsection|NoneType|argument"
-    r"|must be|not enough values|too many values|could not convert|tile cannot|cannot seek|embedded null"
-    r"|cannot mmap|negative|base \d+|object is|\d+ bytes long",
+    r"invalid literal|decoder object|unpack|buffer|bytes-like|out of range|reshape|subsection"
+    r"|NoneType|argument|must be|not enough values|too many values|could not convert|tile cannot"
+    r"|cannot seek|embedded null|cannot mmap|negative|base \d+|object is|\d+ bytes long",
     re.IGNORECASE,
 )
 _UNSUPPORTED = re.compile(
-    r"unsupported(?! marker)|not supported|not implemented|cannot handle|unknown (compression|pixel|raw mode)"
-    r"|security limit|no (decoder|codec|decoding plugin)|not (built|compiled)",
+    r"unsupported(?! marker)|not supported|not implemented|cannot handle"
+    r"|unknown (compression|pixel|raw mode)|security limit"
+    r"|no (decoder|codec|decoding plugin)|not (built|compiled)",
     re.IGNORECASE,
 )
 _ENDS_EARLY = "it ends too early, or its header holds impossible values"
 
 
 def fault_of(error: Exception) -> str:
-    """Return what is wrong with a file, in words about the file, in one line."""
+    """Describe in one line what is wrong with a file."""
     text = vips.one_line(error)
     if isinstance(error, zlib.error):
         return "its compressed samples are damaged"
@@ -51,7 +52,7 @@ def fault_of(error: Exception) -> str:
 
 
 def read_error(name: str, error: Exception) -> ImageError:
-    """Return the error about a file that cannot be decoded."""
+    """Return the ImageError for a file that cannot be decoded."""
     if _UNSUPPORTED.search(str(error)):
         return ImageError(
             f"{name} holds what crdnet does not support ({fault_of(error)}); convert it to a plain "

@@ -18,22 +18,22 @@ _WITHOUT: Mapping[str, Callable[[bytes], tuple[bytes, tuple[str, ...]]]] = {
 
 
 def without_location(content: bytes, name: str = "the image") -> tuple[bytes, tuple[str, ...]]:
-    """Return an image file without the location where it was taken, and what had to go with it.
+    """Remove from an image file the location where it was taken.
 
-    EXIF, XMP and IPTC lose the properties that are made for a location. What cannot be read, or may
-    hold a location in a way of its own, goes whole: maker notes, signed histories, blocks of unknown
-    content, map coordinates (GeoTIFF), and what lies behind the image, such as the video of a motion
-    photo. Captions, keywords and comments stay as they are, and so do pixels.
+    Location properties are removed from EXIF, XMP and IPTC. Data that cannot be read or may hold a
+    location in an unknown form is removed as a whole: maker notes, signed histories, blocks of
+    unknown content, map coordinates (GeoTIFF), and data after the image, such as the video of a
+    motion photo. Captions, keywords, comments and pixels are kept.
 
     Args:
-        content: The whole file.
-        name: What messages call it.
+        content: Content of the file.
+        name: Name of the file in messages.
 
     Returns:
-        The file, and the names of what went beside the location.
+        The content without the location, and the names of what else was removed.
 
     Raises:
-        ImageError: It is no image, or what it tells cannot be read.
+        ImageError: The file is not an image, or its metadata cannot be read.
     """
     format = read_header(content, name).format  # noqa: A001
     if format not in _WITHOUT:
@@ -48,5 +48,5 @@ def without_location(content: bytes, name: str = "the image") -> tuple[bytes, tu
 
 
 def without_gps(content: bytes, name: str = "the image") -> bytes:
-    """Return the file of `without_location` alone."""
+    """Return only the content of `without_location`."""
     return without_location(content, name)[0]

@@ -81,7 +81,7 @@ def read_header(
             with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
                 # A map of a file is read as bytes are, and only the pages that one looks at are loaded.
                 return read_header(mapped, name or str(source), max_pixels=max_pixels)
-    name = name or "the picture"
+    name = name or "the image"
     format, measure = _kind(source, name)  # noqa: A001
     try:
         header = measure(source, format)
@@ -140,7 +140,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _boxes
         raise NotAnImageError(
-            f"{name} is a film, not a picture; `crdnet` takes pictures of {READABLE}"
+            f"{name} is a film, not an image; `crdnet` takes images of {READABLE}"
         )
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP", _webp
@@ -151,7 +151,7 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
             return kind, measure
     other = next(
         (kind for magic, kind in _UNSUPPORTED_MAGIC.items() if start.startswith(magic)),
-        "not a picture",
+        "not an image",
     )
     raise NotAnImageError(
         f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first"

@@ -1,4 +1,4 @@
-"""What a decoded picture is, and how it stands."""
+"""Decoded images, and their orientation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from crdnet.images.containers.metadata import FileMetadata
 
 Pixels = npt.NDArray[Any]
-"""(h, w, 3) RGB or (h, w) grey; uint8 or uint16, whose largest value is white."""
+"""(h, w, 3) RGB or (h, w) grey; uint8 or uint16, white is the largest value."""
 
 MAX_PIXELS = 2_000_000_000
 
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "avif": "AVIF"}
-"""What `--format` may ask for, which is also the suffix, and the name of the format."""
+"""Formats that can be written, by the value of `--format`, which is also the suffix."""
 FORMAT_OF_SUFFIX = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -33,30 +33,31 @@ FORMAT_OF_SUFFIX = {
     ".pgm": "PPM",
     ".ppm": "PPM",
 }
-"""What is read. Those formats that are not in `FORMATS` are read and not written."""
+"""Formats that can be read, by suffix. Those that are not in `FORMATS` cannot be written."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture file and what is needed to write one like it."""
+    """Decoded image file, with what is needed to write a similar file."""
 
     pixels: Pixels
-    """Upright, without alpha."""
+    """Upright pixels, without alpha."""
     format: str
-    """Such as JPEG; see `FORMAT_OF_SUFFIX`."""
+    """Format of the file, such as JPEG; see `FORMAT_OF_SUFFIX`."""
     alpha: Pixels | None = None
-    """(h, w), upright, of the pixels' dtype; None where there is none."""
+    """Alpha channel (h, w), upright, of the same dtype as the pixels; None if there is none."""
     orientation: int = 1
-    """The EXIF tag: how the stored pixels must be turned to stand upright, 1 (not at all) to 8."""
+    """EXIF orientation, 1 to 8: the rotation that makes the stored pixels upright; 1 is none."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """How the pixels were coded, as the encoder of the same format takes it."""
+    """Encoding of the pixels, as options for the encoder of the same format."""
     surroundings: FileMetadata = field(default_factory=FileMetadata)
+    """Metadata of the file."""
     changes: tuple[str, ...] = ()
-    """What of the pixels cannot be as it was in any file, as sentences without a full stop."""
+    """Changes to the pixels that no format can avoid, as sentences without a full stop."""
 
 
 def turned_up(stored: Pixels, orientation: int) -> Pixels:
-    """Return stored pixels as they are meant to be seen; a view."""
+    """Return a view of stored pixels in upright orientation."""
     return _TURNS.get(orientation, _TURNS[1])(stored)
 
 
@@ -66,9 +67,9 @@ def turned_back(upright: Pixels, orientation: int) -> Pixels:
 
 
 def with_alpha(pixels: Pixels, alpha: Pixels | None) -> Pixels:
-    """Return pixels (h, w, 2) or (h, w, 4) with the alpha channel last.
+    """Return pixels (h, w, 2) or (h, w, 4) with alpha as the last channel.
 
-    The pixels where there is none.
+    Without alpha, the pixels are returned unchanged.
     """
     return pixels if alpha is None else np.dstack((pixels, alpha))
 
@@ -82,7 +83,7 @@ def alpha_apart(samples: Pixels) -> tuple[Pixels, Pixels | None]:
     return samples[..., :3], samples[..., 3] if samples.shape[2] == 4 else None
 
 
-# By the EXIF standard, "row 0 is at the top, column 0 at the left" and so on.
+# The EXIF standard defines each value by the position of row 0 and column 0.
 _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
     1: lambda stored: stored,
     2: lambda stored: stored[:, ::-1],

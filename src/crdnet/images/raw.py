@@ -1,4 +1,4 @@
-"""Recognition of the raw files of cameras, which hold no finished image but often a small preview.
+"""Recognition of raw camera files, which hold no finished image but often a small preview.
 
 Sources: the file formats' public descriptions as collected by ExifTool and LibRaw; DNG 1.7.1.
 """
@@ -39,13 +39,13 @@ _MOST_DIRECTORIES = 32
 
 
 def raw_kind(content: Content, name: str) -> str | None:
-    """Return what kind of raw file a file is; None where it is none.
+    """Return the raw format of a file, or None if it is not a raw file.
 
-    The content decides. The suffix decides of a TIFF alone, whose raw samples may be hidden.
+    The content decides. For a TIFF the suffix decides too, because its raw samples may be hidden.
 
     Args:
-        content: The whole file.
-        name: Its name or path.
+        content: Content of the file.
+        name: Name or path of the file.
     """
     start = bytes(content[:16])
     for magic, kind in _MAGIC.items():
@@ -65,7 +65,7 @@ def raw_kind(content: Content, name: str) -> str | None:
 
 
 def _kind_of_tags(content: Content) -> str | None:
-    """Return the kind of raw samples that the directories tell; None where they tell none."""
+    """Return the raw format that the TIFF directories indicate, or None."""
     try:
         form = tiff.layout(content)
     except ValueError:

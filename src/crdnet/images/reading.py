@@ -38,7 +38,7 @@ _TIFF_UNREADABLE = {
     50000: "Zstandard",
     52546: "JPEG XL",
 }
-"""What libvips's wheel was built without."""
+"""Compressions that the libvips wheel does not support."""
 _TIFF_REFUSED = {
     8: "Lab colours",
     9: "Lab colours",
@@ -53,28 +53,28 @@ _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((2, 1), (1, 1), (1, 1)): 1,
     ((2, 2), (1, 1), (1, 1)): 2,
 }
-"""The layouts of JPEG that Pillow can write, and its numbers for them."""
+"""JPEG sampling factors that Pillow can write, with its numbers for them."""
 _UNWRITTEN: Mapping[tuple[tuple[int, int], ...], str] = {
     ((1, 2), (1, 1), (1, 1)): "4:4:0",
     ((4, 1), (1, 1), (1, 1)): "4:1:1",
 }
-"""Layouts that neither Pillow nor libvips can write."""
+"""JPEG sampling factors that neither Pillow nor libvips can write."""
 
 
 _NO_PIXELS: Pixels = np.empty((0, 0), np.uint8)
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
-    """Something is in the picture that no result could keep; the argument names it."""
+    """The image holds something that no output can keep; the argument names it."""
 
 
 class _Unsupported(_Refused):
-    """No decoder here reads what is in the image; the argument names it."""
+    """The image holds something that no decoder here reads; the argument names it."""
 
 
 def decode(
     content: bytes,
-    name: str = "the picture",
+    name: str = "the image",
     *,
     max_pixels: int = MAX_PIXELS,
     header: Header | None = None,
@@ -82,14 +82,14 @@ def decode(
     """Decode an image file in this process. The content determines the format, not the name.
 
     Args:
-        content: The whole file.
-        name: What messages call it.
-        max_pixels: Refuse images of more, all frames together.
-        header: That of the content, if it was parsed already; its pixels are not counted again.
+        content: Content of the file.
+        name: Name of the file in messages.
+        max_pixels: Maximum number of pixels, all frames together.
+        header: Header of the content, if it was parsed already; `max_pixels` is then not checked.
 
     Raises:
-        ImageError: It is no image, is damaged, is too large, or holds something that cannot be
-            kept.
+        ImageError: The file is not an image, is damaged or too large, or holds something that
+            cannot be kept.
     """
     header = header or read_header(content, name, max_pixels=max_pixels)
     try:
@@ -98,7 +98,8 @@ def decode(
         raise _refusal(name, refused) from None
     except MemoryError as error:
         raise ImageError(
-            f"{name} of {header.width} x {header.height} pixels does not fit into memory; cut it into parts"
+            f"{name} of {header.width} x {header.height} pixels does not fit into memory; "
+            "cut it into parts"
         ) from error
     except BROKEN as error:
         raise read_error(name, error) from error
@@ -108,7 +109,7 @@ def decode(
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 where there is none or where it cannot be read."""
+    """Return the EXIF orientation of an image, or 1 if it has none or it cannot be read."""
     try:
         tag = image.getexif().get(Base.Orientation, 1)
     except BROKEN:
@@ -117,10 +118,10 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ...]]:
-    """Return the pixels of a loaded PIL image as they are stored, its alpha, and what had to change.
+    """Return the stored pixels of a loaded PIL image, its alpha, and the changes made to them.
 
     Raises:
-        ImageError: Its mode holds something that cannot be kept.
+        ImageError: The mode holds something that cannot be kept.
     """
     transparent = image.info.get("transparency")
     if image.mode in ("P", "PA"):
@@ -149,8 +150,8 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
         "HSV": "HSV colours",
     }
     raise ImageError(
-        f"crdnet refuses {kinds.get(image.mode, 'the mode')} rather than lose them, got a PIL image of mode "
-        f"{image.mode!r}; derain image.convert('RGB') or ('L')"
+        f"crdnet refuses {kinds.get(image.mode, 'the mode')} rather than lose them, "
+        f"got a PIL image of mode {image.mode!r}; derain image.convert('RGB') or ('L')"
     )
 
 
@@ -162,7 +163,7 @@ def _refusal(name: str, refused: _Refused) -> ImageError:
         )
     return ImageError(
         f"{name} has {refused}, which crdnet refuses rather than lose; "
-        "convert it to one picture of 8 or 16 bits first"
+        "convert it to one image of 8 or 16 bits first"
     )
 
 
@@ -175,15 +176,15 @@ def _read(content: bytes, header: Header) -> Picture:
 
 
 def picture_around(content: mmap, header: Header, name: str) -> Picture:
-    """Return a TIFF, PNG or JPEG of 8 or 16 bits without its pixels.
+    """Read a TIFF, PNG or JPEG of 8 or 16 bits without its pixels.
 
     Args:
-        content: The whole file.
-        header: What it says of itself.
-        name: What messages call it.
+        content: Content of the file.
+        header: Header of the file.
+        name: Name of the file in messages.
 
     Raises:
-        ImageError: Its pixels are not colours or grey as they stand, so that it must be read whole.
+        ImageError: The pixels need a conversion to colours, so that the file must be read whole.
     """
     try:
         if header.format == "TIFF":
@@ -216,7 +217,7 @@ def picture_around(content: mmap, header: Header, name: str) -> Picture:
 
 
 def _with_recoded(around: Picture, more: tuple[str, ...]) -> Picture:
-    """Return a picture whose bands are coded in another way, which `more` names."""
+    """Return an image with more names of codings that its output will not have."""
     found = around.surroundings
     return replace(around, surroundings=replace(found, recoded=(*found.recoded, *more)))
 
@@ -229,19 +230,18 @@ def _jpeg(content: bytes, _header: Header) -> Picture:
 
 
 def _around_jpeg(content: Content, image: Any) -> Picture:
-    """Return a JPEG without its pixels."""
+    """Read a JPEG without its pixels."""
     frame = jpeg.frame(content)
     assert frame is not None
     grey = image.mode == "L"
     numbers = frame.tables[: 1 if grey else 3]
-    if len(set(numbers[1:])) == 1:  # the usual case: one for luma, one for both chromas
+    if len(set(numbers[1:])) == 1:  # the usual case: one table for luma, one for both chromas
         numbers = numbers[:2]
     options: dict[str, Any] = {"qtables": [image.quantization[number] for number in numbers]}
     options["progressive"] = bool(image.info.get("progressive"))
     if not grey:
-        options["subsampling"] = _SAMPLINGS.get(
-            frame.samplings, 0
-        )  # another layout loses nothing in 4:4:4
+        # 4:4:4 (0) keeps all samples of any other layout.
+        options["subsampling"] = _SAMPLINGS.get(frame.samplings, 0)
     options |= (
         {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
     )
@@ -260,13 +260,13 @@ def _around_jpeg(content: Content, image: Any) -> Picture:
 
 def _png(content: bytes, header: Header) -> Picture:
     if header.bits == 16:
-        # Pillow would give colours of 8 bits; it still tells what is around them.
+        # Pillow would return 8 bits, so it reads only the metadata.
         image = PngImageFile(BytesIO(content))
         pixels, alpha = alpha_apart(vips.VipsImage("pngload_buffer", content).samples())
         changes: tuple[str, ...] = (_TRANSPARENT,) if "transparency" in image.info else ()
     else:
         image = _opened(PngImageFile, content)
-        if not png.has_all_rows(content):  # Pillow says nothing of it
+        if not png.has_all_rows(content):  # Pillow does not report missing rows
             raise OSError("rows are missing")
         if (
             image.mode == "L"
@@ -311,7 +311,7 @@ def _tiff(content: bytes, header: Header) -> Picture:
 
 
 def _around_tiff(content: Content, header: Header) -> Picture:
-    """Return a TIFF without its pixels."""
+    """Read a TIFF without its pixels."""
     tags = tiff.pages(content)[0]
     kind, samples, samples_kind, compression = (
         tiff.number_of(tags, number, 1)
@@ -343,7 +343,7 @@ def _around_tiff(content: Content, header: Header) -> Picture:
 
 
 def _tiff_options(content: Content, tags: tiff.Tags) -> dict[str, Any]:
-    """Return how libvips writes a TIFF like this one."""
+    """Return the options with which libvips writes a TIFF like this one."""
     options: dict[str, Any] = {
         "compression": _LOSSLESS_TIFF.get(tiff.number_of(tags, tiff.COMPRESSION, 1), "deflate"),
         "predictor": "horizontal" if tiff.number_of(tags, tiff.PREDICTOR, 1) == 2 else "none",
@@ -364,7 +364,7 @@ def _avif(content: bytes, header: Header) -> Picture:
     if image.is_animated:
         raise _Refused("an animation's frames")
     if header.bits > 8 or coding.cropped:
-        # libheif turns it upright, unasked, and is the one that crops.
+        # libheif applies the crop, and always returns upright pixels.
         upright = vips.VipsImage("heifload_buffer", content).samples()
         pixels, alpha = alpha_apart(turned_back(upright, coding.orientation))
     else:
@@ -378,7 +378,7 @@ def _avif(content: bytes, header: Header) -> Picture:
     options = {
         "bits": coding.bits,
         "subsampling": coding.subsampling,
-        # Nothing tells whether grey was stored without loss, so it is.
+        # The file does not say whether grey is lossless, so it is written lossless.
         "lossless": coding.identity or coding.grey,
     }
     around = _with_orientation(isobmff.surroundings(content), coding.orientation)
@@ -391,10 +391,11 @@ def _heic(content: bytes, _header: Header) -> Picture:
         import pi_heif  # noqa: PLC0415 - for HEIC alone
     except ImportError as error:
         raise ImageError(
-            f"HEIC images need the package pi-heif, which cannot be loaded ({error}); pip install pi-heif"
+            f"HEIC images need the package pi-heif, which cannot be loaded ({error}); "
+            "pip install pi-heif"
         ) from error
     opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
-    # libheif applies rotation and crop unasked. Copy: pi_heif frees the samples with `opened`.
+    # libheif always applies rotation and crop. Copy: pi_heif frees the samples with `opened`.
     upright = np.array(opened)
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
     around = _with_orientation(isobmff.surroundings(content), orientation)
@@ -402,9 +403,9 @@ def _heic(content: bytes, _header: Header) -> Picture:
 
 
 def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
-    """Return surroundings whose EXIF tells the orientation that the file's boxes do, since other formats have none.
+    """Copy the orientation from the boxes of a file to its EXIF, for formats without such boxes.
 
-    EXIF as it was is the one block, for a file of the same format.
+    The only block is the unchanged EXIF, for an output of the same format.
     """
     told = replace(found.around, exif=exif.with_orientation(found.around.exif, orientation))
     return replace(found, around=told, blocks=(found.around.exif,))
@@ -419,7 +420,7 @@ def _ppm(content: bytes, header: Header) -> Picture:
 
 
 def _wide_ppm(content: bytes) -> Pixels:
-    """Return the pixels of a PPM or PGM of more than 8 bits, which Pillow would cut to 8."""
+    """Return the pixels of a PPM or PGM of more than 8 bits, which Pillow would reduce to 8."""
     magic, width, height, most, begin = _ppm_words(content)
     samples = 3 if magic == b"P6" else 1
     if magic not in (b"P5", b"P6") or most > 65535:
@@ -431,7 +432,7 @@ def _wide_ppm(content: bytes) -> Pixels:
 
 
 def _ppm_words(content: bytes) -> tuple[bytes, int, int, int, int]:
-    """Return magic, width, height, the largest value, and where the pixels begin."""
+    """Return magic, width, height, the largest value, and the offset of the pixels."""
     words, place = list[bytes](), 0
     while len(words) < 4:
         if content[place : place + 1] == b"#":
@@ -461,7 +462,7 @@ def _bmp(content: bytes, _header: Header) -> Picture:
 
 
 def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
-    """Return a picture of a format that holds little beside pixels."""
+    """Return an image of a format with little metadata."""
     image.load()
     pixels, alpha, changes = samples_of(image)
     dpi, comment = image.info.get("dpi"), image.info.get("comment")
@@ -477,10 +478,9 @@ def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
 
 
 def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
-    """Return a loaded PIL image.
+    """Open and load a PIL image of a given format.
 
-    Pillow's own opener would warn of more than 89 megapixels, and try forty formats that are not
-    read here.
+    `Image.open` would warn above 89 megapixels and try forty formats that are not supported here.
     """
     image = opener(BytesIO(content))
     image.load()
@@ -488,7 +488,7 @@ def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
 
 
 def _alpha_of_key(pixels: Pixels, key: int | tuple[int, ...]) -> Pixels:
-    """Return an alpha channel that hides the pixels of one colour."""
+    """Return an alpha channel in which the pixels of one colour are transparent."""
     hidden = pixels == np.asarray(key)
     hidden = hidden.all(2) if hidden.ndim == 3 else hidden
     most = np.iinfo(pixels.dtype).max

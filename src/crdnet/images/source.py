@@ -20,22 +20,22 @@ _COPIED_BYTES = 1 << 20
 
 
 class ImageSource:
-    """Image file whose header is parsed once and whose content is read once; use it as a context.
+    """Image file whose header is parsed once and whose content is read once; a context manager.
 
     Args:
-        source: The path of a file, or all bytes of one.
-        name: What messages call it; None is the path.
-        max_pixels: Refuse images of more, all frames together.
+        source: Path or content of a file.
+        name: Name of the file in messages; None is the path.
+        max_pixels: Maximum number of pixels, all frames together.
 
     Attributes:
-        name: What messages call it.
-        path: Where the file is; None if it is in memory.
+        name: Name of the file in messages.
+        path: Path of the file; None if it is in memory.
         header: Format and size.
-        found: The status of the file when it was opened; None if it is in memory.
-        is_original: Whether `content` is that of the file, unchanged.
+        found: Status of the file when it was opened; None if it is in memory.
+        is_original: Whether `content` is the unchanged content of the file.
 
     Raises:
-        ImageError: The file cannot be read, is no image, or has too many pixels.
+        ImageError: The file cannot be read, is not an image, or has too many pixels.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ImageSource:
         self._content = None if isinstance(source, Path) else source
         self._file: BinaryIO | None = None
         try:
-            with self._map() as mapped:  # only the pages that the parser looks at are loaded
+            with self._map() as mapped:  # only the pages that the parser accesses are loaded
                 self.header = read_header(mapped, self.name, max_pixels=max_pixels)
         except BaseException:
             self.close()
@@ -66,16 +66,16 @@ class ImageSource:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what was read of it stays."""
+        """Close the file; content that was read stays available."""
         if self._file is not None:
             self._file.close()
 
     @property
     def content(self) -> bytes:
-        """All bytes of the file.
+        """Content of the file.
 
         Raises:
-            ImageError: The file cannot be read, or changed meanwhile.
+            ImageError: The file cannot be read, or it changed since it was opened.
         """
         if self._content is None:
             assert self._file is not None
@@ -90,10 +90,10 @@ class ImageSource:
         return self._content
 
     def strip_gps(self) -> tuple[str, ...]:
-        """Remove from the metadata in `content` where the image was taken.
+        """Remove the location from the metadata in `content`.
 
         Returns:
-            What had to go as a whole because it may hold the location, such as a video.
+            Names of what was removed as a whole because it may hold the location, such as a video.
 
         Raises:
             ImageError: The location cannot be removed.
@@ -103,7 +103,11 @@ class ImageSource:
         return removed
 
     def copy_to(self, file: BufferedIOBase) -> None:
-        """Write the content into a file, in pieces if it was not read yet."""
+        """Write the content to a file, in chunks if it was not read yet.
+
+        Raises:
+            ImageError: The file changed since it was opened.
+        """
         if self._content is not None:
             file.write(self._content)
             return
@@ -113,20 +117,20 @@ class ImageSource:
         self.check_unchanged()
 
     def check_unchanged(self) -> None:
-        """Refuse a file that was written to, or replaced, since it was opened."""
+        """Raise an ImageError if the file was modified or replaced since it was opened."""
         if self.path is not None:
             self._compare(self.path.stat())
 
     def _map(self) -> AbstractContextManager[Content]:
-        """Open the file and return its content, mapped if it is on disk."""
+        """Open the file; return its content, mapped if the file is on disk."""
         if self.path is None:
             return nullcontext(self._content or b"")
         try:
             self._file = self.path.open("rb")
             self.found = os.fstat(self._file.fileno())
-            if not S_ISREG(self.found.st_mode):  # a pipe has no size, and is read only once
+            if not S_ISREG(self.found.st_mode):  # a pipe has no size and can be read only once
                 self._content = self._file.read()
-            if self._content is not None or not self.found.st_size:  # nothing can be mapped
+            if self._content is not None or not self.found.st_size:  # there is nothing to map
                 return nullcontext(self._content or b"")
             return mmap(self._file.fileno(), 0, access=ACCESS_READ)
         except FileNotFoundError as error:
@@ -136,7 +140,7 @@ class ImageSource:
                     "restore that file, or remove the link"
                 ) from error
             raise ImageError(f"there is no file {self.path}; check the path") from error
-        except (OSError, ValueError) as error:  # ValueError: it was emptied meanwhile
+        except (OSError, ValueError) as error:  # ValueError: the file was truncated to nothing
             raise self._unreadable(error) from error
 
     def _compare(self, now: os.stat_result) -> None:

@@ -1,8 +1,8 @@
-"""libvips, for what Pillow cannot do: 16 bits, TIFF with all it can hold, inks, AVIF of 10 bits, huge pictures.
+"""Access to libvips, for what Pillow cannot do: 16 bits, all of TIFF, CMYK, AVIF of 10 bits, bands.
 
-It is loaded at the first call. Loaders are called by their own names, so that none other can be talked into a file;
-those that libvips itself does not trust are blocked all the same. Its cache, which would answer for a file that has
-changed since, is off.
+libvips is loaded at the first call. Loaders are called by name, so that a file cannot select
+another loader, and the loaders that libvips does not trust are blocked as well. The cache of
+libvips is off, because it could return outdated content of a file that has changed.
 """
 
 import os
@@ -20,16 +20,16 @@ from crdnet.errors import ImageError
 from crdnet.images.picture import Pixels
 
 _MOST_LINES = 3
-"""Lines of libvips's messages that are passed on."""
+"""Maximum number of lines of a libvips message in an error."""
 
 _loaded_in: int | None = None
 _listening_lock = Lock()
-"""libvips has one log and one error buffer per process, so one thread at a time listens to them."""
+"""Lock for the log and the error buffer of libvips, of which there is one per process."""
 _warnings = list[str]()
-"""Warnings of libvips since a thread began to listen."""
+"""Warnings of libvips since the thread with the lock began to listen."""
 _HARMLESS = (
     "Old-style LZW codes",
-    "JPEG strip size exceeds expected dimensions",  # a last strip with rows below the image
+    "JPEG strip size exceeds expected dimensions",  # the last strip has rows below the image
     "encoded with progressive mode",
     "extraneous bytes before marker",
     "Inconsistent progression sequence",
@@ -37,21 +37,22 @@ _HARMLESS = (
     "Unknown Adobe color transform code",
     "unknown JFIF revision",
 )
-"""Warnings of libtiff and libjpeg about files of which they decode every pixel."""
+"""Warnings of libtiff and libjpeg about files whose pixels are all decoded."""
 _EMPTY_LINE = re.compile(
     r"read gave \d+ warnings|unable to write to memory|unable to fetch from region|\w+: load error"
 )
-"""Lines of libvips that only say that another line tells what happened."""
+"""Lines of libvips without information; another line says what happened."""
 
 
 @lru_cache(maxsize=1)
 def _loaded() -> Any:
-    global _loaded_in  # noqa: PLW0603 - whether the process forked since shows in nothing else
+    global _loaded_in  # noqa: PLW0603 - the only way to detect a later fork
     try:
-        import pyvips  # noqa: PLC0415 - takes longer to import than most pictures to decode
+        import pyvips  # noqa: PLC0415 - the import takes longer than decoding most images
     except (ImportError, OSError) as error:
         raise ImageError(
-            f"this picture needs libvips, which cannot be loaded ({error}); pip install 'pyvips[binary]'"
+            f"this image needs libvips, which cannot be loaded ({error}); "
+            "pip install 'pyvips[binary]'"
         ) from error
     pyvips.cache_set_max(0)
     pyvips.block_untrusted_set(True)
@@ -63,20 +64,20 @@ def vips() -> Any:
     """Return the module pyvips.
 
     Raises:
-        ImageError: It cannot be loaded, or its threads stayed behind in a process from which this one was forked.
+        ImageError: libvips cannot be loaded, or this process was forked after it was loaded.
     """
     module = _loaded()
     if _loaded_in != os.getpid():
         raise ImageError(
-            "this process was forked from one that used libvips, whose threads stayed behind; start processes with "
-            "multiprocessing's 'spawn' instead of 'fork'"
+            "this process was forked from one that used libvips, whose threads stayed behind; "
+            "start processes with multiprocessing's 'spawn' instead of 'fork'"
         )
     return module
 
 
 @lru_cache(maxsize=1)
 def _warning_handler() -> Any:
-    """Return the handler that keeps warnings. It is never freed: any thread may be inside it."""
+    """Return the log handler that collects warnings; never freed, because a thread may be in it."""
 
     def keep(_domain: Any, _level: int, message: Any, _data: Any) -> None:
         _warnings.append(" ".join(_text_of(message).split()))
@@ -93,8 +94,8 @@ def _text_of(pointer: Any) -> str:
 def _listen() -> Iterator[list[str]]:
     """Collect what libvips reports inside the context, and clear its error buffer before and after.
 
-    The list is filled when the context ends. Warnings are taken from GLib: pyvips logs them, and
-    a program may silence its logs.
+    The list is filled when the context ends. Warnings are taken from GLib, because a program can
+    silence the logger of pyvips.
 
     Raises:
         ValueError: An operation of libvips failed inside the context.
@@ -117,7 +118,7 @@ def _listen() -> Iterator[list[str]]:
 
 
 class VipsImage:
-    """Image file opened by a loader of libvips. Its samples are decoded when they are asked for.
+    """Image file opened by a loader of libvips, which decodes samples on demand.
 
     Some loaders replace pixels that they cannot decode: black tiles of a TIFF, grey blocks of a
     JPEG. They report an error or a warning, but do not fail. Such a report makes the image damaged,
@@ -125,8 +126,8 @@ class VipsImage:
     harmless.
 
     Args:
-        loader: The name of the loader.
-        content: The whole file, or a `Source` of it.
+        loader: Name of the loader.
+        content: Content of the file, or a `Source` of it.
         options: Options of the loader.
 
     Raises:
@@ -151,7 +152,7 @@ class VipsImage:
         return self._decode(lambda: samples_of(self._image))
 
     def rows(self, start: int, stop: int) -> Pixels:
-        """Return the samples of the rows from `start` to before `stop`, (rows, w, bands).
+        """Return the samples of rows `start` to `stop` - 1, (rows, w, bands).
 
         Raises:
             ValueError: The content is damaged.
@@ -178,13 +179,17 @@ class VipsImage:
 
 
 def samples_of(image: Any) -> Pixels:
-    """Return the samples of an image of libvips, (h, w, bands)."""
+    """Return the samples (h, w, bands) of a `pyvips.Image`."""
     samples: Pixels = image.numpy().reshape(image.height, image.width, image.bands)
     return samples
 
 
 def image_of(samples: Pixels) -> Any:
-    """Return libvips's image of samples (h, w), or (h, w, bands) of grey or RGB with or without alpha."""
+    """Return a `pyvips.Image` of samples.
+
+    Args:
+        samples: (h, w), or (h, w, bands) of grey or RGB with or without alpha; uint8 or uint16.
+    """
     grey = samples.ndim == 2 or samples.shape[2] < 3
     wide = samples.dtype == np.uint16
     kind = ("grey16" if wide else "b-w") if grey else ("rgb16" if wide else "srgb")
@@ -192,10 +197,10 @@ def image_of(samples: Pixels) -> Any:
 
 
 def save(saver: str, samples: Pixels, **options: Any) -> bytes:
-    """Return the file that a saver of libvips makes of samples, with nothing around them.
+    """Encode samples with a saver of libvips; return a file without metadata.
 
     Raises:
-        ValueError: The format cannot hold them.
+        ValueError: The format cannot hold the samples.
     """
     with _listen():
         content: bytes = getattr(image_of(samples), saver)(keep="none", **options)
@@ -203,11 +208,11 @@ def save(saver: str, samples: Pixels, **options: Any) -> bytes:
 
 
 def rgb_of_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
-    """Return sRGB colours of CMYK inks, and whether their own profile told them.
+    """Convert CMYK to sRGB; return the colours and whether the given profile was used.
 
     Args:
         inks: (h, w, 4), 0 is no ink.
-        profile: An ICC profile; where it is empty or damaged, libvips's of common print is taken.
+        profile: ICC profile; if it is empty or damaged, the CMYK profile of libvips is used.
     """
     module = vips()
     image = module.Image.new_from_array(np.ascontiguousarray(inks)).copy(interpretation="cmyk")
@@ -223,8 +228,8 @@ def rgb_of_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
 
 
 def _tells_inks(profile: bytes) -> bool:
-    """Return whether a profile is whole enough to turn inks into colours; libvips would take its own unasked."""
-    from PIL import ImageCms  # noqa: PLC0415 - only for pictures of inks
+    """Return whether a profile can convert CMYK; libvips would silently replace a damaged one."""
+    from PIL import ImageCms  # noqa: PLC0415 - only for CMYK images
 
     try:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -238,10 +243,7 @@ def _tells_inks(profile: bytes) -> bool:
 
 
 def one_line(error: Exception | str) -> str:
-    """Return the message of an error of libvips in one line, each fact once.
-
-    Empty where it tells nothing.
-    """
+    """Return an error message of libvips in one line without repetitions; may be empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not _EMPTY_LINE.fullmatch(line)] or lines[:1]
     return "; ".join(list(dict.fromkeys(told))[:_MOST_LINES])

@@ -1,4 +1,4 @@
-"""From new pixels to the bytes of a file like the one that a `Picture` came from."""
+"""Encoding of image files, with the format and the metadata of a decoded `Picture`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,14 +16,14 @@ from crdnet.images.faults import BROKEN
 from crdnet.images.headers import writable
 from crdnet.images.picture import Picture, Pixels, turned_back, with_alpha
 
-# From another format nothing says how well to store; these lose nothing one could see.
+# Qualities for an input of another format; they cause no visible loss.
 _QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 _WIDE = {"PNG", "TIFF", "AVIF"}
 """Formats for more than 8 bits per sample."""
 _TELL_CODES = ("PNG", "AVIF")
-"""Formats that tell a colour space by codes."""
+"""Formats that can state a colour space by codes (ITU-T H.273)."""
 _MOST_IN_SMALL_TIFF = 2**32 - 2**24
-"""Bytes; beyond them places in the file take eight bytes."""
+"""Bytes of samples, above which a TIFF needs offsets of eight bytes (BigTIFF)."""
 
 
 def encode(
@@ -32,20 +32,20 @@ def encode(
     format: str | None = None,  # noqa: A002
     *,
     quality: int | None = None,
-    name: str = "the picture",
+    name: str = "the image",
 ) -> bytes:
-    """Write new pixels into a file like the picture's own.
+    """Encode new pixels with the format and the metadata of an image.
 
     Args:
-        picture: What the pixels were made from. Its alpha channel is written as it was.
-        pixels: Upright, of the shape and dtype of the picture's.
-        format: Another format, one of the values of `FORMATS`; None keeps the picture's.
-        quality: 1 to 100 for formats that lose something, where None keeps what the picture had: a JPEG's
-            tables and subsampling. What is stored without loss stays so.
-        name: What messages call the picture.
+        picture: Image from which the pixels were made. Its alpha channel is written unchanged.
+        pixels: Upright pixels, of the same shape and dtype as those of the image.
+        format: Another format, one of the values of `FORMATS`; None keeps that of the image.
+        quality: 1 to 100, for lossy formats. None keeps the coding of the image, such as the tables
+            and the subsampling of a JPEG. A lossless image stays lossless.
+        name: Name of the image in messages.
 
     Raises:
-        ImageError: The format is only read, or cannot hold a picture of this size.
+        ImageError: The format can only be read, or cannot hold an image of this size.
     """
     target = writable(format or picture.format, name)
     if not _keeps_channel(picture, target):
@@ -61,14 +61,19 @@ def encode(
     except BROKEN as error:
         height, width = stored.shape[:2]
         raise ImageError(
-            f"a picture of {width} x {height} pixels cannot be stored as {target} ({vips.one_line(error)}); ask for "
-            "another format"
+            f"an image of {width} x {height} pixels cannot be stored as {target} "
+            f"({vips.one_line(error)}); ask for another format"
         ) from error
 
 
 def lost_between(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
-    """Return the names of what is in the picture's file that a file of `format` (None: the same) will lack."""
-    target = writable(format or picture.format, "the picture")
+    """Return the names of what an output will lack that the input file holds.
+
+    Args:
+        picture: Image decoded from the input.
+        format: Format of the output; None is that of the input.
+    """
+    target = writable(format or picture.format, "the image")
     found = picture.surroundings
     if target == picture.format:
         return (*found.left_behind, *found.recoded)
@@ -93,7 +98,12 @@ def lost_between(picture: Picture, format: str | None = None) -> tuple[str, ...]
 
 
 def notes(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
-    """Return, as sentences without a full stop, all that will not be in a file of `format` as it was."""
+    """Describe all differences of an output to its input, as sentences without a full stop.
+
+    Args:
+        picture: Image decoded from the input.
+        format: Format of the output; None is that of the input.
+    """
     return (
         *picture.changes,
         *(f"could not carry over {what}" for what in lost_between(picture, format)),
@@ -101,7 +111,7 @@ def notes(picture: Picture, format: str | None = None) -> tuple[str, ...]:  # no
 
 
 def _keeps_channel(picture: Picture, target: str) -> bool:
-    """Return whether a file of the format has the channel beside the colours."""
+    """Return whether an output keeps the alpha channel, or an unnamed fourth channel."""
     if picture.surroundings.has_unnamed_channel:
         return target == "TIFF"
     return target != "JPEG"
@@ -117,9 +127,9 @@ def _keeps_colours(picture: Picture, target: str) -> bool:
 
 
 def _around_for(picture: Picture, target: str) -> Metadata:
-    """Return what is around a picture, as a file of another format can tell it.
+    """Return the metadata of an image in the form that another format can hold.
 
-    A colour space that is told by codes or chromaticities becomes a profile where one can tell it.
+    A colour space given by codes or chromaticities becomes an ICC profile if possible.
     """
     around = picture.surroundings.around
     if around.colours is None or around.icc or target == picture.format:
@@ -137,7 +147,7 @@ def _lost_around(around: Metadata, target: str) -> list[str]:
 
 
 def jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, Any]:
-    """Return how Pillow writes a JPEG: as it was coded, unless another quality was asked for."""
+    """Return Pillow's options for a JPEG: the coding of the input, unless a quality is given."""
     options = dict(coding) or {"quality": _QUALITY["JPEG"], "subsampling": 0}
     if quality is not None:
         options.pop("qtables", None)
@@ -145,8 +155,8 @@ def jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, An
     return options
 
 
-# Each takes the samples as they are to be stored, the picture that they were made from, how that was coded (nothing
-# where it was of another format), and the quality that was asked for.
+# Each writer takes the samples to store, the image from which they were made, the coding options of
+# that image (empty if it has another format), and the quality that the user chose.
 
 
 def _jpeg(
@@ -171,7 +181,7 @@ def _webp(
     stored: Pixels, picture: Picture, coding: Mapping[str, Any], quality: int | None
 ) -> bytes:
     lossless = coding.get("lossless", quality is None)
-    # "exact" keeps the colours under an alpha of nought.
+    # "exact" keeps the colours of fully transparent pixels.
     options = {"lossless": True} if lossless else {"quality": quality or _QUALITY["WEBP"]}
     content = _pillow(stored, "WEBP", exact=True, **options)
     height, width = stored.shape[:2]
@@ -198,7 +208,7 @@ def _avif(
     wide = stored.dtype == np.uint16
     lossless = coding.get("lossless", False)
     if wide or (lossless and not grey):
-        # libheif has one quality for colours and alpha, so that alpha is kept only where nothing is lost.
+        # libheif has one quality for colours and alpha, so only lossless coding keeps alpha.
         exact = lossless or picture.alpha is not None
         options: dict[str, Any] = (
             {"lossless": True} if exact else {"Q": quality or _QUALITY["AVIF"]}
@@ -211,7 +221,7 @@ def _avif(
     else:
         options = {"quality": quality or (100 if lossless else _QUALITY["AVIF"])}
         options["subsampling"] = "4:0:0" if grey else coding.get("subsampling", "4:4:4")
-        if picture.alpha is not None:  # coded without loss beside colours that are not
+        if picture.alpha is not None:  # lossless alpha next to lossy colours
             options["advanced"] = {"alpha:lossless": "1"}
         content = _pillow(stored, "AVIF", **options)
     around = _around_for(picture, "AVIF")

@@ -113,7 +113,8 @@ def measure_size_multiple(network: nn.Module) -> int:
             return multiple
         reason = "its output is not an image of the size of the input"
     raise ModelError(
-        f"{type(network).__name__} does not map images (b, 3, h, w) to images of their size: {reason}"
+        f"{type(network).__name__} does not map images (b, 3, h, w) to images of their size: "
+        f"{reason}"
     )
 
 

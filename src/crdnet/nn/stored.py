@@ -138,7 +138,8 @@ def read_onnx(path: Path) -> StoredNetwork:
     if not state:
         raise CheckpointError(
             f"{path} carries no weights by our names, so nothing can be learned from it; "
-            "use the .safetensors or .ckpt of the model, or a file of this version's `crdnet export`"
+            "use the .safetensors or .ckpt of the model, "
+            "or a file of this version's `crdnet export`"
         )
     about = metadata.get(ONNX_KEY)
     stored = _describe(path, None if about is None else json.loads(about), state)

@@ -1,7 +1,7 @@
-"""Running a model: engines and numpy, no torch.
+"""Inference with engines and numpy, without torch.
 
-`find_model` finds a model file, a `Session` opens it on an engine, a `Network` runs it on images of
-any size.
+`find_model` finds a model file, a `Session` opens it on an engine, and a `Network` runs it on
+images of any size.
 """
 
 from crdnet.devices import DEVICES, installed_devices

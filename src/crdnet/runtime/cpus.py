@@ -1,4 +1,4 @@
-"""How many processors this process may really use."""
+"""Number of CPUs that this process may use."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def usable_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
-    """Return the number of processors that affinity and the control groups' quotas leave us, at least 1.
+    """Return the number of CPUs that affinity and control group quotas allow, at least 1.
 
-    More threads than that make a network slower, not faster: they take turns on the same cores.
+    More threads would share the same cores and slow the network down.
 
     Args:
-        cgroup: Where the control groups are mounted, of version 1, 2, or both.
-        own: The file that says in which groups this process is.
+        cgroup: Mount point of the control groups, of version 1, 2, or both.
+        own: File that lists the control groups of this process.
     """
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -25,7 +25,7 @@ def usable_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
 
 
 def _granted(cgroup: Path, own: Path) -> Iterator[float]:
-    """Yield the processors that each limit of our groups, and of the groups around them, grants."""
+    """Yield the CPUs that each limit of our control groups and their parents grants."""
     for path in _paths(own):
         for group in (path, *path.parents):
             inside = str(group).lstrip("/")
@@ -37,7 +37,10 @@ def _granted(cgroup: Path, own: Path) -> Iterator[float]:
 
 
 def _paths(own: Path) -> set[PurePosixPath]:
-    """Return our groups of the controller `cpu`, and the root, which inside a container is the container's group."""
+    """Return the control groups of this process for the controller `cpu`, and the root.
+
+    Inside a container, the root is the container's own group.
+    """
     paths = {PurePosixPath("/")}
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
@@ -51,7 +54,7 @@ def _paths(own: Path) -> set[PurePosixPath]:
 
 
 def _quota(group: Path) -> float | None:
-    """Return the processors that a control group grants, or None where it sets no limit."""
+    """Return the CPUs that a control group grants, or None if it sets no limit."""
     try:
         if (limit := group / "cpu.max").exists():  # version 2: "200000 100000" or "max 100000"
             granted, period = limit.read_text().split()

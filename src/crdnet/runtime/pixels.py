@@ -1,4 +1,4 @@
-"""Pixels as callers hold them and as the network takes them.
+"""Checks and conversions of pixels between callers and the network.
 
 Callers hold uint8, uint16 or float32 in [0, 1], grey or RGB, with or without alpha. The network
 takes float32 RGB in [0, 1].
@@ -14,15 +14,15 @@ from crdnet.errors import ImageError, SizeError
 Array = npt.NDArray[Any]
 """Pixels (h, w), (h, w, 3) or (h, w, 4), uint8, uint16 or float32 in [0, 1]."""
 Colours = npt.NDArray[np.float32]
-"""In [0, 1], or a difference of such."""
+"""Colours in [0, 1], or a difference of two of them."""
 
 
 def check_pixels(image: Array) -> None:
-    """Refuse what would be misread, with the way out.
+    """Check that an array is a valid image.
 
     Raises:
-        ImageError: The shape, the dtype or the range is none of an image's.
-        SizeError: There is no pixel.
+        ImageError: The array does not have the shape, dtype or range of an image.
+        SizeError: The array is empty.
     """
     if isinstance(image, np.ma.MaskedArray):
         raise ImageError(
@@ -30,8 +30,8 @@ def check_pixels(image: Array) -> None:
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise ImageError(
-            f"an image is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), got an array of shape "
-            f"{image.shape}"
+            "an image is RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), "
+            f"got an array of shape {image.shape}"
         )
     if image.size == 0:
         raise SizeError(f"an image has at least one pixel, got an array of shape {image.shape}")
@@ -43,7 +43,7 @@ def check_pixels(image: Array) -> None:
             "astype(np.float32)"
         )
     low, high = float(image.min()), float(image.max())
-    if not (np.isfinite(low) and np.isfinite(high)):  # NaN comes through min and max
+    if not (np.isfinite(low) and np.isfinite(high)):  # min and max propagate NaN
         raise ImageError(
             "a float image holds colours in [0, 1], got NaN or infinity; replace them first"
         )
@@ -70,12 +70,16 @@ def as_dtype(colours: Colours, dtype: np.dtype[Any]) -> Array:
 
 
 def as_rgb(colours: Colours) -> Colours:
-    """Return grey (h, w) as three equal channels (h, w, 3), and RGB as it is."""
+    """Return grey (h, w) as three equal channels (h, w, 3), and RGB unchanged."""
     return colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, axis=2)
 
 
 def without_alpha(pixels: Array) -> Array:
-    """Return a view of pixels (h, w), (h, w, 2), (h, w, 3) or (h, w, 4) as grey (h, w) or RGB (h, w, 3)."""
+    """Return a view of pixels without alpha, as grey (h, w) or RGB (h, w, 3).
+
+    Args:
+        pixels: (h, w), (h, w, 2), (h, w, 3) or (h, w, 4); two channels are grey and alpha.
+    """
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
     return pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]

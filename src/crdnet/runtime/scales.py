@@ -1,11 +1,10 @@
-"""At which size of an image its rain is such as the network knows.
+"""Choice of the scale at which streaks match the training data.
 
-The network knows rain as it looks in images of some 500 pixels. A photograph of 12 megapixels
-shows the same streaks eight times as long; run at full size the network hardly sees them. So it
-looks at the image at full size, at a half, a quarter and an eighth, and the rain is taken out at
-the finest of these sizes at which it was sensed: the image is reduced, the network runs, and the
-rain that it found is enlarged and subtracted at full size, which keeps every detail that is not
-rain.
+The network was trained on images of about 500 pixels. A photograph of 12 megapixels shows streaks
+eight times as long, which the network hardly sees at full size. The intensity is therefore sensed
+at full size, a half, a quarter and an eighth, and the image is derained at the finest of these
+scales at which rain was sensed: the image is reduced, the network runs, and the rain that it found
+is enlarged and subtracted at full size, which keeps every detail that is not rain.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,38 +18,40 @@ from crdnet.runtime.pixels import Array, Colours, as_colours
 from crdnet.tiling import Tile
 
 REDUCTIONS = (1, 2, 4, 8)
-"""How many times smaller each look is, sides counted."""
+"""Factors by which the sides of an image are divided for sensing; the scale is 1 / reduction."""
 SMALLEST_SIDE = 128
-"""Pixels; an image is not reduced below this to look at it. One of 500 pixels is looked at to a
-quarter."""
+"""Pixels; an image is not reduced below this for sensing. The coarsest scale for an image of 512
+pixels is a quarter."""
 NEARLY_ALL = 0.5
-"""The share of the strongest rain that a finer look must sense to be taken before a coarser one."""
+"""Share of the strongest intensity that a finer scale must sense to be preferred to a coarser
+one."""
 EMPTY = 0.45
-"""Detail of a size, against that of half the size, below which nothing is to be seen there.
-Photographs as cameras make them have 0.59 and more, ones that were enlarged twice 0.41 and less
-(decision 7)."""
+"""Ratio of the detail at a scale to the detail at half that scale, below which the scale holds no
+detail. Photographs as cameras make them have at least 0.59, photographs that were enlarged twice at
+most 0.41 (decision 7)."""
 LEAST_DETAIL = 0.3
-"""Grey levels; an image with less, a clear sky or a black frame, does not tell at which size its
-detail is."""
+"""Grey levels; an image with less detail, such as a clear sky or a black frame, does not show at
+which scale its detail is."""
 WHOLE_LOOK_PIXELS = 2**19
-"""Up to this many pixels a look takes the whole image; beyond it, `SAMPLES` squared windows."""
+"""Maximum pixels of an image that is sensed as a whole; a larger one is sensed in `SAMPLES` x
+`SAMPLES` samples."""
 SAMPLES = 3
 SAMPLE_SIDE = 160
 
 _RESIZED_REACH = 2
-"""Pixels of the reduced image beyond a place that its reduction and its enlargement depend on."""
+"""Pixels of the reduced image around a point that its reduction and enlargement depend on."""
 _BAND_ROWS = 256
 
 
 def list_reductions(height: int, width: int) -> tuple[int, ...]:
-    """Return by how much an image is reduced for each look, none first."""
+    """Return the reductions at which an image is sensed, in ascending order, starting with 1."""
     return tuple(
         each for each in REDUCTIONS if each == 1 or min(height, width) >= each * SMALLEST_SIDE
     )
 
 
 def list_samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (top, left, height, width) of the parts that a look at an image takes, spread evenly over it."""
+    """Yield (top, left, height, width) of the evenly spaced samples to sense in an image."""
     if height * width <= WHOLE_LOOK_PIXELS:
         yield 0, 0, height, width
         return
@@ -65,7 +66,7 @@ def list_samples(height: int, width: int) -> Iterator[tuple[int, int, int, int]]
 
 
 def measure_detail(colours: Colours) -> float:
-    """Return how much of an image is lost at half its size: the mean change of luma, in grey levels of 255."""
+    """Return the detail that halving an image loses: mean change of luma in grey levels of 255."""
     height, width = (side - side % 2 for side in colours.shape[:2])
     if not (height and width):
         return 0.0
@@ -74,15 +75,15 @@ def measure_detail(colours: Colours) -> float:
 
 
 def choose_reduction(intensities: Mapping[int, float], details: Mapping[int, float]) -> int:
-    """Return the reduction to derain at.
+    """Choose the reduction at which to derain an image.
 
-    A size at which the image holds no detail, since it was enlarged or is out of focus, shows no
-    streak as the network knows it either. Of the others it is the finest that sensed nearly as much
-    rain as any; where there is next to none, the finest.
+    Scales without detail are left out: an image that was enlarged or is out of focus shows no
+    streaks there that match the training data. Of the others, the finest is chosen whose intensity
+    is at least `NEARLY_ALL` of the highest. If there is almost no rain, the finest is chosen.
 
     Args:
-        intensities: The intensity sensed at each reduction, in grey levels of 255.
-        details: The detail at each reduction, see `measure_detail`.
+        intensities: Sensed intensity at each reduction, in grey levels of 255.
+        details: Detail at each reduction, see `measure_detail`.
     """
     empty = [
         fine
@@ -97,23 +98,26 @@ def choose_reduction(intensities: Mapping[int, float], details: Mapping[int, flo
 
 
 def compute_margin(reduction: int, margin: int) -> int:
-    """Return the pixels around a tile of the full image that decide its answer at a reduction.
+    """Return the margin of a tile of the full image, in pixels.
 
     Args:
-        reduction: How many times smaller the network sees the image.
-        margin: Of the network, in pixels of what it sees.
+        reduction: Factor by which the image is reduced for the network.
+        margin: Margin of the network, in pixels of the reduced image.
     """
     return margin if reduction == 1 else reduction * (margin + _RESIZED_REACH)
 
 
 def reduce_image(pixels: Array, reduction: int) -> Colours:
-    """Return pixels (h, w) or (h, w, 3) as colours at 1/reduction of their sides, which must be multiples of it."""
+    """Reduce pixels (h, w) or (h, w, 3) by a factor; return colours.
+
+    Height and width must be multiples of the factor.
+    """
     if reduction == 1:
         return as_colours(pixels)
     height, width = pixels.shape[0] // reduction, pixels.shape[1] // reduction
-    if (
-        pixels.dtype == np.uint8
-    ):  # rounding to 8 bits once more is far below what rain changes, and five times as fast
+    # The error of rounding to 8 bits once more is far below the intensity of rain, and resizing
+    # 8 bits is five times as fast.
+    if pixels.dtype == np.uint8:
         small = Image.fromarray(np.ascontiguousarray(pixels)).resize(
             (width, height), Image.Resampling.BICUBIC
         )
@@ -122,12 +126,12 @@ def reduce_image(pixels: Array, reduction: int) -> Colours:
 
 
 def enlarge_bands(rain: Colours, reduction: int, tile: Tile) -> Iterator[tuple[slice, Colours]]:
-    """Yield (rows of the image, rain) at full size for the core of a tile, a few rows at a time.
+    """Enlarge the rain of a tile; yield (rows of the image, rain) for bands of the tile's core.
 
     Args:
-        rain: Of the tile's window, at 1/reduction of its sides.
+        rain: Rain in the tile's window, with sides divided by `reduction`.
         reduction: At least 2.
-        tile: In pixels of the full image.
+        tile: The tile, in pixels of the full image.
     """
     left = (tile.core_columns.start - tile.window_columns.start) / reduction
     width = tile.core_columns.stop - tile.core_columns.start
@@ -143,9 +147,9 @@ def enlarge_bands(rain: Colours, reduction: int, tile: Tile) -> Iterator[tuple[s
 def _resize(
     colours: Colours, height: int, width: int, part: tuple[float, float, float, float] | None = None
 ) -> Colours:
-    """Return colours (or the part left, top, right, bottom of them) at another size, by bicubic interpolation.
+    """Resize colours, or the box (left, top, right, bottom) in them, by bicubic interpolation.
 
-    Pillow looks beyond a part for the pixels around it, so that parts side by side make the whole.
+    Pillow also reads the pixels around the box, so that adjacent parts join without a seam.
     """
     if colours.ndim == 2:
         resized = Image.fromarray(np.ascontiguousarray(colours)).resize(

@@ -1,4 +1,4 @@
-"""One model, opened by an engine and checked against what its metadata says."""
+"""Model opened on an engine, whose answers are checked against the metadata."""
 
 from threading import Lock, Semaphore
 
@@ -9,30 +9,28 @@ from crdnet.runtime.store import StoredModel
 
 
 class Session:
-    """A model that is ready to run; may be called from many threads at once, which take turns.
+    """Model opened for running. It is thread-safe and limits the number of simultaneous runs.
 
     Args:
-        model: The file.
-        device: One of `DEVICES`; `auto` is the fastest that works here.
-        threads: Processors for one call.
+        model: The model file.
+        device: One of `DEVICES`; `auto` is the fastest that works on this machine.
+        threads: Number of threads for one call.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
-        DeviceError: The device is not there.
+        ModelError: The file is damaged or is not a crdnet model.
+        DeviceError: The device is unknown or not available.
     """
 
     def __init__(self, model: StoredModel, device: str, threads: int) -> None:
         self._source = str(model.path)
-        # More networks at once than there are processors for would take longer, and each takes its
-        # own memory.
+        # More simultaneous runs than the CPUs can serve take longer, and each needs its own memory.
         turns = max(1, usable_cpus() // threads)
         self.device, self._engine = open_engine(model, device, threads, turns)
         self.engine = self._engine.name
-        """What runs the model, with version and precision, such as "onnxruntime 1.31.1,
-        float32"."""
+        """Engine with version and precision, such as "onnxruntime 1.31.1, float32"."""
         self.info = self._engine.info
         self.senses = self._engine.senses
-        """Whether the model says how heavy the rain is."""
+        """Whether the model senses the intensity of the rain."""
         self._running: set[Run] = set()
         self._lock = Lock()
         self._halted = False
@@ -42,7 +40,11 @@ class Session:
         """Run the network.
 
         Args:
-            rainy: Colours (h, w, 3) in [0, 1]; sides are multiples of the model's.
+            rainy: Colours (h, w, 3) in [0, 1]; both sides are multiples of the size multiple.
+
+        Raises:
+            ModelError: The network fails, or its output has the wrong shape.
+            CRDNetError: `stop` was called.
         """
         run = self._engine.begin()
         with self._lock:
@@ -52,7 +54,7 @@ class Session:
         try:
             with self._turn:
                 answer = run(rainy)
-        except Exception as error:  # engines' errors have no base class of their own
+        except Exception as error:  # the errors of engines have no common base class
             if run.stopped:
                 raise CRDNetError("stopped before the image was done") from error
             raise ModelError(
@@ -65,18 +67,18 @@ class Session:
         return answer
 
     def abandon(self) -> None:
-        """Never free this session: in the child of a fork that would wait for threads that are not there."""
+        """Never free the session's resources.
+
+        In a forked child, freeing them would wait for threads that exist only in the parent.
+        """
         self._engine.abandon()
 
     def shrink(self) -> None:
-        """Give the memory that a large image took back to the system.
-
-        The next large one takes it anew.
-        """
+        """Return the memory that a large image took to the system."""
         self._engine.shrink()
 
     def stop(self) -> None:
-        """Make the calls that are running now end with an error, at the next layer."""
+        """Abort the running calls at the next layer; each raises an error."""
         with self._lock:
             for run in self._running:
                 run.stop()
@@ -97,15 +99,15 @@ class Session:
     def _check(self, answer: Answer, rainy: Floats) -> None:
         if answer.derained.shape != rainy.shape:
             raise ModelError(
-                f"{self._source} gives shape {answer.derained.shape} for {rainy.shape}; a crdnet model keeps the "
-                "shape"
+                f"{self._source} gives shape {answer.derained.shape} for {rainy.shape}; "
+                "a crdnet model keeps the shape"
             )
         multiple = self.info.size_multiple
         cells = (rainy.shape[0] // multiple, rainy.shape[1] // multiple)
         if answer.density is not None and answer.density.shape != cells:
             raise ModelError(
-                f"{self._source} gives a density of shape {answer.density.shape} for {_size(rainy)}; a crdnet model "
-                f"gives one number per cell of {multiple} pixels"
+                f"{self._source} gives a density of shape {answer.density.shape} for "
+                f"{_size(rainy)}; a crdnet model gives one number per cell of {multiple} pixels"
             )
 
 

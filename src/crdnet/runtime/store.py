@@ -1,12 +1,12 @@
-"""The models that come with crdnet, and where a model's name leads.
+"""Shipped models, and the lookup of a model by name.
 
-The models lie in `crdnet/weights`, beside `manifest.json`, which names them:
+The folder `crdnet/weights` holds the models and `manifest.json`, which names them:
 
     {"aliases": {"other name": "paper"},
      "models": {"paper": {"file": "paper.onnx", "sha256": "...", "summary": "...", "parameters":
      904546}}}
 
-A shipped model is read only if its SHA-256 is the manifest's.
+A shipped model is read only if its SHA-256 equals the one in the manifest.
 """
 
 import json
@@ -25,22 +25,22 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model file and what is known of it before it is opened."""
+    """Model file with its description in the manifest."""
 
     name: str
     path: Path
     sha256: str | None = None
-    """None for a file that the user named, whose right content we cannot know."""
+    """Expected SHA-256 of the content; None for a file that is not in the manifest."""
     summary: str = ""
     parameters: int | None = None
     aliases: tuple[str, ...] = ()
-    """Other names that lead here."""
+    """Other names of the model."""
 
     def read(self) -> bytes:
-        """Return the file's content.
+        """Return the content of the file.
 
         Raises:
-            ModelError: It cannot be read, or it is not what the manifest promises.
+            ModelError: The file cannot be read, or its SHA-256 is not the expected one.
         """
         try:
             content = self.path.read_bytes()
@@ -50,15 +50,14 @@ class StoredModel:
             ) from error
         if self.sha256 is not None and sha256(content).hexdigest() != self.sha256:
             raise ModelError(
-                f"the model {self.name!r} is damaged: {self.path} does not have the SHA-256 that {MANIFEST} "
-                "gives; "
-                "install crdnet again (pip install --force-reinstall crdnet)"
+                f"the model {self.name!r} is damaged: {self.path} does not have the SHA-256 that "
+                f"{MANIFEST} gives; install crdnet again (pip install --force-reinstall crdnet)"
             )
         return content
 
 
 def stored_models(folder: Path = WEIGHTS_FOLDER) -> tuple[StoredModel, ...]:
-    """Return the models that come with crdnet, in the manifest's order."""
+    """Return the shipped models, in the order of the manifest."""
     manifest = _read_manifest(folder)
     aliases: Mapping[str, str] = manifest["aliases"]
     return tuple(
@@ -75,12 +74,12 @@ def stored_models(folder: Path = WEIGHTS_FOLDER) -> tuple[StoredModel, ...]:
 
 
 def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
-    """Return the model of a name, or of a path to an .onnx file.
+    """Find a model by its name, or by the path of an .onnx file.
 
     Args:
         model: The name of a shipped model, one of its aliases such as `default`, or a path; a
-            string is a path if it ends in `.onnx` or has a folder in it.
-        folder: Where the shipped models lie.
+            string is a path if it ends in `.onnx` or contains a folder.
+        folder: Folder of the shipped models.
 
     Raises:
         ModelError: There is no such model.
@@ -113,17 +112,17 @@ def register_model(
     aliases: tuple[str, ...] = (),
     folder: Path = WEIGHTS_FOLDER,
 ) -> StoredModel:
-    """Copy a model file among the shipped ones and into the manifest.
+    """Add a model file to the shipped models and to the manifest; return the shipped model.
 
-    One of the same name is replaced.
+    A shipped model of the same name is replaced.
 
     Args:
-        source: An .onnx file with our metadata.
-        name: What users call it.
+        source: An .onnx file with the metadata of a crdnet model.
+        name: Name of the model for users.
         summary: One line for `crdnet models`.
-        parameters: How many weights it has.
-        aliases: Names that shall lead to it from now on, such as `default`.
-        folder: Where the shipped models lie.
+        parameters: Number of parameters.
+        aliases: Other names of the model, such as `default`; they are taken from other models.
+        folder: Folder of the shipped models.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.onnx"
@@ -136,14 +135,14 @@ def register_model(
         "summary": summary,
     }
     manifest["models"][name] = entry | ({} if parameters is None else {"parameters": parameters})
-    manifest["aliases"].pop(name, None)  # a name leads to the model that has it
+    manifest["aliases"].pop(name, None)  # the name of a model overrides an alias
     manifest["aliases"].update(dict.fromkeys(aliases, name))
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return find_model(name, folder)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest, checked for what we rely on; an empty one where there is none."""
+    """Read and validate the manifest; return an empty one if there is no file."""
     path = folder / MANIFEST
     if not path.exists():
         return {"aliases": {}, "models": {}}

@@ -27,7 +27,7 @@ NAMED_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "psnr": psnr_loss,
     "ssim": structure_loss,
 }
-"""Losses of `model.losses`; each maps derained and clean colours to a scalar, 0 if they are equal."""
+"""Losses of `model.losses`; each maps derained and clean colours to a scalar, 0 if equal."""
 
 
 class WeightedLosses(nn.Module):

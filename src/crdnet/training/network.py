@@ -46,8 +46,8 @@ class NetworkTraining(DerainingTraining):
     norms of loaded weights keep their statistics, since a few pairs cannot renew them.
 
     Args:
-        network: Class of a user's network, `class_path` (`package.module.Name`) and `init_args`; see
-            `crdnet.nn.OwnNetwork`. `None` takes the network of `start_from`.
+        network: Class of a user's network, `class_path` (`package.module.Name`) and `init_args`;
+            see `crdnet.nn.OwnNetwork`. `None` takes the network of `start_from`.
         start_from: Weights to begin with: a model's name (`default`, `paper`), a `.safetensors`,
             `.ckpt` or `.onnx` file, a folder of `save_pretrained`, or OWNER/NAME on the hub.
         losses: Weight of each loss on the image: charbonnier, fft, l1, mse, psnr, ssim.

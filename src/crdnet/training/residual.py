@@ -186,8 +186,8 @@ class ResidualTraining(DerainingTraining):
         teacher: Checkpoint of a larger residual CRDNet for distillation; `None` learns from the
             ground truth alone.
         teacher_weight: Weight of the Charbonnier loss between the outputs of network and teacher.
-        start_from: Name or file of a residual CRDNet with the initial weights. It is widened if this
-            network is wider by integer multiples; `None` starts from random weights.
+        start_from: Name or file of a residual CRDNet with the initial weights. It is widened if
+            this network is wider by integer multiples; `None` starts from random weights.
         sensing_alone: Whether only the sensing head is trained.
         channels_last: Memory layout; faster on CPUs, with equal results except for rounding.
     """

@@ -75,7 +75,7 @@ _DECIDED = {"default_root_dir": (None, "--run names the folder of the run")}
 
 
 _MOST_COMPARISONS = 60_000
-"""Comparisons of a training with a validation image before a run, which take about half a minute."""
+"""Comparisons of a training with a validation image before a run; they take about 30 s."""
 
 # Warnings of Lightning about choices of this module, or without use to a user.
 _NOISE = (

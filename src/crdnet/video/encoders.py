@@ -224,7 +224,8 @@ def _choose_encoder(
         where = "" if wanted.codec else f" of {clip.name}"
         raise VideoError(
             f"the codec {name}{where} cannot be encoded here; choose one that can with -c: "
-            f"{', '.join(_VISUALLY_LOSSLESS)} (and an output whose container holds it, such as .mkv)"
+            f"{', '.join(_VISUALLY_LOSSLESS)} "
+            "(and an output whose container holds it, such as .mkv)"
         ) from error
     if codec.type != "video":
         raise VideoError(f"{encoder} encodes {codec.type}, not video; choose another -c")
@@ -246,7 +247,8 @@ def _choose_format(clip: Clip, encoder: str, name: str, wanted: str | None) -> s
     accepted = [each.name for each in formats] if formats else [wanted or name]
     if wanted is not None and wanted not in accepted:
         raise VideoError(
-            f"the encoder {encoder} has no pixel format {wanted}; choose one of {', '.join(accepted)}"
+            f"the encoder {encoder} has no pixel format {wanted}; "
+            f"choose one of {', '.join(accepted)}"
         )
     if (wanted or name) in accepted:
         return wanted or name

@@ -1,4 +1,4 @@
-"""The network on single frames: the only module of `crdnet.video` that knows how an image is derained."""
+"""Deraining of single frames; the only module of `crdnet.video` that calls the network."""
 
 from hashlib import sha256
 from typing import Any, NamedTuple

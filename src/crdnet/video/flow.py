@@ -81,7 +81,7 @@ def estimate_flow(reference: Plane, neighbour: Plane, *, dense: bool | None = No
 
 
 def warp(image: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:
-    """Return a neighbour (h, w) or (h, w, c) moved onto the frame; places outside repeat its border."""
+    """Return a neighbour (h, w) or (h, w, c) moved onto the frame; its border is repeated."""
     height, width = flow.shape[:2]
     opencv = load_opencv()
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)

@@ -35,7 +35,7 @@ class Groups:
         packets: The source's packets of video, in the order of decoding.
         global_header: Whether our encoder puts its parameter sets into the header.
         extradata: Parameter sets of both, for the output's header; None if there are none.
-        length_bytes: Bytes of the length in front of each unit of H.264; 0 if units have start codes.
+        length_bytes: Bytes of the length in front of each H.264 unit; 0 if units have start codes.
     """
 
     starts: frozenset[int] | None
@@ -114,8 +114,8 @@ def find_groups(
         family != "h264" and not plan.encoder.startswith(family)
     ):
         raise VideoError(
-            f"--only-rain needs the source's codec, {family}, got the encoder {plan.encoder}; leave "
-            "out -c"
+            f"--only-rain needs the source's codec, {family}, got the encoder {plan.encoder}; "
+            "leave out -c"
         )
     reader = open_source()
     packets = reader.container.demux(reader.video)

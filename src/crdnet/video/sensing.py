@@ -88,7 +88,7 @@ class Timeline:
         return text.getvalue()
 
     def plot(self, path: str | Path) -> None:
-        """Draw the intensity over time as a PNG, a bar for each second in the colour of its density.
+        """Draw the intensity over time as a PNG, one bar per second in the colour of its density.
 
         Raises:
             OutputError: The file cannot be written.

@@ -216,7 +216,8 @@ def read_frames(
             yield frame
     except av.error.FFmpegError as error:
         raise VideoError(
-            f"{clip.name} breaks off after frame {number}: {_explain(error)}; it is truncated or damaged"
+            f"{clip.name} breaks off after frame {number}: {_explain(error)}; "
+            "it is truncated or damaged"
         ) from error
     if after is None:
         _check_end(clip, number, checker.last_time)
@@ -283,8 +284,8 @@ class FrameChecker:
             return
         if frame.pts < 0:
             raise VideoError(
-                f"{name} has a frame at a negative time, {_format_time(frame)}; shift it first with "
-                "ffmpeg -i IN -c copy -avoid_negative_ts make_zero OUT"
+                f"{name} has a frame at a negative time, {_format_time(frame)}; "
+                "shift it first with ffmpeg -i IN -c copy -avoid_negative_ts make_zero OUT"
             )
         if self._last is not None and frame.pts <= self._last:
             raise VideoError(

@@ -323,7 +323,7 @@ def _choose_options(container: str, clip: Clip, plan: EncoderPlan) -> dict[str, 
 
 
 def _is_made_anew(stream: Any) -> bool:
-    """Return whether the muxer makes a stream itself, from metadata: timecode and chapter tracks."""
+    """Return whether the muxer makes a stream from metadata: timecode and chapter tracks."""
     if stream.type != "data":
         return False
     return "timecode" in stream.metadata or getattr(stream, "name", None) == "bin_data"

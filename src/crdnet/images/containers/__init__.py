@@ -1,8 +1,8 @@
-"""What lies around the pixels in picture files, carried as the bytes it was.
+"""Metadata of image files, copied as bytes.
 
-One module for each kind of container. Each takes apart a file of its kind into what is to be copied, what every
-format can hold (`Metadata`) and the names of what must stay behind, and puts such things around new pixels. Copying
-bytes keeps EXIF with its maker notes, XMP, colour profiles, captions and comments, whatever their length, and needs
-no understanding of them. What shows the old pixels (thumbnails) or describes the old file's offsets is left behind,
-and named.
+There is one module for each container format. It splits a file into blocks to copy, metadata that
+every format can hold (`Metadata`) and the names of what is left out, and it adds metadata to newly
+encoded pixels. Copying bytes keeps EXIF with its maker notes, XMP, colour profiles, captions and
+comments of any length without interpreting them. What shows the old pixels (thumbnails) or
+describes offsets in the old file is left out and named.
 """

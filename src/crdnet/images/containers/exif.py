@@ -1,4 +1,4 @@
-"""Edits of EXIF that leave every other byte where it was, so that maker notes go on pointing right."""
+"""Edits of EXIF that do not move any other byte, so that offsets in maker notes stay valid."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ _OPAQUE: Mapping[int, str] = {
     **dict.fromkeys((0x935C,), "Photoshop's layers"),
     **dict.fromkeys((0xCD2D, 0xCD41), "a signed history (C2PA)"),
 }
-"""Tags that tell the location or may tell it in a way of their own, and what messages call them."""
+"""Tags that hold the location or may hold it in an unknown form, with their names in messages."""
 _EDITED: Mapping[int, Callable[[bytes], bytes]] = {
     tiff.XMP: xmp.without_location,
     tiff.IPTC: iptc_without_location,
     tiff.PHOTOSHOP: resources_without_location,
 }
-"""Tags that may tell the location beside other things."""
+"""Tags that may hold the location among other data."""
 _SUB_DIRECTORIES = 0x014A
 _MOST_DIRECTORIES = 64
 
@@ -34,8 +34,8 @@ _MOST_DIRECTORIES = 64
 def without_thumbnail(exif: bytes) -> tuple[bytes, bool]:
     """Return EXIF without its thumbnail, which shows the rain, and whether it had one.
 
-    The thumbnail's directory and pixels become zeros, which are cut off where they are the end. EXIF that cannot be
-    read is returned as it is.
+    The directory and the pixels of the thumbnail become zeros, and zeros at the end are cut off.
+    EXIF that cannot be read is returned unchanged.
     """
     try:
         form = tiff.layout(exif)
@@ -53,7 +53,7 @@ def without_thumbnail(exif: bytes) -> tuple[bytes, bool]:
 
 
 def with_orientation(exif: bytes, orientation: int) -> bytes:
-    """Return EXIF that tells an orientation; it is edited in its place where there is one."""
+    """Set the orientation in EXIF, in place if the tag exists; return the EXIF."""
     if not exif and orientation == 1:
         return exif
     value = struct.pack("<H", orientation)

@@ -1,6 +1,7 @@
-"""The boxes of AVIF and HEIC files, in which a picture and what belongs to it are numbered items.
+"""Boxes of AVIF and HEIC files, in which images and their metadata are numbered items.
 
-Sources: ISO/IEC 14496-12 (boxes, items), ISO/IEC 23008-12 (HEIF: properties, Exif items), AV1 Image File Format.
+Sources: ISO/IEC 14496-12 (boxes, items), ISO/IEC 23008-12 (HEIF: properties, Exif items), AV1 Image
+File Format.
 """
 
 import struct
@@ -28,8 +29,8 @@ _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1
 _MOST_SPANS = 100_000
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
 """Boxes of which everybody knows whether they tell the location."""
-# EXIF's orientation as (quarter turns against the clock, mirrored: 0 top and bottom, 1 left and right), turned
-# first, by HEIF's annex on EXIF.
+# EXIF orientation as (quarter turns counterclockwise, mirrored: 0 top and bottom, 1 left and
+# right), turned first, by HEIF's annex on EXIF.
 _TURNS: Mapping[int, tuple[int, int | None]] = {
     1: (0, None),
     2: (0, 1),
@@ -44,7 +45,7 @@ _TURNS: Mapping[int, tuple[int, int | None]] = {
 
 @dataclass(frozen=True)
 class Coding:
-    """How the main picture is coded."""
+    """Coding of the main image."""
 
     width: int
     """Coded samples of the largest image in the file, before a crop."""
@@ -90,21 +91,21 @@ class _Meta:
 
 
 def is_sequence(content: Content) -> bool:
-    """Return whether the file is first of all a film of several pictures."""
+    """Return whether the file is primarily a sequence of images."""
     return content[8:12] in (b"avis", b"hevc", b"hevx", b"msf1")
 
 
 def brands(content: Content) -> set[bytes]:
-    """Return what the file calls itself."""
+    """Return the brands that the file declares."""
     size = min(int.from_bytes(content[:4], "big"), 512)
     return {bytes(content[8:12]), *(bytes(content[at : at + 4]) for at in range(16, size, 4))}
 
 
 def coding(content: Content) -> Coding:
-    """Return how the main picture is coded.
+    """Return the coding of the main image.
 
     Raises:
-        ValueError: There is no picture, or the boxes are damaged.
+        ValueError: There is no image, or the boxes are damaged.
     """
     meta = _meta(content)
     sizes = [
@@ -113,11 +114,11 @@ def coding(content: Content) -> Coding:
         if kind == b"ispe" and len(body) >= 12
     ]
     if not sizes:
-        raise ValueError("no picture in it")
+        raise ValueError("no image in it")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     own = meta.properties_of(meta.primary)
     av1 = next((body for kind, body in own if kind == b"av1C" and len(body) >= 4), None)
-    if av1 is None:  # a picture put together of parts, each of which tells
+    if av1 is None:  # the image is a grid of tiles, each with its own configuration
         av1 = next(
             (body for kind, body in meta.properties if kind == b"av1C" and len(body) >= 4),
             b"\x81\0\x0c\0",
@@ -137,7 +138,7 @@ def coding(content: Content) -> Coding:
 
 
 def surroundings(content: bytes) -> FileMetadata:
-    """Take an AVIF or HEIC file apart."""
+    """Return the metadata of an AVIF or HEIC file."""
     meta = _meta(content)
     left = _further_images(meta)
     around = {"exif": b"", "xmp": b"", "icc": b""}
@@ -330,7 +331,7 @@ def _meta(content: Content) -> _Meta:
                 return _read_meta(content, begin, body + 4, end)
             except (struct.error, IndexError) as error:
                 raise ValueError("its boxes are damaged") from error
-    raise ValueError("no picture in it")
+    raise ValueError("no image in it")
 
 
 def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
@@ -475,7 +476,7 @@ def _more_properties(
             count = sum(1 for _ in _boxes(content, at, last))
             plain += b"".join(_box(name, payload) for name, payload, _ in new)
         elif kind == b"ipma":
-            # The alpha channel turns with its picture; the profile is the picture's alone.
+            # The alpha channel turns with its image; only the image has the profile.
             added = {
                 item: [
                     0x80 * must | (count + 1 + i)
@@ -507,7 +508,7 @@ def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
 
 
 def _with_codes(content: bytes, primaries: int, transfer: int) -> bytes:
-    """Return an encoder's AVIF in which other codes stand in place of its own, where it has them."""
+    """Replace the colour codes in an encoder's AVIF, if it has any; return the new content."""
     edited, place = bytearray(content), 0
     while (place := content.find(b"colrnclx", place)) >= 0 and place < _meta(content).end:
         struct.pack_into(">HH", edited, place + 8, primaries, transfer)
@@ -528,7 +529,7 @@ def _exif_begin(plain: bytes) -> int:
 def _orientation(properties: dict[bytes, bytes]) -> int:
     turns = (properties.get(b"irot") or b"\0")[0] & 3
     mirror = properties[b"imir"][0] & 1 if properties.get(b"imir") else None
-    # A picture that is turned by half and mirrored is one that is mirrored the other way.
+    # Turning by half and mirroring equals mirroring along the other axis.
     told: Mapping[tuple[int, int | None], int] = {(2, 0): 2, (2, 1): 4, (1, 1): 7, (3, 1): 5}
     return told.get((turns, mirror)) or next(
         tag for tag, turn in _TURNS.items() if turn == (turns, mirror)

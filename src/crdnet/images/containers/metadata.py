@@ -1,4 +1,4 @@
-"""What every format can hold around its pixels, as the bytes that the formats share."""
+"""Metadata that every format can hold, as the bytes that the formats share."""
 
 from dataclasses import dataclass
 from mmap import mmap
@@ -6,12 +6,12 @@ from mmap import mmap
 from crdnet.images.containers.colour import ColourSpace
 
 Content = bytes | bytearray | mmap
-"""A whole file: in memory, being edited, or mapped so that only what one looks at is loaded."""
+"""Content of a file: in memory, being edited, or mapped so that only accessed pages are loaded."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What can travel from a file of one format into a file of another."""
+    """Metadata that can be copied to a file of another format."""
 
     exif: bytes = b""
     """A TIFF structure, without the `Exif` mark that some containers put before it."""
@@ -27,16 +27,16 @@ class Metadata:
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What a container taken apart gives."""
+    """Metadata of a file, for an output of the same or another format."""
 
     blocks: tuple[bytes, ...] = ()
-    """To be copied as they stand, in their order, into a file of the same format; `around` is in them."""
+    """Blocks to copy unchanged, in order, to a file of the same format; they include `around`."""
     around: Metadata = Metadata()
     left_behind: tuple[str, ...] = ()
-    """The names of what no derained file will hold."""
+    """Names of what no output will hold."""
     only_here: bool = False
     """Whether `blocks` hold more than `around`, which another format will lack."""
     recoded: tuple[str, ...] = ()
     """The names of ways of coding that a file of the same format will not have again."""
     has_unnamed_channel: bool = False
-    """Whether the channel beside the colours is one of which the file does not say that it is alpha."""
+    """Whether the file does not declare that its additional channel is alpha."""

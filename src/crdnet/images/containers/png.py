@@ -29,7 +29,7 @@ _COLOUR = {
     b"mDCv",
     b"cLLi",
 }
-"""Chunks that PNG's own rule forbids to copy after an edit, yet hold for the derained picture as well."""
+"""Chunks to copy although PNG's rules forbid it after an edit; they stay valid for the output."""
 _OF_SAMPLES = {b"sBIT", b"bKGD"}
 """Those that tell about samples as they are stored, so not after a palette became colours."""
 _OF_ENCODER = {b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"tRNS"}
@@ -103,7 +103,7 @@ def _colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
 
 
 def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
-    """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
+    """Return metadata as chunks, and the names of what no chunk can hold."""
     chunks = []
     if around.colours is not None and around.colours.codes is not None:
         chunks.append(chunk_of(b"cICP", bytes((*around.colours.codes, 0, 1))))
@@ -120,7 +120,7 @@ def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
 
 
 def with_surroundings(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
-    """Return an encoder's PNG with chunks put behind its header, and none of its own beside its pixels'."""
+    """Insert chunks after the header of an encoder's PNG, and drop its own metadata chunks."""
     own = [
         (name, chunk) for name, chunk in _chunks(content) if name[:1].isupper() or name == b"tRNS"
     ]
@@ -197,15 +197,16 @@ _PASSES = (
     (0, 1, 2, 2),
     (1, 0, 2, 1),
 )
-"""First row and column of each pass of an interlaced picture, and how far the next ones are."""
+"""First row and column of each pass of an interlaced image, and the distance to the next ones."""
 _HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
 
 
 def has_all_rows(content: Content) -> bool:
-    """Return whether a PNG holds as many bytes of samples as its header says; decoders give black for the rest.
+    """Return whether a PNG holds as many bytes of samples as its header requires.
 
-    It ends when there are enough, so a bomb is not inflated.
+    Decoders return black for missing rows. Decompression stops when there are enough bytes, so that
+    a decompression bomb is not inflated.
 
     Raises:
         ValueError: There is no header, it makes no sense, or the samples are damaged.
@@ -270,7 +271,10 @@ def _inflated(packed: bytes) -> bytes:
 
 
 def _xmp(payload: bytes) -> bytes:
-    """Return the XMP of an iTXt chunk: keyword, whether compressed, how, language, keyword again, text."""
+    """Return the XMP of an iTXt chunk.
+
+    Its fields: keyword, compression flag and method, language, translated keyword, text.
+    """
     rest = payload[len(_XMP) + 1 :]
     parts = rest[2:].split(b"\0", 2)
     if len(parts) < 3:

@@ -1,11 +1,12 @@
-"""The tags of TIFF files, which are also what EXIF is made of.
+"""Tags of TIFF files and of EXIF, which is a TIFF structure.
 
-A TIFF file is a chain of directories, one for each page; a directory is a table of numbered, typed values, some of
-which are directories themselves (the camera's part, the place). Values are held here in little-endian order, which
-is how they are written: a file of the other order is turned round value by value. The bytes of maker notes are not
-turned, since nobody knows what they mean.
+A TIFF file is a chain of directories, one for each page. A directory is a table of numbered, typed
+values, some of which are directories themselves (EXIF, GPS). Values are held and written in
+little-endian order; those of a big-endian file are swapped one by one. The bytes of maker notes are
+not swapped, because their layout is unknown.
 
-Source: TIFF 6.0 (Adobe, 1992), BigTIFF (libtiff.gitlab.io/libtiff/specification/bigtiff.html), EXIF 2.32.
+Sources: TIFF 6.0 (Adobe, 1992), BigTIFF
+(libtiff.gitlab.io/libtiff/specification/bigtiff.html), EXIF 2.32.
 """
 
 import struct
@@ -70,7 +71,7 @@ _OF_PIXELS = {
     *(*range(0x0200, 0x020A), *range(0x0211, 0x0215)),
 }
 _LEFT_BEHIND = {
-    0x014A: "further pictures (SubIFDs)",
+    0x014A: "further images (SubIFDs)",
     0x935C: "Photoshop's layers",
     0xCD2D: "a signed history (C2PA)",
     0xCD41: "a signed history (C2PA)",
@@ -148,7 +149,7 @@ def layout(content: Content) -> Layout:
 def entries(
     content: Content, form: Layout, place: int
 ) -> tuple[list[tuple[int, int, int, int, int]], int]:
-    """Return the entries of the directory at `place`, and where the place of the next directory is written.
+    """Return the entries of the directory at `place`, and the offset of its link to the next one.
 
     An entry is (number, kind, count, where the value is, where the entry is).
 
@@ -217,13 +218,16 @@ def next_place(content: Content, form: Layout, place: int) -> int:
 
 
 def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
-    """Take a TIFF file apart; the one block is a TIFF structure of the tags that are not about pixels."""
+    """Return the metadata of a TIFF file.
+
+    The only block is a TIFF structure of the tags that do not describe pixels.
+    """
     found = pages(content)
     tags = found[0]
     dropped = _OF_PIXELS | set(_LEFT_BEHIND) | (set() if with_icc else {ICC})
     left = [name for number, name in _LEFT_BEHIND.items() if number in tags]
     if len(found) > 1:
-        left.append("smaller copies of the picture")
+        left.append("smaller copies of the image")
     kept = {number: tag for number, tag in tags.items() if number not in dropped}
     if PHOTOSHOP in kept:
         resources, had = resources_without_thumbnail(kept[PHOTOSHOP].value)
@@ -291,7 +295,7 @@ def _recoded(tags: Tags) -> tuple[str, ...]:
 
 
 def tags_of(around: Metadata) -> dict[int, Tag]:
-    """Return the tags that say what is around a picture of another format."""
+    """Return metadata of another format as tags."""
     tags = tags_of_dpi(around.dpi) if around.dpi else {}
     tags |= tags_of_exif(around.exif)
     values = {name: getattr(around, name) for name in _AROUND}
@@ -299,7 +303,7 @@ def tags_of(around: Metadata) -> dict[int, Tag]:
 
 
 def extra_pages(found: list[dict[int, Tag]]) -> int:
-    """Return how many pages there are beside the first that are not smaller copies or masks of it."""
+    """Count the pages after the first that are not smaller copies or masks of it."""
     return sum(1 for page in found[1:] if not (number_of(page, _PAGE_KIND, 0) & 0b101))
 
 
@@ -338,7 +342,7 @@ def structure(tags: Tags) -> bytes:
 
 
 def with_tags(content: bytes, tags: Tags) -> bytes:
-    """Return a little-endian TIFF file of one page with tags put among its own, which they replace."""
+    """Add tags to a little-endian TIFF file of one page, or replace them; return the content."""
     form = layout(content)
     own = _directory(content, form, form.first, set(), pointers=True)
     place = len(content) + len(content) % 2
@@ -349,7 +353,7 @@ def with_tags(content: bytes, tags: Tags) -> bytes:
 
 
 def without_defaults(tags: Tags) -> dict[int, Tag]:
-    """Return an encoder's tags less what it says of orientation and resolution, which is its default."""
+    """Return an encoder's tags without its default orientation and resolution."""
     defaults = (ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
     return {number: tag for number, tag in tags.items() if number not in defaults}
 
@@ -421,6 +425,6 @@ def directory(tags: Tags, place: int, *, big: bool) -> bytes:
 
 
 def number_of(tags: Tags, number: int, otherwise: int) -> int:
-    """Return the first value of a tag of whole numbers, or `otherwise` where there is no such tag."""
+    """Return the first value of an integer tag, or `otherwise` if there is no such tag."""
     values = tags[number].numbers if number in tags else ()
     return values[0] if values else otherwise

@@ -12,7 +12,7 @@ _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
 
 def surroundings(content: bytes) -> FileMetadata:
-    """Take a WebP apart."""
+    """Return the metadata of a WebP file."""
     kept, left = list[bytes](), list[str]()
     around = {"exif": b"", "xmp": b"", "icc": b""}
     only_here = False
@@ -44,7 +44,7 @@ def surroundings(content: bytes) -> FileMetadata:
 
 
 def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
-    """Return the chunks that say what is around a picture of another format, and what no chunk can hold."""
+    """Return metadata as chunks, and the names of what no chunk can hold."""
     parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
     return [_chunk(name, value) for name, value in parts if value], [
         "IPTC"
@@ -113,7 +113,7 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def is_lossless(content: bytes) -> bool:
-    """Return whether the picture is stored without loss."""
+    """Return whether the image is lossless."""
     return next(
         (name == b"VP8L" for name, _ in _chunks(content) if name in (b"VP8 ", b"VP8L")), False
     )
@@ -123,7 +123,7 @@ def size_and_frames(content: bytes) -> tuple[int, int, int]:
     """Return pixels across, pixels down, and 2 for an animation or else 1.
 
     Raises:
-        ValueError: There is no picture.
+        ValueError: There is no image.
     """
     for name, chunk in _chunks(content):
         payload = _payload(chunk)
@@ -138,7 +138,7 @@ def size_and_frames(content: bytes) -> tuple[int, int, int]:
         if name == b"VP8L" and len(payload) >= 5:
             bits = int.from_bytes(payload[1:5], "little")
             return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), 1
-    raise ValueError("no picture in it")
+    raise ValueError("no image in it")
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
-"""What an engine is: a program that runs the graph of a model file.
+"""Interface of the engines, which run the graph of a model file.
 
-Engines are interchangeable: each agrees with onnxruntime in float32 to one level of 255 in 99.9 % of all samples. A
-`Session` opens one, takes turns on it and checks what it says.
+Engines are interchangeable: each agrees with onnxruntime in float32 to one level of 255 in 99.9 %
+of all samples. A `Session` opens an engine, schedules runs on it and checks its answers.
 """
 
 import ctypes
@@ -20,67 +20,71 @@ Floats = npt.NDArray[np.float32]
 
 
 class Answer(NamedTuple):
-    """What a network says of a picture."""
+    """Output of a network for one image."""
 
     derained: Floats
     """Colours (h, w, 3), not clipped."""
     density: Floats | None
     """Intensity of the rain (rows, columns) in grey levels of 255.
 
-    A cell covers `size_multiple` squared pixels. None for a model that does not sense rain."""
+    A cell covers `size_multiple` x `size_multiple` pixels. None for a model that does not sense
+    rain."""
 
 
 class Run(ABC):
-    """One run of a network, which another thread may stop."""
+    """One run of a network, which another thread can stop."""
 
     @property
     @abstractmethod
     def stopped(self) -> bool:
-        """Whether `stop` was called; the run then ends with some error."""
+        """Whether `stop` was called, after which the run raises an error of any class."""
 
     @abstractmethod
     def __call__(self, rainy: Floats) -> Answer:
-        """Run the network on colours (h, w, 3) in [0, 1]; to be called once."""
+        """Run the network on colours (h, w, 3) in [0, 1]; call it at most once."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Make the run end at the next layer, or not begin."""
+        """Abort the run at the next layer, or before it begins."""
 
 
 class Engine(ABC):
-    """A model file that is ready to run."""
+    """Model file opened for running."""
 
     @abstractmethod
     def __init__(self, model: StoredModel, threads: int, runs: int) -> None:
         """Open a model.
 
         Args:
-            model: The file.
-            threads: Processors for one run.
-            runs: How many runs there may be at once.
+            model: The model file.
+            threads: Number of threads for one run.
+            runs: Maximum number of simultaneous runs.
 
         Raises:
-            ModelError: The file is damaged or is not ours.
-            Exception: The engine cannot open it, in whatever class it says so.
+            ModelError: The file is damaged or is not a crdnet model.
+            Exception: The engine cannot open the file; the class depends on the engine.
         """
 
     name: str
-    """With version and precision, such as "onnxruntime 1.31.1, float32"."""
+    """Name with version and precision, such as "onnxruntime 1.31.1, float32"."""
     info: ModelInfo
-    """What the file says of itself."""
+    """Metadata of the file."""
     senses: bool
-    """Whether the model says how heavy the rain is."""
+    """Whether the model senses the intensity of the rain."""
 
     @abstractmethod
     def begin(self) -> Run:
-        """Return a run that is still to be called."""
+        """Return a run that has not started."""
 
     def shrink(self) -> None:  # noqa: B027 - not every engine keeps memory
-        """Give the memory that a large picture took back to the system, where the engine keeps it."""
+        """Return cached memory to the system, for example after a large image."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Never free what the engine holds: in the child of a fork that would wait for threads that are not there."""
+        """Never free the engine's resources.
+
+        In a forked child, freeing them would wait for threads that exist only in the parent.
+        """
 
 
 def checked_info(
@@ -89,27 +93,27 @@ def checked_info(
     inputs: Collection[str],
     outputs: Collection[str],
 ) -> ModelInfo:
-    """Return what a file says of itself, if it is one of ours.
+    """Check that a file is a crdnet model; return its metadata.
 
     Args:
-        model: The file.
+        model: The model file.
         metadata: Its key-value strings.
-        inputs: Names of what its graph takes.
-        outputs: Names of what it gives.
+        inputs: Names of the inputs of its graph.
+        outputs: Names of the outputs of its graph.
 
     Raises:
-        ModelError: It is not ours.
+        ModelError: The file is not a crdnet model.
     """
     info = ModelInfo.from_metadata(metadata, source=str(model.path))
     if set(inputs) != {INPUT_NAME} or OUTPUT_NAME not in outputs:
         raise ModelError(
-            f"{model.path} takes {sorted(inputs)} and gives {sorted(outputs)}; a crdnet model takes "
-            f"{INPUT_NAME!r} and gives {OUTPUT_NAME!r}"
+            f"{model.path} takes {sorted(inputs)} and gives {sorted(outputs)}; "
+            f"a crdnet model takes {INPUT_NAME!r} and gives {OUTPUT_NAME!r}"
         )
     return info
 
 
 def keep_for_ever(*held: object) -> None:
-    """Keep objects from ever being freed, also when the interpreter ends."""
+    """Keep objects from being freed, even when the interpreter exits."""
     for each in held:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))

@@ -1,4 +1,7 @@
-"""onnxruntime on the processor, in float32: always there, quick to start, what the other engines must agree with."""
+"""onnxruntime on the CPU, in float32.
+
+It is always installed and starts quickly. The other engines must agree with it.
+"""
 
 import numpy as np
 import onnxruntime as ort
@@ -11,16 +14,17 @@ _ERRORS_ONLY = 3
 
 
 class OnnxRuntimeEngine(Engine):
-    """A model opened by onnxruntime; see `Engine`."""
+    """Model opened by onnxruntime; see `Engine`."""
 
-    def __init__(self, model: StoredModel, threads: int, runs: int) -> None:  # noqa: ARG002 - runs share the threads
+    # All runs share the threads, so `runs` is not used.
+    def __init__(self, model: StoredModel, threads: int, runs: int) -> None:  # noqa: ARG002
         options = _quiet()
         options.intra_op_num_threads = threads
-        # Planning memory by pattern costs twice the memory (426 against 243 bytes per pixel for `paper`) and
-        # saves no time.
+        # Memory patterns almost double the memory (426 instead of 243 bytes per pixel for `paper`)
+        # and save no time.
         options.enable_mem_pattern = False
-        # Threads that spin between two layers save a tenth of the time; threads that spin when the network is done
-        # take the processor from whoever decodes the next picture, and from the machine's other users.
+        # Spinning between two layers saves 10 % of the time. Spinning after a run takes CPU time
+        # from the decoder of the next image and from other processes.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = _open(model, options)
         self.name = f"onnxruntime {ort.__version__}, float32"
@@ -28,13 +32,13 @@ class OnnxRuntimeEngine(Engine):
         self.senses = DENSITY_NAME in _names(self._session.get_outputs())
 
     def begin(self) -> "_Run":
-        """Return a run that is still to be called."""
+        """Return a run that has not started."""
         return _Run(self._session, [OUTPUT_NAME, *[DENSITY_NAME] * self.senses])
 
     def shrink(self) -> None:
-        """Give back what the arena keeps: for `default` 1.3 GB after 8 megapixels.
+        """Free the memory arena, which for `default` holds 1.3 GB after 8 megapixels.
 
-        To do so after every run would cost a fifth of a run at 1 megapixel, in page faults.
+        Freeing it after every run would cost 20 % of a run at 1 megapixel, in page faults.
         """
         options = ort.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -68,7 +72,7 @@ class _Run(Run):
 
 
 def info_of(model: StoredModel) -> ModelInfo:
-    """Return what a model file says of itself, at a fraction of the cost of opening it for work."""
+    """Return the metadata of a model file without optimising its graph."""
     options = _quiet()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return _info(model, _open(model, options))

@@ -1,4 +1,7 @@
-"""OpenVINO on the processor, in bfloat16 where the processor has it and it is exact enough, else in float32."""
+"""OpenVINO on the CPU, in bfloat16 or float32.
+
+bfloat16 is used if the CPU supports it and the graph keeps enough precision, see `_corrects`.
+"""
 
 import sys
 from collections import Counter, OrderedDict
@@ -16,24 +19,28 @@ from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME
 from crdnet.runtime.store import StoredModel
 
 REST_NAME = "rest"
-"""Input of a graph with two parts of the colours, see `with_rest`."""
+"""Second input of a graph whose colours are split into two parts, see `with_rest`."""
 _CONVERTER = "openvino.tools.ovc"
 WORTH_PIXELS = 2**21
-"""In bfloat16, so many pixels of one size and it gets a graph of its own. That gives the same answers, bit for bit, an
-eighth sooner, so that the 90 ms that it costs come back within a few megapixels. In float32 it would gain little."""
+"""Total pixels of one size after which, in bfloat16, a graph is compiled for that size.
+
+Such a graph gives identical answers in 12 % less time, so that the 90 ms for compiling it pay off
+within a few megapixels. In float32 it would gain little."""
 LARGEST_PIXELS = 2**20
-"""The largest size that gets a graph of its own: for tiles, twice as large, it took 300 MB and saved nothing."""
+"""Pixels of the largest size for which a graph is compiled.
+
+For tiles, which are twice as large, such a graph took 300 MB and saved no time."""
 KEPT_SIZES = 8
-"""Graphs for one size that are kept: the looks at pictures of two sizes."""
+"""Maximum number of sizes with a graph: enough for images of two sizes at all scales."""
 KEPT_PIXELS = 2**23
-"""Of those sizes together, since each graph has its own memory."""
+"""Maximum total pixels of those sizes, because each graph has its own memory."""
 
 
 class OpenVinoEngine(Engine):
-    """A model compiled by OpenVINO; see `Engine`.
+    """Model compiled by OpenVINO; see `Engine`.
 
-    The sides are dynamic: a new size costs 10 ms when it first comes, and compiling for it would cost 90. Sizes that
-    come again and again are compiled for all the same, see `WORTH_PIXELS`.
+    The sides are dynamic: the first run of a size takes 10 ms longer, whereas compiling a graph for
+    that size takes 90 ms. Frequent sizes get their own graph, see `WORTH_PIXELS`.
     """
 
     def __init__(self, model: StoredModel, threads: int, runs: int) -> None:
@@ -50,9 +57,10 @@ class OpenVinoEngine(Engine):
         self._settings: dict[str, Any] = {
             "NUM_STREAMS": runs,
             "INFERENCE_NUM_THREADS": threads * runs,
-            # Pinned threads would wait for their processor when another program has it.
+            # A pinned thread waits while another program uses its core.
             "ENABLE_CPU_PINNING": False,
-            # What is prepared for a size is kept, by default for thousands: gigabytes after a folder of mixed sizes.
+            # OpenVINO caches preparations for each size, by default for thousands of sizes. A
+            # folder of mixed sizes would then use gigabytes.
             "CPU_RUNTIME_CACHE_CAPACITY": 128,
         }
         compiled = None
@@ -73,17 +81,17 @@ class OpenVinoEngine(Engine):
         self._lock = Lock()
         version = openvino.__version__.partition("-")[0]
         self.name = f"OpenVINO {version}, {'bfloat16' if self.in_bfloat16 else 'float32'}"
-        # A processor that an operation cannot use shows only when it runs.
+        # An operation that the CPU does not support fails only at run time.
         self.begin()(np.zeros((self.info.size_multiple, self.info.size_multiple, 3), np.float32))
 
     def begin(self) -> "_Run":
-        """Return a run that is still to be called."""
+        """Return a run that has not started."""
         return _Run(self)
 
     def request(self, height: int, width: int) -> Any:
-        """Return a request for a picture of some size, of the graph for that size if it is worth one.
+        """Return a new request for an image size, on the graph for that size if there is one.
 
-        A request of its own costs 10 microseconds, and its outputs are never overwritten by another.
+        A new request costs 10 microseconds, and no other request overwrites its outputs.
         """
         size = height, width
         with self._lock:
@@ -109,18 +117,18 @@ class OpenVinoEngine(Engine):
         self._release()
 
     def shrink(self) -> None:
-        """Give the memory that pictures took back to the system."""
+        """Return cached memory to the system."""
         with self._lock:
             self._of_size.clear()
             self._run_pixels.clear()
             self._release()
 
     def _release(self) -> None:
-        with suppress(RuntimeError):  # another thread is at work with it
+        with suppress(RuntimeError):  # another thread is using it
             self._compiled.release_memory()
 
     def abandon(self) -> None:
-        """Never free what was compiled."""
+        """Never free the compiled graphs."""
         keep_for_ever(self)
 
 
@@ -158,10 +166,14 @@ class _Run(Run):
 
 
 def import_openvino() -> ModuleType:
-    """Import OpenVINO without its converter of models, which reports every import to its maker and takes 0.2 s."""
+    """Import OpenVINO without its model converter.
+
+    The converter sends telemetry at every import and takes 0.2 s to load.
+    """
     absent = _CONVERTER not in sys.modules
     if absent:
-        sys.modules[_CONVERTER] = None  # type: ignore[assignment] # Python's way to make an import fail
+        # None makes the import fail.
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]
     try:
         return import_module("openvino")
     finally:
@@ -170,10 +182,11 @@ def import_openvino() -> ModuleType:
 
 
 def _corrects(graph: Any) -> bool:
-    """Tell whether a graph's last step adds what it found to the rainy colours, which convolutions alone see otherwise.
+    """Return whether a graph adds a correction to the rainy colours as its last step.
 
-    OpenVINO takes that step in float32. Colours that come out of a convolution have the eight bits of bfloat16, which
-    is not enough for 255 levels; nor is it for those that go in (`with_rest`).
+    All other readers of the rainy colours must be convolutions with constant weights. OpenVINO
+    computes the last step in float32. The output of a convolution has the eight bits of bfloat16,
+    which is too coarse for 255 levels. The same holds for its input, see `with_rest`.
     """
     last = graph.output(OUTPUT_NAME).get_node().input_value(0).get_node()
     readers = [each.get_node() for each in graph.input(INPUT_NAME).get_target_inputs()]
@@ -186,20 +199,20 @@ def _corrects(graph: Any) -> bool:
 
 
 def _compiled_in_bfloat16(core: Any, graph: Any, settings: dict[str, Any]) -> Any | None:
-    """Compile as the settings ask for, in bfloat16, or return None if the processor does not compute in it after all.
+    """Compile a graph in bfloat16; return None if the CPU does not compute in bfloat16.
 
-    OpenVINO asks the processor; oneDNN below it may have been told to leave instructions out (ONEDNN_MAX_CPU_ISA) and
-    would then emulate them, or fail.
+    OpenVINO queries the CPU, but its library oneDNN can be told to ignore instructions
+    (ONEDNN_MAX_CPU_ISA) and then emulates them or fails.
     """
     try:
         compiled = core.compile_model(graph, "CPU", settings)
-    except RuntimeError:  # what is wrong with the model itself fails again in float32
+    except RuntimeError:  # an error in the model itself comes up again in float32
         return None
     return compiled if "bfloat16" in compiled.get_property("RUNTIME_REQUIREMENTS") else None
 
 
 def with_channels_last(openvino: ModuleType, graph: Any) -> Any:
-    """Return the graph that takes and gives colours as pictures hold them, which is how OpenVINO computes too."""
+    """Return the graph with inputs and output in (b, h, w, c), the layout that OpenVINO uses."""
     wrapped = openvino.preprocess.PrePostProcessor(graph)
     inputs = [wrapped.input(port.get_any_name()) for port in graph.inputs]
     for port in (*inputs, wrapped.output(OUTPUT_NAME)):
@@ -209,10 +222,11 @@ def with_channels_last(openvino: ModuleType, graph: Any) -> Any:
 
 
 def with_rest(graph: Any) -> Any:
-    """Return the graph that takes the colours in two parts: as they are, and what bfloat16 loses of them.
+    """Add a second input with the rounding error of the colours in bfloat16; return the graph.
 
-    Rounded to bfloat16, bright colours are off by up to half a level of 255, and faint streaks are but a few. The first
-    convolutions see both parts, with the same weights, so nothing of the colours is lost; the rest of the graph stays.
+    Rounding to bfloat16 changes bright colours by up to half a level of 255, and faint streaks are
+    only a few levels. The first convolutions read both inputs with the same weights and thus see
+    the exact colours. The rest of the graph does not change.
     """
     ops = import_module("openvino.opset13")
     rainy = graph.input(INPUT_NAME)
@@ -233,7 +247,7 @@ def with_rest(graph: Any) -> Any:
 
 
 def rest_of(colours: Floats) -> Floats:
-    """Return what colours lose when they are rounded to the eight bits of bfloat16 (Veltkamp's splitting)."""
+    """Return the error of rounding colours to the eight bits of bfloat16 (Veltkamp's splitting)."""
     scaled = colours * np.float32(2**16 + 1)
     rest: Floats = colours - (scaled - (scaled - colours))
     return rest
