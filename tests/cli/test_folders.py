@@ -722,7 +722,7 @@ def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
     assert totals.startswith("3 done, 1 failed in ")
     assert "; 0.0 megapixels, " in totals
     assert failed == "  photos/bad.png"
-    assert reason.startswith("1 failed: is not a picture; ")
+    assert reason.startswith("1 failed: is not an image; ")
 
 
 def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: Derain) -> None:
@@ -735,7 +735,7 @@ def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: De
     )
     assert first.startswith("1 failed: is empty (0 bytes); ")
     assert empty == "  photos/empty.jpg"
-    assert second.startswith("14 failed: is not a picture; ")
+    assert second.startswith("14 failed: is not an image; ")
     assert "  photos/bad09.png\n  and 4 more\n" in done.err
     assert totals.startswith("3 done, 15 failed in ")
 
