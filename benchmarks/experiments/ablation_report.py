@@ -166,7 +166,8 @@ WHEN = (AT_EQUAL_STEPS, AT_EQUAL_TIME)
 
 def get_psnr(image: Mapping[str, Any]) -> float | None:
     """Return an image's PSNR, if it has rain."""
-    return image["psnr"]  # type: ignore[no-any-return]
+    psnr: float | None = image["psnr"]
+    return psnr
 
 
 def score_grade(image: Mapping[str, Any]) -> float | None:

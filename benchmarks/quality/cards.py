@@ -230,8 +230,9 @@ def tabulate_rainy(
     for group in ("light", "medium", "heavy", "rain800", "drawn", "all"):
         members = [each for each in sensed if group in (each[0], "all")]
         off = [
-            abs(int(report.density) - RainDensity.from_intensity(true))  # type: ignore[arg-type]
+            abs(report.density - RainDensity.from_intensity(true))
             for _, report, true in members
+            if report.density is not None
         ]
         none = sum(report.density == RainDensity.NONE for _, report, _ in members)
         rank = correlate_ranks(

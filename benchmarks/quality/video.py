@@ -25,6 +25,8 @@ from crdnet.evaluation import Frame, read_frames
 from crdnet.metrics import score
 from crdnet.rain import make_rainy_pair
 from crdnet.video import FrameNetwork, TemporalDerainer
+from crdnet.video.engine import Estimate
+from crdnet.video.temporal import Static
 
 Levels = npt.NDArray[np.float32]
 
@@ -52,7 +54,7 @@ def measure_gain(
     width: int,
     model: str,
     device: str,
-    static: str,
+    static: Static,
     save: Path | None,
 ) -> None:
     network = FrameNetwork(Derainer(model, device=device))
@@ -97,7 +99,7 @@ def _add_rain(dry: Sequence[Frame], density: RainDensity) -> list[Frame]:
 
 
 def _derain(
-    network: FrameNetwork, rainy: Sequence[Frame], static: str
+    network: FrameNetwork, rainy: Sequence[Frame], static: Static
 ) -> tuple[list[Levels], list[Levels]]:
     """Return the frames derained by themselves and with their neighbours, in grey levels."""
     answers: list[Levels] = []
@@ -108,12 +110,12 @@ def _derain(
         def __init__(self) -> None:
             pass
 
-        def derain(self, frame):  # type: ignore[no-untyped-def]
+        def derain(self, frame: Frame) -> Estimate:
             estimate = network.derain(frame)
             answers.append(estimate.rainy if estimate.report.dry else estimate.derained)
             return estimate
 
-    derainer = TemporalDerainer(Recorded(), static=static)  # type: ignore[arg-type]
+    derainer = TemporalDerainer(Recorded(), static=static)
     fused = [each.derained for frame in rainy if (each := derainer.push(frame))]
     return answers, [*fused, *(each.derained for each in derainer.flush())]
 

@@ -103,7 +103,7 @@ def profile_onnxruntime(
     """Return the times of the graph under onnxruntime, in float32."""
     import onnxruntime as ort  # noqa: PLC0415 - each engine alone, without the threads of the other
 
-    from crdnet.runtime import INPUT_NAME  # noqa: PLC0415 - likewise
+    from crdnet.runtime import INPUT_NAME  # noqa: PLC0415 - loads an engine
 
     with TemporaryDirectory() as folder:
         options = ort.SessionOptions()
@@ -127,8 +127,8 @@ def profile_openvino(
     path: Path, batch: npt.NDArray[np.float32], threads: int, rounds: int, precision: str
 ) -> Times:
     """Return the times of the graph under OpenVINO, with inputs as in a `Session`."""
-    from crdnet.runtime import INPUT_NAME  # noqa: PLC0415 - likewise
-    from crdnet.runtime.engines import openvino as engine  # noqa: PLC0415 - likewise
+    from crdnet.runtime import INPUT_NAME  # noqa: PLC0415 - loads an engine
+    from crdnet.runtime.engines import openvino as engine  # noqa: PLC0415 - loads an engine
 
     openvino = engine.import_openvino()
     core = openvino.Core()
@@ -205,7 +205,7 @@ def resources_command(model: str, device: str | None) -> None:
 @click.option("--slowest", default=0, show_default=True, help="Number of slowest nodes to list.")
 def nodes_command(model: str, size: int, threads: int, rounds: int, slowest: int) -> None:
     """Measure the time of a model by kind of node."""
-    from crdnet.runtime import find_model  # noqa: PLC0415 - likewise
+    from crdnet.runtime import find_model  # noqa: PLC0415 - loads an engine
 
     path = find_model(model).path
     batch = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)

@@ -32,7 +32,7 @@ go on with it."""
 
 
 class Origin(NamedTuple):
-    """What one result is made from. Two that are equal are the same file in the same state."""
+    """Input of one result. Two equal ones are the same file in the same state."""
 
     source: str
     """Path as seen from the folder of the results, so that both may be moved together."""

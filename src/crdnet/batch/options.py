@@ -10,14 +10,14 @@ from crdnet.pipeline import DerainOptions
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Which model works, on how many images at a time, and what happens with outputs that exist.
+    """Options of a run over many images: model, parallel work, and existing outputs.
 
     Raises:
         ArgumentError: A value is out of its range, or two contradict each other.
     """
 
     model: str | Path = "default"
-    """See `crdnet.Derainer`, like the next two."""
+    """Model of `crdnet.Derainer`, as are the next two."""
     device: str = "auto"
     tile: int | Literal["auto"] = "auto"
     jobs: int = 2
@@ -31,11 +31,11 @@ class BatchOptions:
     preserve_times: bool = False
     """Whether each output gets the times of its input."""
     rain: str | Path | None = None
-    """Where to write images of what was taken out: a PNG file for one input, or a folder."""
+    """Path for images of the removed rain: a PNG file for one input, or a folder."""
     dry_run: bool = False
     """Whether to plan only, and touch nothing."""
     derain: DerainOptions = field(default_factory=DerainOptions)
-    """How each image is derained. For sensing only its `max_pixels` counts."""
+    """Options of deraining each image. For sensing only its `max_pixels` counts."""
 
     def __post_init__(self) -> None:
         if self.jobs < 1:

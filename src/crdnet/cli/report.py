@@ -30,7 +30,7 @@ _SCALES = {1.0: "", 0.5: ", at 1/2 size", 0.25: ", at 1/4 size", 0.125: ", at 1/
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """How much is reported, and in which form."""
+    """Options of the report: its form, and its amount of detail."""
 
     as_json: bool
     """One JSON object a line in place of words."""

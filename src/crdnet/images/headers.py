@@ -1,4 +1,4 @@
-"""What a picture file is and how large, from its first bytes, before anything is decoded."""
+"""Headers of image files: format and size, read from the first bytes without decoding."""
 
 import struct
 from collections.abc import Callable
@@ -37,20 +37,20 @@ _CHEAP_PIXELS = 1_000_000
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded."""
+    """Header of an image file."""
 
     format: str
     width: int
-    """Of the pixels as they are stored."""
+    """Width of the stored pixels, before any rotation."""
     height: int
     frames: int = 1
     """Pages or frames; 2 stands for several where counting them takes longer than a look."""
     bits: int = 8
-    """Per sample."""
+    """Bits per sample."""
 
     @property
     def pixels(self) -> int:
-        """Of all frames together."""
+        """Pixels of all frames together."""
         return self.width * self.height * self.frames
 
     @property

@@ -34,7 +34,7 @@ RAW_SUFFIXES = frozenset(
         *(".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
     )
 )
-"""Of the raw files of cameras, in lower case."""
+"""Suffixes of raw files of cameras, in lower case."""
 _MOST_DIRECTORIES = 32
 
 

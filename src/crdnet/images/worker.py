@@ -45,8 +45,8 @@ _NO_FILES = {"VIPS_DISC_THRESHOLD": "1000g"}
 a worker that may write no file keeps them in memory."""
 _STOPPED = "stopped before the image was done"
 _KILLING = (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM))
-"""What ends a process from outside; a crash has other signals."""
-_TOO_LARGE = "the picture does not fit into the memory that one picture may take"
+"""Signals that end a process from outside; a crash has others."""
+_TOO_LARGE = "the image does not fit into the memory that one image may take"
 
 
 class Fault(StrEnum):
@@ -117,7 +117,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Identifier of the process."""
         return self._process.pid
 
     @property

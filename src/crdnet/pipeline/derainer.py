@@ -57,7 +57,7 @@ class DerainResult(HasReport):
     image: Any
     """The derained image, of the type that came in."""
     sensed: SenseReport
-    """How heavy the rain was."""
+    """Report on the rain."""
     left_alone: bool
     """Whether the image was surely dry and is given back as it came."""
     rainy_pixels: Array
@@ -66,7 +66,7 @@ class DerainResult(HasReport):
 
     @property
     def rain(self) -> Colours:
-        """What was taken out: rainy minus derained, in [-1, 1]; rain that brightens is positive."""
+        """Removed rain: rainy minus derained, in [-1, 1]; rain that brightens is positive."""
         return as_colours(self.rainy_pixels) - as_colours(self.derained_pixels)
 
 

@@ -8,14 +8,14 @@ from crdnet.images import FORMATS, MAX_PIXELS
 
 @dataclass(frozen=True)
 class DerainOptions:
-    """How images are derained, and what is kept of their files.
+    """Options of deraining an image, and of writing its file.
 
     Raises:
         ArgumentError: A value is out of its range.
     """
 
     strength: float = 1.0
-    """How much of the rain to take out: 0 none, 1 all."""
+    """Share of the rain to take out, 0 to 1."""
     always: bool = False
     """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
     ensemble: bool = False

@@ -32,13 +32,13 @@ class Outcome(HasReport):
     engine: str | None = None
     """Engine that ran the network, with version and precision; None where none ran."""
     sensed: SenseReport = UNKNOWN
-    """How heavy the rain was."""
+    """Report on the rain."""
     left_alone: bool = False
     """Whether the output equals the input, byte for byte."""
     rain: Path | None = None
-    """Where the image of the rain was written, if it was asked for."""
+    """Path of the image of the rain, if it was asked for."""
     warnings: tuple[str, ...] = ()
-    """What of the input could not be kept."""
+    """Sentences about what the output could not keep of the input."""
     error: BaseException | None = field(default=None, compare=False)
     """The exception behind a failure."""
     resumed: bool = False

@@ -57,7 +57,7 @@ class _Sample(NamedTuple):
     top: int
     left: int
     height: int
-    """As the network sees it, like the width; the place is in pixels of the image."""
+    """In pixels of the reduced image, like the width; top and left are in pixels of the image."""
     width: int
 
 

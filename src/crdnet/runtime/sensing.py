@@ -23,7 +23,7 @@ DRY_MEAN = 0.8
 DRY_STRONGEST = 8.0
 """Intensity of the strongest cells from which an image is not surely dry, in grey levels of 255."""
 SURE = 0.7
-"""How likely an image must be dry to be left alone."""
+"""Smallest probability of NONE of an image that is left alone."""
 
 
 def compute_visible_intensity(intensity: float, typical: float, strongest: float) -> float:
@@ -73,7 +73,7 @@ class SenseReport:
 
     @property
     def reduction(self) -> int:
-        """How many times smaller the network takes the rain out, sides counted."""
+        """Factor by which the sides of the image are reduced for deraining."""
         return 1 if self.scale is None else round(1 / self.scale)
 
     @property
@@ -90,7 +90,7 @@ class SenseReport:
 
     @property
     def probabilities(self) -> Mapping[RainDensity, float] | None:
-        """How likely each grade is; they sum to 1."""
+        """Probability of each grade; they sum to 1."""
         if self.intensity is None:
             return None
         return compute_grade_probabilities(self.intensity, self._visible_intensity)
@@ -122,7 +122,7 @@ class HasReport:
     """Base of results that hold a report, whose values they show as their own."""
 
     sensed: SenseReport
-    """How heavy the rain was."""
+    """Report on the rain."""
 
     @property
     def density(self) -> RainDensity | None:
@@ -134,7 +134,7 @@ class HasReport:
 
     @property
     def probabilities(self) -> Mapping[RainDensity, float] | None:
-        """How likely each grade is; None where the model does not sense rain."""
+        """Probability of each grade; None where the model does not sense rain."""
         return self.sensed.probabilities
 
     @property

@@ -28,8 +28,7 @@ log = logging.getLogger("crdnet.server")
 HEALTH_PATHS = ("/healthz", "/readyz")
 """Probes call them by whatever name and address they have."""
 OPEN_PATHS = ("/", *HEALTH_PATHS)
-"""What needs no key: the page has a field for it, and whoever watches over the server asks the
-other two."""
+"""Paths that need no key: the page has a field for the key, and monitors ask for the other two."""
 OPEN_FOLDER = "/assets/"
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _HEADERS = {

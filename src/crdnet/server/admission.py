@@ -37,7 +37,7 @@ class _Image:
     pixels: int
     client: str
     turn: int
-    """Those with the lowest go first: pixels of its client's images before it."""
+    """Rank in the queue, lowest first: the pixels of its client's images before it."""
     lane: "asyncio.Future[Lane]"
 
     @property
@@ -71,9 +71,9 @@ class Admission:
         self._waiting: list[_Image] = []
         self._working: list[_Image] = []
         self._turn = 0
-        """Of the image that started last."""
+        """Turn of the image that started last."""
         self._next_turns: dict[str, int] = {}
-        """By client."""
+        """Turn of the next image of each client."""
 
     @property
     def pixels(self) -> int:
@@ -82,7 +82,7 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of images that wait."""
         return len(self._waiting)
 
     def check_room(self, client: str = "") -> None:
@@ -212,10 +212,10 @@ def _full(waiting: int) -> ProblemError:
 
 
 class UploadMemory:
-    """How many bytes of uploads are kept at once.
+    """Bound on the bytes of uploads that are in memory at once.
 
     Args:
-        most: Of all uploads together.
+        most: Bytes of all uploads together.
     """
 
     def __init__(self, most: int) -> None:
@@ -236,7 +236,7 @@ class UploadMemory:
 
 
 class Share:
-    """What one upload takes of the memory."""
+    """Memory of one upload."""
 
     def __init__(self, memory: UploadMemory) -> None:
         self._memory, self.used = memory, 0

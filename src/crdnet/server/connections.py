@@ -18,7 +18,7 @@ from crdnet.server.problems import MEDIA_TYPE, RETRY_SECONDS
 from crdnet.server.settings import Settings
 
 LINGER_SECONDS = 3.0
-"""How long a connection stays open for a client that has its answer and sends nothing more. A
+"""Time for which a connection stays open after its answer if its client sends nothing more. A
 connection that is closed while its client sends is reset, and the answer is lost."""
 LINGER_UPLOADS = 4
 """A client that has its answer may send so many times the largest upload before it is cut off."""

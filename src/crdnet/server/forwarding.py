@@ -1,4 +1,4 @@
-"""What trusted proxies say of a request: who sent it, under which scheme and to which host."""
+"""Headers of trusted proxies: the client of a request, its scheme and its host."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address

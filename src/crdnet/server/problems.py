@@ -1,4 +1,4 @@
-"""What is said when something goes wrong: problem documents (RFC 9457)."""
+"""Problem documents (RFC 9457): the answers to requests that fail."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -13,7 +13,7 @@ RETRY_SECONDS = 5
 
 
 class Kind(Enum):
-    """What can go wrong: the last part of a problem's type, its status and its title."""
+    """Kinds of problems: last part of the type, status and title."""
 
     BAD_REQUEST = "bad-request", 400, "The request is not well-formed"
     KEY_MISSING = "key-missing", 401, "An API key is needed"
@@ -45,7 +45,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    """What came in, which rule it broke, and what to do."""
+    """The input, the rule that it broke, and a remedy."""
     instance: str
     """The request, as in the header X-Request-ID."""
 

@@ -70,7 +70,7 @@ class DerainParameters(SenseParameters):
 
 
 class Probabilities(BaseModel):
-    """How likely each grade is; they sum to 1."""
+    """Probability of each grade; they sum to 1."""
 
     none: float
     light: float
@@ -79,7 +79,7 @@ class Probabilities(BaseModel):
 
 
 class SenseResponse(BaseModel):
-    """How heavy the rain in an image is; null where the model does not sense rain."""
+    """Rain sensed in an image; null where the model does not sense rain."""
 
     density: Grade | None
     probabilities: Probabilities | None

@@ -1,4 +1,4 @@
-"""What whoever runs the server may decide, checked at birth."""
+"""Settings of the server, checked when they are made."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -23,35 +23,35 @@ class Settings:
     """A socket in the file system to listen on instead of host and port; its folder says who may
     reach it."""
     models: tuple[str, ...] = ("default",)
-    """What clients may ask for; the first is what they get unasked."""
+    """Models that clients may choose; the first is the default."""
     device: str = "auto"
     jobs: int = 2
     """Images in work at once; they share the processors."""
     max_bytes: int = 32_000_000
-    """Of one upload."""
+    """Largest size of an upload."""
     max_pixels: int = 50_000_000
-    """Of one image."""
+    """Most pixels of an image."""
     budget_pixels: int = 60_000_000
-    """Of all images in work at once."""
+    """Most pixels of all images in work at once."""
     queue: int = 16
     """Images that may wait."""
     queue_seconds: float = 30.0
-    """How long one may wait."""
+    """Longest wait of an image."""
     header_seconds: float = 10.0
-    """How long a connection may take to send the head of a request."""
+    """Longest time to send the head of a request."""
     body_seconds: float = 60.0
-    """How long a request may take to send its body."""
+    """Longest time to send the body of a request."""
     answer_seconds: float = 60.0
-    """How long a client may take to fetch its answer."""
+    """Longest time to fetch an answer."""
     codec_seconds: float = 30.0
-    """How long decoding or encoding an image may take."""
+    """Longest time to decode or encode an image."""
     work_seconds: float = 300.0
-    """How long one image may be in work."""
+    """Longest time for which one image is in work."""
     codec_megabytes: int = 3000
     """Address space of a process that decodes."""
     connections: int = 256
     grace_seconds: float = 30.0
-    """How long what is in flight may take after SIGTERM."""
+    """Longest time for requests in work to end after SIGTERM."""
     keys: tuple[str, ...] = ()
     """Clients must know one of them; none serves everybody who can reach the port."""
     no_auth: bool = False
@@ -129,7 +129,7 @@ class Settings:
 
     @property
     def upload_bytes(self) -> int:
-        """Of all uploads together that are kept in memory."""
+        """Most bytes of all uploads in memory."""
         return (self.jobs + self.queue) * self.max_bytes
 
 

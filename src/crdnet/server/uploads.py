@@ -14,7 +14,7 @@ from crdnet.server.settings import Settings
 
 MOST_FIELDS = 8
 _AROUND_BYTES = 65_536
-"""What a multipart body may have beside its file."""
+"""Fields that a multipart body may have beside its file."""
 
 
 class _InMemory(MultiPartParser):
@@ -25,11 +25,11 @@ class _InMemory(MultiPartParser):
 
 @dataclass(frozen=True)
 class Upload:
-    """What a client sent."""
+    """Image and form fields of a request."""
 
     content: bytes
     fields: dict[str, str]
-    """Those of a form beside its file."""
+    """Fields of the form, without its file."""
 
 
 async def read_upload(request: Request, settings: Settings, share: Share) -> Upload:

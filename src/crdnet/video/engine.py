@@ -65,7 +65,7 @@ class FrameNetwork:
 
     @property
     def engine(self) -> str:
-        """What runs the model, with its version and precision."""
+        """Name of the engine, with its version and precision."""
         return str(self._derainer.session.engine)
 
 

@@ -34,7 +34,7 @@ _FEWEST_PACKETS = 512
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How a live source is followed.
+    """Options of a live source.
 
     Attributes:
         every: Derain every n-th frame, and leave out the others.

@@ -17,7 +17,7 @@ SEGMENT_FRAMES = 48
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What to do with a clip.
+    """Options of deraining a clip.
 
     Attributes:
         model: Name of a shipped model, or path of an .onnx file.

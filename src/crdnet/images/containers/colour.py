@@ -58,11 +58,11 @@ class ColourSpace:
     curve: tuple[float, ...] | None
     """Parameters of a parametric curve; None where a profile cannot hold it, as of HDR."""
     codes: tuple[int, int] | None = None
-    """Of primaries and transfer, where the file tells them."""
+    """Codes of primaries and transfer (ITU-T H.273); None if the file has none."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name of the colour space in messages."""
         if self.codes is None:
             return "of gamma and primaries"
         primaries, transfer = self.codes

@@ -24,7 +24,7 @@ _AUXILIARY: Mapping[bytes, str] = {
     b"hdrgainmap": "the gain map",
     b"matte": "a matte",
 }
-"""What the types of auxiliary images hold; alpha, which is kept, has no name here."""
+"""Content of each type of auxiliary image, for messages; alpha is kept and has no name here."""
 _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
 _MOST_SPANS = 100_000
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
@@ -66,7 +66,7 @@ class _Item:
     kind: bytes
     content_kind: bytes = b""
     spans: list[tuple[int, int]] = field(default_factory=list)
-    """Where its content lies in the file: (first byte, number of bytes)."""
+    """Spans of its content in the file: (first byte, number of bytes)."""
 
 
 @dataclass

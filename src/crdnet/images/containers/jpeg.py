@@ -50,7 +50,7 @@ take a parser seconds."""
 
 @dataclass(frozen=True)
 class Frame:
-    """What a JPEG says of how its pixels are coded."""
+    """Coding of the pixels of a JPEG, as its frame header states it."""
 
     kind: int
     """0xC0 baseline, 0xC1 extended, 0xC2 progressive, 0xC3 lossless, and so on."""

@@ -31,7 +31,7 @@ _COLOUR = {
 }
 """Chunks to copy although PNG's rules forbid it after an edit; they stay valid for the output."""
 _OF_SAMPLES = {b"sBIT", b"bKGD"}
-"""Those that tell about samples as they are stored, so not after a palette became colours."""
+"""Chunks about the stored samples; they are wrong once a palette has become colours."""
 _OF_ENCODER = {b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"tRNS"}
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 _RAW_PROFILE = b"Raw profile type "

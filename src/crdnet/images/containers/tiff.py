@@ -48,7 +48,7 @@ _PAGE_KIND = 0x00FE
 
 BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 BYTES_OF_KIND |= {16: 8, 17: 8, 18: 8}
-"""What one value takes, by the kinds of TIFF 6.0 and, from 16, of BigTIFF."""
+"""Bytes of one value, by the types of TIFF 6.0 and, from 16, of BigTIFF."""
 _WORD_OF_KIND = {5: 4, 10: 4}  # a fraction is two numbers, which are turned round one by one
 _UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
 _MOST_LONG = 2**32 - 1
@@ -77,7 +77,7 @@ _LEFT_BEHIND = {
     0xCD41: "a signed history (C2PA)",
 }
 _AROUND = {"xmp": XMP, "icc": ICC, "photoshop": PHOTOSHOP}
-"""What other formats hold beside EXIF."""
+"""Tags of metadata that other formats hold beside EXIF."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,14 @@ Tags = Mapping[int, Tag]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a TIFF structure is laid out."""
+    """Layout of a TIFF file."""
 
     order: str
     """As `struct` has it: < or >."""
     big: bool
     """Whether offsets take eight bytes."""
     first: int
-    """Where the first directory begins."""
+    """Offset of the first directory."""
 
     @property
     def count_bytes(self) -> int:

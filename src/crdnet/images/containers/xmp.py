@@ -124,7 +124,7 @@ class _Finder:
         self._xmp, self._matches = xmp, matches
         self._spaces: list[Mapping[str, str]] = [_USUAL_PREFIXES]
         self._begun: int | None = None
-        """Where the property that is being left out began."""
+        """Offset at which the property that is left out begins."""
         self._begun_depth = 0
         self._parser = expat.ParserCreate()
         self._parser.ordered_attributes = True
