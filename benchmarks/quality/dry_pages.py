@@ -19,8 +19,8 @@ from PIL import ImageDraw, ImageFont
 Image = npt.NDArray[np.uint8]
 _TEXT = (
     "the of and water light between lens rain measured which from image at each figure value sky "
-    "was camera they result glass small over table street time method under sun more colour edge than "
-    "two network house"
+    "was camera they result glass small over table street time method under sun more colour edge "
+    "than two network house"
 )
 WORDS = _TEXT.split()
 FINE = 3

@@ -14,7 +14,8 @@ alone; snow is counted apart. `clips`: a CLIP is a video, or a folder of images,
 in rain. Each frame is derained alone, as `crdnet derain` derains a file, and compared with the
 temporal median (`crdnet.evaluation.clips`). Each --dry clip gets camera rain of 5, 25 and 60 mm/h
 (`--exposure`, 26 mm, other drops in every frame) on five frames; PSNR on luma (restormer-y) before
-and after, and of the frames with the veil but without the streaks. Intervals are by bootstrap over crops or frames.
+and after, and of the frames with the veil but without the streaks. Intervals are by bootstrap over
+crops or frames.
 """
 
 import csv

@@ -2,12 +2,13 @@
 
     python -m benchmarks.quality.video gain CLIP... [-n FRAMES] [--width PIXELS] [--save FOLDER]
 
-Contract: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of each density:
-one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other streaks in every
-frame. Every frame is derained by itself and with its neighbours (`crdnet.video.TemporalDerainer`).
-Printed are the mean PSNR of luma (restormer-y) against the dry frames and the flicker: the mean
-absolute difference of the error of luma between successive frames. The first and last frame, which
-lack a neighbour, are left out. Dry rows are the clip without drawn rain.
+Contract: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of each
+density: one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other streaks
+in every frame. Every frame is derained by itself and with its neighbours
+(`crdnet.video.TemporalDerainer`). Printed are the mean PSNR of luma (restormer-y) against the dry
+frames and the flicker: the mean absolute difference of the error of luma between successive frames.
+The first and last frame, which lack a neighbour, are left out. Dry rows are the clip without drawn
+rain.
 """
 
 from collections.abc import Sequence

@@ -44,8 +44,8 @@ RAIN_ROUNDS = 5
 
 
 SIDES = (64, 96, 128, 160)
+# Layers of a bank for each density: fewer than in the recipe, since their number changes no time.
 LAYERS = 8
-"""Layers of a bank for each density: fewer than in the recipe, since their number changes no time."""
 
 
 def convert_lists(values: dict[str, Any]) -> dict[str, Any]:

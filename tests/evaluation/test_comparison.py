@@ -161,7 +161,11 @@ class Checker(HTMLParser):
         super().__init__()
         self.addresses: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+    def handle_starttag(
+        self,
+        tag: str,  # noqa: ARG002 - the base class passes it
+        attrs: list[tuple[str, str | None]],
+    ) -> None:
         self.addresses += [value or "" for key, value in attrs if key in ("src", "href")]
 
 

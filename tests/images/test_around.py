@@ -126,7 +126,8 @@ def test_a_png_keeps_text_colour_and_private_chunks() -> None:
     assert [each for each in png_chunks(after) if each[0] not in pixel_chunks] == [
         each for each in png_chunks(before) if each[0] not in pixel_chunks
     ]
-    assert opened(after).text == {"Title": "a street", "Author": "Jemand"}  # type: ignore[attr-defined]
+    texts = opened(after).text  # type: ignore[attr-defined]
+    assert texts == {"Title": "a street", "Author": "Jemand"}
 
 
 def test_a_png_chunk_that_must_not_be_copied_is_named() -> None:

@@ -200,7 +200,8 @@ from crdnet import images
 from crdnet.images.containers import png
 from crdnet.errors import ImageError, NotAnImageError
 def peak():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    lines = open("/proc/self/status")
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 before = peak()
 began = process_time()
 try:

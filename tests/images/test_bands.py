@@ -118,7 +118,8 @@ with BandReader(Path(sys.argv[1])) as reader, open(sys.argv[2], "wb") as file:
     for start in range(0, reader.height, 256):
         writer.write(*reader.rows(start, min(start + 256, reader.height)))
     writer.finish()
-print(next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+lines = open("/proc/self/status")
+print(next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM")))
 """
 
 

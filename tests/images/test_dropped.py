@@ -133,8 +133,10 @@ def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
 
 def xmp_with_place(space: bytes) -> bytes:
     return (
-        b'<x:xmpmeta><r:Description xmlns:%b="http://ns.adobe.com/exif/1.0/" %b:GPSLatitude="48,8.5N" dc:title="rain">'
-        b"<%b:GPSLongitude>11,34.2E</%b:GPSLongitude><%b:GPSAltitude/><%b:ISO>100</%b:ISO></r:Description></x:xmpmeta>"
+        b'<x:xmpmeta><r:Description xmlns:%b="http://ns.adobe.com/exif/1.0/" '
+        b'%b:GPSLatitude="48,8.5N" dc:title="rain">'
+        b"<%b:GPSLongitude>11,34.2E</%b:GPSLongitude><%b:GPSAltitude/><%b:ISO>100</%b:ISO>"
+        b"</r:Description></x:xmpmeta>"
     ) % ((space,) * 7)
 
 

@@ -26,7 +26,8 @@ from tests.images.making import (
 )
 
 PACKET = b"""<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?>
-<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
+<x:xmpmeta xmlns:x='adobe:ns:meta/'>
+<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
 <rdf:Description xmlns:photoshop='http://ns.adobe.com/photoshop/1.0/' photoshop:City='SECRET'
  xmlns:core='http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/' core:CountryCode = "SECRET > x"
  xmlns:ext='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' xmlns:drone='http://www.dji.com/drone/'

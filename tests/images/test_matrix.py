@@ -209,7 +209,8 @@ def test_a_quality_makes_a_smaller_jpeg_and_leaves_what_has_no_loss() -> None:
     picture = images.decode(saved(kind="JPEG", quality=95, subsampling=1))
     small = images.encode(picture, picture.pixels, quality=30)
     assert len(small) < len(images.encode(picture, picture.pixels))
-    assert opened(small).quantization == opened(saved(kind="JPEG", quality=30)).quantization  # type: ignore[attr-defined]
+    again = opened(saved(kind="JPEG", quality=30))
+    assert opened(small).quantization == again.quantization  # type: ignore[attr-defined]
     picture = images.decode(saved(kind="WEBP", lossless=True))
     np.testing.assert_array_equal(
         np.asarray(opened(images.encode(picture, picture.pixels, quality=30))), picture.pixels
@@ -302,8 +303,8 @@ def test_exiftool_finds_what_it_wrote(tmp_path: Path, name: str) -> None:
 def test_a_tiff_keeps_its_tiles_predictor_and_wide_places() -> None:
     samples = samples_of("rgb", 16)
     before = by_vips(
-        "tiffsave_buffer", samples, tile=True, tile_width=32, tile_height=16, bigtiff=True, compression="deflate",
-        predictor="horizontal",
+        "tiffsave_buffer", samples, tile=True, tile_width=32, tile_height=16, bigtiff=True,
+        compression="deflate", predictor="horizontal",
     )  # fmt: skip
     picture = images.decode(before)
     with tifffile.TiffFile(BytesIO(images.encode(picture, picture.pixels))) as file:

@@ -70,7 +70,8 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
             parts.append(part)
             writer.write(*part)
         writer.finish()
-    print(told(*(array for part in parts for array in part)), told(np.frombuffer(buffer.getvalue(), np.uint8)))
+    arrays = [array for part in parts for array in part]
+    print(told(*arrays), told(np.frombuffer(buffer.getvalue(), np.uint8)))
 """
 
 

@@ -16,8 +16,9 @@ from crdnet.images.faults import fault_of, read_error
 from tests.images.making import PIXELS, SMOOTH, by_vips, files_of_all_kinds, pil_saved, saved
 
 INTERNAL = re.compile(
-    r"index out of range|unpack|requires a buffer|bytes-like|NoneType|object|Traceback|invalid literal"
-    r"|reshape|subsection|must be an?|expected .* got|\(\)|\w+Error|'\w+' codec|argument|0x[0-9a-f]{6}"
+    r"index out of range|unpack|requires a buffer|bytes-like|NoneType|object|Traceback"
+    r"|invalid literal|reshape|subsection|must be an?|expected .* got|\(\)|\w+Error|'\w+' codec"
+    r"|argument|0x[0-9a-f]{6}"
 )
 """Words of Python, NumPy and Pillow that tell the user nothing."""
 

@@ -170,7 +170,7 @@ def test_a_veil_stays_before_few_streaks_and_goes_before_many() -> None:
 
 
 def test_dense_rain_shows_soft_bands_and_fine_grain() -> None:
-    """Both forms of rain without single streaks occur: bands out of focus, and the grain of far rain."""
+    """Rain without single streaks occurs in both forms: bands out of focus, grain of far rain."""
     widths = []
     for seed in range(40):
         field = sample_curtain(96, 96, np.random.default_rng(seed)).astype(float)

@@ -25,7 +25,10 @@ def modules_loaded_by(code: str, *arguments: str | Path) -> set[str]:
 
 
 def test_deployed_side_does_not_import_torch(tiny_model: Path) -> None:
-    code = "import sys, numpy, crdnet\ncrdnet.derain(numpy.zeros((8, 8, 3), 'uint8'), model=sys.argv[1], threads=1)"
+    code = (
+        "import sys, numpy, crdnet\n"
+        "crdnet.derain(numpy.zeros((8, 8, 3), 'uint8'), model=sys.argv[1], threads=1)"
+    )
     assert modules_loaded_by(code, tiny_model) == {"numpy", "PIL", "onnxruntime"}
 
 

@@ -42,7 +42,7 @@ def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> N
 
 
 def test_ssim_does_not_lose_itself_in_bfloat16() -> None:
-    """Variances of a bright, nearly even image vanish in eight bits; differences may be negative."""
+    """Variances of a bright, nearly even image vanish in 8 bits; differences may be negative."""
     clean = 0.9 + 0.02 * torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     derained = clean + 0.005
     with torch.autocast("cpu", torch.bfloat16):

@@ -73,8 +73,8 @@ def test_a_killed_process_leaves_nothing_half_written(
     program = (
         "import os, signal, sys\n"
         "from crdnet.video import EncoderOptions, VideoOptions, derain_video\n"
-        f"options = VideoOptions(model={options.model!r}, device='cpu', threads=1, segment_frames=4,"
-        " encoder=EncoderOptions(crf=0.0, preset='ultrafast'))\n"
+        f"options = VideoOptions(model={options.model!r}, device='cpu', threads=1,"
+        " segment_frames=4, encoder=EncoderOptions(crf=0.0, preset='ultrafast'))\n"
         "def kill(progress):\n"
         "    if progress.frames == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"derain_video({str(source)!r}, {str(broken)!r}, options, kill)\n"

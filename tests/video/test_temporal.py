@@ -89,14 +89,16 @@ def test_a_moving_square_leaves_no_ghost(step: int, static: str, network: FrameN
         places.append(left)
     rainy = [add_streaks(frame, n, levels=40) for n, frame in enumerate(clean)]
     single = run(TemporalDerainer(network, temporal=False, always=True), rainy)
-    fused = run(TemporalDerainer(network, static=static, always=True), rainy)  # type: ignore[arg-type]
+    derainer = TemporalDerainer(network, static=static, always=True)  # type: ignore[arg-type]
+    fused = run(derainer, rainy)
     for n in range(1, 8):
         where = np.zeros((HEIGHT, WIDTH), bool)
         for m in (n - 1, n, n + 1):
             where[30 : 30 + SIDE, places[m] : places[m] + SIDE] = True
         errors = [np.square(derained[n] - clean[n])[where].mean() for derained in (single, fused)]
         # Nothing of the square where it was or will be, and nothing of the scene where it is.
-        # A dense flow blurs the border of the square a little; a ghost would cost several times as much.
+        # A dense flow blurs the border of the square a little; a ghost would cost several times
+        # as much.
         assert errors[1] <= 1.2 * errors[0] + 4
         assert (np.abs(fused[n] - single[n])[where] > 30).mean() < 0.01
 

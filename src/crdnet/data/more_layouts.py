@@ -107,7 +107,7 @@ def _number_of(image: PurePosixPath) -> str:
 
 
 def find_cityscapes(listing: Listing) -> Found:
-    """Match `leftImg8bit_rain/…/X_leftImg8bit_rain_….png`, `leftImg8bit/…/X_leftImg8bit.png`."""
+    """Match `leftImg8bit_rain/*/X_leftImg8bit_rain_*.png`, `leftImg8bit/*/X_leftImg8bit.png`."""
     rainy_folder = find_folder(listing, frozenset({CITYSCAPES_RAINY}), "rainy")
     clean_folder = find_folder(listing, frozenset({CITYSCAPES_CLEAN}), "clean")
 

@@ -69,8 +69,8 @@ class ModelInfo:
         """
         if metadata.get("format") != FORMAT:
             raise ModelError(
-                f"{source} is an ONNX file but not a crdnet model: its metadata has no format {FORMAT!r}; "
-                "make one with `crdnet export`"
+                f"{source} is an ONNX file but not a crdnet model: its metadata has no format "
+                f"{FORMAT!r}; make one with `crdnet export`"
             )
         try:
             info = cls(
@@ -89,7 +89,7 @@ class ModelInfo:
             ) from error
         if info.task != "derain" or info.colour != "rgb":
             raise ModelError(
-                f"{source} is for task {info.task!r} on {info.colour!r} images; this version runs 'derain' "
-                "on 'rgb'"
+                f"{source} is for task {info.task!r} on {info.colour!r} images; this version runs "
+                "'derain' on 'rgb'"
             )
         return info

@@ -1,7 +1,7 @@
-"""A network for images of any size: looks at them at several sizes, cuts them into tiles, pads what is left.
+"""A network for images of any size: it senses at several scales, cuts tiles and pads.
 
-An image is an array, or bands of rows that are read from top to bottom, so that one of a gigapixel
-never lies in memory as a whole. The answer is the same.
+An image is an array, or bands of rows that are read from top to bottom, so that a gigapixel never
+lies in memory as a whole. The result is the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -137,7 +137,7 @@ class Network:
         strength: float,
         on_tile: OnTile | None = None,
     ) -> Array | Iterator[Array]:
-        """Return the derained image in the shape, dtype and range of the rainy one, with its alpha channel.
+        """Return the derained image in the shape, dtype and range of the rainy one, with its alpha.
 
         Args:
             rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such.
@@ -357,7 +357,7 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
 
 
 def _like(rainy: Array) -> Array:
-    """Return an array for the derained pixels, which has the alpha channel of the rainy ones already."""
+    """Return an array for the derained pixels, with the alpha of the rainy ones filled in."""
     derained = np.empty_like(rainy, order="C")
     if rainy.ndim == 3 and rainy.shape[2] in (2, 4):
         derained[..., -1] = rainy[..., -1]
@@ -365,7 +365,7 @@ def _like(rainy: Array) -> Array:
 
 
 def _finish(into: Array, before: Array, estimate: Colours, strength: float) -> None:
-    """Write the network's colours as pixels like those before, with so much of the rain taken out."""
+    """Write the estimate in the dtype of the rainy pixels, with `strength` of the rain removed."""
     for start in range(0, len(into), _FINISHED_ROWS):
         rows = slice(start, start + _FINISHED_ROWS)
         after = np.clip(estimate[rows], 0.0, 1.0)

@@ -102,9 +102,10 @@ class SenseReport:
 
     @property
     def dry(self) -> bool:
-        """Whether the image is surely without rain; False where the model does not sense rain.
+        """Return whether the image is surely without rain; False if the model senses no rain.
 
-        Few clear streaks hardly raise the typical cell, so mean and strongest cells must be low too.
+        A few clear streaks hardly raise the typical cell, so mean and strongest cells must be low
+        too.
         """
         if self.probabilities is None or self.intensity is None:
             return False

@@ -84,9 +84,9 @@ class Session:
                 run.stop()
 
     def halt(self) -> None:
-        """Stop the calls that are running, and make every later one end with an error until `resume`.
+        """Stop the running calls, and make every later one raise an error until `resume`.
 
-        An image is many calls, with work between them that hears no `stop`.
+        An image takes many calls, and the work between them does not notice `stop`.
         """
         with self._lock:
             self._halted = True

@@ -2,8 +2,8 @@
 
 from crdnet.runtime.engines import open_engine
 
-An engine's module is imported when it is opened, and nothing of it before: none of them costs those anything who use
-another. That of CUDA lies outside this package, since what runs here never imports torch.
+An engine's module is imported only when it is opened, so unused engines cost nothing. The engine
+for CUDA lies outside this package, since nothing here may import torch.
 """
 
 import logging
@@ -43,7 +43,8 @@ def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tup
 
     Args:
         model: The file.
-        device: One of `DEVICES`. Under `auto`, a device that fails is named in a warning and the next one opened.
+        device: One of `DEVICES`. Under `auto`, a device that fails is named in a warning and the
+            next one opened.
         threads: Processors for one run.
         runs: How many runs there may be at once.
 
@@ -94,7 +95,8 @@ def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
         )
     if not device.works():
         raise DeviceError(
-            f"device {name!r} needs an NVIDIA GPU and a {device.package} that is built for it; check nvidia-smi, run: "
+            f"device {name!r} needs an NVIDIA GPU and a {device.package} that is built for it; "
+            "check nvidia-smi, run: "
             f"pip install \"crdnet[{device.extra}]\", or use device 'cpu'"
         )
     try:
