@@ -19,7 +19,7 @@ from crdnet.density import RainDensity, compute_intensity
 from crdnet.errors import CheckpointError, DataError, RecipeError, TrainingError
 from crdnet.export import describe_model, export_network, load_network
 from crdnet.nn import build_residual_crdnet, count_kilo_macs
-from crdnet.rain import LayerBank
+from crdnet.rain import LayerBank, RecordedRain, RecordedWindow
 from crdnet.training import MixtureSpec, ResidualSpec, ResidualTraining, train
 from crdnet.training.batches import EpochSampler, collate
 from crdnet.training.mixture import Mixture, compute_side_before_rotation, rotate_middle
@@ -302,12 +302,14 @@ def mixture(
     pairs: Path | None,
     spec: MixtureSpec,
     *,
+    recorded: RecordedRain | None = None,
     in_memory: bool = False,
 ) -> Mixture:
     bank = LayerBank.draw(np.random.default_rng(0), per_density=2, side=48)
     found = [] if pairs is None else find_pairs(pairs)
     paths = sorted(backgrounds.rglob("*.png"))
-    return Mixture(paths, found, bank, spec, ((0, 16), (3, 32)), 40, seed=7, in_memory=in_memory)
+    sides = ((0, 16), (3, 32))
+    return Mixture(paths, found, bank, recorded, spec, sides, 40, seed=7, in_memory=in_memory)
 
 
 def test_the_shares_are_kept_and_dry_images_are_dry(backgrounds: Path, pairs: Path) -> None:
@@ -326,6 +328,24 @@ def test_without_pairs_their_share_is_synthetic(backgrounds: Path) -> None:
     mixed = mixture(backgrounds, None, MixtureSpec())
     samples = [mixed[(0, index)] for index in range(100)]
     assert sum(torch.equal(each.rainy, each.clean) for each in samples) < 25
+
+
+def test_recorded_rain_has_its_share_and_without_clips_drops_have_it(backgrounds: Path) -> None:
+    spec = MixtureSpec(synthetic=0, real=0, recorded=0.5)
+    white = np.full((32, 32, 3), 255, np.uint8)
+    window = RecordedWindow(white, behind=60.0, strength=127.0)
+    with_clips = mixture(backgrounds, None, spec, recorded=RecordedRain(((window,),)))
+    without = mixture(backgrounds, None, spec)
+    brightened = []
+    for mixed in (with_clips, without):
+        samples = [mixed[(0, index)] for index in range(200)]
+        rainy = [each for each in samples if not torch.equal(each.rainy, each.clean)]
+        assert 0.35 < len(rainy) / 200 < 0.65
+        everywhere = [each for each in rainy if (each.rainy > each.clean).float().mean() > 0.8]
+        brightened.append(len(everywhere) / len(rainy))
+    # This recorded rain brightens every pixel, and single drops do not.
+    assert brightened[0] > 0.8
+    assert brightened[1] < 0.4
 
 
 def test_the_clean_images_of_pairs_are_rained_on_too_as_often_as_asked_for(

@@ -3,6 +3,7 @@
 The package needs numpy and Pillow, never torch.
 """
 
+from crdnet.data.clips import Frame, read_frames
 from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
 from crdnet.data.image_reader import read_rgb
@@ -28,6 +29,7 @@ __all__ = [
     "LAYOUTS",
     "DataProblem",
     "DataReport",
+    "Frame",
     "HalfOrder",
     "Leak",
     "Listing",
@@ -50,6 +52,7 @@ __all__ = [
     "match_patterns",
     "picture_file",
     "picture_pairs",
+    "read_frames",
     "read_rgb",
     "split_scenes",
     "write_list",

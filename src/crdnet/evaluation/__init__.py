@@ -7,6 +7,7 @@
 `make_saved_cases` does the same for saved images of any method. The package needs numpy and Pillow.
 """
 
+from crdnet.data import Frame, read_frames
 from crdnet.evaluation.bootstrap import Estimate
 from crdnet.evaluation.cases import (
     Case,
@@ -19,11 +20,9 @@ from crdnet.evaluation.cases import (
 )
 from crdnet.evaluation.clips import (
     ClipScore,
-    Frame,
     StaticClip,
     format_clips,
     join_side_by_side,
-    read_frames,
     score_clip,
 )
 from crdnet.evaluation.comparison import (

@@ -12,19 +12,16 @@ before: 1 is untouched, 0 is removed, below 0 is a dark trace.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from crdnet.data import list_images, read_rgb
+from crdnet.data import Frame
 from crdnet.density import luma
-from crdnet.errors import DataError, MissingExtraError
+from crdnet.errors import DataError
 from crdnet.evaluation.bootstrap import Estimate, estimate_ratio
 
-Frame = npt.NDArray[np.uint8]
-"""RGB (h, w, 3)."""
 Plane = npt.NDArray[np.float32]
 
 STREAK_LEVELS = 12.0
@@ -33,8 +30,6 @@ ABSENT_LEVELS = 6.0
 """Largest residual without a streak, in grey levels above the median."""
 STILL_LEVELS = 4.0
 """Largest half interquartile range over time of a still pixel, in grey levels."""
-FRAMES = 60
-"""Default number of frames of a median: two seconds of most clips."""
 _REPEATED = 0.25
 """Change below which a frame repeats the previous one, relative to the median change."""
 _NEAR_STREAKS = 7
@@ -175,41 +170,6 @@ def join_side_by_side(clip: StaticClip, index: int, derained: Frame) -> Frame:
     """Join a frame, the derained frame and the temporal median from left to right."""
     median = np.clip(np.rint(clip.median), 0, 255).astype(np.uint8)
     return np.hstack([clip.frames[index], derained, np.repeat(median[..., np.newaxis], 3, axis=2)])
-
-
-def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
-    """Read frames of a video file (extra `video`), or the images of a folder in order of name.
-
-    Args:
-        path: Video file or folder.
-        start: Index of the first frame.
-        count: Largest number of frames.
-
-    Raises:
-        DataError: The path does not exist or cannot be read.
-        MissingExtraError: The path is a video and PyAV is not installed.
-    """
-    if path.is_dir():
-        names = sorted(list_images(path).images)
-        return [read_rgb(path / name) for name in names[start : start + count]]
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such clip")
-    try:
-        import av  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError("reading a clip", "video") from error
-    frames: list[Frame] = []
-    try:
-        with av.open(str(path)) as container:
-            for number, frame in enumerate(container.decode(video=0)):
-                if number >= start + count:
-                    break
-                if number >= start:
-                    frames.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
-    # PyAV raises IndexError for a file without a video stream.
-    except (av.error.FFmpegError, IndexError) as error:
-        raise DataError(f"{path}: cannot be read as a video: {error}") from error
-    return frames
 
 
 def _find_changing(lumas: npt.NDArray[np.float32]) -> list[int]:

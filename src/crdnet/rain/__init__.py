@@ -21,6 +21,7 @@ from crdnet.rain.lookalikes import LOOKALIKES
 from crdnet.rain.pairs import PairDrawer, PairPlan, describe_pairs, plan_pairs
 from crdnet.rain.presets import sample_spec, sample_target
 from crdnet.rain.random_rain import add_random_drops, sample_camera, sample_streaks
+from crdnet.rain.recorded import RecordedRain, RecordedWindow
 from crdnet.rain.spec import (
     Haze,
     LineStreaks,
@@ -47,6 +48,8 @@ __all__ = [
     "PhotorealStreaks",
     "RainSpec",
     "RainyPair",
+    "RecordedRain",
+    "RecordedWindow",
     "RgbImage",
     "StreakKind",
     "StreakLibrary",

@@ -17,12 +17,13 @@ import pytorch_lightning as pl
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_rgb
+from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_frames, read_rgb
 from crdnet.density import RAINY_GRADES, RainDensity, compute_intensity
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
     LOOKALIKES,
     LayerBank,
+    RecordedRain,
     RgbImage,
     StreakLibrary,
     add_random_drops,
@@ -40,10 +41,12 @@ from crdnet.training.batches import (
     make_training_loader,
 )
 
-SampleKind = Literal["synthetic", "real", "camera", "drops", "dry"]
+SampleKind = Literal["synthetic", "real", "camera", "drops", "recorded", "dry"]
 
 _ROTATED = 0.25
 """Share of the samples that are rotated."""
+_MOST_FRAMES = 600
+"""Frames that are read of a clip, to bound the memory while its rain is cut."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,16 @@ class BankSpec:
 class MixtureSpec:
     """Shares of the kinds of samples, and the augmentation of their images.
 
-    Samples that are none of synthetic, camera, drops or real are dry. Augmentation treats both
-    images of a pair alike.
+    Samples that are none of synthetic, camera, drops, recorded or real are dry. Augmentation treats
+    both images of a pair alike.
 
     Attributes:
         synthetic: Share of samples with rain in the style of the data sets of the field.
         camera: Share of samples with rain like a camera records it (`crdnet.rain.CameraRain`).
         drops: Share of samples with streaks from wide distributions
             (`crdnet.rain.add_random_drops`).
+        recorded: Share of samples with rain that static cameras recorded
+            (`crdnet.rain.RecordedRain`); without clips, this share has drops.
         real: Share of pairs of the data set; without a data set, this share is synthetic.
         lookalikes: Share of the dry samples that get a rain lookalike, such as a fence or hair. A
             tenth of this share of the rainy samples has one behind the rain.
@@ -93,6 +98,7 @@ class MixtureSpec:
     synthetic: float = 0.6
     camera: float = 0.0
     drops: float = 0.0
+    recorded: float = 0.0
     real: float = 0.3
     lookalikes: float = 0.4
     borrowed: float = 0.0
@@ -107,7 +113,10 @@ class MixtureSpec:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        shares = {name: getattr(self, name) for name in ("synthetic", "camera", "drops", "real")}
+        shares = {
+            name: getattr(self, name)
+            for name in ("synthetic", "camera", "drops", "recorded", "real")
+        }
         # Decimal shares that sum to 1 may exceed it in binary by a rounding.
         if not (all(share >= 0 for share in shares.values()) and sum(shares.values()) <= 1 + 1e-9):
             got = ", ".join(f"{name} {share}" for name, share in shares.items())
@@ -137,6 +146,7 @@ class Mixture(Dataset[Batch]):
         backgrounds: Paths of images without rain.
         pairs: Real pairs; may be empty.
         bank: Streak layers of synthetic rain.
+        recorded: Rain of static clips; `None` draws drops instead.
         spec: Shares and augmentation.
         sides: Pairs (epoch, side): side of the crops in pixels from that epoch on; the first epoch
             is 0.
@@ -150,6 +160,7 @@ class Mixture(Dataset[Batch]):
         backgrounds: Sequence[Path],
         pairs: Sequence[Pair],
         bank: LayerBank,
+        recorded: RecordedRain | None,
         spec: MixtureSpec,
         sides: Sequence[tuple[int, int]],
         length: int,
@@ -160,6 +171,7 @@ class Mixture(Dataset[Batch]):
         self.backgrounds = backgrounds
         self.pairs = pairs
         self.bank = bank
+        self.recorded = recorded
         self.spec = spec
         self.sides = sides
         self.length = length
@@ -199,10 +211,13 @@ class Mixture(Dataset[Batch]):
             "real": self.spec.real,
             "camera": self.spec.camera,
             "drops": self.spec.drops,
+            "recorded": self.spec.recorded,
         }
         # Without pairs the shares of camera, drops and dry samples stay the same.
         if not self.pairs:
             shares["synthetic"] += shares.pop("real")
+        if self.recorded is None:
+            shares["drops"] += shares.pop("recorded")
         drawn = rng.random()
         for kind, share in shares.items():
             if drawn < share:
@@ -220,7 +235,13 @@ class Mixture(Dataset[Batch]):
         if kind != "dry":
             if rng.random() < self.spec.defocus:
                 clean = defocus(clean, rng)
-            rainy, clean = add_random_drops(clean, rng, physical=kind == "camera")
+            if kind == "recorded":
+                assert self.recorded is not None
+                # Rain hides before bright scenes, and dark ones are rare among photographs.
+                clean = np.rint(clean * rng.uniform(0.25, 1.0)).astype(np.uint8)
+                rainy = self.recorded.add(clean, rng)
+            else:
+                rainy, clean = add_random_drops(clean, rng, physical=kind == "camera")
         rainy, clean = self._grade_colours((rainy, clean), rng)
         if rng.random() < self.spec.capture:
             rainy, clean = simulate_capture((rainy, clean), rng)
@@ -363,6 +384,7 @@ class MixedData(pl.LightningDataModule):
         validation: Set of validation pairs, of other scenes, or a list of sets; `None` trains
             without validation.
         streaks: Folder of photorealistic streak images; `None` draws all rain.
+        recorded: Clips of rain before a static camera, files or folders of frames.
         layout: Layout of `pairs`; `auto` detects it.
         validation_layout: Layout of `validation`; `auto` detects it.
         mixture: Shares of the kinds of samples, and augmentation.
@@ -382,6 +404,7 @@ class MixedData(pl.LightningDataModule):
         pairs: Path | None = None,
         validation: str | list[str] | None = None,
         streaks: Path | None = None,
+        recorded: list[Path] | None = None,
         layout: str = "auto",
         validation_layout: str = "auto",
         mixture: MixtureSpec = MixtureSpec(),
@@ -412,6 +435,7 @@ class MixedData(pl.LightningDataModule):
         self.pairs = pairs
         self.validation = validation
         self.streaks = streaks
+        self.recorded = recorded
         self.layout = layout
         self.validation_layout = validation_layout
         self.mixture = mixture
@@ -454,10 +478,15 @@ class MixedData(pl.LightningDataModule):
             scales=self.bank.scales,
             library=library,
         )
+        recorded = None
+        if self.recorded:
+            frames = (read_frames(clip, count=_MOST_FRAMES) for clip in self.recorded)
+            recorded = RecordedRain.cut(frames)
         self._samples = Mixture(
             backgrounds,
             found,
             bank,
+            recorded,
             self.mixture,
             self.sides,
             self.epoch_length,
