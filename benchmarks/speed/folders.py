@@ -31,7 +31,7 @@ from PIL import Image
 
 from benchmarks.helpers import json_option, model_option, report_errors
 from crdnet.bench import inspect_machine
-from crdnet.runtime import Session, find_model, usable_cpus
+from crdnet.runtime import Session, count_cpus, find_model
 from crdnet.sizes import pad_to_multiple
 
 CRDNET = (sys.executable, "-m", "crdnet.cli")
@@ -57,7 +57,7 @@ def measure_rate(
     folder: Path, model: str, jobs: int, *, number: int, batches: int, width: int, height: int
 ) -> dict[str, Any]:
     """Return the seconds of the command and of the network alone, and the ratio of their rates."""
-    session = Session(find_model(model), "auto", usable_cpus())  # the device that the command takes
+    session = Session(find_model(model), "auto", count_cpus())  # the device that the command takes
     seconds = {"crdnet derain": 0.0, "network alone": 0.0}
     for batch in range(batches):
         source = folder / f"batch{batch}"

@@ -26,7 +26,7 @@ import pyvips
 import crdnet
 from benchmarks.helpers import REPOSITORY, model_option, report_errors
 from crdnet.data import read_rgb
-from crdnet.runtime import Session, find_model, usable_cpus
+from crdnet.runtime import Session, count_cpus, find_model
 from crdnet.sizes import pad_to_multiple
 
 EXAMPLE = REPOSITORY / "examples" / "medium.jpg"
@@ -87,7 +87,7 @@ device_option = click.option("-d", "--device", default="auto", show_default=True
 def jpeg_command(model: str, device: str, rounds: int) -> None:
     """Time the whole command on a JPEG of 12 megapixels against the network alone."""
     image = repeat_example(*JPEG_SIDES)
-    session = Session(find_model(model), device, usable_cpus())
+    session = Session(find_model(model), device, count_cpus())
     floats = pad_to_multiple(image.numpy() / np.float32(255), session.info.size_multiple)
     session(floats)
     commands, networks = list[Derained](), list[float]()

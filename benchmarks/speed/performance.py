@@ -45,7 +45,7 @@ from benchmarks.speed.ratios import (
 )
 from crdnet import bench
 from crdnet.files import write_whole
-from crdnet.runtime import find_model, installed_devices, usable_cpus
+from crdnet.runtime import count_cpus, find_model, installed_devices
 
 if TYPE_CHECKING:
     from torch import nn
@@ -236,7 +236,7 @@ def page_command(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
     latency = measure(MODELS, devices, SIZE, THREADS, rounds, runs)
     subjects = [bench.Subject(find_model(model), device) for model in MODELS for device in devices]
     click.echo("against the machine, as crdnet bench", err=True)
-    report = bench.measure(subjects, sizes, threads=usable_cpus(), rounds=max(1, rounds // 2))
+    report = bench.measure(subjects, sizes, threads=count_cpus(), rounds=max(1, rounds // 2))
     click.echo("whole commands", err=True)
     commands = measure_commands("default", rounds)
     write_ratios(RATIOS, extract_ratios(latency))

@@ -38,15 +38,15 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a picture street.jpg, and a tree photos/ of three pictures and a text."""
     monkeypatch.chdir(tmp_path)
-    picture("street.jpg")
-    picture("photos/a.png", seed=1)
-    picture("photos/b.JPG", seed=2)
-    picture("photos/deep/er/c.webp", seed=3)
+    save_image("street.jpg")
+    save_image("photos/a.png", seed=1)
+    save_image("photos/b.JPG", seed=2)
+    save_image("photos/deep/er/c.webp", seed=3)
     Path("photos/notes.txt").write_text("not for us")
     return tmp_path
 
 
-def picture(path: str, *, seed: int = 0, size: tuple[int, int] = (40, 30)) -> Path:
+def save_image(path: str, *, seed: int = 0, size: tuple[int, int] = (40, 30)) -> Path:
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
@@ -123,8 +123,8 @@ def test_a_folder_needs_a_place_for_its_results(crdnet: Crdnet, model: Path) -> 
 def test_a_derained_picture_beside_its_source_is_never_an_input(
     crdnet: Crdnet, model: Path
 ) -> None:
-    picture("photos/a_derained.jpg")
-    picture("photos/lonely_derained.jpg")
+    save_image("photos/a_derained.jpg")
+    save_image("photos/lonely_derained.jpg")
     for inputs in (["photos"], ["photos/*"]):
         shutil.rmtree("clean", ignore_errors=True)
         assert crdnet("derain", *inputs, "-o", "clean", "-m", model).code == 0
@@ -136,7 +136,7 @@ def test_a_derained_picture_beside_its_source_is_never_an_input(
 def test_named_alone_it_is_done_and_named_with_its_source_it_is_left_out(
     crdnet: Crdnet, model: Path
 ) -> None:
-    picture("street_derained.jpg")
+    save_image("street_derained.jpg")
     assert crdnet("derain", "street_derained.jpg", "-m", model).code == 0
     done = crdnet("derain", "street.jpg", "street_derained.jpg", "-m", model, "--overwrite")
     assert done.code == 0
@@ -149,8 +149,8 @@ def test_a_pattern_is_expanded_and_its_tree_mirrored(crdnet: Crdnet, model: Path
 
 
 def test_a_name_that_exists_wins_over_a_pattern(crdnet: Crdnet, model: Path) -> None:
-    picture("[ab].png")
-    picture("a.png")
+    save_image("[ab].png")
+    save_image("a.png")
     assert crdnet("derain", "[ab].png", "-m", model).code == 0
     assert "[ab]_derained.png" in tree()
     assert "a_derained.png" not in tree()
@@ -251,17 +251,17 @@ def test_an_output_that_is_the_input_is_refused_even_through_a_link(
 def test_two_inputs_with_one_output_are_refused_before_anything_starts(
     crdnet: Crdnet, model: Path
 ) -> None:
-    picture("other/a.png")
+    save_image("other/a.png")
     done = crdnet("derain", "photos/a.png", "other/a.png", "street.jpg", "-o", "clean", "-m", model)
     assert done.code == 2
     assert "photos/a.png and other/a.png" in done.err
     assert not Path("clean").exists()
-    picture("street.png")
+    save_image("street.png")
     assert crdnet("derain", "street.jpg", "street.png", "--format", "webp", "-m", model).code == 2
 
 
 def test_a_result_that_would_replace_another_input_is_refused(crdnet: Crdnet, model: Path) -> None:
-    picture("other/a.png")
+    save_image("other/a.png")
     done = crdnet(
         "derain", "photos/a.png", "other/a.png", "-o", "other", "--overwrite", "-m", model
     )
@@ -423,7 +423,7 @@ def test_what_a_file_cannot_carry_is_a_warning(crdnet: Crdnet, model: Path) -> N
 
 
 def test_strength_and_tiles_reach_the_network(crdnet: Crdnet, model: Path) -> None:
-    source = picture("large.png", size=(200, 150))
+    source = save_image("large.png", size=(200, 150))
     assert crdnet("derain", source, "-o", "none.png", "--strength", "0", "-m", model).code == 0
     np.testing.assert_array_equal(
         np.asarray(Image.open("none.png")), np.asarray(Image.open(source))
@@ -546,7 +546,9 @@ def run_on_a_terminal(*arguments: str) -> bytes:
 
 def test_results_stand_on_lines_of_their_own_above_the_bar(model: Path) -> None:
     for each in range(6):
-        picture(f"many/a name that is longer than the bar and its text are {each}.png", seed=each)
+        save_image(
+            f"many/a name that is longer than the bar and its text are {each}.png", seed=each
+        )
     shown = run_on_a_terminal("many", "-o", "clean", "-m", str(model))
     # A terminal shows of a line what stands behind its last erasure.
     lines = [line.rsplit(b"\r\x1b[K", 1)[-1] for line in shown.split(b"\r\n")]
@@ -560,7 +562,7 @@ def test_results_stand_on_lines_of_their_own_above_the_bar(model: Path) -> None:
 
 
 def test_a_single_large_image_shows_its_tiles(model: Path) -> None:
-    picture("large.png", size=(200, 150))
+    save_image("large.png", size=(200, 150))
     shown = run_on_a_terminal("large.png", "--tile", "40", "-m", str(model))
     tiles = int(shown.split(b" tiles")[0].rsplit(b" of ", 1)[1])
     assert tiles > 3
@@ -569,7 +571,7 @@ def test_a_single_large_image_shows_its_tiles(model: Path) -> None:
 
 
 def test_an_interruption_finishes_what_is_in_work_and_begins_nothing_more(model: Path) -> None:
-    one = picture("many/00.png", size=(250, 250))
+    one = save_image("many/00.png", size=(250, 250))
     for each in range(1, 200):
         shutil.copy(one, f"many/{each:02}.png")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -594,7 +596,7 @@ def test_an_interruption_finishes_what_is_in_work_and_begins_nothing_more(model:
 
 
 def test_a_second_interruption_ends_at_once_and_leaves_whole_files_only(model: Path) -> None:
-    one = picture("many/0.jpg", size=(1200, 1200))
+    one = save_image("many/0.jpg", size=(1200, 1200))
     for each in range(1, 40):
         shutil.copy(one, f"many/{each}.jpg")
     with subprocess.Popen(
@@ -630,14 +632,14 @@ def test_a_pattern_of_one_picture_may_name_its_result(crdnet: Crdnet, model: Pat
 
 
 def test_a_quality_makes_a_smaller_file(crdnet: Crdnet, model: Path) -> None:
-    source = picture("large.jpg", size=(300, 200))
+    source = save_image("large.jpg", size=(300, 200))
     assert crdnet("derain", source, "-o", "small.jpg", "--quality", "20", "-m", model).code == 0
     assert crdnet("derain", source, "-o", "kept.jpg", "--quality", "keep", "-m", model).code == 0
     assert Path("small.jpg").stat().st_size < Path("kept.jpg").stat().st_size
 
 
 def test_a_picture_over_the_limit_fails_alone(crdnet: Crdnet, model: Path) -> None:
-    picture("large.png", size=(80, 50))
+    save_image("large.png", size=(80, 50))
     done = crdnet("derain", "large.png", "street.jpg", "--max-pixels", "2000", "-m", model)
     assert done.code == 1
     assert "large.png has 80 x 50 pixels, more than 2,000" in done.error_lines[0]

@@ -43,10 +43,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tree photos/ of three pictures."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("a.png", "b.png", "deep/c.png")):
-        picture(f"photos/{name}", seed)
+        save_image(f"photos/{name}", seed)
 
 
-def picture(path: str, seed: int = 0) -> None:
+def save_image(path: str, seed: int = 0) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, format="PNG")
@@ -151,7 +151,7 @@ def test_a_run_that_is_killed_twenty_times_leaves_the_tree_of_one_that_was_not(
     derain: Derain, model: Path, other_model: Path, more: list[str]
 ) -> None:
     for each in range(12):
-        picture(f"photos/many/{each}.png", each)
+        save_image(f"photos/many/{each}.png", each)
     arguments = ["photos", "-o", "clean", "-r", "-m", str(model), *more]
     if "--overwrite" in more:
         derain("-m", other_model)
@@ -192,7 +192,7 @@ def test_a_killed_run_that_replaced_results_never_takes_old_ones_for_new_ones(
 def test_a_changed_source_is_told_and_its_result_not_replaced_unasked(derain: Derain) -> None:
     derain()
     made = results()
-    picture("photos/a.png", seed=77)
+    save_image("photos/a.png", seed=77)
     again = derain()
     assert again.code == 1
     assert len(again.error_lines) == 1
@@ -210,7 +210,7 @@ def test_a_result_of_another_source_is_not_taken_for_done(
 ) -> None:
     derain()
     Path("photos").rename("elsewhere")
-    picture("photos/a.png", seed=5)
+    save_image("photos/a.png", seed=5)
     again = derain()
     assert again.code == 1
     assert "is another file" in again.error_lines[0]
@@ -358,7 +358,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     derain: Derain, small_disk: list[int]
 ) -> None:
     for each in range(20):
-        picture(f"photos/{each}.png", each)
+        save_image(f"photos/{each}.png", each)
     small_disk[0] = 6  # the journal, and five results
     done = derain("-j", "1")
     assert done.code == 1
@@ -452,8 +452,8 @@ def test_what_is_no_picture_is_counted_and_not_failed(derain: Derain) -> None:
     listening.close()
     Path("photos/loop").symlink_to(".")
     Path("photos/up").symlink_to("..")
-    picture("photos/x.png")
-    picture("photos/x_derained.png")
+    save_image("photos/x.png")
+    save_image("photos/x_derained.png")
     done = derain()
     assert done.code == 0
     assert set(results()) == {"a.png", "b.png", "deep/c.png", "x.png"}
@@ -551,8 +551,8 @@ ODD = [
 def test_odd_names_come_out_as_they_are_and_a_line_stays_a_line(derain: Derain) -> None:
     shutil.rmtree("photos")
     for name in ODD:
-        picture(f"photos/{name}")
-    picture(os.fsdecode(b"photos/\xff\xfe.png"))
+        save_image(f"photos/{name}")
+    save_image(os.fsdecode(b"photos/\xff\xfe.png"))
     done = derain()
     assert done.code == 0
     assert set(results()) == {*ODD, os.fsdecode(b"\xff\xfe.png")}
@@ -565,8 +565,8 @@ def test_odd_names_come_out_as_they_are_and_a_line_stays_a_line(derain: Derain) 
 
 
 def test_a_name_that_exists_wins_over_a_pattern(crdnet: Crdnet, model: Path) -> None:
-    picture("a[b].png")
-    picture("ab.png")
+    save_image("a[b].png")
+    save_image("ab.png")
     assert crdnet("derain", "a[b].png", "-o", "it.png", "-m", model).code == 0
     assert crdnet("derain", "a[b].png", "-m", model).code == 0
     assert Path("a[b]_derained.png").exists()
@@ -577,11 +577,11 @@ def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(
     derain: Derain, crdnet: Crdnet
 ) -> None:
     long = "/".join(["a" * 100] * 5)
-    picture(f"photos/{long}/x.png")
+    save_image(f"photos/{long}/x.png")
     assert derain().code == 0
     assert f"{long}/x.png" in results()
     name = f"photos/{'b' * 248}.png"
-    picture(name)
+    save_image(name)
     done = crdnet("derain", name, "photos/a.png", "-m", derain._model)
     assert done.code == 1
     assert "longer than the file system takes; name a shorter" in done.error_lines[0]
@@ -589,14 +589,14 @@ def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(
 
 
 def test_a_list_may_name_odd_files_and_one_twice(crdnet: Crdnet, model: Path) -> None:
-    picture("100% [x].png")
+    save_image("100% [x].png")
     Path("list").write_text("100% [x].png\n./100% [x].png\r\n\nphotos\n")
     assert crdnet("derain", "--files-from", "list", "-o", "clean", "-m", model).code == 0
     assert set(results()) == {"100% [x].png", "a.png", "b.png"}
 
 
 def test_an_empty_name_is_not_the_folder_we_are_in(crdnet: Crdnet, model: Path) -> None:
-    picture("here.png")
+    save_image("here.png")
     done = crdnet("derain", "", "photos/a.png", "-o", "clean", "-m", model)
     assert done.code == 1
     assert set(results()) == {"a.png"}
@@ -744,7 +744,7 @@ def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: De
 def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain: Derain) -> None:
     Path("photos/b.jpg").write_bytes(FATAL)
     for each in range(6):
-        picture(f"photos/{each}.png", each)
+        save_image(f"photos/{each}.png", each)
     done = derain("-j", "2")
     assert done.code == 1
     assert done.error_lines == [

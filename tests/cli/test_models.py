@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from crdnet import runtime
-from crdnet.runtime import register_model, stored_models
+from crdnet.runtime import list_models, register_model
 from tests.cli.runner import Crdnet
 from tests.runtime.tiny import write_tiny_model
 
@@ -22,8 +22,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         source, "tiny", "A tiny one.", parameters=1234, aliases=("default",), folder=folder
     )
     register_model(source, "other", "Another.", folder=folder)
-    known = stored_models(folder)
-    monkeypatch.setattr(runtime, "stored_models", lambda: known)
+    known = list_models(folder)
+    monkeypatch.setattr(runtime, "list_models", lambda: known)
     return folder
 
 

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from crdnet.runtime import stored_models
+from crdnet.runtime import list_models
 from tests.waiting import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ _SIGNS_OF_NO_NETWORK = (
     "Temporary failure in name resolution",
     "timed out",
 )
-NEEDS_A_MODEL = pytest.mark.skipif(not stored_models(), reason="crdnet has no shipped model yet")
+NEEDS_A_MODEL = pytest.mark.skipif(not list_models(), reason="crdnet has no shipped model yet")
 
 
 def run(
@@ -177,7 +177,7 @@ def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Pat
 
     shutil.copy(REPOSITORY / "examples" / "light.jpg", tmp_path / "street.jpg")
     derained = run(crdnet, "derain", "street.jpg", cwd=tmp_path, env=clean)
-    if not stored_models():
+    if not list_models():
         assert "ships no models" in derained.stderr
         pytest.skip("crdnet has no shipped model yet; all before deraining was checked")
     assert derained.returncode == 0, derained.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crdnet.data import find_leaks, find_pairs, list_pictures, split_scenes, write_list
+from crdnet.data import find_leaks, find_pairs, list_entries, split_scenes, write_list
 from crdnet.errors import DataError
 from tests.cli.runner import Crdnet
 from tests.data.scenery import RgbImage, rain, save
@@ -56,7 +56,7 @@ CHANGES = {
 def test_a_scene_is_found_after_a_change(change: str, tmp_path: Path) -> None:
     write_pairs(tmp_path / "a", SCENES)
     write_pairs(tmp_path / "b", [CHANGES[change](SCENES[index]) for index in (3, 7)])
-    leaks = find_leaks({name: list_pictures(tmp_path / name) for name in "ab"})
+    leaks = find_leaks({name: list_entries(tmp_path / name) for name in "ab"})
     found = {(leak.first, leak.second) for leak in leaks}
     assert found == {("input/3.png", "input/0.png"), ("input/7.png", "input/1.png")}
     assert {leak.kind for leak in leaks} == {"scene"}
@@ -65,13 +65,13 @@ def test_a_scene_is_found_after_a_change(change: str, tmp_path: Path) -> None:
 def test_different_scenes_are_no_leak(tmp_path: Path) -> None:
     write_pairs(tmp_path / "a", SCENES)
     write_pairs(tmp_path / "b", [detailed_scene(seed) for seed in range(50, 62)])
-    assert find_leaks({name: list_pictures(tmp_path / name) for name in "ab"}) == []
+    assert find_leaks({name: list_entries(tmp_path / name) for name in "ab"}) == []
 
 
 def test_flat_images_say_nothing(tmp_path: Path) -> None:
     for name, grey in (("a", 100), ("b", 101)):
         save(np.full((60, 80, 3), grey, np.uint8), tmp_path / name / "grey.png")
-    assert find_leaks({name: list_pictures(tmp_path / name) for name in "ab"}) == []
+    assert find_leaks({name: list_entries(tmp_path / name) for name in "ab"}) == []
 
 
 def test_rain100l_and_rain100h_share_all_scenes(tmp_path: Path, crdnet: Crdnet) -> None:
@@ -148,5 +148,5 @@ def test_the_same_file_is_found_in_a_folder_of_images(tmp_path: Path) -> None:
     save(SCENES[0], tmp_path / "a" / "x.png")
     (tmp_path / "b").mkdir()
     shutil.copy(tmp_path / "a" / "x.png", tmp_path / "b" / "y.png")
-    (leak,) = find_leaks({name: list_pictures(tmp_path / name) for name in "ab"})
+    (leak,) = find_leaks({name: list_entries(tmp_path / name) for name in "ab"})
     assert (leak.first, leak.second, leak.kind) == ("x.png", "y.png", "file")

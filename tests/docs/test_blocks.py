@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crdnet.runtime import stored_models
+from crdnet.runtime import list_models
 from tests.docs.markdown import Block, MarkdownError, find_blocks, list_blocks
 from tests.waiting import HANG_SECONDS
 
@@ -58,7 +58,7 @@ def _run(block: Block, arguments: list[str], folder: Path, stdin: str = "") -> N
         check=False,
         timeout=HANG_SECONDS,
     )
-    if result.returncode and "ships no models" in result.stderr and not stored_models():
+    if result.returncode and "ships no models" in result.stderr and not list_models():
         pytest.skip("crdnet has no shipped model yet, and this block needs one")
     assert result.returncode == 0, (
         f"{block.name} ended with {result.returncode}:\n{result.stdout}{result.stderr}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crdnet.runtime import stored_models
+from crdnet.runtime import list_models
 from tests.examples.identity_model import write_identity_model
 from tests.waiting import HANG_SECONDS
 
@@ -82,7 +82,7 @@ def test_a_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(not stored_models(), reason="crdnet has no shipped model yet")
+@pytest.mark.skipif(not list_models(), reason="crdnet has no shipped model yet")
 def test_the_shipped_model_removes_rain_from_the_examples(tmp_path: Path) -> None:
     result = run_demo(tmp_path)
     assert result.returncode == 0, result.stderr

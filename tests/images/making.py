@@ -115,8 +115,8 @@ def tiff_of(samples: np.ndarray | Iterator[bytes], **options: Any) -> bytes:
 
 def again(content: bytes, kind: str | None = None, **options: Any) -> bytes:
     """Decode a file and encode its own pixels."""
-    picture = images.decode(content)
-    return images.encode(picture, picture.pixels, kind, **options)
+    decoded = images.decode(content)
+    return images.encode(decoded, decoded.pixels, kind, **options)
 
 
 def wide(samples: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ def by_vips(saver: str, samples: np.ndarray, **options: Any) -> bytes:
     return content
 
 
-def picture_file(kind: str, channels: str, bits: int, orientation: int = 6) -> bytes:
+def make_image_file(kind: str, channels: str, bits: int, orientation: int = 6) -> bytes:
     """A file of every kind that is kept, with as much around its pixels as its maker can write."""
     samples = samples_of(channels, bits)
     exif = exif_of(orientation).tobytes()
@@ -307,7 +307,7 @@ def heic_of_tiles(
 def files_of_all_kinds() -> dict[str, bytes]:
     """Small files, each read by another path through the decoders."""
     files = {
-        f"{kind} {channels} {bits}": picture_file(kind, channels, bits)
+        f"{kind} {channels} {bits}": make_image_file(kind, channels, bits)
         for kind, channels, bits in (
             *(("JPEG", channels, 8) for channels in ("grey", "rgb")),
             *((kind, "rgba", bits) for kind in ("PNG", "TIFF") for bits in (8, 16)),

@@ -97,11 +97,11 @@ def test_what_a_jpeg_cannot_keep_is_named() -> None:
         + segment(0xEB, b"JP\0\x01" + b"\0" * 20)
         + plain[2:]
     )
-    picture = images.decode(before)
-    lost = images.lost_between(picture)
+    decoded = images.decode(before)
+    lost = images.lost_between(decoded)
     assert len(lost) == 2
     assert "C2PA" in lost[1]
-    assert b"MPF\0" not in images.encode(picture, picture.pixels)
+    assert b"MPF\0" not in images.encode(decoded, decoded.pixels)
 
 
 def test_a_progressive_jpeg_with_fill_bytes_before_a_block_keeps_what_follows() -> None:
@@ -131,9 +131,9 @@ def test_a_png_keeps_text_colour_and_private_chunks() -> None:
 
 
 def test_a_png_chunk_that_must_not_be_copied_is_named() -> None:
-    picture = images.decode(with_chunk(saved(), b"prVT", b"depends on the pixels"))
-    assert images.lost_between(picture) == ("the chunk prVT",)
-    assert b"prVT" not in images.encode(picture, picture.pixels)
+    decoded = images.decode(with_chunk(saved(), b"prVT", b"depends on the pixels"))
+    assert images.lost_between(decoded) == ("the chunk prVT",)
+    assert b"prVT" not in images.encode(decoded, decoded.pixels)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -143,14 +143,14 @@ def test_the_network_sees_a_picture_upright_and_it_comes_out_the_same_way_up(
 ) -> None:
     before = saved(kind=kind, exif=exif_of(orientation).tobytes())
     shown = np.asarray(ImageOps.exif_transpose(opened(before)))
-    picture = images.decode(before)
-    np.testing.assert_array_equal(picture.pixels, shown)
-    after = ImageOps.exif_transpose(opened(images.encode(picture, picture.pixels)))
+    decoded = images.decode(before)
+    np.testing.assert_array_equal(decoded.pixels, shown)
+    after = ImageOps.exif_transpose(opened(images.encode(decoded, decoded.pixels)))
     assert after.size == shown.shape[1::-1]
     assert np.abs(np.asarray(after).astype(int) - shown).max() <= (0 if kind != "JPEG" else 40)
     if kind != "TIFF":
         assert (
-            opened(images.encode(picture, picture.pixels)).info["exif"]
+            opened(images.encode(decoded, decoded.pixels)).info["exif"]
             == opened(before).info["exif"]
         )
 
@@ -186,9 +186,9 @@ def test_exif_profile_and_xmp_are_carried_between_formats(source: str, target: s
 
 
 def test_what_only_jpeg_holds_is_named_when_the_format_changes() -> None:
-    picture = images.decode(saved(kind="JPEG", comment=b"remember"))
-    assert images.lost_between(picture) == ()
-    assert images.lost_between(picture, "PNG") == (
+    decoded = images.decode(saved(kind="JPEG", comment=b"remember"))
+    assert images.lost_between(decoded) == ()
+    assert images.lost_between(decoded, "PNG") == (
         "what only JPEG files hold (captions, comments, text)",
     )
     assert (

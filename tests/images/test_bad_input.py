@@ -128,9 +128,9 @@ def test_rubbish_behind_a_right_beginning_is_an_image_error(rubbish: bytes) -> N
 
 
 def test_the_content_decides_what_a_file_is_and_not_its_name() -> None:
-    picture = images.decode(saved(kind="PNG"), "holiday.jpg")
-    assert picture.format == "PNG"
-    assert opened(images.encode(picture, picture.pixels)).format == "PNG"
+    decoded = images.decode(saved(kind="PNG"), "holiday.jpg")
+    assert decoded.format == "PNG"
+    assert opened(images.encode(decoded, decoded.pixels)).format == "PNG"
 
 
 def test_rows_beyond_those_of_a_png_are_not_inflated() -> None:
@@ -280,8 +280,8 @@ def test_a_missing_or_broken_profile_is_carried_as_it_is(kind: str, profile: byt
 
 def test_a_broken_profile_of_inks_gives_way_to_that_of_common_print() -> None:
     inks = Image.fromarray(SMOOTH).convert("CMYK")
-    picture = images.decode(pil_saved(inks, "JPEG", icc_profile=b"x" * 500))
-    assert picture.changes == ("CMYK inks became sRGB colours by a profile of common print",)
+    decoded = images.decode(pil_saved(inks, "JPEG", icc_profile=b"x" * 500))
+    assert decoded.changes == ("CMYK inks became sRGB colours by a profile of common print",)
 
 
 @pytest.mark.filterwarnings(

@@ -11,7 +11,7 @@ from PIL import Image
 from crdnet import images
 from crdnet.errors import ImageError
 from crdnet.images import BandReader, BandWriter
-from tests.images.making import by_vips, opened, picture_file, pil_saved, saved, tiff_of
+from tests.images.making import by_vips, make_image_file, opened, pil_saved, saved, tiff_of
 
 TALL = np.random.default_rng(1).integers(0, 256, (700, 90, 4), dtype=np.uint8)
 TALL[..., :3] = np.cumsum(TALL[..., :3] // 100, axis=0).astype(np.uint8)
@@ -55,23 +55,20 @@ def test_bands_make_the_file_that_the_whole_makes(tmp_path: Path, name: str, ban
     if whole.alpha is not None:
         np.testing.assert_array_equal(found.alpha, whole.alpha)
     assert dict(found.options) == dict(wanted.options)
-    assert found.surroundings == wanted.surroundings
+    assert found.metadata == wanted.metadata
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_bands_keep_what_is_around_the_pixels(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "it"
-    path.write_bytes(picture_file(kind, "rgb", 8))
+    path.write_bytes(make_image_file(kind, "rgb", 8))
     buffer = BytesIO()
     with BandReader(path) as reader:
         assert reader.orientation == 6
         writer = BandWriter(buffer, reader)
         writer.write(*reader.rows(0, reader.height))
         writer.finish()
-    assert (
-        images.decode(buffer.getvalue()).surroundings
-        == images.decode(path.read_bytes()).surroundings
-    )
+    assert images.decode(buffer.getvalue()).metadata == images.decode(path.read_bytes()).metadata
 
 
 def test_rows_may_overlap_but_not_go_back(tmp_path: Path) -> None:

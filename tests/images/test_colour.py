@@ -71,21 +71,21 @@ def from_p3(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("bits", [8, 10])
 @pytest.mark.parametrize("codes", [P3, PQ, HLG], ids=["P3", "PQ", "HLG"])
 def test_an_avif_keeps_its_codes(codes: tuple[int, int], bits: int) -> None:
-    picture = images.decode(avif(codes, bits=bits))
-    content = images.encode(picture, picture.pixels)
+    decoded = images.decode(avif(codes, bits=bits))
+    content = images.encode(decoded, decoded.pixels)
     assert codes_of(content) == codes
-    assert images.notes(picture) == ()
+    assert images.notes(decoded) == ()
     limit = 24 if bits == 8 else 64
-    np.testing.assert_allclose(images.decode(content).pixels, picture.pixels, atol=limit)
+    np.testing.assert_allclose(images.decode(content).pixels, decoded.pixels, atol=limit)
 
 
 def test_an_avif_of_12_bits_gets_codes_that_other_readers_see() -> None:
     samples = wide(SMOOTH)
     source = by_vips("pngsave_buffer", samples, bitdepth=16, keep="none")
-    picture = images.decode(with_chunk(source, b"cICP", bytes((*PQ, 0, 1))))
-    content = images.encode(picture, picture.pixels, "AVIF")
+    decoded = images.decode(with_chunk(source, b"cICP", bytes((*PQ, 0, 1))))
+    content = images.encode(decoded, decoded.pixels, "AVIF")
     assert codes_of(content) == PQ
-    assert images.decode(content).surroundings.around.colours == colour.from_codes(*PQ)
+    assert images.decode(content).metadata.around.colours == colour.from_codes(*PQ)
     # Pillow's decoder goes by the matrix and range that the boxes tell.
     found = np.asarray(opened(content).convert("RGB")).astype(int)
     np.testing.assert_allclose(found, samples // 257, atol=24)
@@ -94,19 +94,19 @@ def test_an_avif_of_12_bits_gets_codes_that_other_readers_see() -> None:
 @pytest.mark.parametrize("codes", [P3, PQ, HLG], ids=["P3", "PQ", "HLG"])
 def test_codes_travel_between_avif_and_png(codes: tuple[int, int]) -> None:
     for source, target in ((avif(codes), "PNG"), (png(codes), "AVIF")):
-        picture = images.decode(source)
-        content = images.encode(picture, picture.pixels, target)
+        decoded = images.decode(source)
+        content = images.encode(decoded, decoded.pixels, target)
         assert codes_of(content) == codes
-        assert images.lost_between(picture, target) == ()
+        assert images.lost_between(decoded, target) == ()
 
 
 @pytest.mark.parametrize("target", ["JPEG", "WEBP", "TIFF", "PNG"])
 def test_p3_becomes_a_profile_that_shows_the_same_colours(target: str) -> None:
     for source in (avif(P3), png(P3)):
-        picture = images.decode(source)
-        content = images.encode(picture, picture.pixels, target, quality=100)
-        assert images.lost_between(picture, target) == ()
-        if target != picture.format:
+        decoded = images.decode(source)
+        content = images.encode(decoded, decoded.pixels, target, quality=100)
+        assert images.lost_between(decoded, target) == ()
+        if target != decoded.format:
             limit = 3 if target in ("TIFF", "PNG") else 24
             difference = shown(content) - from_p3(np.asarray(opened(content).convert("RGB")))
             assert np.abs(difference).max() <= limit
@@ -116,31 +116,31 @@ def test_p3_becomes_a_profile_that_shows_the_same_colours(target: str) -> None:
 @pytest.mark.parametrize(("codes", "name"), [(PQ, "BT.2020 with PQ"), (HLG, "BT.2020 with HLG")])
 def test_hdr_that_no_profile_tells_is_named(codes: tuple[int, int], name: str, target: str) -> None:
     for source in (avif(codes), png(codes)):
-        picture = images.decode(source)
-        assert f"the colour space {name}" in images.lost_between(picture, target)
+        decoded = images.decode(source)
+        assert f"the colour space {name}" in images.lost_between(decoded, target)
         assert (
-            opened(images.encode(picture, picture.pixels, target)).info.get("icc_profile") is None
+            opened(images.encode(decoded, decoded.pixels, target)).info.get("icc_profile") is None
         )
 
 
 def test_gamma_and_primaries_of_a_png_become_a_profile() -> None:
     linear = with_chunk(saved(), b"gAMA", struct.pack(">I", 100_000))
-    picture = images.decode(linear)
-    content = images.encode(picture, picture.pixels, "TIFF")
+    decoded = images.decode(linear)
+    content = images.encode(decoded, decoded.pixels, "TIFF")
     coded = SMOOTH / 255
     wanted = np.where(coded <= 0.0031308, coded * 12.92, 1.055 * coded ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(shown(content), wanted * 255, atol=1.5)
-    assert images.lost_between(picture, "TIFF") == ()
+    assert images.lost_between(decoded, "TIFF") == ()
 
 
 def test_primaries_of_a_png_become_a_profile() -> None:
     primaries = [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000]
-    picture = images.decode(with_chunk(saved(), b"cHRM", struct.pack(">8I", *primaries)))
-    content = images.encode(picture, picture.pixels, "TIFF")
+    decoded = images.decode(with_chunk(saved(), b"cHRM", struct.pack(">8I", *primaries)))
+    content = images.encode(decoded, decoded.pixels, "TIFF")
     assert np.abs(shown(content) - from_p3(SMOOTH)).max() <= 3
-    avif = images.encode(picture, picture.pixels, "AVIF")
+    avif = images.encode(decoded, decoded.pixels, "AVIF")
     profile = opened(content).info["icc_profile"]
-    assert isobmff.surroundings(avif).around.icc == profile
+    assert isobmff.read_metadata(avif).around.icc == profile
 
 
 def test_grey_gets_a_profile_of_grey() -> None:
@@ -148,8 +148,8 @@ def test_grey_gets_a_profile_of_grey() -> None:
         avif((1, 8), grey=True),
         with_chunk(saved(SMOOTH[..., 0]), b"gAMA", struct.pack(">I", 100_000)),
     ):
-        picture = images.decode(source)
-        content = images.encode(picture, picture.pixels, "TIFF")
+        decoded = images.decode(source)
+        content = images.encode(decoded, decoded.pixels, "TIFF")
         profile = ImageCms.ImageCmsProfile(BytesIO(opened(content).info["icc_profile"]))
         assert profile.profile.xcolor_space == "GRAY"
         grey = Image.fromarray(np.array([[55]], np.uint8))
@@ -175,14 +175,14 @@ def test_srgb_needs_no_profile(chunks: list[tuple[bytes, bytes]]) -> None:
     content = saved()
     for chunk in chunks:
         content = with_chunk(content, *chunk)
-    assert images.decode(content).surroundings.around.colours is None
+    assert images.decode(content).metadata.around.colours is None
 
 
 def test_a_profile_of_the_file_rules_over_gamma() -> None:
     content = with_chunk(saved(icc_profile=PROFILE), b"gAMA", struct.pack(">I", 100_000))
-    picture = images.decode(content)
-    assert opened(images.encode(picture, picture.pixels, "JPEG")).info["icc_profile"] == PROFILE
-    assert images.lost_between(picture, "JPEG") == ()
+    decoded = images.decode(content)
+    assert opened(images.encode(decoded, decoded.pixels, "JPEG")).info["icc_profile"] == PROFILE
+    assert images.lost_between(decoded, "JPEG") == ()
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_unknown_codes_are_named_by_number() -> None:
 
 
 def test_metadata_of_hdr_is_named_when_it_goes() -> None:
-    picture = images.decode(with_chunk(saved(), b"cLLI", bytes(8)))
-    assert images.notes(picture) == ()
+    decoded = images.decode(with_chunk(saved(), b"cLLI", bytes(8)))
+    assert images.notes(decoded) == ()
     assert "what only PNG files hold (captions, comments, text)" in images.lost_between(
-        picture, "JPEG"
+        decoded, "JPEG"
     )

@@ -10,7 +10,7 @@ import pytest
 from crdnet import images
 from crdnet.errors import ImageError
 from crdnet.images import ImageSource, WorkerCodec
-from tests.images.making import picture_file
+from tests.images.making import make_image_file
 
 FILES = int(os.environ.get("CRDNET_MUTATED_FILES", "210"))
 """`make soak` asks for more."""
@@ -40,7 +40,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 @pytest.mark.filterwarnings("ignore")  # Pillow warns before it gives up
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_mutated_file_ends_in_a_picture_or_a_named_error(kind: tuple[str, str, int]) -> None:
-    content, rng, messages = picture_file(*kind), np.random.default_rng(11), list[str]()
+    content, rng, messages = make_image_file(*kind), np.random.default_rng(11), list[str]()
     with WorkerCodec() as codec:
         for _ in range(-(-FILES // len(KINDS))):
             broken = mutated(content, rng)
@@ -54,7 +54,7 @@ def test_a_mutated_file_ends_in_a_picture_or_a_named_error(kind: tuple[str, str,
                         format=format,
                         name="it",
                     )
-                images.without_gps(broken, "it")
+                images.remove_gps(broken, "it")
             except ImageError as error:
                 messages.append(str(error))
     assert messages

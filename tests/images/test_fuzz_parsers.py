@@ -10,7 +10,7 @@ from crdnet.images import raw
 from crdnet.images.containers import colour, exif, isobmff, jpeg, photoshop, png, tiff, webp, xmp
 from crdnet.images.reading import _ppm_words
 from tests.images import test_location
-from tests.images.making import exif_of, heic, picture_file, saved, tiff_of
+from tests.images.making import exif_of, heic, make_image_file, saved, tiff_of
 from tests.images.test_dropped import exif_with_thumbnail, xmp_with_announcements
 
 INPUTS = int(os.environ.get("CRDNET_MUTATED_FILES", "210")) * 2
@@ -55,7 +55,7 @@ def mutated(content: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 def read_tiff(content: bytes) -> None:
     pages = tiff.pages(content)
     tiff.extra_pages(pages)
-    found = tiff.surroundings(content)
+    found = tiff.read_metadata(content)
     tiff.tags_of(found.around)
     tiff.pages(found.blocks[0])
 
@@ -65,22 +65,22 @@ def read_exif(content: bytes) -> None:
     for orientation in (1, 6):
         exif.with_orientation(content, orientation)
     tiff.tags_of_exif(content)
-    edited, _ = exif.without_location(content)
+    edited, _ = exif.remove_location(content)
     assert len(edited) == len(content)
 
 
 def read_jpeg(content: bytes) -> None:
     jpeg.frame(content)
-    found = jpeg.surroundings(content)
+    found = jpeg.read_metadata(content)
     jpeg.blocks_of(found.around)
-    jpeg.without_location(content)
+    jpeg.remove_location(content)
 
 
 def read_png(content: bytes) -> None:
     png.is_animated(content)
-    found = png.surroundings(content)
+    found = png.read_metadata(content)
     png.blocks_of(found.around)
-    png.without_location(content)
+    png.remove_location(content)
     if found.around.colours is not None:
         colour.profile_of(found.around.colours, grey=False)
     if len(content) > 29:
@@ -89,9 +89,9 @@ def read_png(content: bytes) -> None:
 
 def read_webp(content: bytes) -> None:
     webp.is_lossless(content)
-    found = webp.surroundings(content)
+    found = webp.read_metadata(content)
     webp.blocks_of(found.around)
-    webp.without_location(content)
+    webp.remove_location(content)
     webp.size_and_frames(content)
 
 
@@ -99,13 +99,13 @@ def read_boxes(content: bytes) -> None:
     isobmff.brands(content)
     isobmff.is_sequence(content)
     isobmff.coding(content)
-    isobmff.surroundings(content)
-    edited, _ = isobmff.without_location(content)
+    isobmff.read_metadata(content)
+    edited, _ = isobmff.remove_location(content)
     assert len(edited) == len(content)
 
 
 def read_xmp(content: bytes) -> None:
-    for edited in (xmp.without_location(content), xmp.without_announcements(content)):
+    for edited in (xmp.remove_location(content), xmp.without_announcements(content)):
         assert len(edited) == len(content)
 
 
@@ -128,23 +128,23 @@ LOCATION_EXIF = test_location.location_exif().removeprefix(b"Exif\0\0")
 PARSERS: Mapping[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "tiff": (
         read_tiff,
-        [picture_file("TIFF", "rgba", 16), tiff_of(np.zeros((40, 40), np.uint8), tile=(16, 16))],
+        [make_image_file("TIFF", "rgba", 16), tiff_of(np.zeros((40, 40), np.uint8), tile=(16, 16))],
     ),
     "exif": (
         read_exif,
         [LOCATION_EXIF, *(exif_with_thumbnail(big_endian=order) for order in (False, True))],
     ),
-    "jpeg": (read_jpeg, [picture_file("JPEG", "rgb", 8), saved(kind="JPEG", progressive=True)]),
-    "png": (read_png, [picture_file("PNG", "rgba", 8), saved()]),
-    "webp": (read_webp, [picture_file("WEBP", "rgba", 8), saved(kind="WEBP")]),
+    "jpeg": (read_jpeg, [make_image_file("JPEG", "rgb", 8), saved(kind="JPEG", progressive=True)]),
+    "png": (read_png, [make_image_file("PNG", "rgba", 8), saved()]),
+    "webp": (read_webp, [make_image_file("WEBP", "rgba", 8), saved(kind="WEBP")]),
     "isobmff": (
         read_boxes,
-        [picture_file("AVIF", "rgba", 8), heic("street"), heic("gradient_61x37")],
+        [make_image_file("AVIF", "rgba", 8), heic("street"), heic("gradient_61x37")],
     ),
     "xmp": (read_xmp, [test_location.PACKET, xmp_with_announcements(("hdrgm", "GCamera", "C"))]),
     "photoshop": (read_resources, [test_location.RESOURCES, test_location.IPTC]),
     "ppm": (read_ppm, [b"P6\n# a remark\n36 24\n255\n" + bytes(40), b"P3 2 2 255 1 2 3"]),
-    "raw": (read_start, [picture_file("TIFF", "rgb", 8), b"IIRO" + bytes(20)]),
+    "raw": (read_start, [make_image_file("TIFF", "rgb", 8), b"IIRO" + bytes(20)]),
 }
 
 

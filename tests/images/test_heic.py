@@ -65,29 +65,29 @@ def test_a_clean_aperture_crops(crop: tuple[int, int, int, int]) -> None:
     ],
 )
 def test_an_image_beside_the_image_is_no_alpha_and_is_named(kind: bytes, name: str) -> None:
-    picture = images.decode(heic_of_tiles(1000, 700, 3, beside=kind))
+    decoded = images.decode(heic_of_tiles(1000, 700, 3, beside=kind))
     alone = images.decode(heic_of_tiles(1000, 700, 3))
-    assert picture.alpha is None
-    np.testing.assert_array_equal(picture.pixels, alone.pixels)
-    assert images.lost_between(picture, "JPEG") == (name,)
+    assert decoded.alpha is None
+    np.testing.assert_array_equal(decoded.pixels, alone.pixels)
+    assert images.lost_between(decoded, "JPEG") == (name,)
     assert images.lost_between(alone, "JPEG") == ()
 
 
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF", "AVIF", "WEBP"])
 def test_every_format_is_made_of_a_heic_of_a_phone(target: str) -> None:
-    picture = images.decode(heic_of_tiles(1001, 701, 3))
-    after = images.decode(images.encode(picture, picture.pixels, target))
-    assert after.pixels.shape == picture.pixels.shape == (1001, 701, 3)
-    difference = np.abs(after.pixels.astype(int) - picture.pixels)
+    decoded = images.decode(heic_of_tiles(1001, 701, 3))
+    after = images.decode(images.encode(decoded, decoded.pixels, target))
+    assert after.pixels.shape == decoded.pixels.shape == (1001, 701, 3)
+    difference = np.abs(after.pixels.astype(int) - decoded.pixels)
     assert difference.mean() < 1.5
     assert np.percentile(difference, 99.9) <= 24  # more at the corner where four tiles meet
 
 
 @pytest.mark.parametrize(("quarter_turns", "orientation"), [(0, 1), (3, 6)])
 def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation: int) -> None:
-    picture = images.decode(heic_of_tiles(4032, 3023, quarter_turns))
-    assert picture.orientation == orientation
-    stored = images.turned_back(picture.pixels, orientation)
+    decoded = images.decode(heic_of_tiles(4032, 3023, quarter_turns))
+    assert decoded.orientation == orientation
+    stored = images.turned_back(decoded.pixels, orientation)
     assert stored.shape == (3023, 4032, 3)
     inner = slice(8, 504)  # chroma is interpolated across the borders of tiles
     for top in range(0, 3023 - 512, 512):
@@ -98,8 +98,8 @@ def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation
 
 def test_a_grid_of_12_megapixels_of_10_bits_is_read() -> None:
     content = heic_of_tiles(4032, 3023, 3, name="gradient_512x512_10_bits")
-    picture = images.decode(content)
-    stored = images.turned_back(picture.pixels, picture.orientation)
+    decoded = images.decode(content)
+    stored = images.turned_back(decoded.pixels, decoded.orientation)
     assert stored.shape == (3023, 4032, 3)
     assert stored.dtype == np.uint16
     inner = slice(8, 504)

@@ -89,7 +89,7 @@ def around_jpeg(*blocks: bytes, behind: bytes = b"") -> bytes:
 
 
 def test_xmp_loses_every_property_of_a_location_and_keeps_its_length() -> None:
-    after = xmp.without_location(PACKET)
+    after = xmp.remove_location(PACKET)
     assert len(after) == len(PACKET)
     assert b"SECRET" not in after
     assert after.count(b"kept") == 2
@@ -109,12 +109,12 @@ def test_xmp_loses_every_property_of_a_location_and_keeps_its_length() -> None:
     ids=["cut off", "utf-16", "no xml", "document type", "deep"],
 )
 def test_xmp_that_cannot_be_read_goes_whole(packet: bytes) -> None:
-    assert xmp.without_location(packet) == b" " * len(packet)
+    assert xmp.remove_location(packet) == b" " * len(packet)
 
 
 def test_xmp_without_a_location_stays_as_it_is() -> None:
     for packet in (b"", b"\0\0", b"<x>City</x>\0\0", b'<x dc:title="GPS"/>'):
-        assert xmp.without_location(packet) == packet
+        assert xmp.remove_location(packet) == packet
 
 
 def test_captions_lose_the_location_and_keep_their_length() -> None:
@@ -149,10 +149,10 @@ def test_a_jpeg_tells_its_location_nowhere() -> None:
         behind=FILM,
     )
     assert before.count(b"SECRET") > 18
-    after, dropped = images.without_location(before)
+    after, dropped = images.remove_location(before)
     assert b"SECRET" not in after
     assert all(f"kept {number}".encode() in after for number in (1, 2, 3, 5, 6))
-    assert b"kept 4" in images.decode(after).surroundings.around.photoshop
+    assert b"kept 4" in images.decode(after).metadata.around.photoshop
     assert set(dropped) == {
         "the maker note",
         "a signed history (C2PA)",
@@ -167,7 +167,7 @@ def test_a_jpeg_tells_its_location_nowhere() -> None:
 def test_a_gain_map_that_goes_with_what_lies_behind_is_named() -> None:
     packet = b"<x xmlns:hdrgm='http://ns.adobe.com/hdr-gain-map/1.0/' hdrgm:Version='1.0'/>"
     before = saved(kind="JPEG", xmp=packet) + saved(255 - SMOOTH, "JPEG")
-    after, dropped = images.without_location(before)
+    after, dropped = images.remove_location(before)
     assert dropped[0] == "the gain map"
     assert b"Version" not in opened(after).info["xmp"]
     assert images.notes(images.decode(after)) == ()
@@ -185,7 +185,7 @@ def test_a_png_tells_its_location_nowhere() -> None:
         (b"prVt", b"SECRET"),
     ):
         before = with_chunk(before, name, payload)
-    after, dropped = images.without_location(before + b"SECRET")
+    after, dropped = images.remove_location(before + b"SECRET")
     assert b"SECRET" not in after
     assert after.count(b"kept") == 3
     assert set(dropped) == {
@@ -202,7 +202,7 @@ def test_a_webp_tells_its_location_nowhere() -> None:
     before = saved(kind="WEBP", exif=location_exif(), xmp=PACKET)
     body = before[8:] + b"abcd\x06\0\0\0SECRET"
     before = b"RIFF" + struct.pack("<I", len(body)) + body + b"SECRET"
-    after, dropped = images.without_location(before)
+    after, dropped = images.remove_location(before)
     assert b"SECRET" not in after
     assert b"kept 2" in after
     assert dropped[1:] == ("the chunk abcd", "6 bytes behind the image")
@@ -224,7 +224,7 @@ def test_a_tiff_tells_its_location_nowhere(order: Literal["<", ">"]) -> None:
         file.write(SMOOTH, photometric="rgb", extratags=tags, metadata=None)
         file.write(SMOOTH[::2, ::2], photometric="rgb", extratags=tags, subfiletype=1)
     before = buffer.getvalue()
-    after, dropped = images.without_location(before)
+    after, dropped = images.remove_location(before)
     assert len(after) == len(before)
     assert b"SECRET" not in after
     assert dropped == ("the map coordinates (GeoTIFF)", "a signed history (C2PA)")
@@ -237,7 +237,7 @@ def test_a_tiff_tells_its_location_nowhere(order: Literal["<", ">"]) -> None:
 def test_an_avif_tells_its_location_nowhere() -> None:
     before = saved(kind="AVIF", exif=location_exif(), xmp=PACKET)
     before += struct.pack(">I4s", 8 + len(FILM), b"mpvd") + FILM + b"SECRET"
-    after, dropped = images.without_location(before)
+    after, dropped = images.remove_location(before)
     assert len(after) == len(before)
     assert b"SECRET" not in after
     assert b"kept 2" in after
@@ -254,14 +254,14 @@ def test_an_item_that_lies_where_nobody_reads_is_refused() -> None:
     # The item is counted twice under the number of the image, so that none is left for EXIF.
     struct.pack_into(">H", before, places + 6, count - 1)
     with pytest.raises(ImageError, match="may tell its location where crdnet cannot remove it"):
-        images.without_location(bytes(before), "it.avif")
+        images.remove_location(bytes(before), "it.avif")
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_unreadable_exif_goes_from_every_format() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "AVIF"):
         before = saved(kind=kind, exif=b"Exif\0\0II*\0\xff\xff\xff\x7fSECRET")
-        after, _ = images.without_location(before)
+        after, _ = images.remove_location(before)
         assert b"SECRET" not in after
         assert opened(after).size == (36, 24)
 
@@ -271,31 +271,31 @@ def test_a_chain_of_directories_without_end_is_refused() -> None:
     for at in range(100):
         content += struct.pack("<HI", 0, 8 + 6 * (at + 1))
     with pytest.raises(ValueError, match="too many directories"):
-        exif.without_location(bytes(content))
+        exif.remove_location(bytes(content))
     looped = b"II*\0\x08\0\0\0" + struct.pack("<HI", 0, 8)
-    assert exif.without_location(looped) == (looped, ())
+    assert exif.remove_location(looped) == (looped, ())
 
 
 def test_a_format_that_carries_no_metadata_is_left_as_it_is() -> None:
     before = saved(kind="BMP")
-    assert images.without_location(before) == (before, ())
+    assert images.remove_location(before) == (before, ())
 
 
 def test_a_heic_loses_the_location_and_keeps_its_pixels() -> None:
     before = heic("street")
-    after, _ = images.without_location(before)
+    after, _ = images.remove_location(before)
     assert len(after) == len(before)
     np.testing.assert_array_equal(images.decode(after).pixels, images.decode(before).pixels)
-    assert isobmff.surroundings(after).around.exif
+    assert isobmff.read_metadata(after).around.exif
 
 
 def test_only_chunks_of_a_location_go_from_a_png_without_one() -> None:
     before = with_chunk(saved(dpi=(72, 72)), b"tEXt", b"Title\0kept")
-    after, dropped = images.without_location(before)
+    after, dropped = images.remove_location(before)
     assert (list(png_chunks(after)), dropped) == (list(png_chunks(before)), ())
     assert png.is_interlaced(after) is False
 
 
 def test_a_tiff_of_samples_alone_is_left_as_it_is() -> None:
     before = tiff_of(SMOOTH, photometric="rgb", metadata=None)
-    assert images.without_location(before) == (before, ())
+    assert images.remove_location(before) == (before, ())

@@ -21,8 +21,8 @@ from tests.images.making import (
     SMOOTH,
     XMP,
     by_vips,
+    make_image_file,
     opened,
-    picture_file,
     png_chunks,
     samples_of,
     saved,
@@ -93,18 +93,18 @@ def described(content: bytes, kind: str) -> dict[str, Any]:
 def test_a_file_comes_out_as_it_came_in_but_for_its_colours(
     kind: str, channels: str, bits: int
 ) -> None:
-    before = picture_file(kind, channels, bits)
-    picture = images.decode(before)
+    before = make_image_file(kind, channels, bits)
+    decoded = images.decode(before)
     # What the network sees is upright, without alpha, and of the file's depth.
     orientation = 1 if kind == "AVIF" and bits > 8 else 6
     stored, told = read(before, kind)
     colours = stored[..., :-1].squeeze() if channels.endswith("a") else stored
     np.testing.assert_array_equal(
-        picture.pixels, np.rot90(colours, -1) if orientation == 6 else colours
+        decoded.pixels, np.rot90(colours, -1) if orientation == 6 else colours
     )
-    assert picture.pixels.dtype == (np.uint8 if bits == 8 else np.uint16)
-    derained = picture.pixels - picture.pixels // 4
-    content = images.encode(picture, derained)
+    assert decoded.pixels.dtype == (np.uint8 if bits == 8 else np.uint16)
+    derained = decoded.pixels - decoded.pixels // 4
+    content = images.encode(decoded, derained)
     stored_after, told_after = read(content, kind)
     assert (stored_after.shape, stored_after.dtype, told_after) == (
         stored.shape,
@@ -120,14 +120,14 @@ def test_a_file_comes_out_as_it_came_in_but_for_its_colours(
     limit = 0 if kind in EXACT else 32 * (1 if bits == 8 else 257)
     assert np.abs(after.astype(int) - wanted).max() <= limit
     assert described(content, kind) == described(before, kind)
-    assert images.notes(picture) == ()
+    assert images.notes(decoded) == ()
 
 
 @pytest.mark.parametrize(
     ("kind", "channels", "bits"), [each for each in KEPT if each[0] != "AVIF" or each[2] == 8]
 )
 def test_the_matrix_holds_what_it_says(kind: str, channels: str, bits: int) -> None:
-    content = picture_file(kind, channels, bits)
+    content = make_image_file(kind, channels, bits)
     around = described(content, kind)
     if kind == "TIFF":
         assert (around["Make"], around["InterColorProfile"], around["Orientation"]) == (
@@ -151,9 +151,9 @@ def test_the_matrix_holds_what_it_says(kind: str, channels: str, bits: int) -> N
 def test_another_format_holds_what_it_can_and_the_rest_is_named(
     kind: str, channels: str, bits: int, target: str
 ) -> None:
-    before = picture_file(kind, channels, bits)
-    picture = images.decode(before)
-    content = images.encode(picture, picture.pixels, target)
+    before = make_image_file(kind, channels, bits)
+    decoded = images.decode(before)
+    content = images.encode(decoded, decoded.pixels, target)
     upright = ImageOps.exif_transpose(opened(content))
     assert upright.size == (24, 36)
     assert upright.info.get("icc_profile") == PROFILE
@@ -161,7 +161,7 @@ def test_another_format_holds_what_it_can_and_the_rest_is_named(
     assert opened(content).getexif()[Base.Make] == "A maker"
     if kind == target:
         return
-    notes = " ".join(images.notes(picture, target))
+    notes = " ".join(images.notes(decoded, target))
     assert ("alpha" in notes) == (channels.endswith("a") and target == "JPEG")
     assert ("bits per sample" in notes) == (bits == 16 and target not in ("PNG", "TIFF"))
 
@@ -171,11 +171,11 @@ def test_another_format_holds_what_it_can_and_the_rest_is_named(
 def test_every_orientation_is_seen_upright_and_stored_as_it_was(
     kind: str, orientation: int
 ) -> None:
-    before = picture_file(kind, "rgb", 8, orientation)
+    before = make_image_file(kind, "rgb", 8, orientation)
     shown = np.asarray(ImageOps.exif_transpose(opened(before)))
-    picture = images.decode(before)
-    np.testing.assert_array_equal(picture.pixels, shown)
-    after = opened(images.encode(picture, picture.pixels))
+    decoded = images.decode(before)
+    np.testing.assert_array_equal(decoded.pixels, shown)
+    after = opened(images.encode(decoded, decoded.pixels))
     assert after.getexif().get(Base.Orientation, 1) == opened(before).getexif().get(
         Base.Orientation, 1
     )
@@ -186,14 +186,14 @@ def test_every_orientation_is_seen_upright_and_stored_as_it_was(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_avif_of_ten_bits_is_turned_by_its_boxes(orientation: int) -> None:
-    tall = images.decode(picture_file("PNG", "rgb", 16, orientation))
+    tall = images.decode(make_image_file("PNG", "rgb", 16, orientation))
     content = images.encode(tall, tall.pixels, "AVIF")
     np.testing.assert_allclose(
         pyvips.Image.new_from_buffer(content, "").numpy(), tall.pixels, atol=12 * 257
     )
-    picture = images.decode(content)
-    np.testing.assert_allclose(picture.pixels, tall.pixels, atol=12 * 257)
-    assert picture.orientation == orientation
+    decoded = images.decode(content)
+    np.testing.assert_allclose(decoded.pixels, tall.pixels, atol=12 * 257)
+    assert decoded.orientation == orientation
 
 
 def test_an_avif_without_loss_stays_without_loss() -> None:
@@ -206,27 +206,27 @@ def test_an_avif_without_loss_stays_without_loss() -> None:
 
 
 def test_a_quality_makes_a_smaller_jpeg_and_leaves_what_has_no_loss() -> None:
-    picture = images.decode(saved(kind="JPEG", quality=95, subsampling=1))
-    small = images.encode(picture, picture.pixels, quality=30)
-    assert len(small) < len(images.encode(picture, picture.pixels))
+    decoded = images.decode(saved(kind="JPEG", quality=95, subsampling=1))
+    small = images.encode(decoded, decoded.pixels, quality=30)
+    assert len(small) < len(images.encode(decoded, decoded.pixels))
     again = opened(saved(kind="JPEG", quality=30))
     assert opened(small).quantization == again.quantization  # type: ignore[attr-defined]
-    picture = images.decode(saved(kind="WEBP", lossless=True))
+    decoded = images.decode(saved(kind="WEBP", lossless=True))
     np.testing.assert_array_equal(
-        np.asarray(opened(images.encode(picture, picture.pixels, quality=30))), picture.pixels
+        np.asarray(opened(images.encode(decoded, decoded.pixels, quality=30))), decoded.pixels
     )
 
 
 def test_heic_is_read_upright_and_needs_another_format() -> None:
     here = Path(__file__).parent
-    picture = images.decode((here / "street.heic").read_bytes())
-    assert (picture.format, picture.pixels.shape, picture.orientation) == ("HEIC", (48, 32, 3), 6)
+    decoded = images.decode((here / "street.heic").read_bytes())
+    assert (decoded.format, decoded.pixels.shape, decoded.orientation) == ("HEIC", (48, 32, 3), 6)
     # Red grows to the right and green downwards before it is turned clockwise.
-    assert picture.pixels[-5:, :, 0].mean() > picture.pixels[:5, :, 0].mean() + 100
-    assert picture.pixels[:, :5, 1].mean() > picture.pixels[:, -5:, 1].mean() + 100
-    jpeg = opened(images.encode(picture, picture.pixels, "JPEG"))
+    assert decoded.pixels[-5:, :, 0].mean() > decoded.pixels[:5, :, 0].mean() + 100
+    assert decoded.pixels[:, :5, 1].mean() > decoded.pixels[:, -5:, 1].mean() + 100
+    jpeg = opened(images.encode(decoded, decoded.pixels, "JPEG"))
     assert jpeg.getexif()[Base.Orientation] == 6
-    np.testing.assert_allclose(np.asarray(ImageOps.exif_transpose(jpeg)), picture.pixels, atol=24)
+    np.testing.assert_allclose(np.asarray(ImageOps.exif_transpose(jpeg)), decoded.pixels, atol=24)
     assert images.decode((here / "street_10_bits.heic").read_bytes()).pixels.dtype == np.uint16
 
 
@@ -290,14 +290,14 @@ def test_exiftool_finds_what_it_wrote(tmp_path: Path, name: str) -> None:
     )
     before.write_bytes(BY_EXIFTOOL[name])
     exiftool("-q", "-overwrite_original", *TAGS, *ONLY_THERE.get(before.suffix, []), before)
-    picture = images.decode(before.read_bytes())
-    after.write_bytes(images.encode(picture, picture.pixels))
+    decoded = images.decode(before.read_bytes())
+    after.write_bytes(images.encode(decoded, decoded.pixels))
     told = dumped(before)
     assert len([key for key in told if "GPS" in key]) >= 4
     assert dumped(after) == told
-    placeless.write_bytes(images.without_gps(before.read_bytes()))
+    placeless.write_bytes(images.remove_gps(before.read_bytes()))
     assert dumped(placeless) == {key: value for key, value in told.items() if "GPS" not in key}
-    np.testing.assert_array_equal(images.decode(placeless.read_bytes()).pixels, picture.pixels)
+    np.testing.assert_array_equal(images.decode(placeless.read_bytes()).pixels, decoded.pixels)
 
 
 def test_a_tiff_keeps_its_tiles_predictor_and_wide_places() -> None:
@@ -306,8 +306,8 @@ def test_a_tiff_keeps_its_tiles_predictor_and_wide_places() -> None:
         "tiffsave_buffer", samples, tile=True, tile_width=32, tile_height=16, bigtiff=True,
         compression="deflate", predictor="horizontal",
     )  # fmt: skip
-    picture = images.decode(before)
-    with tifffile.TiffFile(BytesIO(images.encode(picture, picture.pixels))) as file:
+    decoded = images.decode(before)
+    with tifffile.TiffFile(BytesIO(images.encode(decoded, decoded.pixels))) as file:
         page = file.pages.first
         assert (file.is_bigtiff, page.is_tiled, page.tile, page.predictor) == (
             True,
@@ -319,7 +319,7 @@ def test_a_tiff_keeps_its_tiles_predictor_and_wide_places() -> None:
 
 
 def test_only_chunks_of_pixels_are_made_anew_in_a_png_of_16_bits() -> None:
-    before = picture_file("PNG", "rgba", 16)
-    after = images.encode(picture := images.decode(before), picture.pixels)
+    before = make_image_file("PNG", "rgba", 16)
+    after = images.encode(decoded := images.decode(before), decoded.pixels)
     kept = [chunk for chunk in png_chunks(before) if chunk[0] not in (b"IDAT",)]
     assert [chunk for chunk in png_chunks(after) if chunk[0] not in (b"IDAT",)] == kept

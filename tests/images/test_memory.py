@@ -44,13 +44,13 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
     content = path.read_bytes()
     kept = [images.decode(content) for _ in range(3)]
     churn()
-    for picture in kept:
-        print(path.name, told(picture.pixels, picture.alpha), repr(picture.surroundings)[:4000])
+    for decoded in kept:
+        print(path.name, told(decoded.pixels, decoded.alpha), repr(decoded.metadata)[:4000])
     for target in images.FORMATS.values():
         written = images.encode(kept[0], kept[0].pixels, target)
         churn()
         print(target, hashlib.sha256(written).hexdigest()[:16])
-    placeless = images.without_gps(content)
+    placeless = images.remove_gps(content)
     churn()
     print(hashlib.sha256(placeless).hexdigest()[:16])
     if kept[0].format not in images.BANDED or kept[0].changes:

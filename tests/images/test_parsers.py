@@ -42,7 +42,7 @@ def test_spans_of_the_same_bytes_do_not_become_a_large_item() -> None:
     content = boxes(places)
     tracemalloc.start()
     with pytest.raises(ValueError, match="larger than the file"):
-        isobmff.surroundings(content)
+        isobmff.read_metadata(content)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10 << 20
@@ -114,7 +114,7 @@ def test_a_profile_of_several_blocks_is_one() -> None:
     blocks, lost = jpeg.blocks_of(Metadata(icc=icc))
     assert (len(blocks), lost) == (-(-len(icc) // 65519), [])
     plain = saved(kind="JPEG")
-    assert jpeg.surroundings(jpeg.with_surroundings(plain, tuple(blocks))).around.icc == icc
+    assert jpeg.read_metadata(jpeg.add_metadata(plain, tuple(blocks))).around.icc == icc
 
 
 def test_orientation_is_added_to_exif_that_tells_none() -> None:

@@ -66,8 +66,8 @@ def test_an_image_that_is_none_of_raw_samples_is_read_under_every_suffix() -> No
 
 
 def test_further_images_in_a_tiff_are_none_of_raw_samples() -> None:
-    picture = images.decode(with_sub_directory(2))
-    assert images.lost_between(picture) == ("further images (SubIFDs)",)
+    decoded = images.decode(with_sub_directory(2))
+    assert images.lost_between(decoded) == ("further images (SubIFDs)",)
 
 
 def test_directories_that_lead_nowhere_or_in_a_ring_stop_nothing() -> None:

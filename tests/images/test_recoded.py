@@ -60,18 +60,18 @@ def by_bands(path: Path) -> tuple[bytes, tuple[str, ...]]:
 
 def test_subsampled_colours_of_a_tiff_become_rgb_without_an_alpha_channel(tmp_path: Path) -> None:
     before = subsampled()
-    picture = images.decode(before)
-    assert picture.alpha is None
-    assert picture.pixels.shape == (24, 36, 3)
+    decoded = images.decode(before)
+    assert decoded.alpha is None
+    assert decoded.pixels.shape == (24, 36, 3)
     # By BT.601: red follows Cr, blue follows Cb.
     grey = np.arange(0, 240, 20)
     np.testing.assert_allclose(
-        picture.pixels[::2, 0, 0], np.clip(grey + 1.402 * 22, 0, 255), atol=2
+        decoded.pixels[::2, 0, 0], np.clip(grey + 1.402 * 22, 0, 255), atol=2
     )
     np.testing.assert_allclose(
-        picture.pixels[::2, 0, 2], np.clip(grey - 1.772 * 28, 0, 255), atol=2
+        decoded.pixels[::2, 0, 2], np.clip(grey - 1.772 * 28, 0, 255), atol=2
     )
-    assert images.notes(picture) == ("could not carry over samples of YCbCr, which become RGB",)
+    assert images.notes(decoded) == ("could not carry over samples of YCbCr, which become RGB",)
     assert tags_of(again(before))[tiff.SAMPLES].numbers == (3,)
     path = tmp_path / "it.tif"
     path.write_bytes(before)
@@ -112,18 +112,18 @@ def test_a_fourth_channel_of_no_stated_meaning_stays_one(
 @pytest.mark.parametrize("target", ["PNG", "WEBP", "AVIF", "JPEG"])
 def test_a_fourth_channel_of_no_stated_meaning_becomes_no_alpha(target: str) -> None:
     before = tiff_of(FOUR, photometric="rgb", extrasamples=["unspecified"])
-    picture = images.decode(before)
-    after = images.encode(picture, picture.pixels, target)
+    decoded = images.decode(before)
+    after = images.encode(decoded, decoded.pixels, target)
     assert opened(after).mode == "RGB"
-    assert images.lost_between(picture, target)[0].startswith("a fourth channel")
+    assert images.lost_between(decoded, target)[0].startswith("a fourth channel")
 
 
 def test_alpha_stays_alpha() -> None:
     before = tiff_of(FOUR, photometric="rgb", extrasamples=["unassalpha"])
-    picture = images.decode(before)
-    assert opened(images.encode(picture, picture.pixels, "PNG")).mode == "RGBA"
-    assert images.notes(picture) == ()
-    assert images.lost_between(picture, "JPEG") == ("the alpha channel",)
+    decoded = images.decode(before)
+    assert opened(images.encode(decoded, decoded.pixels, "PNG")).mode == "RGBA"
+    assert images.notes(decoded) == ()
+    assert images.lost_between(decoded, "JPEG") == ("the alpha channel",)
 
 
 RECODED = {
@@ -150,11 +150,11 @@ def test_a_tiff_that_is_stored_in_another_way_is_told(
     before, told = RECODED[name]
     path = tmp_path / "it.tif"
     path.write_bytes(before)
-    picture = images.decode(before)
-    after, notes = (again(before), images.notes(picture)) if whole else by_bands(path)
-    np.testing.assert_array_equal(images.decode(after).pixels, picture.pixels)
+    decoded = images.decode(before)
+    after, notes = (again(before), images.notes(decoded)) if whole else by_bands(path)
+    np.testing.assert_array_equal(images.decode(after).pixels, decoded.pixels)
     assert [note for note in notes if told in note]
-    assert not [note for note in images.notes(picture, "PNG") if told in note]
+    assert not [note for note in images.notes(decoded, "PNG") if told in note]
 
 
 def test_grey_in_which_white_is_zero_shows_the_same() -> None:

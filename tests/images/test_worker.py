@@ -18,7 +18,7 @@ import pytest
 from crdnet import images
 from crdnet.errors import CRDNetError, ImageError
 from crdnet.images import Codec, CodecError, Fault, ImageSource, LocalCodec, Output, WorkerCodec
-from tests.images.making import PIXELS, picture_file, saved
+from tests.images.making import PIXELS, make_image_file, saved
 from tests.waiting import wait_until
 
 FATAL = saved(PIXELS, comment=b"FATAL", kind="JPEG")
@@ -45,7 +45,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
     "kind", [("JPEG", "rgb", 8), ("PNG", "rgba", 16), ("TIFF", "grey", 16)], ids=str
 )
 def test_a_picture_comes_out_of_another_process_as_it_is(kind: tuple[str, str, int]) -> None:
-    content = picture_file(*kind)
+    content = make_image_file(*kind)
     here = images.decode(content)
     buffer = BytesIO()
     with WorkerCodec() as codec:

@@ -303,11 +303,11 @@ def test_an_estimate_takes_float_colours_only(derainer: Derainer) -> None:
 
 def test_many_threads_get_the_answers_of_one(tiny_model: Path, rng: np.random.Generator) -> None:
     derainer = Derainer(tiny_model)
-    pictures = [levels(rng, 30 + each, 40, 3) for each in range(16)]
+    several = [levels(rng, 30 + each, 40, 3) for each in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(derainer, pictures))
-    for picture, derained in zip(pictures, together, strict=True):
-        np.testing.assert_array_equal(derained, derainer(picture))
+        together = list(pool.map(derainer, several))
+    for image, derained in zip(several, together, strict=True):
+        np.testing.assert_array_equal(derained, derainer(image))
 
 
 def test_a_derainer_pickles_as_its_arguments(tiny_model: Path, rng: np.random.Generator) -> None:

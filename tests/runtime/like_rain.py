@@ -20,8 +20,8 @@ from crdnet import Derainer, RainDensity
 from crdnet.density import luma
 from crdnet.metrics import psnr
 
-Picture = npt.NDArray[np.uint8]
-Pair = tuple[Picture, Picture]
+Pixels = npt.NDArray[np.uint8]
+Pair = tuple[Pixels, Pixels]
 """A scene, and the scene with something on it."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "clean"
 SEEDS = range(2)
@@ -35,7 +35,7 @@ WHITE = (245, 247, 250)
 class _Layer:
     """A mask with a pen, drawn `FINE` times finer than the scene it is laid on."""
 
-    def __init__(self, scene: Picture) -> None:
+    def __init__(self, scene: Pixels) -> None:
         self.scene = scene
         self.height, self.width = scene.shape[:2]
         self.mask = Image.new("L", (FINE * self.width, FINE * self.height))
@@ -58,14 +58,14 @@ class _Layer:
 
     def painted(
         self, colour: tuple[int, int, int], opacity: float = 1.0, blur: float = 0.6
-    ) -> Picture:
+    ) -> Pixels:
         """Return the scene with a colour where the mask is white."""
         return _mixed(
             self.scene, np.array(colour, np.float32), np.float32(opacity) * self.covered(blur)
         )
 
 
-def snow(scene: Picture, rng: np.random.Generator) -> Pair:
+def snow(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return slow snow: round flakes, the near ones large and out of focus."""
     snowy = scene
     for number, least, most, blur, opacity in ((250, 0.7, 1.6, 0.5, 0.9), (25, 3, 6, 2.0, 0.6)):
@@ -76,7 +76,7 @@ def snow(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, snowy
 
 
-def driving_snow(scene: Picture, rng: np.random.Generator) -> Pair:
+def driving_snow(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return snow in the wind, whose flakes leave short wide traces of one direction."""
     layer, angle = _Layer(scene), rng.uniform(-0.9, 0.9)
     for x, y, length in _places(layer, rng, 250, 4, 14):
@@ -84,7 +84,7 @@ def driving_snow(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, layer.painted(WHITE, 0.7, 0.9)
 
 
-def hail(scene: Picture, rng: np.random.Generator) -> Pair:
+def hail(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return hail: bright stones with traces straight down, and stones that bounce."""
     layer, angle = _Layer(scene), rng.normal(0, 0.1)
     for x, y, length in _places(layer, rng, 120, 8, 28):
@@ -95,7 +95,7 @@ def hail(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, layer.painted(WHITE, 0.85)
 
 
-def splashes(scene: Picture, rng: np.random.Generator) -> Pair:
+def splashes(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return crowns of water that drops throw up from the ground, without the drops."""
     layer = _Layer(scene)
     for x, y, reach in _places(layer, rng, 60, 3, 9, top=0.6):
@@ -107,12 +107,12 @@ def splashes(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, layer.painted(WHITE, 0.8)
 
 
-def lens_drops(scene: Picture, rng: np.random.Generator) -> Pair:
+def lens_drops(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return drops on the lens: blurred discs that show the scene upside down."""
     return scene, _refracted(scene, rng, _places(_Layer(scene), rng, 14, 8, 32), blur=3.0)
 
 
-def windscreen(scene: Picture, rng: np.random.Generator) -> Pair:
+def windscreen(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return a wet pane with many small drops in focus and trails, in front of a blurred scene."""
     behind = np.asarray(Image.fromarray(scene).filter(ImageFilter.GaussianBlur(2.5)))
     layer = _Layer(behind)
@@ -127,7 +127,7 @@ def windscreen(scene: Picture, rng: np.random.Generator) -> Pair:
     return behind, layer.painted(WHITE, 0.25, 0.8)
 
 
-def spray(scene: Picture, rng: np.random.Generator) -> Pair:
+def spray(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return the mist that wheels throw up: a soft cloud with fine dots in it."""
     layer = _Layer(scene)
     middle = rng.uniform(0.3, 0.7) * layer.width
@@ -142,7 +142,7 @@ def spray(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, dots.painted(WHITE, 0.7)
 
 
-def fountain(scene: Picture, rng: np.random.Generator) -> Pair:
+def fountain(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return jets that rise, part into drops and fall back."""
     layer = _Layer(scene)
     for jet in np.linspace(0.2, 0.8, int(rng.integers(3, 7))).tolist():
@@ -156,7 +156,7 @@ def fountain(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, layer.painted(WHITE, 0.85)
 
 
-def starry_sky(scene: Picture, rng: np.random.Generator) -> Pair:
+def starry_sky(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return a night sky above the dark scene, with many faint stars and a few that glow."""
     height = scene.shape[0]
     share = np.clip(np.linspace(-2, 3, height), 0, 1)[:, np.newaxis, np.newaxis].astype(np.float32)
@@ -176,7 +176,7 @@ def starry_sky(scene: Picture, rng: np.random.Generator) -> Pair:
     return night, layer.painted(WHITE, 1.0, 0.9)
 
 
-def confetti(scene: Picture, rng: np.random.Generator) -> Pair:
+def confetti(scene: Pixels, rng: np.random.Generator) -> Pair:
     """Return bright paper of all colours in the air, turned every way."""
     scattered = scene
     for _ in range(6):
@@ -189,7 +189,7 @@ def confetti(scene: Picture, rng: np.random.Generator) -> Pair:
     return scene, scattered
 
 
-LIKE_RAIN: dict[str, Callable[[Picture, np.random.Generator], Pair]] = {
+LIKE_RAIN: dict[str, Callable[[Pixels, np.random.Generator], Pair]] = {
     "snow": snow,
     "driving_snow": driving_snow,
     "hail": hail,
@@ -245,7 +245,7 @@ def outcome_of(derainer: Derainer, pair: Pair) -> Outcome:
     )
 
 
-def share_taken_out(scene: Picture, image: Picture, derained: Picture) -> float:
+def share_taken_out(scene: Pixels, image: Pixels, derained: Pixels) -> float:
     """Return the share of what an image adds to its scene that is gone: 0 none, 1 all."""
     truth, before, after = (255 * luma(each / np.float32(255)) for each in (scene, image, derained))
     added = before - truth
@@ -308,8 +308,8 @@ def _places(
 
 
 def _refracted(
-    scene: Picture, rng: np.random.Generator, drops: list[tuple[float, float, float]], blur: float
-) -> Picture:
+    scene: Pixels, rng: np.random.Generator, drops: list[tuple[float, float, float]], blur: float
+) -> Pixels:
     """Return a scene with drops on glass.
 
     Each drop shows a wide part of the scene upside down, dark above and lit below.
@@ -326,13 +326,13 @@ def _refracted(
 
 
 def _mixed(
-    scene: Picture, colours: npt.NDArray[np.float32], covered: npt.NDArray[np.float32]
-) -> Picture:
+    scene: Pixels, colours: npt.NDArray[np.float32], covered: npt.NDArray[np.float32]
+) -> Pixels:
     return _rounded(scene.astype(np.float32) * (1 - covered) + colours * covered)
 
 
-def _rounded(colours: npt.NDArray[np.float32]) -> Picture:
-    rounded: Picture = np.clip(np.rint(colours), 0, 255).astype(np.uint8)
+def _rounded(colours: npt.NDArray[np.float32]) -> Pixels:
+    rounded: Pixels = np.clip(np.rint(colours), 0, 255).astype(np.uint8)
     return rounded
 
 

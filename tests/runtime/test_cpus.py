@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crdnet.runtime.cpus import usable_cpus
+from crdnet.runtime.cpus import count_cpus
 from tests.waiting import HANG_SECONDS
 
 
@@ -28,7 +28,7 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_containers_quota_counts(tmp_path: Path, text: str, cpus: int) -> None:
     (tmp_path / "cpu.max").write_text(text)
-    assert usable_cpus(tmp_path) == cpus
+    assert count_cpus(tmp_path) == cpus
 
 
 @pytest.mark.usefixtures("eight_cpus")
@@ -37,12 +37,12 @@ def test_an_older_containers_quota_counts_too(tmp_path: Path, quota: str, cpus: 
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text(quota)
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    assert usable_cpus(tmp_path) == cpus
+    assert count_cpus(tmp_path) == cpus
 
 
 @pytest.mark.usefixtures("eight_cpus")
 def test_without_a_quota_affinity_counts(tmp_path: Path) -> None:
-    assert usable_cpus(tmp_path) == 8
+    assert count_cpus(tmp_path) == 8
 
 
 @pytest.mark.usefixtures("eight_cpus")
@@ -73,7 +73,7 @@ def test_the_quota_of_our_own_group_and_of_those_around_it_counts(
     (tmp_path / "cgroup" / limited).mkdir(parents=True)
     for name, text in limits.items():
         (tmp_path / "cgroup" / limited / name).write_text(text)
-    assert usable_cpus(tmp_path / "cgroup", tmp_path / "own") == cpus
+    assert count_cpus(tmp_path / "cgroup", tmp_path / "own") == cpus
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_a_real_group_of_half_a_core_is_one_thread(half_a_core: Path) -> None:
     code = (
         "import os, sys\n"
         "open(sys.argv[1] + '/cgroup.procs', 'w').write(str(os.getpid()))\n"
-        "from crdnet.runtime.cpus import usable_cpus\n"
-        "print(usable_cpus())"
+        "from crdnet.runtime.cpus import count_cpus\n"
+        "print(count_cpus())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, half_a_core],

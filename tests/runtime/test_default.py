@@ -13,14 +13,14 @@ from PIL import Image, ImageDraw, ImageFont
 from crdnet import Derainer, DerainOptions, RainDensity
 from crdnet.metrics import psnr
 from crdnet.rain import LOOKALIKES
-from crdnet.runtime import SenseReport, stored_models
+from crdnet.runtime import SenseReport, list_models
 
 pytestmark = pytest.mark.skipif(
-    "default" not in [model.name for model in stored_models()],
+    "default" not in [model.name for model in list_models()],
     reason="no default in src/crdnet/weights",
 )
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 SEEDS = range(8)
@@ -40,7 +40,7 @@ def default() -> Derainer:
     return Derainer(threads=1)
 
 
-def example(grade: RainDensity) -> tuple[Picture, Picture]:
+def example(grade: RainDensity) -> tuple[Pixels, Pixels]:
     """Return the example picture of a grade, rainy and clean."""
     name = f"{grade.name.lower()}.jpg"
     rainy, clean = (
@@ -55,37 +55,37 @@ def grade_of(report: SenseReport) -> RainDensity:
     return report.density
 
 
-def enlarged(picture: Picture, times: int) -> Picture:
-    size = (times * picture.shape[1], times * picture.shape[0])
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+def enlarged(levels: Pixels, times: int) -> Pixels:
+    size = (times * levels.shape[1], times * levels.shape[0])
+    return np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC))
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (200, 30, 40)])
 def test_one_colour_stays_that_colour(default: Derainer, colour: tuple[int, int, int]) -> None:
-    picture = np.full((96, 128, 3), colour, np.uint8)
-    result = default.run(picture)
+    levels = np.full((96, 128, 3), colour, np.uint8)
+    result = default.run(levels)
     assert grade_of(result.sensed) <= RainDensity.LIGHT
-    assert np.abs(np.subtract(result.image, picture, dtype=int)).max() <= 8
+    assert np.abs(np.subtract(result.image, levels, dtype=int)).max() <= 8
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_is_at_most_light_rain(default: Derainer, channels: int) -> None:
     noise = np.random.default_rng(0).normal(128, 25, (256, 320, channels))
-    picture = np.clip(np.rint(noise), 0, 255).astype(np.uint8).repeat(3 // channels, 2)
-    result = default.run(picture)
+    levels = np.clip(np.rint(noise), 0, 255).astype(np.uint8).repeat(3 // channels, 2)
+    result = default.run(levels)
     assert grade_of(result.sensed) <= RainDensity.LIGHT
-    assert psnr(result.image, picture, "restormer-y") > 35
+    assert psnr(result.image, levels, "restormer-y") > 35
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_what_looks_like_rain_is_at_most_light_rain(default: Derainer, name: str) -> None:
-    pictures = [
+    images = [
         LOOKALIKES[name](example(grade)[1][40:296, 100:356], np.random.default_rng((seed, grade)))
         for grade in GRADES
         for seed in SEEDS
     ]
-    heavier = sum(grade_of(default.sense(picture)) > RainDensity.LIGHT for picture in pictures)
-    assert heavier <= MISTAKEN.get(name, 0) * len(pictures)
+    heavier = sum(grade_of(default.sense(levels)) > RainDensity.LIGHT for levels in images)
+    assert heavier <= MISTAKEN.get(name, 0) * len(images)
 
 
 @pytest.mark.parametrize("period", [8, 16, 32])
@@ -112,12 +112,12 @@ def test_a_page_of_letters_is_at_most_light_rain(default: Derainer, size: int) -
 def test_a_pixel_and_a_strip_are_sensed_and_derained(
     default: Derainer, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    result = default.run(picture)
+    levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    result = default.run(levels)
     assert (result.image.shape, result.image.dtype) == (shape, np.uint8)
-    report = default.sense(picture)
+    report = default.sense(levels)
     assert report == result.sensed
-    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(levels).save(tmp_path / "a.png")
     default.derain_file(tmp_path / "a.png", tmp_path / "b.png", options=DerainOptions(always=True))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), result.image)
 

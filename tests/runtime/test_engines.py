@@ -24,8 +24,8 @@ from crdnet.runtime import (
     Session,
     find_model,
     installed_devices,
+    list_models,
     read_info,
-    stored_models,
 )
 from crdnet.runtime.engines import DEVICE_VARIABLE
 from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
@@ -34,7 +34,7 @@ from tests.waiting import HANG_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.jpg"))
-NAMES = [model.name for model in stored_models()]
+NAMES = [model.name for model in list_models()]
 NEEDS_OPENVINO = pytest.mark.skipif(find_spec("openvino") is None, reason="needs crdnet[openvino]")
 NEEDS_A_GPU = pytest.mark.skipif("cuda" not in installed_devices(), reason="needs an NVIDIA GPU")
 FASTER = [
@@ -49,8 +49,8 @@ Colours = npt.NDArray[np.float32]
 
 def colours_of(path: Path, side: int = 256) -> Colours:
     """Return the middle of a picture, of a side that every shipped model takes."""
-    with Image.open(path) as picture:
-        levels = np.asarray(picture.convert("RGB"))
+    with Image.open(path) as opened:
+        levels = np.asarray(opened.convert("RGB"))
     top, left = ((length - side) // 2 for length in levels.shape[:2])
     return levels[top : top + side, left : left + side].astype(np.float32) / np.float32(255)
 
@@ -110,12 +110,12 @@ def test_an_engine_agrees_with_the_reference_on_the_example_pictures(
 
 @pytest.mark.parametrize("device", FASTER)
 def test_an_engine_agrees_with_the_reference_on_real_rain(device: str, shared_data: Path) -> None:
-    pictures = sorted((shared_data / "real_rain").rglob("*.jpg"))[:8]
-    assert pictures
+    rainy_images = sorted((shared_data / "real_rain").rglob("*.jpg"))[:8]
+    assert rainy_images
     reference, faster = (
         Session(find_model("default"), each, threads=1) for each in ("cpu", device)
     )
-    for path in pictures:
+    for path in rainy_images:
         rainy = colours_of(path)
         assert share_within_a_level(faster(rainy).derained, reference(rainy).derained) >= 0.999, (
             path
@@ -320,12 +320,12 @@ def test_a_run_of_openvino_can_be_stopped_and_the_next_one_works(tiny_model: Pat
 @NEEDS_OPENVINO
 def test_threads_share_openvino_and_its_answers_are_never_overwritten(tiny_model: Path) -> None:
     session = Session(find_model(tiny_model), "openvino", threads=1)
-    pictures = [np.full((32, 16 + 4 * index, 3), index / 8, np.float32) for index in range(8)]
-    alone = [session(each).derained.copy() for each in pictures]
+    rainy_images = [np.full((32, 16 + 4 * index, 3), index / 8, np.float32) for index in range(8)]
+    alone = [session(each).derained.copy() for each in rainy_images]
     answers: dict[int, Any] = {}
 
     def work(index: int) -> None:
-        answers[index] = session(pictures[index]).derained
+        answers[index] = session(rainy_images[index]).derained
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
     for thread in threads:
@@ -344,12 +344,12 @@ def test_sizes_that_come_again_get_the_same_answers_and_their_memory_is_given_ba
     from crdnet.runtime.engines import openvino  # noqa: PLC0415 - as the runtime does
 
     engine = openvino.OpenVinoEngine(find_model("default"), 1, 1)
-    pictures = [colours_of(EXAMPLES[0], side) for side in (64, 96, 128)]
-    first = [engine.begin()(each) for each in pictures]
+    rainy_images = [colours_of(EXAMPLES[0], side) for side in (64, 96, 128)]
+    first = [engine.begin()(each) for each in rainy_images]
     assert not engine._of_size
     monkeypatch.setattr(openvino, "WORTH_PIXELS", 0)
     monkeypatch.setattr(openvino, "KEPT_SIZES", 2)
-    for rainy, before in zip(pictures, first, strict=True):
+    for rainy, before in zip(rainy_images, first, strict=True):
         after = engine.begin()(rainy)
         np.testing.assert_array_equal(after.derained, before.derained)
         assert after.density is not None
@@ -358,7 +358,7 @@ def test_sizes_that_come_again_get_the_same_answers_and_their_memory_is_given_ba
     assert list(engine._of_size) == [(96, 96), (128, 128)]
     engine.shrink()
     assert not engine._of_size
-    np.testing.assert_array_equal(engine.begin()(pictures[0]).derained, first[0].derained)
+    np.testing.assert_array_equal(engine.begin()(rainy_images[0]).derained, first[0].derained)
 
 
 def test_looking_for_devices_imports_none_of_them() -> None:

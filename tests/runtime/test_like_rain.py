@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crdnet import Derainer, RainDensity
-from crdnet.runtime import stored_models
+from crdnet.runtime import list_models
 from tests.runtime.like_rain import LIKE_RAIN, VISIBLE, Outcome, outcome_of, pairs, share_taken_out
 
 MAY_BE_TAKEN_OUT = ("snow", "driving_snow", "hail")
@@ -23,7 +23,7 @@ WORSE = 0.5
 """Decibels that the scene may lose: some textures are changed a little beside what falls."""
 
 needs_default = pytest.mark.skipif(
-    "default" not in [model.name for model in stored_models()],
+    "default" not in [model.name for model in list_models()],
     reason="no default in src/crdnet/weights",
 )
 

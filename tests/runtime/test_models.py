@@ -7,7 +7,7 @@ import pytest
 
 from crdnet import Derainer
 from crdnet.errors import ModelError
-from crdnet.runtime import find_model, register_model, stored_models
+from crdnet.runtime import find_model, list_models, register_model
 from crdnet.runtime.engines import read_info
 from crdnet.runtime.model import ModelInfo
 from crdnet.runtime.session import Session
@@ -39,7 +39,7 @@ def test_a_registered_model_is_found_by_name_alias_and_path(store: Path) -> None
         12,
         ("default",),
     )
-    assert stored_models(store) == (by_name,)
+    assert list_models(store) == (by_name,)
     assert find_model(str(by_name.path)).path == find_model(by_name.path).path == by_name.path
     assert read_info(by_name) == TINY
 
@@ -49,7 +49,7 @@ def test_registering_again_replaces_and_keeps_the_others(store: Path, tmp_path: 
     other = write_tiny_model(tmp_path / "other.onnx", gain=0.1)
     register_model(other, "other", "Another.", folder=store)
     register_model(other, "tiny", "Changed.", aliases=("default",), folder=store)
-    assert [model.name for model in stored_models(store)] == ["tiny", "other"]
+    assert [model.name for model in list_models(store)] == ["tiny", "other"]
     assert find_model("default", store).sha256 != before.sha256
     find_model("tiny", store).read()
 
@@ -77,15 +77,15 @@ def test_a_damaged_model_is_not_opened(store: Path) -> None:
 def test_a_damaged_list_of_models_is_named(store: Path, text: str) -> None:
     (store / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match=r"manifest\.json is damaged"):
-        stored_models(store)
+        list_models(store)
 
 
 def test_the_shipped_models_are_what_their_list_says() -> None:
-    for model in stored_models():
+    for model in list_models():
         info = read_info(model)
         assert info.name == model.name
         assert info.margin >= 0
-    assert stored_models() or not find_weights(), "weights lie there that the list does not name"
+    assert list_models() or not find_weights(), "weights lie there that the list does not name"
 
 
 def find_weights() -> list[Path]:

@@ -322,8 +322,8 @@ def test_a_size_without_detail_is_not_chosen_whatever_is_sensed_there() -> None:
 
 
 def test_an_enlarged_picture_has_less_detail_than_its_half_and_a_sharp_one_has_not() -> None:
-    with PILImage.open(EXAMPLES / "clean" / "light.jpg") as picture:
-        part = picture.crop((0, 0, 256, 256))
+    with PILImage.open(EXAMPLES / "clean" / "light.jpg") as opened:
+        part = opened.crop((0, 0, 256, 256))
         large = part.resize((512, 512), PILImage.Resampling.BICUBIC)
     sharp, enlarged = (np.asarray(each, np.float32) / np.float32(255) for each in (part, large))
     assert measure_detail(sharp) > EMPTY * measure_detail(reduce_image(sharp, 2))

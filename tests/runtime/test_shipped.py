@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 
 from crdnet import Derainer
-from crdnet.runtime import stored_models
+from crdnet.runtime import list_models
 
-NAMES = [model.name for model in stored_models()]
+NAMES = [model.name for model in list_models()]
 
 
 @pytest.mark.skipif(not NAMES, reason="no models lie in src/crdnet/weights")

@@ -41,7 +41,7 @@ from crdnet.pipeline import (
     encode_rain,
     sense_source,
 )
-from crdnet.runtime import Array, usable_cpus
+from crdnet.runtime import Array, count_cpus
 
 UNLOCKED_SECONDS = 3600.0
 """A temporary file in a folder without a lock is taken for left behind if nobody wrote to it for
@@ -69,7 +69,7 @@ class Run(ABC):
         self._plan, self._options = plan, options
         at_once = min(options.jobs, max(1, len(plan.jobs)))
         self.derainer = Derainer(
-            options.model, options.device, max(1, usable_cpus() // at_once), options.tile
+            options.model, options.device, max(1, count_cpus() // at_once), options.tile
         )
         self.left_out = plan.left_out
         self.settled: list[Outcome] = []

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crdnet.runtime import usable_cpus
+from crdnet.runtime import count_cpus
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def inspect_machine() -> dict[str, Any]:
     """
     # Windows has no load average.
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    cores = usable_cpus()
+    cores = count_cpus()
     return {
         "cpu": _read_cpu_model(),
         "usable_cores": cores,

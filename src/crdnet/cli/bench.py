@@ -84,7 +84,7 @@ def command(  # noqa: D103 - its help stands above
         raise click.UsageError("--json and --markdown are two forms of one table; choose one")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet import bench  # noqa: PLC0415
-    from crdnet.runtime import installed_devices, usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import count_cpus, installed_devices  # noqa: PLC0415
 
     stored = [options.stored_model(model) for model in models]
     subjects = [
@@ -94,7 +94,7 @@ def command(  # noqa: D103 - its help stands above
     ]
     with progress(bench.steps_in(sizes, len(subjects), rounds), "steps", quiet=quiet) as on_step:
         report = bench.measure(
-            subjects, sizes, threads=threads or usable_cpus(), rounds=rounds, on_step=on_step
+            subjects, sizes, threads=threads or count_cpus(), rounds=rounds, on_step=on_step
         )
     written = bench.as_json if as_json else bench.as_markdown if markdown else bench.as_text
     click.echo(written(report), nl=False)

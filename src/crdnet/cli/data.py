@@ -20,7 +20,7 @@ from crdnet.data import (
     find_leaks,
     find_pairs,
     format_leaks,
-    list_pictures,
+    list_entries,
     split_scenes,
     write_list,
 )
@@ -135,7 +135,7 @@ def _check_leakage(
     names = [path.as_posix() for path in paths]
     if len(set(names)) < len(names):
         raise click.UsageError("a path is given twice; name different sets")
-    sets = {name: list_pictures(path, layout) for name, path in zip(names, paths, strict=True)}
+    sets = {name: list_entries(path, layout) for name, path in zip(names, paths, strict=True)}
     leaks = find_leaks(sets, iter if quiet else _with_bar)
     if csv_file is not None:
         text = StringIO()

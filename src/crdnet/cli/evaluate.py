@@ -325,9 +325,9 @@ def _pairs(data: Path, layout: str) -> tuple[list[Pair], list[Failure]]:
 
 
 def _default_jobs() -> int:
-    from crdnet.runtime import usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import count_cpus  # noqa: PLC0415
 
-    return min(_MOST_JOBS_UNASKED, usable_cpus())
+    return min(_MOST_JOBS_UNASKED, count_cpus())
 
 
 def _open_model(
@@ -335,14 +335,14 @@ def _open_model(
 ) -> tuple[Derain, dict[str, Any]]:
     """Return what derains, and facts about it for the reports."""
     from crdnet.pipeline import Derainer  # noqa: PLC0415
-    from crdnet.runtime import find_model, usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import count_cpus, find_model  # noqa: PLC0415
 
     path = Path(model)
     digest = None
     if path.suffix in _WEIGHTS or path.is_dir():
         digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         model = str(_export_weights(stack, path))
-    derainer = Derainer(model, device, threads=max(1, usable_cpus() // jobs), tile=tile)
+    derainer = Derainer(model, device, threads=max(1, count_cpus() // jobs), tile=tile)
     session = derainer.session  # a model that cannot be opened is one error, not one per image
     facts = {
         "model_sha256": digest or sha256(find_model(model).read()).hexdigest(),

@@ -66,13 +66,13 @@ def _print_costs(
 ) -> int:
     from crdnet.bench import measure_model_cost  # noqa: PLC0415
     from crdnet.errors import CRDNetError  # noqa: PLC0415
-    from crdnet.runtime import find_model, stored_models, usable_cpus  # noqa: PLC0415
+    from crdnet.runtime import count_cpus, find_model, list_models  # noqa: PLC0415
 
     failed = False
-    for name in names or tuple(model.name for model in stored_models()):
+    for name in names or tuple(model.name for model in list_models()):
         try:
             measured = measure_model_cost(
-                find_model(name), *size, device=device, threads=threads or usable_cpus()
+                find_model(name), *size, device=device, threads=threads or count_cpus()
             )
         except CRDNetError as error:
             failed = True
@@ -96,10 +96,10 @@ def _print_costs(
 
 def _list_models(*, as_json: bool) -> int:
     from crdnet.errors import ModelError  # noqa: PLC0415
-    from crdnet.runtime import read_info, stored_models  # noqa: PLC0415
+    from crdnet.runtime import list_models, read_info  # noqa: PLC0415
 
     failed = False
-    models = stored_models()
+    models = list_models()
     if not models:
         click.echo(
             "no models come with this installation; give -m the path of an .onnx file", err=True

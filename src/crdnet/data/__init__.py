@@ -8,15 +8,15 @@ from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
 from crdnet.data.image_reader import read_rgb
 from crdnet.data.leakage import (
+    ImageEntry,
     Leak,
-    Picture,
     count_leaks,
     find_leaks,
     format_leaks,
     group_alike,
-    list_pictures,
-    picture_file,
-    picture_pairs,
+    list_entries,
+    make_entries,
+    make_entry,
 )
 from crdnet.data.listing import Listing, list_images
 from crdnet.data.lists import find_listed, match_patterns
@@ -31,12 +31,12 @@ __all__ = [
     "DataReport",
     "Frame",
     "HalfOrder",
+    "ImageEntry",
     "Leak",
     "Listing",
     "LoadError",
     "LoadedPair",
     "Pair",
-    "Picture",
     "ProblemKind",
     "assign_scenes",
     "check",
@@ -47,11 +47,11 @@ __all__ = [
     "format_leaks",
     "group_alike",
     "group_scenes",
+    "list_entries",
     "list_images",
-    "list_pictures",
+    "make_entries",
+    "make_entry",
     "match_patterns",
-    "picture_file",
-    "picture_pairs",
     "read_frames",
     "read_rgb",
     "split_scenes",

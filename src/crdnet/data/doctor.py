@@ -101,7 +101,7 @@ class DataReport:
             f"density    {densities or '-'}; labelled: {self.labelled} of {self.pairs}",
             f"sizes      {', '.join(sizes[:_SHOWN_SIZES]) or '-'}"
             f"{f', and {more} more' if more > 0 else ''}",
-            f"left aside {len(self.aside)} pictures, {self.other_files} other files",
+            f"left aside {len(self.aside)} images, {self.other_files} other files",
             f"problems   {len(self.problems) or 'none'}",
             *(f"  {problem.kind.value}: {problem}" for problem in self.problems),
         ]

@@ -56,11 +56,11 @@ _MIN_DETAIL = 0.2
 _BLOCK = 64
 
 Planes = npt.NDArray[np.float32]
-Progress = Callable[[Sequence["Picture"]], Iterable["Picture"]]
+Progress = Callable[[Sequence["ImageEntry"]], Iterable["ImageEntry"]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Picture:
+class ImageEntry:
     """Image of a data set to compare.
 
     Attributes:
@@ -76,10 +76,10 @@ class Picture:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sketch:
-    """Small image and descriptions of a picture.
+    """Small image and descriptions of an image.
 
     Attributes:
-        name: Name of the picture.
+        name: Name of the image.
         luma: Luma (h, w), shorter side `SHORT_SIDE`, in grey levels.
         middle: Descriptions (2, 64) of the middle square and of its mirror image.
         detail: Proof descriptions (2, 576) of the same; None if there is no detail.
@@ -105,24 +105,24 @@ class Leak:
     """`file` or `scene`."""
 
 
-def list_pictures(root: Path | str, layout: str = "auto") -> list[Picture]:
-    """Return the pictures of a data set, or of a folder of images without pairs.
+def list_entries(root: Path | str, layout: str = "auto") -> list[ImageEntry]:
+    """Return the images of a data set, or of a folder of images without pairs.
 
     Raises:
         DataError: There are no images.
     """
     try:
-        return picture_pairs(find_pairs(root, layout, problems=[]))
+        return make_entries(find_pairs(root, layout, problems=[]))
     except DataError:
         if not Path(root).is_dir():
             raise
     images = list_images(Path(root))
     if not images.images:
         raise DataError(f"{root}: holds no images; name the folder of a data set")
-    return [picture_file(Path(root) / each, each.as_posix()) for each in images.images]
+    return [make_entry(Path(root) / each, each.as_posix()) for each in images.images]
 
 
-def picture_pairs(pairs: Iterable[Pair]) -> list[Picture]:
+def make_entries(pairs: Iterable[Pair]) -> list[ImageEntry]:
     """Return the clean images of pairs, each once; their files include the rainy ones."""
     files: dict[tuple[Path, object], dict[Path, None]] = {}
     first: dict[tuple[Path, object], Pair] = {}
@@ -130,21 +130,23 @@ def picture_pairs(pairs: Iterable[Pair]) -> list[Picture]:
         key = (pair.clean_path, pair.halves)
         first.setdefault(key, pair)
         files.setdefault(key, {pair.clean_path: None})[pair.rainy_path] = None
-    return [Picture(pair.name, pair.load_clean, tuple(files[key])) for key, pair in first.items()]
+    return [
+        ImageEntry(pair.name, pair.load_clean, tuple(files[key])) for key, pair in first.items()
+    ]
 
 
-def picture_file(path: Path, name: str | None = None) -> Picture:
-    """Return the picture of an image file."""
-    return Picture(name or str(path), lambda: read_rgb(path), (path,))
+def make_entry(path: Path, name: str | None = None) -> ImageEntry:
+    """Return the entry of an image file."""
+    return ImageEntry(name or str(path), lambda: read_rgb(path), (path,))
 
 
-def sketch_picture(picture: Picture) -> Sketch:
-    """Read a picture and describe it.
+def sketch_image(entry: ImageEntry) -> Sketch:
+    """Read an image and describe it.
 
     Raises:
         DataError: The image cannot be read.
     """
-    image = Image.fromarray(picture.read())
+    image = Image.fromarray(entry.read())
     factor = SHORT_SIDE / min(image.size)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     small = np.asarray(image.resize(size, Image.Resampling.BOX), dtype=np.float32)
@@ -157,23 +159,23 @@ def sketch_picture(picture: Picture) -> Sketch:
     described = [_normalise(_remove_coarse(each)) for each in (square, square[:, ::-1])]
     has_detail = described[0][1] >= _MIN_DETAIL
     detail = np.stack([each for each, _ in described]) if has_detail else None
-    digests = frozenset(_digest(path) for path in picture.files)
-    return Sketch(picture.name, plane, middle, detail, digests)
+    digests = frozenset(_digest(path) for path in entry.files)
+    return Sketch(entry.name, plane, middle, detail, digests)
 
 
-def find_leaks(sets: Mapping[str, Sequence[Picture]], progress: Progress = iter) -> list[Leak]:
+def find_leaks(sets: Mapping[str, Sequence[ImageEntry]], progress: Progress = iter) -> list[Leak]:
     """Return what every two of several data sets share.
 
     Args:
-        sets: Pictures of each set by its name; see `list_pictures`.
-        progress: Wrapper of the pictures while they are read.
+        sets: Images of each set by its name; see `list_entries`.
+        progress: Wrapper of the entries while they are read.
 
     Raises:
         DataError: An image cannot be read.
     """
-    everything = [picture for pictures in sets.values() for picture in pictures]
-    sketches = iter([sketch_picture(picture) for picture in progress(everything)])
-    sketched = {name: [next(sketches) for _ in pictures] for name, pictures in sets.items()}
+    everything = [entry for entries in sets.values() for entry in entries]
+    sketches = iter([sketch_image(entry) for entry in progress(everything)])
+    sketched = {name: [next(sketches) for _ in entries] for name, entries in sets.items()}
     leaks = []
     for first, second in combinations(sets, 2):
         leaks += [
@@ -198,9 +200,9 @@ def compare_sketches(
     yield from ((i, j, "scene") for i, j in sorted(found - same))
 
 
-def group_alike(pictures: Sequence[Picture], progress: Progress = iter) -> list[int]:
-    """Return the number of the scene of each picture of one set, from 0."""
-    sketches = [sketch_picture(picture) for picture in progress(pictures)]
+def group_alike(entries: Sequence[ImageEntry], progress: Progress = iter) -> list[int]:
+    """Return the number of the scene of each image of one set, from 0."""
+    sketches = [sketch_image(entry) for entry in progress(entries)]
     parents = list(range(len(sketches)))
 
     def find_root(index: int) -> int:
@@ -355,13 +357,13 @@ def _digest(path: Path) -> str:
 
 
 def count_leaks(
-    leaks: Iterable[Leak], sets: Mapping[str, Sequence[Picture]], pair: tuple[str, str]
+    leaks: Iterable[Leak], sets: Mapping[str, Sequence[ImageEntry]], pair: tuple[str, str]
 ) -> dict[str, object]:
     """Return how many images two sets have and share, as JSON values.
 
     Args:
         leaks: Those of all sets.
-        sets: Pictures by the name of their set.
+        sets: Images by the name of their set.
         pair: The names of the two sets.
     """
     of_pair = [leak for leak in leaks if (leak.first_set, leak.second_set) == pair]

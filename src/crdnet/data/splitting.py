@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crdnet.data.leakage import Progress, group_alike, picture_pairs
+from crdnet.data.leakage import Progress, group_alike, make_entries
 from crdnet.data.loading import Pair
 from crdnet.errors import DataError
 from crdnet.files import write_whole
@@ -27,7 +27,7 @@ def split_scenes(
         pairs: Pairs of a data set; their clean images are read and compared.
         shares: Share of the pairs by name of the part; they sum to 1.
         rng: Generator of the shuffle.
-        progress: Wrapper of the pictures while they are read.
+        progress: Wrapper of the entries while they are read.
 
     Raises:
         DataError: The shares do not sum to 1, there are fewer scenes than parts, or a clean image
@@ -35,14 +35,12 @@ def split_scenes(
     """
     if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
         raise DataError(f"shares of a split are above 0 and sum to 1, got {dict(shares)}")
-    pictures = picture_pairs(pairs)
-    numbers = group_alike(pictures, progress)
-    by_picture = {
-        picture.files[0]: number for picture, number in zip(pictures, numbers, strict=True)
-    }
+    entries = make_entries(pairs)
+    numbers = group_alike(entries, progress)
+    by_file = {entry.files[0]: number for entry, number in zip(entries, numbers, strict=True)}
     scenes: dict[int, list[Pair]] = defaultdict(list)
     for pair in pairs:
-        scenes[by_picture[pair.clean_path]].append(pair)
+        scenes[by_file[pair.clean_path]].append(pair)
     if len(scenes) < len(shares):
         raise DataError(f"{len(scenes)} scenes cannot be split into {len(shares)} parts")
     order = [list(scenes.values())[index] for index in rng.permutation(len(scenes))]

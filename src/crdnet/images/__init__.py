@@ -6,7 +6,7 @@ content determines the format, not the name. Palettes become colours, CMYK becom
 becomes grey of 8 bits; a note names each conversion. Animations, several pages, floats and Lab are
 refused with an error, because their content would be lost.
 
-Decoded pixels are upright, RGB or grey; the `Picture` holds the alpha channel separately. They are
+Decoded pixels are upright, RGB or grey; the `DecodedImage` holds the alpha channel separately. They are
 stored in the orientation of the input, with its orientation tag. Metadata is copied as bytes
 (`crdnet.images.containers`). A JPEG is written with the quantisation tables and the subsampling of
 its input. `notes` names what a format cannot hold.
@@ -22,17 +22,17 @@ loaded only when needed.
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter
 from crdnet.images.codec import Codec, Decoded, LocalCodec, Output
-from crdnet.images.gps import without_gps, without_location
-from crdnet.images.headers import Header, read_header, writable
-from crdnet.images.picture import (
+from crdnet.images.decoded import (
     FORMAT_OF_SUFFIX,
     FORMATS,
     MAX_PIXELS,
-    Picture,
+    DecodedImage,
     Pixels,
     turned_back,
     turned_up,
 )
+from crdnet.images.gps import remove_gps, remove_location
+from crdnet.images.headers import Header, read_header, writable
 from crdnet.images.pil import is_pil, pil_like, pixels_of_pil
 from crdnet.images.raw import RAW_SUFFIXES
 from crdnet.images.reading import decode
@@ -51,12 +51,12 @@ __all__ = [
     "Codec",
     "CodecError",
     "Decoded",
+    "DecodedImage",
     "Fault",
     "Header",
     "ImageSource",
     "LocalCodec",
     "Output",
-    "Picture",
     "Pixels",
     "SealedImage",
     "WorkerCodec",
@@ -68,9 +68,9 @@ __all__ = [
     "pil_like",
     "pixels_of_pil",
     "read_header",
+    "remove_gps",
+    "remove_location",
     "turned_back",
     "turned_up",
-    "without_gps",
-    "without_location",
     "writable",
 ]

@@ -24,10 +24,10 @@ from PIL import Image
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import jpeg, png, tiff
+from crdnet.images.decoded import MAX_PIXELS, Pixels, alpha_apart, with_alpha
 from crdnet.images.faults import BROKEN, read_error
 from crdnet.images.headers import Header, read_header
-from crdnet.images.picture import MAX_PIXELS, Pixels, alpha_apart, with_alpha
-from crdnet.images.reading import picture_around
+from crdnet.images.reading import decode_metadata
 from crdnet.images.writing import jpeg_options
 
 BANDED = ("TIFF", "PNG", "JPEG")
@@ -72,7 +72,7 @@ class BandReader:
         self._file = source.open("rb")
         try:
             with mmap(self._file.fileno(), 0, access=ACCESS_READ) as mapped:
-                self.like = picture_around(mapped, header, self._name)
+                self.like = decode_metadata(mapped, header, self._name)
             content = vips.vips().Source.new_from_descriptor(self._file.fileno())
             loader = _LOADERS[header.format]
             self._image = vips.VipsImage(loader, content, access="sequential")
@@ -251,7 +251,7 @@ class _Tiff:
         own |= dict(zip((where, size), packed, strict=True))
         if not tiled:
             own[tiff.ROWS_PER_STRIP] = tiff.Tag(tiff.LONG, struct.pack("<I", self.step))
-        kept = tiff.pages(self._reader.like.surroundings.blocks[0])[0]
+        kept = tiff.pages(self._reader.like.metadata.blocks[0])[0]
         place = self._file.tell() + self._file.tell() % 2
         self._file.write(b"\0" * (place - self._file.tell()))
         self._file.write(tiff.directory(tiff.without_defaults(own) | kept, place, big=self._big))
@@ -284,7 +284,7 @@ class _Png:
             ">IIBBBBB", reader.width, reader.height, 8 * reader.dtype.itemsize, kind, 0, 0, 0
         )
         file.write(
-            b"".join((png.MAGIC, png.chunk_of(b"IHDR", header), *reader.like.surroundings.blocks))
+            b"".join((png.MAGIC, png.chunk_of(b"IHDR", header), *reader.like.metadata.blocks))
         )
 
     def write(self, rows: Pixels) -> None:
@@ -336,7 +336,7 @@ class _Jpeg:
                 self._file.write(b"\xff\xd7")
             else:
                 whole = jpeg.with_height(head, self._height)
-                self._file.write(jpeg.with_surroundings(whole, self._like.surroundings.blocks))
+                self._file.write(jpeg.add_metadata(whole, self._like.metadata.blocks))
             self._file.write(scan)
             self._begun = True
 

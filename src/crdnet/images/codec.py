@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from io import BufferedIOBase
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from crdnet.images.picture import Picture, Pixels
+from crdnet.images.decoded import DecodedImage, Pixels
 from crdnet.images.reading import decode
 from crdnet.images.source import ImageSource
 from crdnet.images.writing import encode, notes
@@ -51,13 +51,13 @@ class Codec(Protocol[Decoded]):
 class LocalCodec:
     """Codec that works in this process."""
 
-    def decode(self, source: ImageSource) -> Picture:
+    def decode(self, source: ImageSource) -> DecodedImage:
         """Return the decoded image; see `Codec`."""
         return decode(source.content, source.name, header=source.header)
 
     def encode(
         self,
-        image: Picture,
+        image: DecodedImage,
         pixels: Pixels,
         output: Output,
         *,

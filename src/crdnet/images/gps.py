@@ -8,16 +8,16 @@ from crdnet.images.containers import exif, isobmff, jpeg, png, webp
 from crdnet.images.headers import read_header
 
 _WITHOUT: Mapping[str, Callable[[bytes], tuple[bytes, tuple[str, ...]]]] = {
-    "JPEG": jpeg.without_location,
-    "PNG": png.without_location,
-    "WEBP": webp.without_location,
-    "TIFF": exif.without_location,
-    "AVIF": isobmff.without_location,
-    "HEIC": isobmff.without_location,
+    "JPEG": jpeg.remove_location,
+    "PNG": png.remove_location,
+    "WEBP": webp.remove_location,
+    "TIFF": exif.remove_location,
+    "AVIF": isobmff.remove_location,
+    "HEIC": isobmff.remove_location,
 }
 
 
-def without_location(content: bytes, name: str = "the image") -> tuple[bytes, tuple[str, ...]]:
+def remove_location(content: bytes, name: str = "the image") -> tuple[bytes, tuple[str, ...]]:
     """Remove from an image file the location where it was taken.
 
     Location properties are removed from EXIF, XMP and IPTC. Data that cannot be read or may hold a
@@ -47,6 +47,6 @@ def without_location(content: bytes, name: str = "the image") -> tuple[bytes, tu
         ) from error
 
 
-def without_gps(content: bytes, name: str = "the image") -> bytes:
-    """Return only the content of `without_location`."""
-    return without_location(content, name)[0]
+def remove_gps(content: bytes, name: str = "the image") -> bytes:
+    """Return only the content of `remove_location`."""
+    return remove_location(content, name)[0]

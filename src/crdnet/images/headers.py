@@ -9,8 +9,8 @@ from pathlib import Path
 from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Content
+from crdnet.images.decoded import FORMATS, MAX_PIXELS
 from crdnet.images.faults import fault_of
-from crdnet.images.picture import FORMATS, MAX_PIXELS
 from crdnet.images.raw import raw_kind
 
 READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from crdnet.errors import SizeError
-from crdnet.images.picture import Pixels, turned_back, turned_up, with_alpha
+from crdnet.images.decoded import Pixels, turned_back, turned_up, with_alpha
 from crdnet.images.reading import orientation_of, samples_of
 
 

@@ -21,9 +21,16 @@ from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import exif, isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
+from crdnet.images.decoded import (
+    MAX_PIXELS,
+    DecodedImage,
+    Pixels,
+    alpha_apart,
+    turned_back,
+    turned_up,
+)
 from crdnet.images.faults import BROKEN, read_error
 from crdnet.images.headers import Header, read_header
-from crdnet.images.picture import MAX_PIXELS, Picture, Pixels, alpha_apart, turned_back, turned_up
 
 _PALETTE = "the palette became colours"
 _ONE_BIT = "black and white of 1 bit became grey of 8 bits"
@@ -78,7 +85,7 @@ def decode(
     *,
     max_pixels: int = MAX_PIXELS,
     header: Header | None = None,
-) -> Picture:
+) -> DecodedImage:
     """Decode an image file in this process. The content determines the format, not the name.
 
     Args:
@@ -93,7 +100,7 @@ def decode(
     """
     header = header or read_header(content, name, max_pixels=max_pixels)
     try:
-        picture = _read(content, header)
+        decoded = _read(content, header)
     except _Refused as refused:
         raise _refusal(name, refused) from None
     except MemoryError as error:
@@ -103,9 +110,9 @@ def decode(
         ) from error
     except BROKEN as error:
         raise read_error(name, error) from error
-    turn = picture.orientation
-    alpha = None if picture.alpha is None else turned_up(picture.alpha, turn)
-    return replace(picture, pixels=turned_up(picture.pixels, turn), alpha=alpha)
+    turn = decoded.orientation
+    alpha = None if decoded.alpha is None else turned_up(decoded.alpha, turn)
+    return replace(decoded, pixels=turned_up(decoded.pixels, turn), alpha=alpha)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -167,7 +174,7 @@ def _refusal(name: str, refused: _Refused) -> ImageError:
     )
 
 
-def _read(content: bytes, header: Header) -> Picture:
+def _read(content: bytes, header: Header) -> DecodedImage:
     if header.frames > 1:
         raise _Refused("several pages" if header.format == "TIFF" else "an animation's frames")
     if header.format == "JPEG" and header.bits != 8:
@@ -175,7 +182,7 @@ def _read(content: bytes, header: Header) -> Picture:
     return _READERS[header.format](content, header)
 
 
-def picture_around(content: mmap, header: Header, name: str) -> Picture:
+def decode_metadata(content: mmap, header: Header, name: str) -> DecodedImage:
     """Read a TIFF, PNG or JPEG of 8 or 16 bits without its pixels.
 
     Args:
@@ -204,8 +211,8 @@ def picture_around(content: mmap, header: Header, name: str) -> Picture:
         else:
             image = PngImageFile(cast(BinaryIO, content))
             plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
-            around = Picture(
-                _NO_PIXELS, "PNG", None, orientation_of(image), {}, png.surroundings(content)
+            around = DecodedImage(
+                _NO_PIXELS, "PNG", None, orientation_of(image), {}, png.read_metadata(content)
             )
             interlaced = ("the interlacing (Adam7)",) * png.is_interlaced(content)
             around = _with_recoded(around, interlaced)
@@ -216,20 +223,20 @@ def picture_around(content: mmap, header: Header, name: str) -> Picture:
     return around
 
 
-def _with_recoded(around: Picture, more: tuple[str, ...]) -> Picture:
+def _with_recoded(around: DecodedImage, more: tuple[str, ...]) -> DecodedImage:
     """Return an image with more names of codings that its output will not have."""
-    found = around.surroundings
-    return replace(around, surroundings=replace(found, recoded=(*found.recoded, *more)))
+    found = around.metadata
+    return replace(around, metadata=replace(found, recoded=(*found.recoded, *more)))
 
 
-def _jpeg(content: bytes, _header: Header) -> Picture:
+def _jpeg(content: bytes, _header: Header) -> DecodedImage:
     image = _opened(JpegImageFile, content)
     pixels, alpha, changes = samples_of(image)
     around = _around_jpeg(content, image)
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
 
 
-def _around_jpeg(content: Content, image: Any) -> Picture:
+def _around_jpeg(content: Content, image: Any) -> DecodedImage:
     """Read a JPEG without its pixels."""
     frame = jpeg.frame(content)
     assert frame is not None
@@ -245,7 +252,7 @@ def _around_jpeg(content: Content, image: Any) -> Picture:
     options |= (
         {"keep_rgb": True} if image.mode == "RGB" and image.info.get("adobe_transform") == 0 else {}
     )
-    around = jpeg.surroundings(content, with_icc=image.mode != "CMYK")
+    around = jpeg.read_metadata(content, with_icc=image.mode != "CMYK")
     if image.mode not in ("L", "CMYK") and frame.samplings not in _SAMPLINGS:
         name = _UNWRITTEN.get(frame.samplings, "of a rare kind")
         around = replace(
@@ -255,10 +262,10 @@ def _around_jpeg(content: Content, image: Any) -> Picture:
                 f"the chroma subsampling {name}, for want of a writer",
             ),
         )
-    return Picture(_NO_PIXELS, "JPEG", None, orientation_of(image), options, around)
+    return DecodedImage(_NO_PIXELS, "JPEG", None, orientation_of(image), options, around)
 
 
-def _png(content: bytes, header: Header) -> Picture:
+def _png(content: bytes, header: Header) -> DecodedImage:
     if header.bits == 16:
         # Pillow would return 8 bits, so it reads only the metadata.
         image = PngImageFile(BytesIO(content))
@@ -277,21 +284,21 @@ def _png(content: bytes, header: Header) -> Picture:
         pixels, alpha, changes = samples_of(image)
         if image.mode == "L" and header.bits < 8:
             changes = (*changes, _FEW_BITS.format(header.bits))
-    around = png.surroundings(content, same_samples=not changes)
+    around = png.read_metadata(content, same_samples=not changes)
     options = {"interlace": True} if png.is_interlaced(content) else {}
-    return Picture(pixels, "PNG", alpha, orientation_of(image), options, around, changes)
+    return DecodedImage(pixels, "PNG", alpha, orientation_of(image), options, around, changes)
 
 
-def _webp(content: bytes, _header: Header) -> Picture:
+def _webp(content: bytes, _header: Header) -> DecodedImage:
     image = _opened(WebPImageFile, content)
     pixels, alpha, changes = samples_of(image)
     options: dict[str, Any] = {"lossless": webp.is_lossless(content)}
-    return Picture(
-        pixels, "WEBP", alpha, orientation_of(image), options, webp.surroundings(content), changes
+    return DecodedImage(
+        pixels, "WEBP", alpha, orientation_of(image), options, webp.read_metadata(content), changes
     )
 
 
-def _tiff(content: bytes, header: Header) -> Picture:
+def _tiff(content: bytes, header: Header) -> DecodedImage:
     around = _around_tiff(content, header)
     tags = tiff.pages(content)[0]
     kind = tiff.number_of(tags, tiff.PHOTOMETRIC, 1)
@@ -310,7 +317,7 @@ def _tiff(content: bytes, header: Header) -> Picture:
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
 
 
-def _around_tiff(content: Content, header: Header) -> Picture:
+def _around_tiff(content: Content, header: Header) -> DecodedImage:
     """Read a TIFF without its pixels."""
     tags = tiff.pages(content)[0]
     kind, samples, samples_kind, compression = (
@@ -332,13 +339,13 @@ def _around_tiff(content: Content, header: Header) -> Picture:
     if samples > (4 if kind in (*_COLOURED, _INKED) else 2):
         raise _Refused(f"{samples} samples per pixel")
     orientation = tiff.number_of(tags, tiff.ORIENTATION, 1)
-    return Picture(
+    return DecodedImage(
         _NO_PIXELS,
         "TIFF",
         None,
         orientation if orientation in range(1, 9) else 1,
         _tiff_options(content, tags),
-        tiff.surroundings(content, with_icc=kind != _INKED),
+        tiff.read_metadata(content, with_icc=kind != _INKED),
     )
 
 
@@ -358,7 +365,7 @@ def _tiff_options(content: Content, tags: tiff.Tags) -> dict[str, Any]:
     return options
 
 
-def _avif(content: bytes, header: Header) -> Picture:
+def _avif(content: bytes, header: Header) -> DecodedImage:
     coding = isobmff.coding(content)
     image = AvifImageFile(BytesIO(content))
     if image.is_animated:
@@ -381,11 +388,11 @@ def _avif(content: bytes, header: Header) -> Picture:
         # The file does not say whether grey is lossless, so it is written lossless.
         "lossless": coding.identity or coding.grey,
     }
-    around = _with_orientation(isobmff.surroundings(content), coding.orientation)
-    return Picture(pixels, "AVIF", alpha, coding.orientation, options, around, changes)
+    around = _with_orientation(isobmff.read_metadata(content), coding.orientation)
+    return DecodedImage(pixels, "AVIF", alpha, coding.orientation, options, around, changes)
 
 
-def _heic(content: bytes, _header: Header) -> Picture:
+def _heic(content: bytes, _header: Header) -> DecodedImage:
     orientation = isobmff.coding(content).orientation
     try:
         import pi_heif  # noqa: PLC0415 - for HEIC alone
@@ -398,8 +405,8 @@ def _heic(content: bytes, _header: Header) -> Picture:
     # libheif always applies rotation and crop. Copy: pi_heif frees the samples with `opened`.
     upright = np.array(opened)
     pixels, alpha = alpha_apart(turned_back(upright, orientation))
-    around = _with_orientation(isobmff.surroundings(content), orientation)
-    return Picture(pixels, "HEIC", alpha, orientation, {}, around)
+    around = _with_orientation(isobmff.read_metadata(content), orientation)
+    return DecodedImage(pixels, "HEIC", alpha, orientation, {}, around)
 
 
 def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
@@ -411,12 +418,12 @@ def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
     return replace(found, around=told, blocks=(found.around.exif,))
 
 
-def _ppm(content: bytes, header: Header) -> Picture:
+def _ppm(content: bytes, header: Header) -> DecodedImage:
     if header.bits > 8:
-        return Picture(_wide_ppm(content), "PPM")
+        return DecodedImage(_wide_ppm(content), "PPM")
     image = _opened(PpmImageFile, content)
     pixels, alpha, changes = samples_of(image)
-    return Picture(pixels, "PPM", alpha, changes=changes)
+    return DecodedImage(pixels, "PPM", alpha, changes=changes)
 
 
 def _wide_ppm(content: bytes) -> Pixels:
@@ -450,27 +457,27 @@ def _ppm_words(content: bytes) -> tuple[bytes, int, int, int, int]:
     return words[0], int(words[1]), int(words[2]), int(words[3]), place + 1
 
 
-def _gif(content: bytes, _header: Header) -> Picture:
+def _gif(content: bytes, _header: Header) -> DecodedImage:
     image = GifImageFile(BytesIO(content))
     if image.is_animated:
         raise _Refused("an animation's frames")
     return _plain(image, "GIF")
 
 
-def _bmp(content: bytes, _header: Header) -> Picture:
+def _bmp(content: bytes, _header: Header) -> DecodedImage:
     return _plain(BmpImageFile(BytesIO(content)), "BMP")
 
 
-def _plain(image: ImageFile.ImageFile, format: str) -> Picture:  # noqa: A002
+def _plain(image: ImageFile.ImageFile, format: str) -> DecodedImage:  # noqa: A002
     """Return an image of a format with little metadata."""
     image.load()
     pixels, alpha, changes = samples_of(image)
     dpi, comment = image.info.get("dpi"), image.info.get("comment")
-    return Picture(
+    return DecodedImage(
         pixels,
         format,
         alpha,
-        surroundings=FileMetadata(
+        metadata=FileMetadata(
             around=Metadata(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
         ),
         changes=changes,
@@ -495,7 +502,7 @@ def _alpha_of_key(pixels: Pixels, key: int | tuple[int, ...]) -> Pixels:
     return np.where(hidden, 0, most).astype(pixels.dtype)
 
 
-_READERS: Mapping[str, Callable[[bytes, Header], Picture]] = {
+_READERS: Mapping[str, Callable[[bytes, Header], DecodedImage]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from crdnet.errors import ImageError
 from crdnet.images.containers.metadata import Content
-from crdnet.images.gps import without_location
+from crdnet.images.decoded import MAX_PIXELS
+from crdnet.images.gps import remove_location
 from crdnet.images.headers import read_header
-from crdnet.images.picture import MAX_PIXELS
 
 _COPIED_BYTES = 1 << 20
 
@@ -98,7 +98,7 @@ class ImageSource:
         Raises:
             ImageError: The location cannot be removed.
         """
-        self._content, removed = without_location(self.content, self.name)
+        self._content, removed = remove_location(self.content, self.name)
         self.is_original = False
         return removed
 

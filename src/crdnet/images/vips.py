@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from crdnet.errors import ImageError
-from crdnet.images.picture import Pixels
+from crdnet.images.decoded import Pixels
 
 _MOST_LINES = 3
 """Maximum number of lines of a libvips message in an error."""

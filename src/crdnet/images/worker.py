@@ -27,8 +27,8 @@ import numpy as np
 
 from crdnet.errors import CRDNetError, ImageError
 from crdnet.images.codec import Output
+from crdnet.images.decoded import Pixels
 from crdnet.images.headers import Header
-from crdnet.images.picture import Pixels
 from crdnet.images.reading import decode
 from crdnet.images.source import ImageSource
 from crdnet.images.writing import encode, notes

@@ -42,8 +42,8 @@ from crdnet.runtime import (
     StoredModel,
     as_colours,
     check_pixels,
+    count_cpus,
     find_model,
-    usable_cpus,
     without_alpha,
 )
 
@@ -137,7 +137,7 @@ class Derainer:
             with self._lock:
                 if self._session is None:
                     self._session = Session(
-                        self._model, self._device, self._threads or usable_cpus()
+                        self._model, self._device, self._threads or count_cpus()
                     )
         return self._session
 

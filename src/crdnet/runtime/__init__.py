@@ -5,7 +5,7 @@ images of any size.
 """
 
 from crdnet.devices import DEVICES, installed_devices
-from crdnet.runtime.cpus import usable_cpus
+from crdnet.runtime.cpus import count_cpus
 from crdnet.runtime.engines import Answer, read_info
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.network import Bands, Network, OnTile
@@ -13,7 +13,7 @@ from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels, with
 from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, HasReport, SenseReport
 from crdnet.runtime.session import Session
-from crdnet.runtime.store import StoredModel, find_model, register_model, stored_models
+from crdnet.runtime.store import StoredModel, find_model, list_models, register_model
 
 __all__ = [
     "DENSITY_NAME",
@@ -36,11 +36,11 @@ __all__ = [
     "StoredModel",
     "as_colours",
     "check_pixels",
+    "count_cpus",
     "find_model",
     "installed_devices",
+    "list_models",
     "read_info",
     "register_model",
-    "stored_models",
-    "usable_cpus",
     "without_alpha",
 ]

@@ -9,7 +9,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 
 
-def usable_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
+def count_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
     """Return the number of CPUs that affinity and control group quotas allow, at least 1.
 
     More threads would share the same cores and slow the network down.

@@ -3,7 +3,7 @@
 from threading import Lock, Semaphore
 
 from crdnet.errors import CRDNetError, ModelError
-from crdnet.runtime.cpus import usable_cpus
+from crdnet.runtime.cpus import count_cpus
 from crdnet.runtime.engines import Answer, Floats, Run, first_line, open_engine
 from crdnet.runtime.store import StoredModel
 
@@ -24,7 +24,7 @@ class Session:
     def __init__(self, model: StoredModel, device: str, threads: int) -> None:
         self._source = str(model.path)
         # More simultaneous runs than the CPUs can serve take longer, and each needs its own memory.
-        turns = max(1, usable_cpus() // threads)
+        turns = max(1, count_cpus() // threads)
         self.device, self._engine = open_engine(model, device, threads, turns)
         self.engine = self._engine.name
         """Engine with version and precision, such as "onnxruntime 1.31.1, float32"."""

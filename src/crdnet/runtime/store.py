@@ -56,7 +56,7 @@ class StoredModel:
         return content
 
 
-def stored_models(folder: Path = WEIGHTS_FOLDER) -> tuple[StoredModel, ...]:
+def list_models(folder: Path = WEIGHTS_FOLDER) -> tuple[StoredModel, ...]:
     """Return the shipped models, in the order of the manifest."""
     manifest = _read_manifest(folder)
     aliases: Mapping[str, str] = manifest["aliases"]
@@ -91,7 +91,7 @@ def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
                 f"there is no model file {path}; give the path of an .onnx file or a model's name"
             )
         return StoredModel(name=path.stem, path=path)
-    known = stored_models(folder)
+    known = list_models(folder)
     for candidate in known:
         if model == candidate.name or model in candidate.aliases:
             return candidate

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from crdnet.runtime import usable_cpus
+from crdnet.runtime import count_cpus
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -104,7 +104,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """Processors for one image."""
-        return max(1, usable_cpus() // self.jobs)
+        return max(1, count_cpus() // self.jobs)
 
     @property
     def hosts(self) -> frozenset[str]:

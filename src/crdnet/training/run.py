@@ -34,7 +34,7 @@ from pytorch_lightning.loggers import (
     WandbLogger,
 )
 
-from crdnet.data import find_leaks, picture_pairs
+from crdnet.data import find_leaks, make_entries
 from crdnet.errors import DataError, RecipeError, TrainingError
 from crdnet.nn import read_checkpoint
 from crdnet.recipes import find_recipe
@@ -275,8 +275,8 @@ def _look_for_leaks(data: Any, *, refuses: bool) -> None:
     Raises:
         DataError: There are such scenes, and they are refused.
     """
-    validation = picture_pairs(data.validation_sets.pairs)
-    training = picture_pairs(data.training_pairs)
+    validation = make_entries(data.validation_sets.pairs)
+    training = make_entries(data.training_pairs)
     if not validation or not training:
         return
     if len(validation) * len(training) > _MOST_COMPARISONS and not refuses:

@@ -22,7 +22,7 @@ _OPAQUE: Mapping[int, str] = {
 }
 """Tags that hold the location or may hold it in an unknown form, with their names in messages."""
 _EDITED: Mapping[int, Callable[[bytes], bytes]] = {
-    tiff.XMP: xmp.without_location,
+    tiff.XMP: xmp.remove_location,
     tiff.IPTC: iptc_without_location,
     tiff.PHOTOSHOP: resources_without_location,
 }
@@ -69,7 +69,7 @@ def with_orientation(exif: bytes, orientation: int) -> bytes:
     return tiff.structure(tiff.pages(exif)[0] | {tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
 
 
-def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return EXIF or a TIFF file of the same length without the location, and what else went.
 
     Maker notes go, since nobody knows what they tell.

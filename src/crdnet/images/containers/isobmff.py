@@ -137,7 +137,7 @@ def coding(content: Content) -> Coding:
     )
 
 
-def surroundings(content: bytes) -> FileMetadata:
+def read_metadata(content: bytes) -> FileMetadata:
     """Return the metadata of an AVIF or HEIC file."""
     meta = _meta(content)
     left = _further_images(meta)
@@ -207,11 +207,11 @@ def _name(kind: bytes) -> str:
 
 
 def lost_of(around: Metadata) -> list[str]:
-    """Return what of another format's surroundings no item can hold."""
+    """Return what of another format's metadata no item can hold."""
     return ["IPTC"] if around.photoshop else []
 
 
-def with_surroundings(content: bytes, around: Metadata, orientation: int) -> bytes:
+def add_metadata(content: bytes, around: Metadata, orientation: int) -> bytes:
     """Return an encoder's AVIF, which has nothing but pixels, with what belongs around them."""
     codes = around.colours and around.colours.codes
     content = _with_codes(content, *codes) if codes else content
@@ -277,7 +277,7 @@ def _with_more(
     return b"".join((content[: meta.begin], rebuilt(grown), content[meta.end :], tail))
 
 
-def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a file of the same length that does not tell where it was taken, and what else went.
 
     Items and boxes of which nobody knows what they tell become zeros.
@@ -296,7 +296,7 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         if item.kind == b"Exif":
             kept = _exif_without_location(plain, left)
         elif item.content_kind == _XMP_KIND:
-            kept = xmp.without_location(plain)
+            kept = xmp.remove_location(plain)
         else:
             left.append(f"the item {_name(item.kind)}")
         for place, size in item.spans:
@@ -316,7 +316,7 @@ def _exif_without_location(plain: bytes, left: list[str]) -> bytes:
     """Return the content of an Exif item; an empty structure where it cannot be read."""
     begin = _exif_begin(plain)
     try:
-        edited, gone = exif.without_location(plain[begin:])
+        edited, gone = exif.remove_location(plain[begin:])
     except ValueError:
         left.append("EXIF that cannot be read")
         return (b"\0\0\0\0" + tiff.structure({})).ljust(len(plain), b"\0")[: len(plain)]

@@ -79,7 +79,7 @@ def frame(content: Content) -> Frame | None:
     return None
 
 
-def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
+def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Take a JPEG apart."""
     kept, left, recoded, stray, place = list[bytes](), list[str](), list[str](), 0, 2
     for marker, begin, end in _spans(content):
@@ -164,7 +164,7 @@ def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     return blocks, lost
 
 
-def with_surroundings(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
+def add_metadata(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
     """Return an encoder's JPEG with blocks put before its own; its JFIF block gives way to theirs."""
     place = 2
     for marker, block in _blocks(content):
@@ -193,7 +193,7 @@ def with_height(head: bytes, height: int) -> bytes:
     raise ValueError("no frame in it")
 
 
-def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a JPEG that does not tell where it was taken, and what had to go with it.
 
     Blocks of which nobody knows what they tell go, and so does all that lies behind the image.
@@ -226,7 +226,7 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 def _exif_without_location(plain: bytes, left: list[str]) -> list[bytes]:
     try:
-        edited, gone = exif.without_location(plain)
+        edited, gone = exif.remove_location(plain)
     except ValueError:
         left.append("EXIF that cannot be read")
         return []
@@ -235,7 +235,7 @@ def _exif_without_location(plain: bytes, left: list[str]) -> list[bytes]:
 
 
 def _xmp_without_location(packet: bytes) -> bytes:
-    return xmp.without_announcements(xmp.without_location(packet))
+    return xmp.without_announcements(xmp.remove_location(packet))
 
 
 def _with_edited(

@@ -40,7 +40,7 @@ def resources_without_location(resources: bytes) -> bytes:
         if number == _IPTC:
             value = iptc_without_location(value)
         elif number == _XMP:
-            value = xmp.without_location(value)
+            value = xmp.remove_location(value)
         elif number in (_EXIF, _MORE_EXIF, _IPTC_DIGEST):
             value = bytes(size)
         edited[data : data + size] = value

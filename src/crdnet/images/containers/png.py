@@ -46,7 +46,7 @@ _KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL
 _MOST_INFLATED = 64 << 20
 
 
-def surroundings(content: Content, *, same_samples: bool = True) -> FileMetadata:
+def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadata:
     """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
@@ -119,7 +119,7 @@ def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     return chunks, ["IPTC"] if around.photoshop else []
 
 
-def with_surroundings(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
+def add_metadata(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
     """Insert chunks after the header of an encoder's PNG, and drop its own metadata chunks."""
     own = [
         (name, chunk) for name, chunk in _chunks(content) if name[:1].isupper() or name == b"tRNS"
@@ -127,7 +127,7 @@ def with_surroundings(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
     return b"".join((MAGIC, own[0][1], *chunks, *(chunk for _, chunk in own[1:])))
 
 
-def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a PNG that does not tell where it was taken, and what had to go with it.
 
     Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
@@ -146,7 +146,7 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
 def _chunk_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
     if name == b"eXIf":
         try:
-            edited, gone = exif.without_location(chunk[8:-4])
+            edited, gone = exif.remove_location(chunk[8:-4])
         except ValueError:
             left.append("EXIF that cannot be read")
             return []
@@ -165,7 +165,7 @@ def _text_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[b
     payload = chunk[8:-4]
     keyword = payload.split(b"\0")[0]
     if name == b"iTXt" and keyword == _XMP:
-        edited = xmp.without_location(_xmp(payload))
+        edited = xmp.remove_location(_xmp(payload))
         return [chunk_of(name, _XMP + b"\0\0\0\0\0" + edited)]
     if keyword.startswith((_RAW_PROFILE, _XMP)) and not keyword.endswith((b"icc", b"icm")):
         left.append("metadata as text")

@@ -217,7 +217,7 @@ def next_place(content: Content, form: Layout, place: int) -> int:
     return following
 
 
-def surroundings(content: Content, *, with_icc: bool = True) -> FileMetadata:
+def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Return the metadata of a TIFF file.
 
     The only block is a TIFF structure of the tags that do not describe pixels.

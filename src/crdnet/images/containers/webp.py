@@ -11,7 +11,7 @@ _OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
 
-def surroundings(content: bytes) -> FileMetadata:
+def read_metadata(content: bytes) -> FileMetadata:
     """Return the metadata of a WebP file."""
     kept, left = list[bytes](), list[str]()
     around = {"exif": b"", "xmp": b"", "icc": b""}
@@ -51,7 +51,7 @@ def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
     ] if around.photoshop else []
 
 
-def with_surroundings(
+def add_metadata(
     content: bytes, chunks: tuple[bytes, ...], *, size: tuple[int, int], alpha: bool
 ) -> bytes:
     """Return an encoder's WebP with chunks around its pixels.
@@ -75,7 +75,7 @@ def with_surroundings(
     return _file((head, *first, *pixels, *last))
 
 
-def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return a WebP that does not tell where it was taken, and what had to go with it.
 
     Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
@@ -88,14 +88,14 @@ def without_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         if name == b"EXIF":
             mark = exif.MARK if payload.startswith(exif.MARK) else b""
             try:
-                edited, gone = exif.without_location(payload[len(mark) :])
+                edited, gone = exif.remove_location(payload[len(mark) :])
             except ValueError:
                 left.append("EXIF that cannot be read")
                 continue
             new, has_exif = _chunk(name, mark + edited), True
             left += gone
         elif name == b"XMP ":
-            new = _chunk(name, xmp.without_location(payload))
+            new = _chunk(name, xmp.remove_location(payload))
         elif name not in (*_OF_ENCODER, b"ICCP"):
             told = name.decode("latin-1").strip()
             left.append("a signed history (C2PA)" if name == b"C2PA" else f"the chunk {told}")

@@ -63,7 +63,7 @@ class _UnreadableError(ValueError):
     """XMP whose properties cannot be found."""
 
 
-def without_location(xmp: bytes) -> bytes:
+def remove_location(xmp: bytes) -> bytes:
     """Return XMP of the same length without the location; spaces alone where it cannot be read."""
     try:
         return _without(xmp, _is_location)

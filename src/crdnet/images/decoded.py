@@ -37,7 +37,7 @@ FORMAT_OF_SUFFIX = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """Decoded image file, with what is needed to write a similar file."""
 
     pixels: Pixels
@@ -50,7 +50,7 @@ class Picture:
     """EXIF orientation, 1 to 8: the rotation that makes the stored pixels upright; 1 is none."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Encoding of the pixels, as options for the encoder of the same format."""
-    surroundings: FileMetadata = field(default_factory=FileMetadata)
+    metadata: FileMetadata = field(default_factory=FileMetadata)
     """Metadata of the file."""
     changes: tuple[str, ...] = ()
     """Changes to the pixels that no format can avoid, as sentences without a full stop."""
