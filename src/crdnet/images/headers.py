@@ -31,6 +31,8 @@ _UNSUPPORTED_MAGIC = {
 COSTLY_SIDE = 32
 """Networks pad the sides of an image to multiples of at most so many pixels, so that a row of pixels
 costs as much as this many rows."""
+_MOST_CHANNELS = 16
+"""Of which the bits are looked at; a hostile file tells millions."""
 _CHEAP_PIXELS = 1_000_000
 """Padding to so few is never refused."""
 
@@ -177,7 +179,7 @@ def _webp(content: Content, format: str) -> Header:  # noqa: A002
 def _tiff(content: Content, format: str) -> Header:  # noqa: A002
     found = tiff.pages(content)
     width, height = (tiff.number_of(found[0], number, 0) for number in (tiff.WIDTH, tiff.HEIGHT))
-    bits = max(found[0][tiff.BITS].numbers, default=1) if tiff.BITS in found[0] else 1
+    bits = max(tiff.numbers_of(found[0], tiff.BITS, _MOST_CHANNELS), default=1)
     return Header(format, width, height, 1 + tiff.extra_pages(found), bits)
 
 

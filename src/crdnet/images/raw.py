@@ -27,6 +27,7 @@ _CR3_BRAND = b"crx "
 _DNG_VERSION, _SUB_DIRECTORIES = 0xC612, 0x014A
 _RAW_SAMPLES = (32803, 34892)
 """Photometric interpretations: a colour filter array, linear raw."""
+_TOLD_BY = (_DNG_VERSION, _SUB_DIRECTORIES, tiff.PHOTOMETRIC)
 RAW_SUFFIXES = frozenset(
     (
         *(".3fr", ".ari", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr"),
@@ -35,7 +36,7 @@ RAW_SUFFIXES = frozenset(
     )
 )
 """Suffixes of raw files of cameras, in lower case."""
-_MOST_DIRECTORIES = 32
+_MOST_DIRECTORIES = 16
 
 
 def raw_kind(content: Content, name: str) -> str | None:
@@ -77,13 +78,12 @@ def _kind_of_tags(content: Content) -> str | None:
             continue
         seen.add(place)
         try:
-            tags = tiff.flat_directory(content, form, place)
+            tags = tiff.flat_directory(content, form, place, _TOLD_BY)
             places.append(tiff.next_place(content, form, place))
         except (ValueError, struct.error):
             continue
         if _DNG_VERSION in tags:
             return "DNG"
         is_raw |= tiff.number_of(tags, tiff.PHOTOMETRIC, 1) in _RAW_SAMPLES
-        if _SUB_DIRECTORIES in tags:
-            places += tags[_SUB_DIRECTORIES].numbers[:_MOST_DIRECTORIES]
+        places += tiff.numbers_of(tags, _SUB_DIRECTORIES, _MOST_DIRECTORIES)
     return "TIFF of raw samples" if is_raw else None

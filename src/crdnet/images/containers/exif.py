@@ -77,22 +77,9 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     Raises:
         ValueError: It cannot be read.
     """
-    form = tiff.layout(content)
-    edited = bytearray(content)
-    left, seen, places = list[str](), set[int](), [form.first]
-    while places:
-        place = places.pop()
-        if place in seen:
-            continue
-        seen.add(place)
-        if len(seen) > _MOST_DIRECTORIES:
-            raise ValueError("it has too many directories")
-        try:
-            places += _clean_directory(edited, form, place, left)
-        except (ValueError, struct.error):
-            if place == form.first:
-                raise ValueError("its first directory is damaged") from None
-    return bytes(edited), tuple(dict.fromkeys(left))
+    cleaner = _Cleaner(content)
+    cleaner.clean()
+    return bytes(cleaner.edited), tuple(dict.fromkeys(cleaner.left))
 
 
 def _blank_thumbnail(edited: bytearray, exif: bytes, form: tiff.Layout, place: int) -> None:
@@ -125,31 +112,99 @@ def _first_number(exif: bytes, form: tiff.Layout, kind: int, _count: int, where:
     return number
 
 
-def _clean_directory(
-    edited: bytearray, form: tiff.Layout, place: int, left: list[str]
-) -> list[int]:
-    """Take the location out of a directory; return the directories that it points to."""
-    found, end = tiff.entries(edited, form, place)
-    pointed = [struct.unpack_from(form.word, edited, end)[0]]
-    for number, kind, count, where, _ in found:
-        span = slice(where, where + count * tiff.BYTES_OF_KIND.get(kind, 1))
-        if number in (tiff.EXIF, _SUB_DIRECTORIES):
-            pointed += _numbers(edited, form, kind, count, where)
-        elif number == tiff.GPS:
-            for inner in _numbers(edited, form, kind, count, where):
-                with suppress(ValueError, struct.error):  # it may point nowhere
-                    _blank_directory(edited, form, inner)
-        elif number in _OPAQUE:
-            left.append(_OPAQUE[number])
-            edited[span] = bytes(len(edited[span]))
-        elif number in _EDITED:
-            edited[span] = _EDITED[number](bytes(edited[span]))
-    gone = [entry for number, *_, entry in found if number == tiff.GPS or number in _OPAQUE]
-    for entry in reversed(gone):
-        _remove_entry(edited, form, entry, end)
-    count = len(found) - len(gone)
-    struct.pack_into(form.order + ("Q" if form.big else "H"), edited, place, count)
-    return [each for each in pointed if each]
+class _Cleaner:
+    """Removes the location from EXIF or a TIFF file.
+
+    Attributes:
+        edited: The content, of the same length.
+        left: Names of what was removed as a whole.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.edited, self.left = bytearray(content), list[str]()
+        self._form = tiff.layout(content)
+        self._bytes_left = len(content)
+
+    def clean(self) -> None:
+        """Remove the location from all directories.
+
+        Raises:
+            ValueError: The first directory is damaged, or there are more than any file needs.
+        """
+        seen, places = set[int](), [self._form.first]
+        while places:
+            place = places.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            if len(seen) > _MOST_DIRECTORIES:
+                raise ValueError("it has too many directories")
+            try:
+                places += self._clean_directory(place)
+            except _SharedError:
+                raise
+            except (ValueError, struct.error):
+                if place == self._form.first:
+                    raise ValueError("its first directory is damaged") from None
+
+    def _clean_directory(self, place: int) -> list[int]:
+        """Clean one directory; return the directories that it points to."""
+        edited, form = self.edited, self._form
+        found, end = tiff.entries(edited, form, place)
+        pointed = [struct.unpack_from(form.word, edited, end)[0]]
+        for number, kind, count, where, _ in found:
+            if number in (tiff.EXIF, _SUB_DIRECTORIES):
+                pointed += _numbers(edited, form, kind, count, where)
+            elif number == tiff.GPS:
+                for inner in _numbers(edited, form, kind, count, where):
+                    with suppress(struct.error):  # it may point nowhere
+                        self._blank_directory(inner)
+            elif number in _OPAQUE:
+                self.left.append(_OPAQUE[number])
+                self._blank(self._span(kind, count, where))
+            elif number in _EDITED:
+                span = self._span(kind, count, where)
+                edited[span] = _EDITED[number](bytes(edited[span]))
+        kept = [
+            bytes(edited[entry : entry + form.entry_bytes])
+            for number, *_, entry in found
+            if number != tiff.GPS and number not in _OPAQUE
+        ]
+        if len(kept) < len(found):
+            begin, stop = place + form.count_bytes, end + struct.calcsize(form.word)
+            table = b"".join((*kept, edited[end:stop]))
+            edited[begin:stop] = table.ljust(stop - begin, b"\0")
+            struct.pack_into(form.order + ("Q" if form.big else "H"), edited, place, len(kept))
+        return [each for each in pointed if each]
+
+    def _blank_directory(self, place: int) -> None:
+        try:
+            found, end = tiff.entries(self.edited, self._form, place)
+        except ValueError:
+            return
+        for _, kind, count, where, _ in found:
+            self._blank(self._span(kind, count, where))
+        self._blank(slice(place, end))
+
+    def _blank(self, span: slice) -> None:
+        self.edited[span] = bytes(len(self.edited[span]))
+
+    def _span(self, kind: int, count: int, where: int) -> slice:
+        """Return the bytes of a value.
+
+        Raises:
+            _SharedError: The values that were edited are larger than the file together.
+        """
+        size = count * tiff.BYTES_OF_KIND.get(kind, 1)
+        span = slice(where, min(where + size, len(self.edited)))
+        self._bytes_left -= max(span.stop - where, 0)
+        if self._bytes_left < 0:
+            raise _SharedError("its values are larger than the file")
+        return span
+
+
+class _SharedError(ValueError):
+    """Values share bytes, so that editing them could take minutes."""
 
 
 def _numbers(
@@ -162,18 +217,3 @@ def _numbers(
         return struct.unpack_from(f"{form.order}{count}{code}", content, where)
     except struct.error:
         return ()
-
-
-def _remove_entry(edited: bytearray, form: tiff.Layout, entry: int, end: int) -> None:
-    """Move the entries behind one, and the link to the next directory, into its place."""
-    stop = end + struct.calcsize(form.word)
-    behind = edited[entry + form.entry_bytes : stop]
-    edited[entry:stop] = behind + bytes(form.entry_bytes)
-
-
-def _blank_directory(edited: bytearray, form: tiff.Layout, place: int) -> None:
-    found, end = tiff.entries(edited, form, place)
-    for _, kind, count, where, _ in found:
-        span = slice(where, where + count * tiff.BYTES_OF_KIND.get(kind, 1))
-        edited[span] = bytes(len(edited[span]))
-    edited[place:end] = bytes(end - place)

@@ -27,6 +27,8 @@ _AUXILIARY: Mapping[bytes, str] = {
 """Content of each type of auxiliary image, for messages; alpha is kept and has no name here."""
 _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
 _MOST_SPANS = 100_000
+_MOST_BOXES = 20_000
+"""In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds."""
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
 """Boxes of which everybody knows whether they tell the location."""
 # EXIF orientation as (quarter turns counterclockwise, mirrored: 0 top and bottom, 1 left and
@@ -76,6 +78,8 @@ class _Meta:
     begin: int
     end: int
     primary: int = 0
+    data: tuple[int, int] | None = None
+    """First byte of the items in the box itself, and the byte behind them; None without such."""
     items: dict[int, _Item] = field(default_factory=dict)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     """(kind, payload)."""
@@ -286,7 +290,9 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         ValueError: What may tell the location cannot be found.
     """
     edited, left = bytearray(content), list[str]()
-    for item in _meta(content).items.values():
+    meta = _meta(content)
+    _check_apart(content, meta)
+    for item in meta.items.values():
         if item.kind in _IMAGES or item.kind == b"tmap":
             continue
         plain = _content(content, item)
@@ -299,8 +305,10 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             kept = xmp.remove_location(plain)
         else:
             left.append(f"the item {_name(item.kind)}")
+        begin = 0
         for place, size in item.spans:
-            edited[place : place + size], kept = kept[:size], kept[size:]
+            edited[place : place + size] = kept[begin : begin + size]
+            begin += size
     last = 0
     for kind, begin, body, end in _boxes(content, 0, len(content)):
         last = end
@@ -310,6 +318,19 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             left.append(f"the box {_name(kind)}")
     edited[last:] = bytes(len(edited) - last)
     return bytes(edited), tuple(dict.fromkeys(left))
+
+
+def _check_apart(content: Content, meta: _Meta) -> None:
+    """Raise a ValueError if items share bytes, or lie in boxes that are edited or in none."""
+    data = meta.data or (meta.end, meta.end)
+    spans = [(meta.begin, data[0]), (data[1], meta.end)]
+    spans += [(place, place + size) for item in meta.items.values() for place, size in item.spans]
+    spans += [(begin, end) for _, begin, _, end in _unknown_boxes(content)]
+    last, stop = 0, max(end for *_, end in _boxes(content, 0, len(content)))
+    for begin, end in sorted(span for span in spans if span[0] < span[1]):
+        if begin < last or end > stop:
+            raise ValueError("its items share bytes, or lie outside its boxes")
+        last = end
 
 
 def _exif_without_location(plain: bytes, left: list[str]) -> bytes:
@@ -328,9 +349,13 @@ def _meta(content: Content) -> _Meta:
     for kind, begin, body, end in _boxes(content, 0, len(content)):
         if kind == b"meta":
             try:
-                return _read_meta(content, begin, body + 4, end)
+                meta = _read_meta(content, begin, body + 4, end)
             except (struct.error, IndexError) as error:
                 raise ValueError("its boxes are damaged") from error
+            others = (item for item in meta.items.values() if item.kind not in _IMAGES)
+            if sum(size for item in others for _, size in item.spans) > len(content):
+                raise ValueError("its items are larger than the file")
+            return meta
     raise ValueError("no image in it")
 
 
@@ -354,7 +379,8 @@ def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
     if b"iref" in inside:
         meta.references = _references(content, *inside[b"iref"])
     if b"iloc" in inside:
-        _read_places(content, meta, inside[b"iloc"][0], inside.get(b"idat", (0, 0))[0])
+        meta.data = inside.get(b"idat")
+        _read_places(content, meta, inside[b"iloc"][0], (meta.data or (0, 0))[0])
     if b"iprp" in inside:
         for kind, _, at, last in _boxes(content, *inside[b"iprp"]):
             if kind == b"ipco":
@@ -369,6 +395,8 @@ def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
 def _references(content: Content, begin: int, end: int) -> list[tuple[bytes, int, tuple[int, ...]]]:
     wide = 4 if content[begin] else 2
     found = []
+    if end - begin > 4 * _MOST_SPANS:
+        raise ValueError("it has too many references")
     for kind, _, at, last in _boxes(content, begin + 4, end):
         numbers = [
             int.from_bytes(content[place : place + wide], "big")
@@ -416,9 +444,12 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
 def _read_associations(content: Content, meta: _Meta, at: int) -> None:
     wide, long = (4 if content[at] else 2), content[at + 3] & 1
     (count,) = struct.unpack_from(">I", content, at + 4)
-    place = at + 8
+    place, left = at + 8, _MOST_SPANS
     for _ in range(count):
         item, many = int.from_bytes(content[place : place + wide], "big"), content[place + wide]
+        left -= many + 1
+        if left < 0:
+            raise ValueError("it has too many properties")
         place += wide + 1
         size = 2 if long else 1
         mask = 0x7FFF if long else 0x7F
@@ -537,8 +568,6 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
 
 
 def _content(content: bytes, item: _Item) -> bytes:
-    if sum(size for _, size in item.spans) > len(content):
-        raise ValueError("an item is larger than the file")
     return b"".join(content[place : place + size] for place, size in item.spans)
 
 
@@ -547,8 +576,16 @@ def _box(kind: bytes, payload: bytes) -> bytes:
 
 
 def _boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
-    """Yield (kind, where it begins, where its payload begins, where it ends)."""
+    """Yield (kind, where it begins, where its payload begins, where it ends).
+
+    Raises:
+        ValueError: There are more boxes than any image needs.
+    """
+    left = _MOST_BOXES
     while begin + 8 <= end:
+        left -= 1
+        if left < 0:
+            raise ValueError("it has more boxes than any image needs")
         size, kind = (
             int.from_bytes(content[begin : begin + 4], "big"),
             bytes(content[begin + 4 : begin + 8]),
@@ -557,7 +594,7 @@ def _boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int,
         if size == 1:
             size, body = int.from_bytes(content[begin + 8 : begin + 16], "big"), begin + 16
         stop = end if size == 0 else begin + size
-        if stop < body or stop > end:
+        if stop < body or stop > end or kind == b"\0\0\0\0":
             return
         yield kind, begin, body, stop
         begin = stop

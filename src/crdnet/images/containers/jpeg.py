@@ -257,10 +257,11 @@ def _with_edited(
         if block.startswith(start) and block[4:].startswith(mark)
     ]
     value = edit(b"".join(blocks[at][4 + head :] for at in places))
-    edited = list(blocks)
+    edited, place = list(blocks), 0
     for at in places:
         size = max(len(blocks[at]) - 4 - head, 0)
-        edited[at], value = blocks[at][: 4 + head] + value[:size], value[size:]
+        edited[at] = blocks[at][: 4 + head] + value[place : place + size]
+        place += size
     return edited
 
 
@@ -268,7 +269,7 @@ def _without_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
     """Return a block's payload without the small picture that it may hold, and that picture's name."""
     if marker == _APP0 and payload.startswith(b"JFIF\0"):
         had = payload[12:14] != b"\0\0"
-        return payload[:12] + b"\0\0", ["the thumbnail of JFIF"] * had
+        return payload[:12].ljust(14, b"\0"), ["the thumbnail of JFIF"] * had
     if marker == _APP1 and payload.startswith(exif.MARK):
         edited, had = exif.without_thumbnail(payload[len(exif.MARK) :])
         return exif.MARK + edited, ["the thumbnail in EXIF"] * had
@@ -285,7 +286,7 @@ def _without_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list
     room = _MOST - len(_PHOTOSHOP)
     parts = [edited[at : at + room] for at in range(0, len(edited), room)]
     place = blocks.index(ours[0])
-    kept = [block for block in blocks if block not in ours]
+    kept = [block for block in blocks if block[:2] != start or not block[4:].startswith(_PHOTOSHOP)]
     kept[place:place] = [_block(_APP13, _PHOTOSHOP + part) for part in parts]
     return kept, ["the thumbnail of Photoshop"]
 
@@ -333,10 +334,17 @@ def _spans(content: Content) -> Iterator[tuple[int, int, int]]:
 
 
 def _end(content: Content) -> int:
-    """Return where the picture ends, which may be before the file does."""
-    place = 2
+    """Return where the image ends, which may be before the file does.
+
+    Raises:
+        ValueError: It has more blocks than any image needs.
+    """
+    place, left = 2, _MOST_BLOCKS
     while (found := _NEXT_MARKER.search(content, place)) is not None:
         marker = content[found.start() + 1]
+        left -= 1
+        if left < 0:
+            raise ValueError(f"it has more than {_MOST_BLOCKS:,} blocks")
         if marker == _EOI:
             return found.end()
         place = found.end()

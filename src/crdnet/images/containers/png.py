@@ -43,20 +43,32 @@ _TRAVELS = {b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"}
 """Chunks whose content other formats hold in their own way."""
 _KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
 """Ancillary chunks of which everybody knows whether they tell the location."""
+_CUT_OFF = "the chunk {}, which is cut off"
 _MOST_INFLATED = 64 << 20
+_MOST_CHUNKS = 10_000
+"""Beside one for each KiB of the file, which allows pixels in any usual chunks; millions of empty
+chunks would take a parser seconds."""
+_ONCE = (b"iCCP", _XMP)
+"""Chunks that a file has once; inflating each of many could take minutes."""
 
 
 def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadata:
     """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
-    dpi, told = None, dict[bytes, bytes]()
+    dpi, told, once = None, dict[bytes, bytes](), set[bytes]()
     for name, begin, end in _spans(content):
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
         if not ancillary or name in _OF_ENCODER or (name in _OF_SAMPLES and not same_samples):
             continue
+        if end > len(content):
+            left.append(_CUT_OFF.format(name.decode("latin-1")))
+            continue
         chunk = bytes(content[begin:end])
         payload = chunk[8:-4]
+        if _is_repeated(name, payload, once):
+            left.append("a repeated profile or XMP")
+            continue
         told.setdefault(name, payload)
         if name == b"eXIf":
             around["exif"], had = exif.without_thumbnail(payload)
@@ -85,6 +97,16 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
         tuple(dict.fromkeys(left)),
         only_here,
     )
+
+
+def _is_repeated(name: bytes, payload: bytes, seen: set[bytes]) -> bool:
+    """Return whether a chunk that a file has once was seen before; note it in `seen`."""
+    is_xmp = name == b"iTXt" and payload.startswith(_XMP + b"\0")
+    kind = _XMP if is_xmp else name
+    is_repeated = kind in seen
+    if kind in _ONCE:
+        seen.add(kind)
+    return is_repeated
 
 
 def _colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
@@ -133,9 +155,16 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
     """
     pieces, left, size = [MAGIC], list[str](), len(MAGIC)
+    once = set[bytes]()
     for name, chunk in _chunks(content):
-        pieces += _chunk_without_location(name, chunk, left)
         size += len(chunk)
+        if name[:1].islower() and len(chunk) < 12 + int.from_bytes(chunk[:4], "big"):
+            left.append(_CUT_OFF.format(name.decode("latin-1")))
+            continue
+        if _is_repeated(name, chunk[8:-4], once):
+            left.append("a repeated profile or XMP")
+            continue
+        pieces += _chunk_without_location(name, chunk, left)
         if name == b"IEND":
             if content[size:].strip(b"\0"):
                 left.append(f"{len(content) - size} bytes behind the image")
@@ -200,6 +229,8 @@ _PASSES = (
 """First row and column of each pass of an interlaced image, and the distance to the next ones."""
 _HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
+_DEFLATED_AT_ONCE = 1 << 16
+"""Each call of zlib copies what it was given and did not use."""
 
 
 def has_all_rows(content: Content) -> bool:
@@ -227,10 +258,11 @@ def has_all_rows(content: Content) -> bool:
     inflator = zlib.decompressobj()
     try:
         for name, begin, end in _spans(content):
-            data = bytes(content[begin + 8 : end - 4]) if name == b"IDAT" else b""
-            while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
-                missing -= len(plain)
-                data = inflator.unconsumed_tail
+            for at in range(begin + 8, end - 4 if name == b"IDAT" else 0, _DEFLATED_AT_ONCE):
+                data = bytes(content[at : min(at + _DEFLATED_AT_ONCE, end - 4)])
+                while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
+                    missing -= len(plain)
+                    data = inflator.unconsumed_tail
     except zlib.error:
         raise ValueError("its compressed samples are damaged") from None
     return missing <= 0
@@ -242,9 +274,16 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, where the chunk begins, where it ends)."""
-    place = len(MAGIC)
+    """Yield (name, where the chunk begins, where it ends, which may be beyond the content).
+
+    Raises:
+        ValueError: It has more chunks than any image needs.
+    """
+    place, left = len(MAGIC), _MOST_CHUNKS + len(content) // 1024
     while place + 12 <= len(content):
+        left -= 1
+        if left < 0:
+            raise ValueError("it has more chunks than any image needs")
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
         yield bytes(content[place + 4 : place + 8]), place, end
         place = end

@@ -10,8 +10,10 @@ Sources: TIFF 6.0 (Adobe, 1992), BigTIFF
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import resources_without_thumbnail
@@ -54,6 +56,8 @@ _UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
 _MOST_LONG = 2**32 - 1
 _MAX_DIRECTORIES = 4096
 _MAX_TAGS = 4096
+_MAX_ENTRIES = 50_000
+"""In all directories of a file; directories that share bytes could have millions."""
 
 # Tags that tell how the pixels are stored, which whoever stores them anew writes himself.
 _OF_PIXELS = {
@@ -163,14 +167,14 @@ def entries(
     end = begin + count * form.entry_bytes
     if count > _MAX_TAGS or end > len(content):
         raise ValueError("a directory reaches beyond the file")
-    found = []
-    for entry in range(begin, end, form.entry_bytes):
-        number, kind = struct.unpack_from(form.order + "HH", content, entry)
-        amount = struct.unpack_from(form.word, content, entry + 4)[0]
-        inline = entry + form.entry_bytes - (8 if form.big else 4)
-        small = amount * BYTES_OF_KIND.get(kind, 1) <= (8 if form.big else 4)
-        where = inline if small else struct.unpack_from(form.word, content, inline)[0]
-        found.append((number, kind, amount, where, entry))
+    found, entry = [], begin
+    room = 8 if form.big else 4
+    table = struct.iter_unpack(form.order + ("HHQQ" if form.big else "HHII"), content[begin:end])
+    for number, kind, amount, where in table:
+        is_inline = amount * BYTES_OF_KIND.get(kind, 1) <= room
+        place = entry + form.entry_bytes - room if is_inline else where
+        found.append((number, kind, amount, place, entry))
+        entry += form.entry_bytes
     return found, end
 
 
@@ -181,13 +185,13 @@ def pages(content: Content) -> list[dict[int, Tag]]:
         ValueError: It is no TIFF structure, or its first directory is damaged.
     """
     form = layout(content)
-    place, seen, found = form.first, set[int](), []
+    place, seen, found = form.first, set[int](), list[dict[int, Tag]]()
+    reader = _Reader(content, form)
     while place and place not in seen and len(seen) < _MAX_DIRECTORIES:
         seen.add(place)
         try:
-            found.append(_directory(content, form, place, seen))
-            end = entries(content, form, place)[1]
-            place = struct.unpack_from(form.word, content, end)[0]
+            found.append(reader.read(place, seen))
+            place = next_place(content, form, place)
         except (ValueError, struct.error):
             if not found:
                 raise ValueError("its first directory is damaged") from None
@@ -197,13 +201,21 @@ def pages(content: Content) -> list[dict[int, Tag]]:
     return found
 
 
-def flat_directory(content: Content, form: Layout, place: int) -> dict[int, Tag]:
+def flat_directory(
+    content: Content, form: Layout, place: int, numbers: Container[int] | None = None
+) -> dict[int, Tag]:
     """Return the tags of the directory at `place`; those that are directories are left as offsets.
+
+    Args:
+        content: Content of the file.
+        form: Layout of the file.
+        place: Offset of the directory.
+        numbers: The tags to return; None is all.
 
     Raises:
         ValueError: The directory reaches beyond the content.
     """
-    return _directory(content, form, place, set(), pointers=True)
+    return _Reader(content, form, numbers).read(place, None)
 
 
 def next_place(content: Content, form: Layout, place: int) -> int:
@@ -344,7 +356,7 @@ def structure(tags: Tags) -> bytes:
 def with_tags(content: bytes, tags: Tags) -> bytes:
     """Add tags to a little-endian TIFF file of one page, or replace them; return the content."""
     form = layout(content)
-    own = _directory(content, form, form.first, set(), pointers=True)
+    own = flat_directory(content, form, form.first)
     place = len(content) + len(content) % 2
     written = directory(without_defaults(own) | dict(tags), place, big=form.big)
     content = content + b"\0" * (place - len(content)) + written
@@ -358,41 +370,64 @@ def without_defaults(tags: Tags) -> dict[int, Tag]:
     return {number: tag for number, tag in tags.items() if number not in defaults}
 
 
-def _directory(
-    content: Content, form: Layout, place: int, seen: set[int], *, pointers: bool = False
-) -> dict[int, Tag]:
-    """Return the values of a directory; with `pointers`, directories in it are left as offsets."""
-    found = {}
-    room = len(content)  # values do not share bytes, so a small file holds no large values
-    for number, kind, count, where, _ in entries(content, form, place)[0]:
-        size = count * BYTES_OF_KIND.get(kind, 0)
-        if size == 0 or where + size > len(content) or size > room:
-            continue
-        room -= size
-        # IPTC is a string of bytes that many programs declare to be numbers.
-        value = _turned(
-            bytes(content[where : where + size]), kind, "<" if number == IPTC else form.order
-        )
-        if number in _DIRECTORIES and not pointers:
-            inner = Tag(kind, value).numbers
-            if len(inner) != 1 or inner[0] in seen:
+class _Reader:
+    """Reader of the directories of one file.
+
+    Values do not share bytes, so that a small file holds no large values: those beyond the size of
+    the file are left out.
+    """
+
+    def __init__(
+        self, content: Content, form: Layout, numbers: Container[int] | None = None
+    ) -> None:
+        self._content, self._form, self._numbers = content, form, numbers
+        self._bytes_left, self._entries_left = len(content), _MAX_ENTRIES
+
+    def read(self, place: int, seen: set[int] | None) -> dict[int, Tag]:
+        """Return the values of a directory.
+
+        Args:
+            place: Offset of the directory.
+            seen: Offsets of directories that were read; None leaves inner directories as offsets.
+        """
+        found = dict[int, Tag]()
+        listed = entries(self._content, self._form, place)[0]
+        self._entries_left -= len(listed)
+        if self._entries_left < 0:
+            raise ValueError("it has more tags than any image needs")
+        for number, kind, count, where, _ in listed:
+            size = count * BYTES_OF_KIND.get(kind, 0)
+            if self._numbers is not None and number not in self._numbers:
                 continue
-            seen.add(inner[0])
-            try:
-                found[number] = Tag(LONG, b"", _directory(content, form, inner[0], seen))
-            except (ValueError, struct.error):
+            if size == 0 or where + size > len(self._content) or size > self._bytes_left:
                 continue
-        else:
-            found[number] = Tag(kind, value)
-    return found
+            self._bytes_left -= size
+            # IPTC is a string of bytes that many programs declare to be numbers.
+            order = "<" if number == IPTC else self._form.order
+            tag = Tag(kind, _swap_bytes(bytes(self._content[where : where + size]), kind, order))
+            if number not in _DIRECTORIES or seen is None:
+                found[number] = tag
+            elif (inner := self._read_inner(tag, seen)) is not None:
+                found[number] = inner
+        return found
+
+    def _read_inner(self, pointer: Tag, seen: set[int]) -> Tag | None:
+        places = pointer.numbers if len(pointer.value) <= 8 else ()
+        if len(places) != 1 or places[0] in seen:
+            return None
+        seen.add(places[0])
+        try:
+            return Tag(LONG, b"", self.read(places[0], seen))
+        except (ValueError, struct.error):
+            return None
 
 
-def _turned(value: bytes, kind: int, order: str) -> bytes:
+def _swap_bytes(value: bytes, kind: int, order: str) -> bytes:
     """Return a value in little-endian order."""
     word = _WORD_OF_KIND.get(kind, BYTES_OF_KIND[kind])
     if order == "<" or word == 1:
         return value
-    return b"".join(value[at : at + word][::-1] for at in range(0, len(value), word))
+    return np.frombuffer(value, f"u{word}").byteswap().tobytes()
 
 
 def directory(tags: Tags, place: int, *, big: bool) -> bytes:
@@ -426,5 +461,12 @@ def directory(tags: Tags, place: int, *, big: bool) -> bytes:
 
 def number_of(tags: Tags, number: int, otherwise: int) -> int:
     """Return the first value of an integer tag, or `otherwise` if there is no such tag."""
-    values = tags[number].numbers if number in tags else ()
-    return values[0] if values else otherwise
+    return next(iter(numbers_of(tags, number, 1)), otherwise)
+
+
+def numbers_of(tags: Tags, number: int, most: int) -> tuple[int, ...]:
+    """Return the first values of an integer tag, at most `most`; none if there is no such tag."""
+    if number not in tags:
+        return ()
+    tag = tags[number]
+    return replace(tag, value=tag.value[: most * BYTES_OF_KIND[tag.kind]]).numbers

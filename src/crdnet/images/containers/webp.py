@@ -7,6 +7,8 @@ from crdnet.images.containers.metadata import FileMetadata, Metadata
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
+_MOST_CHUNKS = 10_000
+"""Millions of empty chunks would take a parser seconds."""
 _OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
@@ -22,6 +24,9 @@ def read_metadata(content: bytes) -> FileMetadata:
             continue
         if name == b"C2PA":
             left.append("a signed history (C2PA)")
+            continue
+        if _is_cut_off(chunk):
+            left.append(f"the chunk {_name(name)}, which is cut off")
             continue
         if name == b"EXIF":
             mark = exif.MARK if payload.startswith(exif.MARK) else b""
@@ -97,8 +102,9 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         elif name == b"XMP ":
             new = _chunk(name, xmp.remove_location(payload))
         elif name not in (*_OF_ENCODER, b"ICCP"):
-            told = name.decode("latin-1").strip()
-            left.append("a signed history (C2PA)" if name == b"C2PA" else f"the chunk {told}")
+            left.append(
+                "a signed history (C2PA)" if name == b"C2PA" else f"the chunk {_name(name)}"
+            )
             continue
         chunks.append(new)
     if content[size:].strip(b"\0"):
@@ -142,12 +148,27 @@ def size_and_frames(content: bytes) -> tuple[int, int, int]:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, whole chunk with its padding)."""
-    place = 12
+    """Yield (name, whole chunk with its padding).
+
+    Raises:
+        ValueError: It has more chunks than any image needs.
+    """
+    place, left = 12, _MOST_CHUNKS
     while place + 8 <= len(content):
+        left -= 1
+        if left < 0:
+            raise ValueError("it has more chunks than any image needs")
         size = int.from_bytes(content[place + 4 : place + 8], "little")
         yield content[place : place + 4], content[place : place + 8 + size + size % 2]
         place += 8 + size + size % 2
+
+
+def _is_cut_off(chunk: bytes) -> bool:
+    return len(chunk) < 8 + int.from_bytes(chunk[4:8], "little")
+
+
+def _name(name: bytes) -> str:
+    return name.decode("latin-1").strip()
 
 
 def _payload(chunk: bytes) -> bytes:

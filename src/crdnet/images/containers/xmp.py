@@ -54,6 +54,8 @@ _ATTRIBUTE = re.compile(rb"""\s+([^\s=<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _EMPTY = re.compile(rb"\s*/>")
 _TAG = re.compile(rb"<[^\s/>]+")
 _DEEPEST = 200
+_MOST_SPACES = 1000
+"""Each element that declares a namespace copies those around it."""
 
 Matches = Callable[[str, str], bool]
 """Whether a property of a namespace and a name is meant."""
@@ -143,6 +145,8 @@ class _Finder:
         self._spaces.append({**self._spaces[-1], **bound} if bound else self._spaces[-1])
         if len(self._spaces) > _DEEPEST:
             raise _UnreadableError("XMP of too many levels")
+        if len(self._spaces[-1]) > _MOST_SPACES:
+            raise _UnreadableError("XMP of too many namespaces")
         if self._begun is not None:
             return
         begin = self._parser.CurrentByteIndex
