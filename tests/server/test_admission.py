@@ -226,7 +226,7 @@ def test_a_client_that_fills_the_queue_gives_way_to_another() -> None:
 
 def test_uploads_share_a_bounded_memory() -> None:
     memory = UploadMemory(10)
-    with memory.share() as one, memory.share() as other:
+    with memory.open_share() as one, memory.open_share() as other:
         one.take(6)
         with pytest.raises(ProblemError) as caught:
             other.take(5)

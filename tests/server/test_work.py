@@ -11,7 +11,7 @@ from crdnet.errors import CRDNetError
 from crdnet.images import CodecError, Fault, Header
 from crdnet.server import Settings
 from crdnet.server.problems import Kind, ProblemError
-from crdnet.server.work import Work, _problems
+from crdnet.server.work import Work, translate_errors
 
 
 class Endless:
@@ -74,6 +74,6 @@ def test_a_run_whose_time_is_up_is_stopped_and_does_not_blame_the_image(model: P
     ],
 )
 def test_only_a_fault_of_the_image_blames_it(fault: Fault, kind: Kind) -> None:
-    with pytest.raises(ProblemError) as caught, _problems():
+    with pytest.raises(ProblemError) as caught, translate_errors():
         raise CodecError(fault, "because")
     assert caught.value.kind is kind

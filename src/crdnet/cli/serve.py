@@ -64,7 +64,7 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     "-j",
     type=click.IntRange(min=1),
     default=2,
-    help="Pictures in work at once; they share processors.",
+    help="Images in work at once; they share processors.",
 )
 @_option(
     "--max-megabytes",
@@ -76,28 +76,40 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     "--max-megapixels",
     type=click.FloatRange(min=0, min_open=True),
     default=50.0,
-    help="Of one picture.",
+    help="Of one image.",
 )
 @_option(
     "--budget-megapixels",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
-    help="Of all pictures in work at once.",
+    help="Of all images in work at once.",
 )
-@_option("--queue", type=click.IntRange(min=0), default=16, help="Pictures that may wait.")
-@_seconds("--queue-seconds", 30.0, "How long a picture may wait.")
+@_option("--queue", type=click.IntRange(min=0), default=16, help="Images that may wait.")
+@_seconds("--queue-seconds", 30.0, "How long an image may wait.")
 @_seconds("--header-seconds", 10.0, "How long the head of a request may take.")
 @_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
 @_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
-@_seconds("--codec-seconds", 30.0, "How long decoding or encoding a picture may take.")
+@_seconds("--codec-seconds", 30.0, "How long decoding or encoding an image may take.")
 @_seconds("--work-seconds", 300.0, "How long one image may be in work.")
 @_option(
     "--codec-megabytes",
     type=click.IntRange(min=512),
     default=3000,
-    help="Address space of a process that decodes pictures.",
+    help="Address space of a process that decodes images.",
 )
 @_option("--connections", type=click.IntRange(min=1), default=256, help="Connections at once.")
+@_option(
+    "--client-connections",
+    type=click.IntRange(min=1),
+    default=128,
+    help="Connections of one client at once; behind a trusted proxy, its requests.",
+)
+@_option(
+    "--client-images-per-minute",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Images of one client in a minute; 0: any number.",
+)
 @_seconds("--grace-seconds", 30.0, "How long what is in flight may take after SIGTERM.")
 @_option(
     "--api-key-file",

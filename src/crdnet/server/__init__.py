@@ -4,10 +4,11 @@
 
     serve(Settings(port=8000))
 
-A request goes through these modules in turn: `connections` (deadlines and a cap, before there is a
+A request goes through these modules in turn: `connections` (deadlines and caps, before there is a
 request), `access` (who may ask, headers of every answer, log and metrics) with `forwarding` (what
-trusted proxies say), `app` (routes), `uploads` (the body, in bounded memory), `admission` (whose
-turn it is), `work` (the route of `crdnet.pipeline`, with a codec in a worker process).
+trusted proxies say), `clients` (limits of each) and `draining` (refused uploads), `app` (routes),
+`uploads` (the body, in bounded memory), `negotiation` (the format of the answer), `admission`
+(whose turn it is), `work` (the route of `crdnet.pipeline`, with a codec in a worker process).
 """
 
 from importlib import import_module

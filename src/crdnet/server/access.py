@@ -1,4 +1,4 @@
-"""Middleware around every request: access, the headers of every answer, one line of log, the metrics.
+"""Middleware around every request: access, headers of every answer, one line of log, metrics.
 
 Pure ASGI, so that routes see a client go away.
 """
@@ -10,6 +10,7 @@ import traceback
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,9 +19,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crdnet.server.clients import ClientLimits, get_client, group_client
+from crdnet.server.draining import Body
 from crdnet.server.forwarding import apply_forwarding, is_address
 from crdnet.server.metrics import Metrics
-from crdnet.server.problems import Kind, ProblemError, answer
+from crdnet.server.problems import Kind, ProblemError, make_response
 from crdnet.server.settings import Settings
 
 log = logging.getLogger("crdnet.server")
@@ -46,8 +49,11 @@ _HEADERS = {
 class AccessMiddleware:
     """ASGI middleware; the outermost but for CORS."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, limits: ClientLimits
+    ) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._limits = limits
         self._proxies = settings.proxy_networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,10 +69,12 @@ class AccessMiddleware:
         began, status, size = perf_counter(), 0, 0
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else scope
+        body = Body(scope, receive, self._settings)
 
         async def send_on(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
+                await body.drain()
                 status = message["status"]
                 _complete(message, request_id)
             elif message["type"] == "http.response.body":
@@ -77,29 +85,37 @@ class AccessMiddleware:
 
         try:
             self._check(scope)
-            await self._app(inner, receive, send_on)
+            with self._hold(scope):
+                await self._app(inner, body.receive, send_on)
         except ProblemError as problem:
             note(scope, problem.kind)
-            await answer(problem, request_id)(scope, receive, send_on)
+            await make_response(problem, request_id)(scope, receive, send_on)
         except ClientDisconnect:
             note(scope, Kind.CLIENT_GONE)
         except asyncio.CancelledError:  # the server stops, and its grace is over
             note(scope, Kind.INTERRUPTED)
+            body.abandon()
             if not status:
-                told = ProblemError(
+                problem = ProblemError(
                     Kind.INTERRUPTED, "the server stops; send the image again later"
                 )
-                await answer(told, request_id)(scope, receive, send_on)
+                await make_response(problem, request_id)(scope, receive, send_on)
         except Exception as error:  # the last place where anything can be said
             note(scope, Kind.INTERNAL)
             _log_failure(error, request_id)
             if not status:
-                told = ProblemError(
+                problem = ProblemError(
                     Kind.INTERNAL, "the fault is ours; the log has more under the request's id"
                 )
-                await answer(told, request_id)(scope, receive, send_on)
+                await make_response(problem, request_id)(scope, receive, send_on)
         finally:
-            self._account(inner, status, size, perf_counter() - began)
+            self._record(inner, status, size, perf_counter() - began)
+
+    def _hold(self, scope: Scope) -> AbstractContextManager[None]:
+        """Count a request of its client; probes always pass."""
+        if _strip_root(scope) in HEALTH_PATHS:
+            return nullcontext()
+        return self._limits.hold_request(group_client(get_client(scope)))
 
     def _check(self, scope: Scope) -> None:
         """Refuse whom this server does not serve.
@@ -107,12 +123,13 @@ class AccessMiddleware:
         Raises:
             ProblemError: The host, the origin or the key is wrong.
         """
-        headers, path = Headers(scope=scope), _path_of(scope)
+        headers, path = Headers(scope=scope), _strip_root(scope)
         host = headers.get("host", "")
         if path not in HEALTH_PATHS and not self._is_own(host):
             raise ProblemError(
                 Kind.WRONG_HOST,
-                f"the server was called {host[:100]!r}; if that is right, start it with --allowed-host",
+                f"the server was called {host[:100]!r}; if that is right, start it with "
+                "--allowed-host",
             )
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             self._check_site(headers, host)
@@ -142,45 +159,39 @@ class AccessMiddleware:
         if is_foreign:
             raise ProblemError(
                 Kind.CROSS_SITE,
-                f"the request comes from a page of {(origin or 'another site')[:100]!r}; name it with --cors-origin if "
-                "it may",
+                f"the request comes from a page of {(origin or 'another site')[:100]!r}; name it "
+                "with --cors-origin if it may",
             )
 
     def _is_own(self, host: str) -> bool:
-        """Whether the server may be called by a host; HTTP/1.0 may leave it out, and no browser does."""
-        name = _without_port(host)
+        """Whether a host is a name of this server; HTTP/1.0 may leave it out, no browser does."""
+        name = _strip_port(host)
         return not host or is_address(name) or bool({"*", name} & self._settings.hosts)
 
     def _is_same(self, netloc: str, host: str) -> bool:
         """Whether an origin is this server's: the host it was called by, or an allowed one."""
         named = {each.lower() for each in self._settings.allowed_hosts}
-        return netloc.lower() == host.lower() or _without_port(netloc) in named
+        return netloc.lower() == host.lower() or _strip_port(netloc) in named
 
-    def _account(self, scope: Scope, status: int, size: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, size: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         kind = scope["state"].get("kind")
-        self._metrics.answered(method, route, status, seconds)
+        self._metrics.count_answer(method, route, status, seconds)
         if kind is not None:
-            self._metrics.failed(kind)
+            self._metrics.count_problem(kind)
         log_line(
             "request",
             request_id=scope["state"]["request_id"],
             method=method,
             route=route,
-            client=client_of(scope),
+            client=get_client(scope),
             status=status,
             outcome=kind or "done",
             bytes_in=scope["state"].get("bytes", 0),
             bytes_out=size,
             milliseconds=round(seconds * 1000),
         )
-
-
-def client_of(scope: Scope) -> str:
-    """Return the address of the client, without its port; empty on a Unix socket."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
 
 
 def note(scope: Scope, kind: Kind) -> None:
@@ -197,12 +208,12 @@ def _complete(message: Message, request_id: str) -> None:
     message["headers"] = headers.raw
 
 
-def _without_port(host: str) -> str:
+def _strip_port(host: str) -> str:
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdecimal() else host.lower()
 
 
-def _path_of(scope: Scope) -> str:
+def _strip_root(scope: Scope) -> str:
     """Return the path of a request, without the path under which a proxy serves us."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path.removeprefix(root) if path.startswith(f"{root}/") else path

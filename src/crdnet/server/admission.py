@@ -121,7 +121,7 @@ class Admission:
             last = self._find_place(image.client)
             if last is not None:  # it gives way
                 self._waiting.remove(last)
-                last.lane.set_exception(_full(self._queue))
+                last.lane.set_exception(_make_full_error(self._queue))
         self._waiting.append(image)
         self._grant()
 
@@ -160,7 +160,7 @@ class Admission:
         counts = Counter(each.client for each in self._waiting)
         most = max(counts.values(), default=0)
         if most <= counts[client] + 1:
-            raise _full(self.waiting)
+            raise _make_full_error(self.waiting)
         return next(each for each in reversed(self._waiting) if counts[each.client] == most)
 
     def _check_large(self, image: _Image) -> None:
@@ -181,13 +181,13 @@ class Admission:
         return self._idle_express is not None and not busy
 
     def _grant(self) -> None:
-        while self._waiting and self._idle and self._fits(first := _first(self._waiting)):
+        while self._waiting and self._idle and self._fits(first := _choose_first(self._waiting)):
             self._start(first, self._idle.pop())
         if self._idle_express is None or any(each.is_small for each in self._working):
             return
         if small := [each for each in self._waiting if each.is_small]:
             lane, self._idle_express = self._idle_express, None
-            self._start(_first(small), lane)
+            self._start(_choose_first(small), lane)
 
     def _start(self, image: _Image, lane: Lane) -> None:
         self._waiting.remove(image)
@@ -201,11 +201,11 @@ class Admission:
             self._idle.append(lane)
 
 
-def _first(images: Sequence[_Image]) -> _Image:
+def _choose_first(images: Sequence[_Image]) -> _Image:
     return min(images, key=lambda each: each.turn)  # of equal ones the first that came
 
 
-def _full(waiting: int) -> ProblemError:
+def _make_full_error(waiting: int) -> ProblemError:
     return ProblemError(
         Kind.BUSY, f"{waiting} images wait already, and no more may; come again later"
     )
@@ -222,7 +222,7 @@ class UploadMemory:
         self._most, self.used = most, 0
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
+    def open_share(self) -> Iterator["Share"]:
         """Keep account of one upload while the context lasts."""
         share = Share(self)
         try:
@@ -230,7 +230,7 @@ class UploadMemory:
         finally:
             self.used -= share.used
 
-    def full(self, more: int) -> bool:
+    def is_full(self, more: int) -> bool:
         """Whether there is no room for so many more bytes."""
         return self.used + more > self._most
 
@@ -247,7 +247,7 @@ class Share:
         Raises:
             ProblemError: All uploads together are too much.
         """
-        if self._memory.full(count):
+        if self._memory.is_full(count):
             raise ProblemError(Kind.BUSY, "too many uploads at once; come again later")
         self._memory.used += count
         self.used += count

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from io import BytesIO
 from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -14,24 +15,28 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from crdnet import DerainOptions, __version__
-from crdnet.server.access import AccessMiddleware, client_of, log_line, note
+from crdnet.server.access import AccessMiddleware, log_line, note
+from crdnet.server.clients import ClientLimits, get_client, group_client
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
+from crdnet.server.negotiation import choose_media_type
 from crdnet.server.pages import add_pages
-from crdnet.server.problems import Kind, Problem, ProblemError, answer, responses
+from crdnet.server.problems import Kind, Problem, ProblemError, document_kinds, make_response
+from crdnet.server.progress import ProgressBoard
 from crdnet.server.schemas import (
     IMAGE,
-    MEDIA_TYPES,
+    PROGRESS_PATTERN,
     RAIN_HEADERS,
     DerainParameters,
     Health,
     ModelResponse,
+    ProgressResponse,
     SenseParameters,
     SenseResponse,
-    body_of,
-    grade,
-    rain_headers,
-    sense_response,
-    timing,
+    describe_body,
+    make_rain_headers,
+    make_sense_response,
+    make_timing,
+    name_density,
 )
 from crdnet.server.settings import Settings
 from crdnet.server.uploads import Upload, read_upload
@@ -44,6 +49,7 @@ _WORK_PROBLEMS = (
     Kind.BAD_REQUEST,
     Kind.KEY_MISSING,
     Kind.CROSS_SITE,
+    Kind.NOT_ACCEPTABLE,
     Kind.TOO_SLOW,
     Kind.TOO_LARGE,
     Kind.NOT_AN_IMAGE,
@@ -51,6 +57,7 @@ _WORK_PROBLEMS = (
     Kind.BROKEN_IMAGE,
     Kind.NOT_WRITTEN,
     Kind.WRONG_PARAMETER,
+    Kind.TOO_MANY,
     Kind.INTERNAL,
     Kind.BUSY,
     Kind.INTERRUPTED,
@@ -70,6 +77,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     """
     work = work or Work(settings)
     metrics = Metrics(work)
+    limits = ClientLimits(settings.client_connections, settings.client_images_per_minute)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -87,10 +95,11 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.ready = False
     app.state.metrics = metrics
-    app.add_middleware(AccessMiddleware, settings=settings, metrics=metrics)
+    app.add_middleware(AccessMiddleware, settings=settings, metrics=metrics, limits=limits)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -100,74 +109,96 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
             expose_headers=RAIN_HEADERS,
         )
     _handle_problems(app)
-    _add_work(app, settings, work, metrics)
+    _add_work(app, settings, work, metrics, limits)
     _add_health(app, work, metrics)
     add_pages(app)
-    _document(app, settings, work)
+    _complete_document(app, settings, work)
     return app
 
 
-def _add_work(app: FastAPI, settings: Settings, work: Work, metrics: Metrics) -> None:
+def _add_work(
+    app: FastAPI, settings: Settings, work: Work, metrics: Metrics, limits: ClientLimits
+) -> None:
+    board = ProgressBoard()
+    receive_upload = partial(_receive_upload, settings=settings, work=work, limits=limits)
+
     @app.post(
         "/v1/derain",
         response_class=Response,
-        responses=responses(*_WORK_PROBLEMS) | {200: IMAGE},
-        openapi_extra=body_of(DerainParameters),
+        responses=document_kinds(*_WORK_PROBLEMS) | {200: IMAGE},
+        openapi_extra=describe_body(DerainParameters),
         summary="Take the rain out of an image",
     )
     async def derain(request: Request, asked: Annotated[DerainParameters, Query()]) -> Response:
         """Answers with the image, in the same format and with the metadata that were sent."""
         async with AsyncExitStack() as stack:
-            _model(
-                asked, work
-            )  # wrong is wrong, though a field of the form may say it again and right
-            upload = await _upload(request, stack, settings, work)
+            _choose_model(asked, work)  # the query is checked, though a form may repeat it rightly
+            upload = await receive_upload(request, stack)
             parameters = _merge_parameters(asked, upload)
-            model = _model(parameters, work)
+            model = _choose_model(parameters, work)
+            accept = "" if parameters.format else request.headers.get("accept", "")
             options = DerainOptions(
-                strength=parameters.strength, always=parameters.always, format=parameters.format
+                strength=parameters.strength,
+                always=parameters.always,
+                format=parameters.format,
+                quality=parameters.quality,
             )
+            progress = stack.enter_context(board.show(parameters.progress))
             doing = work.derain(
-                upload.content, options, model=model, client=client_of(request.scope)
+                upload.content,
+                options,
+                model=model,
+                client=group_client(get_client(request.scope)),
+                accept=accept,
+                progress=progress,
             )
-            derained = await _unless_gone(request, doing)
-        metrics.count_image(grade(derained.outcome), derained.stages)
+            derained = await _run_unless_gone(request, doing)
+        metrics.count_image(name_density(derained.outcome), derained.stages)
         return Response(
             derained.content,
-            media_type=MEDIA_TYPES[derained.format],
-            headers=rain_headers(derained) | timing(derained.stages),
+            media_type=choose_media_type(accept, derained.format),
+            headers=make_rain_headers(derained) | make_timing(derained.stages),
         )
 
     @app.post(
         "/v1/sense",
-        responses=responses(*_WORK_PROBLEMS),
-        openapi_extra=body_of(SenseParameters),
+        responses=document_kinds(*_WORK_PROBLEMS),
+        openapi_extra=describe_body(SenseParameters),
         summary="Tell how heavy the rain in an image is",
     )
     async def sense(
         request: Request, response: Response, asked: Annotated[SenseParameters, Query()]
     ) -> SenseResponse:
         async with AsyncExitStack() as stack:
-            _model(
-                asked, work
-            )  # wrong is wrong, though a field of the form may say it again and right
-            upload = await _upload(request, stack, settings, work)
+            _choose_model(asked, work)
+            upload = await receive_upload(request, stack)
             parameters = _merge_parameters(asked, upload)
-            model = _model(parameters, work)
-            doing = work.sense(upload.content, model=model, client=client_of(request.scope))
-            sensed = await _unless_gone(request, doing)
-        metrics.count_image(grade(sensed.outcome), sensed.stages)
-        response.headers.update(timing(sensed.stages))
-        return sense_response(sensed, model)
+            model = _choose_model(parameters, work)
+            client = group_client(get_client(request.scope))
+            doing = work.sense(upload.content, model=model, client=client)
+            sensed = await _run_unless_gone(request, doing)
+        metrics.count_image(name_density(sensed.outcome), sensed.stages)
+        response.headers.update(make_timing(sensed.stages))
+        return make_sense_response(sensed, model)
+
+    @app.get(
+        "/v1/progress/{identifier}",
+        responses=document_kinds(*_ACCESS_PROBLEMS, Kind.WRONG_PARAMETER),
+        summary="How far a request in flight is",
+    )
+    async def read_progress(
+        identifier: Annotated[str, Path(pattern=PROGRESS_PATTERN)],
+    ) -> ProgressResponse:
+        return ProgressResponse.model_validate(board.find(identifier), from_attributes=True)
 
 
 def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get(
         "/v1/models",
-        responses=responses(*_ACCESS_PROBLEMS),
+        responses=document_kinds(*_ACCESS_PROBLEMS),
         summary="The models that may be asked for",
     )
-    async def models() -> list[ModelResponse]:
+    async def list_models() -> list[ModelResponse]:
         return [
             ModelResponse(
                 name=name,
@@ -181,17 +212,17 @@ def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
         ]
 
     @app.get(
-        "/healthz", responses=responses(Kind.WRONG_HOST), summary="Whether the server is alive"
+        "/healthz", responses=document_kinds(Kind.WRONG_HOST), summary="Whether the server is alive"
     )
-    async def healthz() -> Health:
+    async def check_health() -> Health:
         return Health(status="alive")
 
     @app.get(
         "/readyz",
-        responses=responses(Kind.WRONG_HOST, Kind.NOT_READY),
+        responses=document_kinds(Kind.WRONG_HOST, Kind.NOT_READY),
         summary="Whether it has done an image",
     )
-    async def readyz() -> Health:
+    async def check_readiness() -> Health:
         if not app.state.ready:
             raise ProblemError(Kind.NOT_READY, "the first image is not done yet; come again later")
         return Health(status="ready")
@@ -199,29 +230,29 @@ def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get(
         "/metrics",
         response_class=Response,
-        responses=responses(*_ACCESS_PROBLEMS)
+        responses=document_kinds(*_ACCESS_PROBLEMS)
         | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
         summary="Counters for Prometheus",
     )
-    async def show_metrics() -> Response:
-        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+    async def read_metrics() -> Response:
+        return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _handle_problems(app: FastAPI) -> None:
-    def tell(request: Request, problem: ProblemError) -> Response:
+    def respond(request: Request, problem: ProblemError) -> Response:
         note(request.scope, problem.kind)
-        return answer(problem, request.state.request_id)
+        return make_response(problem, request.state.request_id)
 
     @app.exception_handler(ProblemError)
-    async def own(request: Request, problem: ProblemError) -> Response:
-        return tell(request, problem)
+    async def answer_problem(request: Request, problem: ProblemError) -> Response:
+        return respond(request, problem)
 
     @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> Response:
-        return tell(request, _wrong_parameter(error.errors()))
+    async def answer_validation(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, _make_parameter_error(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:
+    async def answer_http(request: Request, error: HTTPException) -> Response:
         kind = {404: Kind.NO_SUCH_PAGE, 405: Kind.WRONG_METHOD}.get(
             error.status_code, Kind.BAD_REQUEST
         )
@@ -230,15 +261,21 @@ def _handle_problems(app: FastAPI) -> None:
             if kind is not Kind.BAD_REQUEST
             else str(error.detail)
         )
-        return tell(request, ProblemError(kind, detail, error.headers))
+        return respond(request, ProblemError(kind, detail, error.headers))
 
 
-async def _upload(
-    request: Request, stack: AsyncExitStack, settings: Settings, work: Work
+async def _receive_upload(
+    request: Request,
+    stack: AsyncExitStack,
+    settings: Settings,
+    work: Work,
+    limits: ClientLimits,
 ) -> Upload:
     """Read what a client sent; it counts as memory in use while the stack lasts."""
-    work.admission.check_room(client_of(request.scope))  # before it has sent all of it
-    share = stack.enter_context(work.memory.share())
+    client = group_client(get_client(request.scope))
+    limits.count_image(client)
+    work.admission.check_room(client)  # before it has sent all of it
+    share = stack.enter_context(work.memory.open_share())
     upload = await read_upload(request, settings, share)
     request.state.bytes = len(upload.content)
     return upload
@@ -249,10 +286,10 @@ def _merge_parameters(asked: Parameters, upload: Upload) -> Parameters:
     try:
         return type(asked).model_validate(asked.model_dump(exclude_unset=True) | upload.fields)
     except ValidationError as error:
-        raise _wrong_parameter(error.errors()) from error
+        raise _make_parameter_error(error.errors()) from error
 
 
-def _wrong_parameter(errors: Any) -> ProblemError:
+def _make_parameter_error(errors: Any) -> ProblemError:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))[:60]
     return ProblemError(
@@ -260,7 +297,7 @@ def _wrong_parameter(errors: Any) -> ProblemError:
     )
 
 
-def _model(parameters: SenseParameters, work: Work) -> str:
+def _choose_model(parameters: SenseParameters, work: Work) -> str:
     """Return the name of the model that was asked for."""
     for name, model in work.models.items():
         if parameters.model in (None, name, model.name, *model.aliases):
@@ -272,14 +309,14 @@ def _model(parameters: SenseParameters, work: Work) -> str:
     )
 
 
-async def _unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
+async def _run_unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
     """Wait for work to be done, and have it stopped if the client goes away meanwhile.
 
     Raises:
         ClientDisconnect: The client went away.
     """
     task = asyncio.ensure_future(doing)
-    gone = asyncio.ensure_future(_gone(request))
+    gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
         await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -291,13 +328,13 @@ async def _unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
         await asyncio.wait([task, gone])
 
 
-async def _gone(request: Request) -> None:
+async def _wait_until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _warm_up(app: FastAPI, work: Work) -> None:
-    """Do one image with each model, so that the first client does not wait for what is done once."""
+    """Derain one image with each model, so that no client waits for what is done once."""
     from PIL import Image  # noqa: PLC0415 - for this alone
 
     buffer = BytesIO()
@@ -308,8 +345,8 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
     log_line("ready")
 
 
-def _document(app: FastAPI, settings: Settings, work: Work) -> None:
-    """Add to the API document what FastAPI cannot know: problem documents, the key, and the models' names."""
+def _complete_document(app: FastAPI, settings: Settings, work: Work) -> None:
+    """Add what FastAPI cannot know to the API document: problems, the key, names of models."""
     make = app.openapi
     names = sorted(
         {name for key, model in work.models.items() for name in (key, model.name, *model.aliases)}

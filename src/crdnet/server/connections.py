@@ -1,125 +1,104 @@
-"""Connections before there is a request: a cap on their number, and deadlines for the head and for the answer.
+"""Connections before there is a request: caps on their number, and deadlines.
 
 uvicorn bounds the time between two requests alone: a head, or the answer to it, may trickle for
-ever.
+ever. It answers malformed HTTP itself, in plain text.
 """
 
 import asyncio
+import json
 import os
 import socket
 import struct
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from crdnet.server.problems import MEDIA_TYPE, RETRY_SECONDS
+from crdnet.server.clients import group_client, make_crowd_error
+from crdnet.server.draining import STALL_SECONDS
+from crdnet.server.forwarding import is_trusted
+from crdnet.server.problems import MEDIA_TYPE, Kind, ProblemError, make_document
 from crdnet.server.settings import Settings
 
-LINGER_SECONDS = 3.0
-"""Time for which a connection stays open after its answer if its client sends nothing more. A
-connection that is closed while its client sends is reset, and the answer is lost."""
-LINGER_UPLOADS = 4
-"""A client that has its answer may send so many times the largest upload before it is cut off."""
 _AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """For SO_LINGER: on, for 0 seconds."""
-_FULL = (
-    b'{"type": "urn:crdnet:busy", "title": "Too much to do", "status": 503, '
-    b'"detail": "too many connections; come again later", "instance": "about:blank"}'
-)
-_REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: %b\r\nRetry-After: %d\r\nContent-Length: %d\r\n"
-    b"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%b"
-    % (MEDIA_TYPE.encode(), RETRY_SECONDS, len(_FULL), _FULL)
-)
-
-
-class _Transport:
-    """Transport whose `close` waits until the client has sent what it is sending."""
-
-    def __init__(self, transport: asyncio.Transport, linger: Callable[[], bool]) -> None:
-        self._transport, self._linger = transport, linger
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def close(self) -> None:
-        """Close the connection, or have it drained first."""
-        if not self._linger():
-            self._transport.close()
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol with limits; `limited_by` makes the class that knows them."""
+    """uvicorn's protocol with limits; `make_protocol` makes the class that knows them."""
 
     limits: Settings
-    refused: Callable[[], None]
-    _refused = False
-    _drained: int | None = None
-    """Bytes read and thrown away since the answer; None: the connection is not to be closed yet."""
+    on_refusal: Callable[[], None]
+    _is_refused = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or tell it that there are too many."""
-        super().connection_made(_Transport(transport, self._linger))  # type: ignore[arg-type]
-        if len(self.connections) <= self.limits.connections:
+        super().connection_made(transport)
+        try:
+            self._check_caps()
+        except ProblemError as problem:
+            type(self).on_refusal()
+            self._refuse(problem)
+        else:
             self._end_after(self.limits.header_seconds)
+
+    def _check_caps(self) -> None:
+        """Refuse a connection over the cap of all, or of its client.
+
+        Raises:
+            ProblemError: There are too many.
+        """
+        if len(self.connections) > self.limits.connections:
+            raise ProblemError(Kind.BUSY, "too many connections; come again later")
+        # The clients behind a proxy are told apart by what it forwards, request by request.
+        if self.client is None or is_trusted(self.client[0], self.limits.proxy_networks):
             return
-        type(self).refused()
-        self._refused = True
-        transport.write(_REFUSAL)
-        if transport.can_write_eof():
-            transport.write_eof()
-        self._end_after(LINGER_SECONDS)
+        client = group_client(self.client[0])
+        served = (
+            each.client
+            for each in self.connections
+            if isinstance(each, LimitedProtocol) and not each._is_refused
+        )
+        count = sum(each is not None and group_client(each[0]) == client for each in served)
+        if count > self.limits.client_connections:
+            raise make_crowd_error(self.limits.client_connections)
+
+    def _refuse(self, problem: ProblemError) -> None:
+        """Answer outside of a request, and close the connection when its client has read."""
+        self._is_refused = True
+        self.transport.write(_render_problem(problem))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._end_after(STALL_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it names a library
+        """Answer malformed HTTP with a problem document."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering and self.cycle.response_started:
+            self.transport.close()  # two answers would be mixed
+            return
+        if is_answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._refuse(ProblemError(Kind.BAD_REQUEST, "this is not HTTP/1.1; send it well-formed"))
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a complete head ends the wait for it."""
-        if self._refused:
-            return
-        if self._drained is not None:
-            self._drain(data)
+        if self._is_refused:
             return
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before and not self.cycle.response_complete:
             self._begin()
 
-    def eof_received(self) -> None:
-        """Close a connection whose client has sent all it was sending."""
-        if self._drained is not None:
-            self._close()
-
-    def _linger(self) -> bool:
-        """Return whether a connection that is to be closed is drained first."""
-        if self._drained is not None:
-            return True
-        if self.conn.their_state is not h11.SEND_BODY or self.transport.is_closing():
-            return False
-        self._drained = 0
-        self._unset_keepalive_if_required()
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._end_after(LINGER_SECONDS)
-        self.loop.call_later(self.limits.body_seconds, self._end)
-        return True
-
-    def _drain(self, data: bytes) -> None:
-        assert self._drained is not None
-        self._drained += len(data)
-        if self._drained > LINGER_UPLOADS * self.limits.max_bytes:
-            self._end()
-        elif not self.flow.write_paused:
-            self._end_after(LINGER_SECONDS)
-
-    def _close(self) -> None:
-        self.transport._transport.close()  # type: ignore[attr-defined]
-
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of this one, but not for ever."""
         if not self.flow.write_paused:
-            self._end_after(self._patience())
+            self._end_after(self._choose_patience())
         before = self.cycle
         super().on_response_complete()
         if self.cycle is not before:  # the next request was here already
@@ -134,7 +113,7 @@ class LimitedProtocol(H11Protocol):
         """Go on with a client that has fetched its answer."""
         super().resume_writing()
         if self.cycle.response_complete:
-            self._end_after(self._patience())
+            self._end_after(self._choose_patience())
         else:
             self._clear()
 
@@ -143,9 +122,9 @@ class LimitedProtocol(H11Protocol):
         self._clear()
         super().connection_lost(exc)
 
-    def _patience(self) -> float:
+    def _choose_patience(self) -> float:
         if self.conn.their_state is h11.SEND_BODY:
-            return LINGER_SECONDS
+            return STALL_SECONDS
         return self.timeout_keep_alive + self.limits.header_seconds
 
     def _begin(self) -> None:
@@ -167,7 +146,7 @@ class LimitedProtocol(H11Protocol):
             )
             self.transport.abort()
         else:
-            self._close()
+            self.transport.close()
 
     def _clear(self) -> None:
         if self._deadline is not None:
@@ -175,15 +154,31 @@ class LimitedProtocol(H11Protocol):
             self._deadline = None
 
 
-def limited_by(limits: Settings, refused: Callable[[], None]) -> Any:
+def _render_problem(problem: ProblemError) -> bytes:
+    """Return the bytes of an answer outside of a request."""
+    request_id = uuid4().hex
+    document = json.dumps(make_document(problem, request_id)).encode()
+    status = HTTPStatus(problem.kind.status)
+    headers = problem.headers | {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(document)),
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-ID": request_id,
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + document
+
+
+def make_protocol(limits: Settings, on_refusal: Callable[[], None]) -> Any:
     """Return the protocol class for uvicorn.
 
     Args:
         limits: What bounds a connection.
-        refused: Called for every connection over the cap.
+        on_refusal: Called for every connection over the cap.
     """
     return type(
         "LimitedByProtocol",
         (LimitedProtocol,),
-        {"limits": limits, "refused": staticmethod(refused)},
+        {"limits": limits, "on_refusal": staticmethod(on_refusal)},
     )

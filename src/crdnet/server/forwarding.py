@@ -15,12 +15,12 @@ def apply_forwarding(scope: Scope, trusted: Networks) -> None:
     A proxy on a Unix socket has no address; it is trusted where any proxy is.
     """
     client = scope.get("client")
-    if not trusted or not (client is None or _is_trusted(client[0], trusted)):
+    if not trusted or not (client is None or is_trusted(client[0], trusted)):
         return
     headers = MutableHeaders(scope=scope)
     hops = [each.strip() for each in headers.get("x-forwarded-for", "").split(",") if each.strip()]
-    # Each proxy appends whom it heard; what stands left of the last stranger is the stranger's word.
-    strangers = [each for each in hops if not _is_trusted(each, trusted)]
+    # Each proxy appends whom it heard; what is left of the last stranger is the stranger's word.
+    strangers = [each for each in hops if not is_trusted(each, trusted)]
     if hops:
         scope["client"] = ((strangers or hops)[-1], 0)
     if (scheme := headers.get("x-forwarded-proto", "").strip().lower()) in ("http", "https"):
@@ -38,5 +38,6 @@ def is_address(host: str) -> bool:
     return True
 
 
-def _is_trusted(address: str, trusted: Networks) -> bool:
+def is_trusted(address: str, trusted: Networks) -> bool:
+    """Whether an address is that of a trusted proxy."""
     return is_address(address) and any(ip_address(address) in each for each in trusted)

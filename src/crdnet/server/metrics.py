@@ -62,16 +62,16 @@ class Metrics:
         for name, (told, value) in gauges.items():
             Gauge(name, told, registry=registry).set_function(value)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+    def count_answer(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def failed(self, kind: str) -> None:
+    def count_problem(self, kind: str) -> None:
         """Count a request that ended with a problem."""
         self._errors.labels(kind).inc()
 
-    def refused(self) -> None:
+    def count_refusal(self) -> None:
         """Count a connection over the cap."""
         self._refused.inc()
 
@@ -81,6 +81,6 @@ class Metrics:
         for stage, seconds in stages.items():
             self._stages.labels(stage).observe(seconds)
 
-    def text(self) -> bytes:
+    def render(self) -> bytes:
         """Return everything in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -33,7 +33,7 @@ def add_pages(app: FastAPI) -> None:
         common = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
 
         @app.get(path, include_in_schema=False)
-        async def page(request: Request) -> Response:
+        async def serve_file(request: Request) -> Response:
             if tag in request.headers.get("if-none-match", ""):
                 return Response(status_code=304, headers=common)
             if len(packed) < len(content) and _takes_gzip(request):

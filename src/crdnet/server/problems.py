@@ -20,6 +20,7 @@ class Kind(Enum):
     CROSS_SITE = "cross-site", 403, "Another site's page must not call this server"
     NO_SUCH_PAGE = "no-such-page", 404, "There is nothing here"
     WRONG_METHOD = "wrong-method", 405, "This is not done here"
+    NOT_ACCEPTABLE = "not-acceptable", 406, "The answer is an image"
     TOO_SLOW = "too-slow", 408, "The upload took too long"
     TOO_LARGE = "too-large", 413, "The image is too large"
     NOT_AN_IMAGE = "not-an-image", 415, "This is not an image"
@@ -27,6 +28,7 @@ class Kind(Enum):
     BROKEN_IMAGE = "broken-image", 422, "The image cannot be read"
     NOT_WRITTEN = "format-not-written", 422, "The format is read but not written"
     WRONG_PARAMETER = "wrong-parameter", 422, "A parameter is wrong"
+    TOO_MANY = "too-many-images", 429, "Too many images in this minute"
     CLIENT_GONE = "client-gone", 499, "The client went away"
     INTERNAL = "internal", 500, "Something went wrong here"
     BUSY = "busy", 503, "Too much to do"
@@ -61,7 +63,7 @@ class ProblemError(Exception):
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
 
-def document(problem: ProblemError, request_id: str) -> dict[str, Any]:
+def make_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
     """Return the problem document."""
     kind = problem.kind
     return Problem(
@@ -73,14 +75,17 @@ def document(problem: ProblemError, request_id: str) -> dict[str, Any]:
     ).model_dump()
 
 
-def answer(problem: ProblemError, request_id: str) -> JSONResponse:
+def make_response(problem: ProblemError, request_id: str) -> JSONResponse:
     """Return the response that tells a client of a problem."""
     return JSONResponse(
-        document(problem, request_id), problem.kind.status, problem.headers, media_type=MEDIA_TYPE
+        make_document(problem, request_id),
+        problem.kind.status,
+        problem.headers,
+        media_type=MEDIA_TYPE,
     )
 
 
-def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def document_kinds(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """Return what the API document says of problems."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     said: dict[int, list[str]] = {}

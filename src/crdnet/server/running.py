@@ -13,7 +13,7 @@ import uvicorn
 
 from crdnet.errors import CRDNetError
 from crdnet.server.app import create_app
-from crdnet.server.connections import limited_by
+from crdnet.server.connections import make_protocol
 from crdnet.server.settings import Settings
 
 log = logging.getLogger("crdnet.server")
@@ -40,10 +40,10 @@ def serve(settings: Settings) -> None:
         CRDNetError: The model cannot be opened, or the address cannot be taken.
     """
     app = create_app(settings)
-    _log_as_lines()
+    _log_json_lines()
     config = uvicorn.Config(
         app,
-        http=limited_by(settings, app.state.metrics.refused),
+        http=make_protocol(settings, app.state.metrics.count_refusal),
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -57,14 +57,14 @@ def serve(settings: Settings) -> None:
     # done its work by then.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        with _listening(settings) as listening:
-            log.info("listening", extra={"said": {"url": _url_of(listening)}})
+        with _listen(settings) as listening:
+            log.info("listening", extra={"said": {"url": _format_url(listening)}})
             uvicorn.Server(config).run(sockets=[listening])
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _url_of(listening: socket.socket) -> str:
+def _format_url(listening: socket.socket) -> str:
     name = listening.getsockname()
     if isinstance(name, str):
         return f"unix:{name}"
@@ -72,20 +72,20 @@ def _url_of(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _listening(settings: Settings) -> socket.socket:
+def _listen(settings: Settings) -> socket.socket:
     if settings.unix_socket:
-        return _listening_on_file(settings.unix_socket)
+        return _listen_on_file(settings.unix_socket)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CRDNetError(
-            f"cannot listen on {settings.host}, port {settings.port} ({os.strerror(error.errno or 0)}); "
-            "choose another --port"
+            f"cannot listen on {settings.host}, port {settings.port} "
+            f"({os.strerror(error.errno or 0)}); choose another --port"
         ) from error
 
 
-def _listening_on_file(path: str) -> socket.socket:
+def _listen_on_file(path: str) -> socket.socket:
     """Listen on a Unix socket; one that a server left behind is replaced."""
     listening = socket.socket(socket.AF_UNIX)
     try:
@@ -96,7 +96,8 @@ def _listening_on_file(path: str) -> socket.socket:
     except OSError as error:
         listening.close()
         raise CRDNetError(
-            f"cannot listen on {path} ({os.strerror(error.errno or 0)}); choose another --unix-socket"
+            f"cannot listen on {path} ({os.strerror(error.errno or 0)}); choose another "
+            "--unix-socket"
         ) from error
     return listening
 
@@ -106,7 +107,7 @@ def _is_served(path: str) -> bool:
         return probe.connect_ex(path) == 0
 
 
-def _log_as_lines() -> None:
+def _log_json_lines() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)

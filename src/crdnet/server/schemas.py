@@ -1,21 +1,15 @@
 """Parameters of requests and contents of responses; the API document is made of them."""
 
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from crdnet import Outcome
+from crdnet.server.negotiation import BYTES, MEDIA_TYPES, get_suffix
+from crdnet.server.progress import State
 from crdnet.server.work import Result, Stages
 
-MEDIA_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-    "TIFF": "image/tiff",
-    "AVIF": "image/avif",
-}
-_SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tiff", "AVIF": "avif"}
 RAIN_HEADERS = (
     "X-Rain-Density",
     "X-Rain-Score",
@@ -29,6 +23,7 @@ RAIN_HEADERS = (
 
 Grade = Literal["none", "light", "medium", "heavy"]
 Format = Literal["jpg", "png", "webp", "tiff", "avif"]
+PROGRESS_PATTERN = "^[0-9A-Za-z-]{8,64}$"
 
 
 def _drop_default(schema: dict[str, Any]) -> None:
@@ -56,7 +51,18 @@ class DerainParameters(SenseParameters):
     )
     format: Format | SkipJsonSchema[None] = Field(
         None,
-        description="Format of the answer; by default that of the image.",
+        description="Format of the answer; by default that of Accept, else that of the image.",
+        json_schema_extra=_drop_default,
+    )
+    quality: Annotated[int, Field(ge=1, le=100)] | SkipJsonSchema[None] = Field(
+        None,
+        description="Of a lossy format; by default that of the image.",
+        json_schema_extra=_drop_default,
+    )
+    always: bool = Field(False, description="Whether an image that is surely dry is derained too.")
+    progress: Annotated[str, Field(pattern=PROGRESS_PATTERN)] | SkipJsonSchema[None] = Field(
+        None,
+        description="A random identifier of your choice, for GET /v1/progress/{identifier}.",
         json_schema_extra=_drop_default,
     )
 
@@ -65,8 +71,6 @@ class DerainParameters(SenseParameters):
     def _name_format(cls, value: object) -> object:
         """Take the other names of formats too."""
         return {"jpeg": "jpg", "tif": "tiff"}.get(value, value) if isinstance(value, str) else value
-
-    always: bool = Field(False, description="Whether an image that is surely dry is derained too.")
 
 
 class Probabilities(BaseModel):
@@ -107,13 +111,21 @@ class ModelResponse(BaseModel):
     default: bool
 
 
+class ProgressResponse(BaseModel):
+    """Progress of a request in flight."""
+
+    state: State = Field(description="unknown: no request in flight has this identifier.")
+    tiles_done: int
+    tiles: int = Field(description="Parts in which the image is derained; 0 until that is known.")
+
+
 class Health(BaseModel):
     """State of the server."""
 
     status: Literal["alive", "ready"]
 
 
-def grade(outcome: Outcome) -> str:
+def name_density(outcome: Outcome) -> str:
     """Return the name of the rain's grade, `unknown` where the model does not sense rain."""
     return "unknown" if outcome.density is None else outcome.density.name.lower()
 
@@ -123,13 +135,13 @@ def _name_probabilities(outcome: Outcome) -> dict[str, float] | None:
     return None if found is None else {grade.name.lower(): value for grade, value in found.items()}
 
 
-def rain_headers(derained: Result) -> dict[str, str]:
+def make_rain_headers(derained: Result) -> dict[str, str]:
     """Return the headers beside a derained image."""
     outcome = derained.outcome
     headers = {
-        "X-Rain-Density": grade(outcome),
+        "X-Rain-Density": name_density(outcome),
         "X-Rain-Left-Alone": "true" if outcome.left_alone else "false",
-        "Content-Disposition": f'attachment; filename="derained.{_SUFFIXES[derained.format]}"',
+        "Content-Disposition": f'attachment; filename="derained.{get_suffix(derained.format)}"',
     }
     if outcome.score is not None:
         headers["X-Rain-Score"] = f"{outcome.score:.4f}"
@@ -143,14 +155,14 @@ def rain_headers(derained: Result) -> dict[str, str]:
     return headers
 
 
-def sense_response(sensed: Result, model: str) -> SenseResponse:
+def make_sense_response(sensed: Result, model: str) -> SenseResponse:
     """Return the response about an image that was sensed."""
     outcome = sensed.outcome
     assert outcome.width is not None
     assert outcome.height is not None
     probabilities = _name_probabilities(outcome)
     return SenseResponse(
-        density=None if outcome.density is None else cast(Grade, grade(outcome)),
+        density=None if outcome.density is None else cast(Grade, name_density(outcome)),
         probabilities=None if probabilities is None else Probabilities(**probabilities),
         score=outcome.score,
         intensity=outcome.intensity,
@@ -162,7 +174,7 @@ def sense_response(sensed: Result, model: str) -> SenseResponse:
     )
 
 
-def timing(stages: Stages) -> dict[str, str]:
+def make_timing(stages: Stages) -> dict[str, str]:
     """Return the header that tells how long each stage took, in milliseconds."""
     seconds = stages | {"total": sum(stages.values())}
     return {
@@ -175,12 +187,14 @@ def timing(stages: Stages) -> dict[str, str]:
 _BINARY = {"type": "string", "format": "binary", "description": "The bytes of an image file."}
 IMAGE: dict[str, Any] = {
     "description": "The image without its rain.",
+    # Generators of clients take the first type that they know, which is no type of images.
     "content": {
-        each: {"schema": {"type": "string", "format": "binary"}} for each in MEDIA_TYPES.values()
+        each: {"schema": {"type": "string", "format": "binary"}}
+        for each in (BYTES, *MEDIA_TYPES.values())
     },
     "headers": {
         "X-Rain-Density": {
-            "description": "none, light, medium, heavy, or unknown where the model does not sense rain",
+            "description": "unknown: the model does not sense rain",
             "schema": {"type": "string", "enum": ["none", "light", "medium", "heavy", "unknown"]},
         },
         "X-Rain-Score": {
@@ -204,8 +218,8 @@ IMAGE: dict[str, Any] = {
 }
 
 
-def body_of(parameters: type[BaseModel]) -> dict[str, Any]:
-    """Return what the API document says of a body: a form with parameters beside the file, or the file alone."""
+def describe_body(parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return what the API document says of a body: a form with parameters, or the file alone."""
     schema = parameters.model_json_schema()
     form = {
         "type": "object",

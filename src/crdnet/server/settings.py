@@ -50,6 +50,11 @@ class Settings:
     codec_megabytes: int = 3000
     """Address space of a process that decodes."""
     connections: int = 256
+    """Connections at once."""
+    client_connections: int = 128
+    """Connections of one client at once; behind a trusted proxy, its requests."""
+    client_images_per_minute: float = 0.0
+    """Images of one client in a minute; 0 does not limit them."""
     grace_seconds: float = 30.0
     """Longest time for requests in work to end after SIGTERM."""
     keys: tuple[str, ...] = ()
@@ -72,12 +77,13 @@ class Settings:
             raise ValueError("a server needs a model to serve; name one")
         if self.budget_pixels < self.max_pixels:
             raise ValueError(
-                f"a budget of {self.budget_pixels:,} pixels has no room for an image of {self.max_pixels:,}; raise it "
-                "or lower the size of an image"
+                f"a budget of {self.budget_pixels:,} pixels has no room for an image of "
+                f"{self.max_pixels:,}; raise it or lower the size of an image"
             )
         if not all(key and key.isascii() and key.isprintable() for key in self.keys):
             raise ValueError(
-                "an API key is one line of printable ASCII characters; make it with: openssl rand -hex 32"
+                "an API key is one line of printable ASCII characters; make it with: "
+                "openssl rand -hex 32"
             )
         if (
             not self.unix_socket
@@ -86,13 +92,13 @@ class Settings:
             and not self.no_auth
         ):
             raise ValueError(
-                f"{self.host} can be reached from other machines, and no API key is set; give one with --api-key-file "
-                "or CRDNET_API_KEY, or say --no-auth"
+                f"{self.host} can be reached from other machines, and no API key is set; give one "
+                "with --api-key-file or CRDNET_API_KEY, or say --no-auth"
             )
         if self.root_path and (self.root_path[0] != "/" or self.root_path[-1] == "/"):
             raise ValueError(
-                f"a root path begins with a slash and does not end with one, got {self.root_path!r}; "
-                "give one such as /rain"
+                "a root path begins with a slash and does not end with one, got "
+                f"{self.root_path!r}; give one such as /rain"
             )
         try:
             _ = self.proxy_networks

@@ -40,43 +40,44 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
     """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > settings.max_bytes + _AROUND_BYTES:
-        raise _too_large(int(declared), settings)
+        raise _make_size_error(int(declared), settings)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(
             Kind.NOT_AN_IMAGE,
-            f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's bytes as they are",
+            f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's "
+            "bytes as they are",
         )
     if request.headers.get("content-type", "").startswith("application/json"):
         raise ProblemError(
             Kind.NOT_AN_IMAGE,
-            "the body is JSON; send the bytes of the image as they are, or a multipart form with the image in the "
-            "field file, and parameters in the query",
+            "the body is JSON; send the bytes of the image as they are, or a multipart form with "
+            "the image in the field file, and parameters in the query",
         )
     is_form = parse_options_header(request.headers.get("content-type"))[0] == b"multipart/form-data"
     try:
         async with asyncio.timeout(settings.body_seconds):
-            upload = await (_form if is_form else _raw)(request, settings, share)
+            upload = await (_read_form if is_form else _read_raw)(request, settings, share)
     except TimeoutError as error:
         raise ProblemError(
             Kind.TOO_SLOW,
             f"the body did not arrive within {settings.body_seconds:g} seconds; send it faster",
         ) from error
     if len(upload.content) > settings.max_bytes:
-        raise _too_large(len(upload.content), settings)
+        raise _make_size_error(len(upload.content), settings)
     if not upload.content:
         raise ProblemError(Kind.BROKEN_IMAGE, "the image is empty (0 bytes); send an image's bytes")
     return upload
 
 
-async def _raw(request: Request, settings: Settings, share: Share) -> Upload:
+async def _read_raw(request: Request, settings: Settings, share: Share) -> Upload:
     body = bytearray()
-    async for chunk in _bounded(request, settings.max_bytes, settings, share):
+    async for chunk in _read_bounded(request, settings.max_bytes, settings, share):
         body += chunk
     return Upload(bytes(body), {})
 
 
-async def _form(request: Request, settings: Settings, share: Share) -> Upload:
-    stream = _bounded(request, settings.max_bytes + _AROUND_BYTES, settings, share)
+async def _read_form(request: Request, settings: Settings, share: Share) -> Upload:
+    stream = _read_bounded(request, settings.max_bytes + _AROUND_BYTES, settings, share)
     parser = _InMemory(
         request.headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=_AROUND_BYTES
     )
@@ -86,7 +87,8 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
         said = error.message if isinstance(error, MultiPartException) else "it is damaged"
         raise ProblemError(
             Kind.BAD_REQUEST,
-            f"the form cannot be read ({said[:200]}); send one part named file, and at most {MOST_FIELDS} others",
+            f"the form cannot be read ({said[:200]}); send one part named file, and at most "
+            f"{MOST_FIELDS} others",
         ) from error
     try:
         file = form.get("file")
@@ -107,7 +109,7 @@ async def _form(request: Request, settings: Settings, share: Share) -> Upload:
         await form.close()
 
 
-async def _bounded(
+async def _read_bounded(
     request: Request, most: int, settings: Settings, share: Share
 ) -> AsyncGenerator[bytes, None]:
     """Yield the body's parts up to a number of bytes."""
@@ -115,13 +117,14 @@ async def _bounded(
     async for chunk in request.stream():
         seen += len(chunk)
         if seen > most:
-            raise _too_large(seen, settings)
+            raise _make_size_error(seen, settings)
         share.take(len(chunk))
         yield chunk
 
 
-def _too_large(size: int, settings: Settings) -> ProblemError:
+def _make_size_error(size: int, settings: Settings) -> ProblemError:
     return ProblemError(
         Kind.TOO_LARGE,
-        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are taken; send a smaller image",
+        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are taken; send "
+        "a smaller image",
     )

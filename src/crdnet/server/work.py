@@ -1,11 +1,11 @@
-"""Work on uploads: parse the header, wait for admission, then the pipeline in a thread of its own."""
+"""Work on uploads: parse the header, wait for admission, run the pipeline in a thread."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from time import perf_counter
@@ -16,7 +16,9 @@ from crdnet.images import FORMATS, CodecError, Fault, Header, ImageSource, Worke
 from crdnet.pipeline import derain_source, sense_source
 from crdnet.runtime import Session, find_model
 from crdnet.server.admission import Admission, Lane, UploadMemory
+from crdnet.server.negotiation import choose_format, get_suffix
 from crdnet.server.problems import Kind, ProblemError
+from crdnet.server.progress import Progress
 from crdnet.server.settings import Settings
 
 LARGE_PIXELS = 2_000_000
@@ -104,7 +106,14 @@ class Work:
             yield self
 
     async def derain(
-        self, content: bytes, options: DerainOptions, *, model: str, client: str = ""
+        self,
+        content: bytes,
+        options: DerainOptions,
+        *,
+        model: str,
+        client: str = "",
+        accept: str = "",
+        progress: Progress | None = None,
     ) -> Result:
         """Derain an image file.
 
@@ -113,20 +122,27 @@ class Work:
             options: How.
             model: One of `models`.
             client: Who sent it; clients take turns.
+            accept: The header Accept, which chooses the format.
+            progress: Is kept up to date.
 
         Raises:
             ProblemError: It cannot be done, or not now.
         """
         stages = Stages()
         source = await self._open(content, stages)
+        progress = progress or Progress()
+        if chosen := choose_format(accept, source.header.format):
+            options = replace(options, format=get_suffix(chosen))
         target = FORMATS[options.format] if options.format else source.header.format
         if target not in FORMATS.values():
             raise ProblemError(
                 Kind.NOT_WRITTEN,
-                f"the image is a {target}, which is read but not written; give format, one of {', '.join(FORMATS)}",
+                f"the image is a {target}, which is read but not written; give format, one of "
+                f"{', '.join(FORMATS)}",
             )
         buffer = BytesIO()
         async with self._admit(source.header, stages, client) as lane:
+            progress.begin()
             network = lane.derainers[model].network
             run = partial(
                 derain_source,
@@ -135,6 +151,7 @@ class Work:
                 lambda: nullcontext(buffer),
                 options,
                 codec=lane.codec,
+                on_tile=progress.count_tiles,
             )
             outcome = await self._run(lane, lane.derainers[model], run, source.header)
         stages |= outcome.stages
@@ -152,7 +169,7 @@ class Work:
 
     async def _open(self, content: bytes, stages: Stages) -> ImageSource:
         """Parse the header of an upload; no decoder of C sees it here."""
-        with _stage("look", stages), _problems():
+        with _time_stage("look", stages), translate_errors():
             source = await asyncio.get_running_loop().run_in_executor(
                 self._header_threads, partial(ImageSource, content, _NAME, max_pixels=2**62)
             )
@@ -161,8 +178,9 @@ class Work:
         if header.pixels <= most < header.cost:
             raise ProblemError(
                 Kind.TOO_LARGE,
-                f"the image has {header.width} x {header.height} pixels and takes as long as one of "
-                f"{header.cost:,}, since it is so thin; at most {most:,} are taken; send parts of it",
+                f"the image has {header.width} x {header.height} pixels and takes as long as one "
+                f"of {header.cost:,}, since it is so thin; at most {most:,} are taken; send parts "
+                "of it",
             )
         if header.pixels > most:
             raise ProblemError(
@@ -175,7 +193,7 @@ class Work:
     @asynccontextmanager
     async def _admit(self, header: Header, stages: Stages, client: str) -> AsyncIterator[Lane]:
         async with AsyncExitStack() as stack:
-            with _stage("queue", stages):
+            with _time_stage("queue", stages):
                 lane = await stack.enter_async_context(self.admission.admit(header.cost, client))
             yield lane
         self.pixels += header.width * header.height
@@ -195,7 +213,7 @@ class Work:
                 if header.width * header.height > LARGE_PIXELS:
                     derainer.session.shrink()
 
-        with _problems():
+        with translate_errors():
             running = asyncio.get_running_loop().run_in_executor(self._threads, run_and_shrink)
             try:
                 async with asyncio.timeout(self._settings.work_seconds):
@@ -203,8 +221,8 @@ class Work:
             except TimeoutError as error:
                 raise ProblemError(
                     Kind.INTERRUPTED,
-                    f"the image took more than {self._settings.work_seconds:g} seconds; send it again "
-                    "when the server is less busy, or a smaller one",
+                    f"the image took more than {self._settings.work_seconds:g} seconds; send it "
+                    "again when the server is less busy, or a smaller one",
                 ) from error
             finally:
                 await _stop(running, derainer.session, lane.codec)
@@ -227,7 +245,7 @@ async def _stop(running: "asyncio.Future[Outcome]", session: Session, codec: Wor
 
 
 @contextmanager
-def _stage(name: str, stages: Stages) -> Iterator[None]:
+def _time_stage(name: str, stages: Stages) -> Iterator[None]:
     """Time what happens in this context."""
     began = perf_counter()
     try:
@@ -237,7 +255,7 @@ def _stage(name: str, stages: Stages) -> Iterator[None]:
 
 
 @contextmanager
-def _problems() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn errors about an image into problems."""
     try:
         yield
