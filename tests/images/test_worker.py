@@ -25,12 +25,12 @@ FATAL = saved(PIXELS, comment=b"FATAL", kind="JPEG")
 CRASHING = """
 import os
 from crdnet.images import worker
-decode = worker.decode
-def crashing(content, *arguments, **options):
-    if b"FATAL" in content:
+decode_source = worker.decode_source
+def crashing(source):
+    if b"FATAL" in source.content:
         os.kill(os.getpid(), 11)
-    return decode(content, *arguments, **options)
-worker.decode = crashing
+    return decode_source(source)
+worker.decode_source = crashing
 worker.main()
 """
 """What a process runs whose decoder crashes of some pictures, as decoders of C do."""

@@ -21,7 +21,7 @@ loaded only when needed.
 """
 
 from crdnet.images.bands import BANDED, BandReader, BandWriter
-from crdnet.images.codec import Codec, Decoded, LocalCodec, Output
+from crdnet.images.codec import Codec, Decoded, LocalCodec
 from crdnet.images.decoded import (
     FORMAT_OF_SUFFIX,
     FORMATS,
@@ -38,7 +38,7 @@ from crdnet.images.raw import RAW_SUFFIXES
 from crdnet.images.reading import decode
 from crdnet.images.source import ImageSource
 from crdnet.images.worker import CodecError, Fault, SealedImage, WorkerCodec
-from crdnet.images.writing import encode, lost_between, notes
+from crdnet.images.writing import Output, encode, lost_between, notes
 
 __all__ = [
     "BANDED",

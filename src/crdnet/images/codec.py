@@ -4,18 +4,11 @@ All codecs have the same two methods. `LocalCodec` works in this process; `Worke
 (`crdnet.images.worker`) works in subprocesses, so that a damaged file crashes only one of them.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from io import BufferedIOBase
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from crdnet.images.decoded import DecodedImage, Pixels
-from crdnet.images.reading import decode
+from crdnet.images.reading import decode_source
 from crdnet.images.source import ImageSource
-from crdnet.images.writing import encode, notes
-
-Output = Callable[[], AbstractContextManager[BufferedIOBase]]
-"""Function that opens the output; the output is complete when the context ends without an error."""
+from crdnet.images.writing import Output, encode_into
 
 Decoded = TypeVar("Decoded")
 
@@ -49,24 +42,7 @@ class Codec(Protocol[Decoded]):
 
 
 class LocalCodec:
-    """Codec that works in this process."""
+    """Codec that works in this process; see `Codec`."""
 
-    def decode(self, source: ImageSource) -> DecodedImage:
-        """Return the decoded image; see `Codec`."""
-        return decode(source.content, source.name, header=source.header)
-
-    def encode(
-        self,
-        image: DecodedImage,
-        pixels: Pixels,
-        output: Output,
-        *,
-        format: str | None = None,  # noqa: A002
-        quality: int | None = None,
-        name: str = "the image",
-    ) -> tuple[str, ...]:
-        """Encode new pixels with the metadata of an image; see `Codec`."""
-        content = encode(image, pixels, format, quality=quality, name=name)
-        with output() as file:
-            file.write(content)
-        return notes(image, format)
+    decode = staticmethod(decode_source)
+    encode = staticmethod(encode_into)

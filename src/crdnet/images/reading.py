@@ -30,7 +30,8 @@ from crdnet.images.decoded import (
     turned_up,
 )
 from crdnet.images.faults import BROKEN, read_error
-from crdnet.images.headers import Header, read_header
+from crdnet.images.headers import Header
+from crdnet.images.source import ImageSource
 
 _PALETTE = "the palette became colours"
 _ONE_BIT = "black and white of 1 bit became grey of 8 bits"
@@ -80,25 +81,25 @@ class _Unsupported(_Refused):
 
 
 def decode(
-    content: bytes,
-    name: str = "the image",
-    *,
-    max_pixels: int = MAX_PIXELS,
-    header: Header | None = None,
+    content: bytes, name: str = "the image", *, max_pixels: int = MAX_PIXELS
 ) -> DecodedImage:
-    """Decode an image file in this process. The content determines the format, not the name.
+    """Decode the content of an image file in this process.
 
     Args:
-        content: Content of the file.
+        content: Content of the file; it determines the format, not the name.
         name: Name of the file in messages.
         max_pixels: Maximum number of pixels, all frames together.
-        header: Header of the content, if it was parsed already; `max_pixels` is then not checked.
 
     Raises:
         ImageError: The file is not an image, is damaged or too large, or holds something that
             cannot be kept.
     """
-    header = header or read_header(content, name, max_pixels=max_pixels)
+    return decode_source(ImageSource(content, name, max_pixels=max_pixels))
+
+
+def decode_source(source: ImageSource) -> DecodedImage:
+    """Decode an image file in this process; errors are those of `decode`."""
+    content, name, header = source.content, source.name, source.header
     try:
         decoded = _read(content, header)
     except _Refused as refused:

@@ -14,7 +14,7 @@ from crdnet.errors import ImageError
 from crdnet.images.containers.metadata import Content
 from crdnet.images.decoded import MAX_PIXELS
 from crdnet.images.gps import remove_location
-from crdnet.images.headers import read_header
+from crdnet.images.headers import Header, read_header
 
 _COPIED_BYTES = 1 << 20
 
@@ -26,6 +26,7 @@ class ImageSource:
         source: Path or content of a file.
         name: Name of the file in messages; None is the path.
         max_pixels: Maximum number of pixels, all frames together.
+        header: Header of the content, if it was parsed already; `max_pixels` is then not checked.
 
     Attributes:
         name: Name of the file in messages.
@@ -39,7 +40,12 @@ class ImageSource:
     """
 
     def __init__(
-        self, source: Path | bytes, name: str | None = None, *, max_pixels: int = MAX_PIXELS
+        self,
+        source: Path | bytes,
+        name: str | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        header: Header | None = None,
     ) -> None:
         self.path = source if isinstance(source, Path) else None
         self.name = name or ("the image" if self.path is None else str(source))
@@ -49,7 +55,7 @@ class ImageSource:
         self._file: BinaryIO | None = None
         try:
             with self._map() as mapped:  # only the pages that the parser accesses are loaded
-                self.header = read_header(mapped, self.name, max_pixels=max_pixels)
+                self.header = header or read_header(mapped, self.name, max_pixels=max_pixels)
         except BaseException:
             self.close()
             raise

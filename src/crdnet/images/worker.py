@@ -26,12 +26,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from crdnet.errors import CRDNetError, ImageError
-from crdnet.images.codec import Output
 from crdnet.images.decoded import Pixels
 from crdnet.images.headers import Header
-from crdnet.images.reading import decode
+from crdnet.images.reading import decode_source
 from crdnet.images.source import ImageSource
-from crdnet.images.writing import encode, notes
+from crdnet.images.writing import Output, encode, notes
 
 Message = dict[str, Any]
 Frames = Sequence[bytes | memoryview]
@@ -412,7 +411,8 @@ def _failure(fault: Fault, detail: str) -> Message:
 
 
 def _decode(frames: Frames, task: Message) -> tuple[Message, Frames]:
-    image = decode(bytes(frames[0]), task["name"], header=Header(**task["header"]))
+    header = Header(**task["header"])
+    image = decode_source(ImageSource(bytes(frames[0]), task["name"], header=header))
     pixels = np.ascontiguousarray(image.pixels)
     sealed = pickle.dumps(replace(image, pixels=np.empty(0, pixels.dtype)))
     return {"shape": pixels.shape, "dtype": pixels.dtype.name}, (pixels.data.cast("B"), sealed)

@@ -1,8 +1,9 @@
 """Encoding of image files, with the format and the metadata of a decoded `DecodedImage`."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ _TELL_CODES = ("PNG", "AVIF")
 """Formats that can state a colour space by codes (ITU-T H.273)."""
 _MOST_IN_SMALL_TIFF = 2**32 - 2**24
 """Bytes of samples, above which a TIFF needs offsets of eight bytes (BigTIFF)."""
+
+Output = Callable[[], AbstractContextManager[BufferedIOBase]]
+"""Function that opens the output; the output is complete when the context ends without an error."""
 
 
 def encode(
@@ -47,7 +51,32 @@ def encode(
     Raises:
         ImageError: The format can only be read, or cannot hold an image of this size.
     """
+    buffer = BytesIO()
+    encode_into(
+        image, pixels, lambda: nullcontext(buffer), format=format, quality=quality, name=name
+    )
+    return buffer.getvalue()
+
+
+def encode_into(
+    image: DecodedImage,
+    pixels: Pixels,
+    output: Output,
+    *,
+    format: str | None = None,  # noqa: A002
+    quality: int | None = None,
+    name: str = "the image",
+) -> tuple[str, ...]:
+    """Encode new pixels, and write them when the file is complete.
+
+    Args and errors are those of `encode`; `output` is opened when nothing can fail any more but
+    the writing.
+
+    Returns:
+        What the output could not keep, as sentences without a full stop.
+    """
     target = writable(format or image.format, name)
+    original = image
     if not _keeps_channel(image, target):
         image = replace(image, alpha=None)
     samples = with_alpha(pixels, image.alpha)
@@ -55,7 +84,7 @@ def encode(
         samples = np.rint(samples / np.float32(257)).astype(np.uint8)
     stored = np.ascontiguousarray(turned_back(samples, image.orientation))
     try:
-        return _WRITERS[target](
+        content = _WRITERS[target](
             stored, image, image.options if target == image.format else {}, quality
         )
     except BROKEN as error:
@@ -64,6 +93,9 @@ def encode(
             f"an image of {width} x {height} pixels cannot be stored as {target} "
             f"({vips.one_line(error)}); ask for another format"
         ) from error
+    with output() as file:
+        file.write(content)
+    return notes(original, format)
 
 
 def lost_between(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
