@@ -13,7 +13,7 @@ from PIL import Image
 
 import crdnet
 from crdnet import BatchOptions, DerainOptions, Outcome
-from crdnet.batch import DerainRun
+from crdnet.batch import DerainRun, plan_deraining
 from crdnet.errors import ArgumentError, ModelError
 from crdnet.files import locked
 from crdnet.runtime import Network
@@ -104,7 +104,8 @@ def test_a_run_that_is_asked_to_stop_finishes_what_is_in_work(
 ) -> None:
     for each in range(12):
         Image.fromarray(np.full((24, 40, 3), each, np.uint8)).save(photos / f"{each}.png")
-    with DerainRun([photos], tmp_path / "clean", options=replace(options, jobs=1)) as run:
+    plan = plan_deraining([photos], tmp_path / "clean", replace(options, jobs=1))
+    with DerainRun(plan) as run:
         seen = []
         for outcome in run:
             seen.append(outcome)

@@ -4,18 +4,25 @@
         print(outcome.input, outcome.status)
 
 `inputs` finds the images, `plan` names their outputs, `resume` and `journal` find what is done
-already, `workers` does the rest in threads, and `run` puts these together.
+already, and `run` does the rest in threads: `derain_run` or `sense_run`.
 """
 
+from crdnet.batch.derain_run import DerainRun
 from crdnet.batch.folders import derain_folder, sense_folder
 from crdnet.batch.options import BatchOptions
-from crdnet.batch.run import DerainRun, Run, SenseRun
+from crdnet.batch.plan import Plan, Sources, plan_deraining, plan_sensing
+from crdnet.batch.run import Run
+from crdnet.batch.sense_run import SenseRun
 
 __all__ = [
     "BatchOptions",
     "DerainRun",
+    "Plan",
     "Run",
     "SenseRun",
+    "Sources",
     "derain_folder",
+    "plan_deraining",
+    "plan_sensing",
     "sense_folder",
 ]

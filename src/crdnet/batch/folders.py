@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import overload
 
+from crdnet.batch.derain_run import DerainRun
 from crdnet.batch.options import BatchOptions
-from crdnet.batch.run import DerainRun, Run, SenseRun, Sources
+from crdnet.batch.plan import Sources, plan_deraining, plan_sensing
+from crdnet.batch.run import Run
+from crdnet.batch.sense_run import SenseRun
 from crdnet.pipeline import Outcome
 
 OnOutcome = Callable[[Outcome], object]
@@ -42,7 +45,9 @@ def derain_folder(
     options: BatchOptions | None = None,
     on_outcome: OnOutcome | None = None,
 ) -> Iterator[Outcome] | Counter[str]:
-    """Derain the images in a folder, as `crdnet derain` does: the run resumes, and replaces nothing unasked.
+    """Derain the images in a folder, as `crdnet derain` does.
+
+    A run that was stopped goes on where it was, and nothing is replaced unasked.
 
     Args:
         source: A folder; also a file or a pattern, or several of all these.
@@ -61,7 +66,7 @@ def derain_folder(
         ModelError: There is no such model, or it cannot be opened.
         OutputError: The disk is full, or another run writes into the destination.
     """
-    run = DerainRun(source, destination, recursive=recursive, options=options)
+    run = DerainRun(plan_deraining(source, destination, options, recursive=recursive))
     return _iterate(run) if on_outcome is None else _report(run, on_outcome)
 
 
@@ -97,7 +102,7 @@ def sense_folder(
     Arguments, result and errors are those of `derain_folder`. A model that does not sense rain is
     an ArgumentError.
     """
-    run = SenseRun(source, recursive=recursive, options=options)
+    run = SenseRun(plan_sensing(source, options, recursive=recursive))
     return _iterate(run) if on_outcome is None else _report(run, on_outcome)
 
 

@@ -15,22 +15,33 @@ from pathlib import Path
 from stat import S_ISREG
 
 from crdnet.images import FORMAT_OF_SUFFIX, RAW_SUFFIXES
-from crdnet.pipeline import SUFFIX, Outcome
+from crdnet.pipeline import STREAM, SUFFIX, Outcome
 
 RAW = "raw files of cameras (develop them first)"
 """Kind of entries of folders that are left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Image that an argument stands for."""
+class Job:
+    """One image to work on; the plan adds its outputs."""
 
-    path: str
-    below: str
+    source: Path | None = None
+    """None is standard input."""
+    below: str = ""
     """The end of the path that is kept when the output goes into another folder."""
-    named: bool
+    is_named: bool = True
     """Whether the caller named this very path."""
-    stat: os.stat_result | None
+    found: os.stat_result | None = None
+    """Status of the source when it was found; None if it had none, and for standard input."""
+    output: Path | None = None
+    """None is standard output, or nothing."""
+    rain: Path | None = None
+    """Place for an image of the rain; None is none."""
+
+    @property
+    def name(self) -> str:
+        """Name of the input in messages."""
+        return STREAM if self.source is None else str(self.source)
 
 
 def find_inputs(
@@ -39,7 +50,7 @@ def find_inputs(
     *,
     recursive: bool,
     left_out: Counter[str],
-) -> Iterator[Found | Outcome]:
+) -> Iterator[Job | Outcome]:
     """Yield the images that arguments stand for, and the outcome of arguments that stand for none.
 
     Args:
@@ -48,7 +59,7 @@ def find_inputs(
         recursive: Whether to look into the folders in a folder.
         left_out: Counts entries of folders that are no inputs, by kind.
     """
-    found: list[Found | Outcome] = []
+    found: list[Job | Outcome] = []
     for argument in arguments:
         if not argument:
             found.append(_fail("''", "an empty name is no file; check what the name was made of"))
@@ -63,16 +74,16 @@ def find_inputs(
     yield from _without_results(found, left_out)
 
 
-def _check_regular(path: str) -> Found | Outcome:
+def _check_regular(path: str) -> Job | Outcome:
     stat = read_status(path)
     if stat is None or S_ISREG(stat.st_mode):
-        return Found(path, os.path.basename(path), named=True, stat=stat)
+        return Job(Path(path), os.path.basename(path), found=stat)
     return _fail(path, "is no regular file but a pipe, socket or device; pipe its image through -")
 
 
 def _expand_pattern(
     pattern: str, results: frozenset[str], left_out: Counter[str]
-) -> Iterator[Found | Outcome]:
+) -> Iterator[Job | Outcome]:
     """Yield the images that match a pattern, without the results among them."""
     none = True
     for match, below in _matches(pattern):
@@ -91,7 +102,7 @@ def _fail(name: str, reason: str) -> Outcome:
 
 def _walk(
     folder: str, results: frozenset[str], *, recursive: bool, left_out: Counter[str]
-) -> Iterator[Found | Outcome]:
+) -> Iterator[Job | Outcome]:
     """Yield the images in a folder, without hidden ones and without the results that lie inside it.
 
     Links to folders are not followed, so that no loop is walked.
@@ -133,7 +144,7 @@ def _walk(
         )
 
 
-def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Found | None:
+def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Job | None:
     """Return an image that nobody named, or count why it is none."""
     name = os.path.basename(below)
     if name.startswith("."):
@@ -147,7 +158,7 @@ def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Found | N
     if stat is not None and not S_ISREG(stat.st_mode):
         left_out["pipes, sockets, devices"] += 1
         return None
-    return Found(path, below, named=False, stat=stat)
+    return Job(Path(path), below, is_named=False, found=stat)
 
 
 def read_status(path: str) -> os.stat_result | None:
@@ -166,7 +177,10 @@ def _is_image(name: str) -> bool:
 
 
 def _matches(pattern: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, path below the part before the first wildcard) of what a pattern matches and is not hidden."""
+    """Yield what a pattern matches and is not hidden.
+
+    Each is a path, and the part of it from the first wildcard on.
+    """
     parts = Path(pattern).parts
     start = next(index for index, part in enumerate(parts) if has_magic(part))
     root = Path(*parts[:start])
@@ -184,27 +198,27 @@ def _matches(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def _without_results(
-    found: Sequence[Found | Outcome], left_out: Counter[str]
-) -> Iterator[Found | Outcome]:
+    found: Sequence[Job | Outcome], left_out: Counter[str]
+) -> Iterator[Job | Outcome]:
     """Leave out what an earlier run wrote beside its source.
 
     Found in a folder or by a pattern it is counted. Named by the caller, as when the shell expands
     *.jpg, it is skipped, and only if its source is named too.
     """
     given = {
-        os.path.splitext(find_place(each.path))[0]
+        os.path.splitext(find_place(each.name))[0]
         for each in found
-        if isinstance(each, Found) and each.named
+        if isinstance(each, Job) and each.is_named
     }
     for each in found:
-        stem, suffix = ("", "") if isinstance(each, Outcome) else os.path.splitext(each.path)
+        stem, suffix = ("", "") if isinstance(each, Outcome) else os.path.splitext(each.name)
         if isinstance(each, Outcome) or not stem.endswith(SUFFIX):
             yield each
             continue
         source = stem.removesuffix(SUFFIX)
-        if each.named and find_place(source) in given:
-            yield Outcome(each.path, status="skipped", reason="is the result of another input")
-        elif each.named or not _has_image_called(Path(source + suffix)):
+        if each.is_named and find_place(source) in given:
+            yield Outcome(each.name, status="skipped", reason="is the result of another input")
+        elif each.is_named or not _has_image_called(Path(source + suffix)):
             yield each
         else:
             left_out["results of an earlier run"] += 1
@@ -216,7 +230,7 @@ def _has_image_called(path: Path) -> bool:
 
 
 def find_place(path: str) -> str:
-    """Return where a file lies, one text for one place, without asking the file system for each file of a folder."""
+    """Return one text for one place, without asking the file system for each file of a folder."""
     folder, name = os.path.split(path)
     return os.path.join(_real_folder(folder), name)
 

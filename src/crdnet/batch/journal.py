@@ -65,7 +65,7 @@ class Journal:
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """Keep the folder to ourselves, and leave its journal up to date in whatever way the block ends.
+        """Lock the folder, and save its journal in whatever way the block ends.
 
         Raises:
             OutputError: Another run has the folder, it cannot be written to, or its journal is
@@ -78,12 +78,13 @@ class Journal:
                 ours = stack.enter_context(locked(place / "lock"))
             except OSError as error:
                 raise OutputError(
-                    f"cannot write into {self.folder}: {error.strerror or error}; choose a folder that may be "
-                    "written to"
+                    f"cannot write into {self.folder}: {error.strerror or error}; choose a folder "
+                    "that may be written to"
                 ) from error
             if not ours:
                 raise OutputError(
-                    f"another run writes into {self.folder}; wait until it ends, or choose another folder"
+                    f"another run writes into {self.folder}; wait until it ends, or choose another "
+                    "folder"
                 )
             remove_stale_parts(place, seconds=0.0)
             self.read()
@@ -112,8 +113,8 @@ class Journal:
             self._origins = {name: Origin(*origin) for name, origin in told["results"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(
-                f"{self._path} is damaged, or of another version of crdnet ({error!r}); delete it, and use "
-                "`skip_existing=True` to keep the results that are there"
+                f"{self._path} is damaged, or of another version of crdnet ({error!r}); delete it, "
+                "and use `skip_existing=True` to keep the results that are there"
             ) from error
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
@@ -151,17 +152,21 @@ class Journal:
         """Return what a result was, or was going to be, made from; None if it is none of ours."""
         return self._origins.get(self._name(result))
 
-    def about_to_write(self, result: Path, origin: Origin) -> None:
-        """Note that a source was not what it was when the run began, before its result is there."""
+    def note_source(self, result: Path, origin: Origin) -> None:
+        """Note that a source is not what it was when the run began, before its result is made."""
         with self._lock:
             name = self._name(result)
             if name in self._origins and self._origins[name] != origin:
-                self._origins[name] = origin
+                # The old result stays until the new one is whole, and is not of this source.
+                if os.path.lexists(result):
+                    del self._origins[name]
+                else:
+                    self._origins[name] = origin
                 self._changed = True
                 self._write()
 
-    def written(self, result: Path, origin: Origin) -> None:
-        """Note that a result was replaced; it is saved when the run ends."""
+    def note_result(self, result: Path, origin: Origin) -> None:
+        """Note that a result was made or replaced; it is saved when the run ends."""
         with self._lock:
             if self._origins.get(self._name(result)) != origin:
                 self._origins[self._name(result)] = origin

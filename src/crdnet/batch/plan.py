@@ -8,10 +8,11 @@ becomes a failed outcome, and the others are done.
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crdnet.batch.inputs import Found, find_inputs, find_place, read_status
+from crdnet.batch.inputs import Job, find_inputs, find_place, read_status
+from crdnet.batch.options import BatchOptions
 from crdnet.errors import ArgumentError
 from crdnet.images import FORMAT_OF_SUFFIX, FORMATS
 from crdnet.pipeline import (
@@ -23,28 +24,11 @@ from crdnet.pipeline import (
     suffix_for,
 )
 
+Sources = str | Path | Sequence[str | Path]
+"""A folder, a file or a pattern, or several; `-` alone is standard input."""
 _RAIN_SUFFIX = ".png"
 _WRITTEN = [suffix for suffix, kind in FORMAT_OF_SUFFIX.items() if kind in FORMATS.values()]
 """The suffixes of formats that are not only read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One image to work on."""
-
-    source: Path | None
-    """None is standard input."""
-    output: Path | None
-    """None is standard output, or nothing."""
-    rain: Path | None = None
-    """Place for an image of the rain; None is none."""
-    found: os.stat_result | None = None
-    """Status of the source when it was found; None if it had none, and for standard input."""
-
-    @property
-    def name(self) -> str:
-        """Name of the input in messages."""
-        return STREAM if self.source is None else str(self.source)
 
 
 @dataclass(frozen=True)
@@ -53,9 +37,10 @@ class Plan:
 
     inputs: list[Job | Outcome]
     """In the order of the arguments."""
+    options: BatchOptions
     folder: Path | None = None
     """The folder for all outputs, if there is one."""
-    single: bool = False
+    is_single: bool = False
     """Whether the input is one file, or standard input."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Entries of folders that are no inputs, by kind."""
@@ -67,82 +52,119 @@ class Plan:
 
 
 def plan_deraining(
-    sources: Sequence[str],
-    destination: str | None,
+    sources: Sources,
+    destination: str | Path | None,
+    options: BatchOptions | None = None,
     *,
-    recursive: bool,
-    options: DerainOptions,
-    rain: str | None = None,
+    recursive: bool = False,
 ) -> Plan:
     """Return the plan of a run that writes outputs.
 
     Args:
-        sources: Files, folders, patterns, or `-` alone.
-        destination: A file for one input, a folder, `-`, or None for a place beside each input.
+        sources: See `Sources`.
+        destination: A folder, which mirrors the tree of the sources; a file for one input; `-`; or
+            None for a place beside each input.
+        options: Everything else; None is the defaults.
         recursive: Whether to look into the folders in a folder.
-        options: Their formats give the outputs their suffixes.
-        rain: A PNG file for one input, or a folder, for images of what was taken out.
 
     Raises:
         ArgumentError: The arguments as a whole make no sense.
     """
+    sources, options = _list_texts(sources), options or BatchOptions()
+    place = None if destination is None else os.fspath(destination)
+    rain = None if options.rain is None else os.fspath(options.rain)
     if STREAM in sources:
-        return Plan([_plan_stream(sources, destination, rain)], single=True)
+        return Plan([_plan_stream(sources, place, rain)], options, is_single=True)
     folders = [source for source in sources if source and Path(source).is_dir()]
-    if folders and destination is None:
+    if folders and place is None:
         raise ArgumentError(
             f"{folders[0]} is a folder; say with `destination` where its outputs shall go"
         )
     left_out: Counter[str] = Counter()
     results = frozenset(
-        os.path.realpath(place) for place in (destination, rain) if place not in (None, STREAM)
+        os.path.realpath(each) for each in (place, rain) if each not in (None, STREAM)
     )
     found = list(find_inputs(sources, results, recursive=recursive, left_out=left_out))
     # A path that is not there is one file too: it fails for that, not for where its output should
     # have gone.
     single = len(sources) == 1 and not folders and len(found) == 1
-    into_folder = destination is not None and not _names_file(destination, single_file=single)
-    if destination is not None and not into_folder and not single:
+    into_folder = place is not None and not _names_file(place, single_file=single)
+    if place is not None and not into_folder and not single:
         raise ArgumentError(
-            f"`destination` {destination} names one file, but the input is not one file; give a folder, such as "
-            f"{destination}/"
+            f"`destination` {place} names one file, but the input is not one file; give a folder, "
+            f"such as {place}/"
         )
-    rain_folder = rain is not None and not _names_rain(rain, single_file=single)
-
-    def job(each: Found) -> Job:
-        source, target = Path(each.path), None
-        if destination is None:
-            target = default_output(source, options)
-        elif into_folder:
-            below = Path(each.below)
-            suffix = suffix_for(below, options)
-            target = Path(destination) / (
-                below if suffix == below.suffix else below.with_suffix(suffix)
-            )
-        elif destination != STREAM:
-            target = Path(destination)
-        streaks = None if rain is None else Path(rain)
-        if streaks is not None and rain_folder:
-            streaks /= Path(each.below).with_suffix(_RAIN_SUFFIX)
-        return Job(source, target, streaks, each.stat)
-
-    planned = [each if isinstance(each, Outcome) else job(each) for each in found]
-    folder = Path(destination) if destination is not None and into_folder else None
-    return Plan(list(_without_clashes(planned)), folder, single, left_out)
+    outputs = _Outputs(place, rain, options.derain, into_folder=into_folder, single=single)
+    planned = [each if isinstance(each, Outcome) else outputs.name_for(each) for each in found]
+    folder = Path(place) if place is not None and into_folder else None
+    return Plan(list(_without_clashes(planned)), options, folder, single, left_out)
 
 
-def plan_sensing(sources: Sequence[str], *, recursive: bool) -> Plan:
-    """Return the plan of a run that writes nothing; each image is in it once."""
+def plan_sensing(
+    sources: Sources, options: BatchOptions | None = None, *, recursive: bool = False
+) -> Plan:
+    """Return the plan of a run that writes nothing; each image is in it once.
+
+    Arguments and errors are those of `plan_deraining`.
+    """
+    sources, options = _list_texts(sources), options or BatchOptions()
     if STREAM in sources:
-        return Plan([_plan_stream(sources, None, None)], single=True)
+        return Plan([_plan_stream(sources, None, None)], options, is_single=True)
     left_out: Counter[str] = Counter()
     planned: dict[str, Job | Outcome] = {}
     for each in find_inputs(sources, frozenset(), recursive=recursive, left_out=left_out):
-        if isinstance(each, Outcome):
-            planned.setdefault(each.input, each)
-        else:
-            planned.setdefault(find_place(each.path), Job(Path(each.path), None, None, each.stat))
-    return Plan(list(planned.values()), None, len(sources) == len(planned) == 1, left_out)
+        place = each.input if isinstance(each, Outcome) else find_place(each.name)
+        planned.setdefault(place, each)
+    single = len(sources) == len(planned) == 1
+    return Plan(list(planned.values()), options, None, single, left_out)
+
+
+def _list_texts(sources: Sources) -> list[str]:
+    several = [sources] if isinstance(sources, str | Path) else sources
+    return [os.fspath(each) for each in several]
+
+
+class _Outputs:
+    """Names the outputs of the images of one run.
+
+    Args:
+        destination: A file or a folder; None is beside each input.
+        rain: The same for images of the rain; None is none.
+        options: Their formats give the outputs their suffixes.
+        into_folder: Whether the destination is a folder.
+        single: Whether the input is one file.
+    """
+
+    def __init__(
+        self,
+        destination: str | None,
+        rain: str | None,
+        options: DerainOptions,
+        *,
+        into_folder: bool,
+        single: bool,
+    ) -> None:
+        self._destination = None if destination is None else Path(destination)
+        self._rain = None if rain is None else Path(rain)
+        self._options = options
+        self._into_folder = into_folder
+        self._rain_into_folder = rain is not None and not _names_rain(rain, single_file=single)
+
+    def name_for(self, job: Job) -> Job:
+        """Return the job with its outputs."""
+        assert job.source is not None
+        below = Path(job.below)
+        output, rain = self._destination, self._rain
+        if output is None:
+            output = default_output(job.source, self._options)
+        elif self._into_folder:
+            suffix = suffix_for(below, self._options)
+            output /= below if suffix == below.suffix else below.with_suffix(suffix)
+        elif output == Path(STREAM):
+            output = None
+        if rain is not None and self._rain_into_folder:
+            rain /= below.with_suffix(_RAIN_SUFFIX)
+        return replace(job, output=output, rain=rain)
 
 
 def _plan_stream(sources: Sequence[str], destination: str | None, rain: str | None) -> Job:
@@ -156,12 +178,12 @@ def _plan_stream(sources: Sequence[str], destination: str | None, rain: str | No
         )
     streaks = None if rain is None else Path(rain)
     if destination is None or destination == STREAM:
-        return Job(None, None, streaks)
+        return Job(rain=streaks)
     if not _names_file(destination, single_file=True):
         raise ArgumentError(
             f"an image from standard input has no name; give `destination` a file, not the folder {destination}"
         )
-    return Job(None, Path(destination), streaks)
+    return Job(output=Path(destination), rain=streaks)
 
 
 def _names_file(destination: str, *, single_file: bool) -> bool:

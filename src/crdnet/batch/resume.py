@@ -7,17 +7,16 @@ source is unchanged, it is done, and the run goes on with the others.
 from collections.abc import Iterable
 from os.path import lexists
 
+from crdnet.batch.inputs import Job
 from crdnet.batch.journal import Journal
-from crdnet.batch.plan import Job
+from crdnet.batch.options import BatchOptions
 from crdnet.pipeline import Outcome
 
 
 def sort_outputs(
     inputs: Iterable[Job | Outcome],
     journal: Journal | None,
-    *,
-    overwrite: bool,
-    skip_existing: bool,
+    options: BatchOptions,
 ) -> tuple[list[Job], list[Outcome]]:
     """Split the requested outputs into to do and settled.
 
@@ -25,8 +24,7 @@ def sort_outputs(
         inputs: Those of the plan.
         journal: The journal of the folder of the outputs, as the last run left it; None where there
             is no folder.
-        overwrite: Whether outputs that exist are replaced.
-        skip_existing: Whether outputs that exist are left as they are, whoever made them.
+        options: Say whether outputs that exist are replaced, or left as they are.
 
     Returns:
         The jobs to do, and the outcomes of inputs that are done or failed without being begun.
@@ -34,11 +32,7 @@ def sort_outputs(
     to_do: list[Job] = []
     settled: list[Outcome] = []
     for each in inputs:
-        outcome = (
-            each
-            if isinstance(each, Outcome)
-            else _settle(each, journal, overwrite=overwrite, skip_existing=skip_existing)
-        )
+        outcome = each if isinstance(each, Outcome) else _settle(each, journal, options)
         if outcome is not None:
             settled.append(outcome)
         elif isinstance(each, Job):
@@ -46,19 +40,18 @@ def sort_outputs(
     return to_do, settled
 
 
-def _settle(
-    job: Job, journal: Journal | None, *, overwrite: bool, skip_existing: bool
-) -> Outcome | None:
+def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome | None:
     """Return the outcome of a job that is not to be begun."""
-    if job.output is not None and skip_existing and lexists(job.output):
+    if job.output is not None and options.skip_existing and lexists(job.output):
         return Outcome(job.name, job.output, "skipped", f"{job.output} exists")
-    if overwrite or job.output is None or job.source is None:
+    if options.overwrite or job.output is None or job.source is None:
         return None
     origin = None if journal is None else journal.origin_of(job.output)
     if origin is None and job.rain is not None and lexists(job.rain):
         return _failed(
             job,
-            f"{job.rain} exists and is not replaced unasked; use `overwrite=True` or another `rain`",
+            f"{job.rain} exists and is not replaced unasked; use `overwrite=True` or another "
+            "`rain`",
         )
     if journal is None or job.found is None or not lexists(job.output) or _is_own_source(job):
         return None  # to do; or whoever does it will find what is wrong with it
@@ -66,11 +59,11 @@ def _settle(
         return Outcome(job.name, job.output, "skipped", "done already", resumed=True)
     return _failed(
         job,
-        f"{job.output} exists, is of no earlier run and is not replaced unasked; use `overwrite=True`, "
-        "`skip_existing=True` or another folder"
+        f"{job.output} exists, is of no earlier run and is not replaced unasked; use "
+        "`overwrite=True`, `skip_existing=True` or another folder"
         if origin is None
-        else f"{job.source} is not what {job.output} was made from: it has changed, or is another file; use "
-        "`overwrite=True` to make the output anew, or `skip_existing=True` to keep it",
+        else f"{job.source} is not what {job.output} was made from: it has changed, or is another "
+        "file; use `overwrite=True` to make the output anew, or `skip_existing=True` to keep it",
     )
 
 

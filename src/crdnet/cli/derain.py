@@ -130,7 +130,7 @@ def command(  # noqa: D103 - its help stands above
     **values: Any,
 ) -> int:
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.batch import BatchOptions, DerainRun  # noqa: PLC0415
+    from crdnet.batch import BatchOptions, DerainRun, plan_deraining  # noqa: PLC0415
     from crdnet.cli.report import Report, ReportOptions  # noqa: PLC0415
     from crdnet.pipeline import DerainOptions  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def command(  # noqa: D103 - its help stands above
         values, BatchOptions, model=options.as_path_or_name(model), derain=derain
     )
     with options.refuse_unknown_model():
-        run = DerainRun(sources, output, recursive=recursive, options=batch)
+        run = DerainRun(plan_deraining(sources, output, batch, recursive=recursive))
     if run.uses_standard_output:
         _check_stdout(as_json=reported.as_json, dry_run=batch.dry_run)
     report = Report("derain", reported, results_to_stderr=run.uses_standard_output)

@@ -63,7 +63,7 @@ def command(  # noqa: D103 - its help stands above
     if plot or table:
         raise click.UsageError(f"--plot and --csv are for one clip ({', '.join(CLIPS)})")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.batch import BatchOptions, SenseRun  # noqa: PLC0415
+    from crdnet.batch import BatchOptions, SenseRun, plan_sensing  # noqa: PLC0415
     from crdnet.cli.report import Report, ReportOptions  # noqa: PLC0415
     from crdnet.pipeline import DerainOptions  # noqa: PLC0415
 
@@ -76,7 +76,7 @@ def command(  # noqa: D103 - its help stands above
         values, BatchOptions, model=options.as_path_or_name(model), derain=derain
     )
     with options.refuse_unknown_model():
-        run = SenseRun(sources, recursive=recursive, options=batch)
+        run = SenseRun(plan_sensing(sources, batch, recursive=recursive))
     return report.follow(run)
 
 
