@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
-from tests.server.pictures import encoded, scene
-from tests.server.running import Running
+from tests.images.making import heic
+from tests.server.pictures import encoded, png_claiming, scene
+from tests.server.running import Running, running
 from tests.waiting import HANG_SECONDS
 
 PAGE = Path(str(files("crdnet.server"))) / "page"
@@ -21,6 +23,7 @@ CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 MILLISECONDS = 1000 * HANG_SECONDS
+DONE = "article .done:not([hidden])"
 
 
 class Elements(HTMLParser):
@@ -139,7 +142,7 @@ def test_a_dropped_photo_is_compared_and_downloaded_as_the_api_answers_it(
     page: Any, server: Running, tmp_path: Path
 ) -> None:
     drop(page, RAINY)
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     assert page.text_content("article .name") == "street.jpg"
     assert "rain" in page.text_content(".density")
     assert page.locator("dl div").count() == 4
@@ -155,11 +158,11 @@ def test_a_dropped_photo_is_compared_and_downloaded_as_the_api_answers_it(
 
 def test_the_border_between_before_and_after_follows_mouse_finger_and_keys(page: Any) -> None:
     def after_is_cut_at() -> str:
-        cut = page.evaluate("getComputedStyle(document.querySelector('.after')).clipPath")
+        cut = page.evaluate("getComputedStyle(document.querySelector('.top-pane')).clipPath")
         return str(cut).removeprefix("inset(0px 0px 0px ").removesuffix(")")
 
     drop(page, RAINY)
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     page.focus(".split")
     page.keyboard.press("Home")
     assert after_is_cut_at() == "0%"
@@ -178,10 +181,10 @@ def test_the_border_between_before_and_after_follows_mouse_finger_and_keys(page:
 
 def test_the_rain_that_was_taken_out_can_be_looked_at(page: Any) -> None:
     drop(page, RAINY)
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     page.get_by_label("the rain that was taken out").check()
     assert (
-        page.evaluate("getComputedStyle(document.querySelector('.after')).mixBlendMode")
+        page.evaluate("getComputedStyle(document.querySelector('.top-pane')).mixBlendMode")
         == "difference"
     )
 
@@ -189,7 +192,7 @@ def test_the_rain_that_was_taken_out_can_be_looked_at(page: Any) -> None:
 def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: Running) -> None:
     headers = server.post("/v1/derain", content=RAINY).headers
     drop(page, RAINY)
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     gauge = page.get_by_role("meter", name="How heavy the rain was")
     assert gauge.get_attribute("aria-valuenow") == headers["x-rain-score"]
     assert headers["x-rain-density"] in gauge.get_attribute("aria-valuetext").lower()
@@ -201,7 +204,7 @@ def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: R
 
 def test_a_dry_photo_is_downloaded_as_it_is_shown_at_any_strength(page: Any) -> None:
     drop(page, DRY, "dry.png")
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     page.locator(".strength input").fill("50")
     with page.expect_download() as download:
         page.click(".download")
@@ -217,29 +220,247 @@ def test_a_photo_can_be_pasted(page: Any) -> None:
         }""",
         list(RAINY),
     )
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
 
 
 def test_the_example_is_one_click_away(page: Any) -> None:
     page.click("#example")
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     assert page.locator(".after").evaluate("image => image.naturalWidth") > 0
 
 
-def test_errors_are_words_and_can_be_tried_again(page: Any) -> None:
-    drop(page, b"this is no picture", "letter.txt")
+def test_trying_again_is_offered_only_where_it_can_help(page: Any) -> None:
+    drop(page, b"this is no image", "letter.txt")
     page.wait_for_selector(".failure:not([hidden])")
     assert "not an image" in page.text_content(".failure [role=alert]")
-    page.click(".again")
+    assert not page.locator(".again").is_visible()
+    page.click(".remove")
+    page.route("**/v1/derain?*", lambda route: route.abort())
+    drop(page, RAINY)
     page.wait_for_selector(".failure:not([hidden])")
+    assert "cannot be reached" in page.text_content(".failure [role=alert]")
+    page.unroute("**/v1/derain?*")
+    page.click(".again")
+    page.wait_for_selector(DONE)
 
 
-def test_several_photos_each_have_their_card(page: Any) -> None:
-    chosen = [{"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": RAINY} for n in range(3)]
-    page.set_input_files("#files", chosen)
-    page.locator(".done:not([hidden])").nth(2).wait_for()
-    page.locator(".remove").first.click()
-    assert page.locator("article").count() == 2
+def test_a_busy_server_is_asked_again(page: Any) -> None:
+    refusal = {"status": 503, "headers": {"Retry-After": "1"}, "body": "{}"}
+    page.route("**/v1/derain?*", lambda route: route.fulfill(**refusal), times=2)
+    drop(page, RAINY)
+    page.wait_for_function("() => document.querySelector('.status').textContent.includes('busy')")
+    page.wait_for_selector(DONE)
+
+
+def choose(page: Any, **contents: bytes) -> None:
+    """Choose several files; the names have no suffix."""
+    files = [
+        {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": content}
+        for name, content in contents.items()
+    ]
+    page.set_input_files("#files", files)
+
+
+def wait_for_states(page: Any, *states: str) -> None:
+    page.wait_for_function(
+        """states => [...document.querySelectorAll('.strip button')]
+            .map(each => each.dataset.state).join() === states""",
+        arg=",".join(states),
+    )
+
+
+def test_thumbnails_stand_in_the_order_of_choice_and_choose_what_is_shown(page: Any) -> None:
+    choose(page, first=RAINY, second=b"no image", third=DRY)
+    wait_for_states(page, "done", "failed", "done")
+    thumbnails = page.locator(".strip button")
+    labels = [each.get_attribute("aria-label") for each in thumbnails.all()]
+    assert labels == ["first.jpg: done", "second.jpg: failed", "third.jpg: done"]
+    assert page.text_content(".total") == "2 of 3 done, 1 failed"
+    assert page.locator(".overview progress").evaluate("bar => bar.value") == 1
+    for number, name in ((0, "first.jpg"), (2, "third.jpg"), (1, "second.jpg")):
+        thumbnails.nth(number).click()
+        shown = [each.text_content() for each in page.locator(".name").all() if each.is_visible()]
+        assert shown == [name]
+        assert thumbnails.nth(number).get_attribute("aria-current") == "true"
+    page.locator("article:not([hidden]) .remove").click()
+    wait_for_states(page, "done", "done")
+    assert page.locator("article:not([hidden]) .name").text_content() == "third.jpg"
+
+
+def test_all_photos_are_downloaded_as_one_zip_file(page: Any, server: Running) -> None:
+    more = encoded(scene(200, 120, rain=60, seed=3), "JPEG", quality=90)
+    choose(page, street=RAINY)
+    choose(page, street=more, letter=b"no image", house=DRY)
+    wait_for_states(page, "done", "done", "failed", "done")
+    with page.expect_download() as saved:
+        page.click(".all")
+    with ZipFile(saved.value.path()) as archive:
+        assert archive.testzip() is None
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == {
+        "street_derained.jpg": server.post("/v1/derain", content=RAINY).content,
+        "street_derained_2.jpg": server.post("/v1/derain", content=more).content,
+        "house_derained.png": DRY,
+    }
+
+
+def test_the_place_to_drop_photos_shrinks_when_there_are_some(page: Any) -> None:
+    before = page.locator("#drop").bounding_box()["height"]
+    drop(page, RAINY)
+    page.wait_for_selector(DONE)
+    assert page.locator("#drop").bounding_box()["height"] < before / 2
+    page.click(".remove")
+    assert page.locator("#drop").bounding_box()["height"] == before
+
+
+def test_format_and_quality_of_downloads_can_be_chosen(page: Any, server: Running) -> None:
+    drop(page, RAINY)
+    page.wait_for_selector(DONE)
+    page.click("#output summary")
+    assert not page.locator("#quality").is_visible()
+    page.select_option("#format", "webp")
+    page.locator("#quality").fill("40")
+    with page.expect_download() as saved:
+        page.click(".download")
+    assert saved.value.suggested_filename == "street_derained.webp"
+    asked = {"format": "webp", "quality": 40}
+    expected = server.post("/v1/derain", params=asked, content=RAINY).content
+    assert Path(saved.value.path()).read_bytes() == expected
+    size = f"{max(1, round(len(expected) / 1000))} kB"
+    assert page.text_content(".sizes").startswith("240 × 160 pixels, ")
+    assert page.text_content(".sizes").endswith(f" → {size}")
+
+
+def test_a_portrait_fills_its_frame(page: Any) -> None:
+    drop(page, encoded(scene(100, 200, rain=60), "JPEG", quality=90))
+    page.wait_for_selector(DONE)
+    frame, image = (page.locator(each).bounding_box() for each in (".frame", ".before"))
+    assert frame["height"] / frame["width"] == pytest.approx(2, rel=0.02)
+    assert (image["width"], image["height"]) == pytest.approx(
+        (frame["width"], frame["height"]), abs=1
+    )
+
+
+def test_one_to_one_shows_single_pixels_which_can_be_moved(page: Any) -> None:
+    def locate() -> tuple[float, float, float]:
+        image, frame = (page.locator(each).bounding_box() for each in (".after", ".frame"))
+        return image["x"] - frame["x"], image["y"] - frame["y"], image["width"]
+
+    drop(page, encoded(scene(900, 600, rain=60), "JPEG", quality=90))
+    page.wait_for_selector(DONE)
+    frame = page.locator(".frame").bounding_box()
+    page.click(".pixels")
+    left, top, width = locate()
+    assert width == pytest.approx(900, abs=1)
+    assert left == pytest.approx((frame["width"] - 900) / 2, abs=1)
+    assert page.text_content(".percent") == "100 %"
+    x, y = frame["x"] + frame["width"] * 0.2, frame["y"] + frame["height"] * 0.3
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 20, steps=4)
+    page.mouse.up()
+    assert locate() == pytest.approx((left + 30, top + 20, 900), abs=1)
+    page.mouse.down()
+    page.mouse.move(x + 3000, y + 3000, steps=4)
+    page.mouse.up()
+    assert locate()[:2] == pytest.approx((0, 0), abs=1)  # never beyond the image's border
+    middle = frame["x"] + frame["width"] / 2  # where the border between the two is
+    page.mouse.move(middle, y)
+    page.mouse.down()
+    page.mouse.move(middle + 60, y, steps=4)
+    page.mouse.up()
+    assert locate()[:2] == pytest.approx((0, 0), abs=1)
+    assert float(page.locator(".split").input_value()) > 55
+    page.click(".fit")
+    assert locate() == pytest.approx((0, 0, frame["width"]), abs=1)
+
+
+def test_zoom_works_by_keys_wheel_and_two_fingers(page: Any) -> None:
+    def zoom() -> float:
+        return float(
+            page.locator(".frame").evaluate("frame => frame.style.getPropertyValue('--zoom')")
+        )
+
+    drop(page, encoded(scene(900, 600, rain=60), "JPEG", quality=90))
+    page.wait_for_selector(DONE)
+    page.focus(".split")
+    page.keyboard.press("1")
+    assert page.text_content(".percent") == "100 %"
+    place = page.locator(".after").bounding_box()["x"]
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.locator(".after").bounding_box()["x"] == pytest.approx(place - 60, abs=1)
+    page.keyboard.press("0")
+    assert zoom() == 1
+    box = page.locator(".frame").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    page.wait_for_function(
+        "() => document.querySelector('.frame').style.getPropertyValue('--zoom') > 1"
+    )
+    page.click(".fit")
+    assert zoom() == 1
+    touches = page.context.new_cdp_session(page)
+    for kind, apart in (("Start", 20), ("Move", 40), ("Move", 60), ("End", None)):
+        points = [] if apart is None else [{"x": x - apart, "y": y}, {"x": x + apart, "y": y}]
+        touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    assert zoom() > 1.5
+
+
+def test_everything_can_be_done_by_keyboard(page: Any) -> None:
+    def press_until(selector: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"{selector} is not reached by Tab")
+
+    press_until("#example")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(DONE)
+    press_until(".pixels")
+    page.keyboard.press("Enter")
+    assert page.text_content(".percent") == "100 %"
+    press_until(".download")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+
+
+def test_tiles_are_the_progress_of_a_large_photo(browser: Any, tmp_path: Path) -> None:
+    with running("-m", "paper", "-d", "cpu", log=tmp_path / "log") as server:
+        page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        page.goto(server.url)
+        drop(page, png_claiming(3000, 3000, rows=3000), "large.png")
+        page.wait_for_function(
+            "() => /rain out, [0-9]+ %/.test(document.querySelector('.status').textContent)"
+        )
+        assert 0.2 < page.locator("article progress").evaluate("bar => bar.value") < 1
+        page.click(".cancel")
+        page.wait_for_selector(".failure:not([hidden])")
+        assert page.locator(".again").is_visible()
+        page.close()
+
+
+def test_a_phone_is_told_nothing_of_dropping_and_its_heic_comes_back_as_jpeg(
+    browser: Any, server: Running
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(MILLISECONDS)
+    page = context.new_page()
+    page.goto(server.url)
+    assert "Drop" not in page.inner_text("#drop")
+    assert page.locator("[for=camera]").is_visible()
+    drop(page, heic("gradient_61x37"), "IMG_0001.HEIC")
+    page.wait_for_selector(DONE)
+    with page.expect_download() as saved:
+        page.click(".download")
+    assert saved.value.suggested_filename == "IMG_0001_derained.jpg"
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -250,7 +471,7 @@ def test_nothing_serious_stands_between_the_page_and_anybody(
 
     page.emulate_media(color_scheme=scheme)
     drop(page, RAINY)
-    page.wait_for_selector("article .done:not([hidden])")
+    page.wait_for_selector(DONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     script = Path(str(files("axe_playwright_python"))) / "axe.min.js"
     assert script.is_file()
@@ -270,8 +491,6 @@ def test_nothing_serious_stands_between_the_page_and_anybody(
 def test_a_key_that_is_needed_can_be_given_on_the_page(
     browser: Any, model: Path, tmp_path: Path
 ) -> None:
-    from tests.server.running import running  # noqa: PLC0415
-
     with running("-m", model, log=tmp_path / "log", CRDNET_API_KEY="open-sesame") as server:
         page = browser.new_page()
         page.set_default_timeout(MILLISECONDS)
@@ -280,5 +499,5 @@ def test_a_key_that_is_needed_can_be_given_on_the_page(
         page.wait_for_selector(".failure:not([hidden])")
         page.fill("#key", "open-sesame")
         page.click(".again")
-        page.wait_for_selector("article .done:not([hidden])")
+        page.wait_for_selector(DONE)
         page.close()

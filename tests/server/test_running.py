@@ -302,3 +302,22 @@ def test_without_its_extra_the_command_names_it(
     finished = crdnet("serve")
     assert finished.code == 1
     assert "pip install 'crdnet[serve]'" in finished.err
+
+
+def test_the_progress_of_a_large_image_is_counted_in_tiles(server: Running) -> None:
+    large = png_claiming(3000, 3000, rows=3000)
+    path = "/v1/derain?model=paper&always=true&progress=my-identifier"
+
+    def progress() -> dict[str, object]:
+        said: dict[str, object] = server.get("/v1/progress/my-identifier").json()
+        return said
+
+    with server.connect() as connection:
+        connection.sendall(head(path, Content_Length=len(large)) + large)
+        wait_until(lambda: progress()["tiles_done"] == 1)
+        assert progress()["state"] == "working"
+        assert int(str(progress()["tiles"])) > 1
+        again = server.post(path, content=RAINY)
+        assert (again.status_code, again.json()["type"]) == (422, "urn:crdnet:wrong-parameter")
+    wait_until(lambda: progress()["state"] == "unknown")
+    assert server.get("/v1/progress/no").status_code == 422

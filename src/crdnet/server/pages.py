@@ -1,28 +1,29 @@
-"""The pages: plain files of this package, kept in memory, and the policy that they load nothing from elsewhere."""
+"""The pages: plain files of this package, kept in memory, which load nothing from elsewhere."""
 
 import gzip
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import PurePath
 
 from fastapi import FastAPI, Request, Response
 
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
-_ASSETS = {
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "docs.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-    "example.jpg": "image/jpeg",
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
 }
+"""Of the files in the folder of assets, by suffix."""
 
 
 def add_pages(app: FastAPI) -> None:
-    """Add the page to drop a photo on, and that of the API."""
+    """Add the page to drop an image on, and that of the API."""
     folder = files("crdnet.server") / "page"
     policy = {"Content-Security-Policy": _PAGE_POLICY}
 
@@ -43,8 +44,9 @@ def add_pages(app: FastAPI) -> None:
 
     for path, name in _PAGES.items():
         add(path, name, "text/html; charset=utf-8", policy)
-    for name, media_type in _ASSETS.items():
-        add(f"/assets/{name}", name, media_type, {"Cache-Control": "no-cache"})
+    for each in folder.iterdir():
+        if media_type := _MEDIA_TYPES.get(PurePath(each.name).suffix):
+            add(f"/assets/{each.name}", each.name, media_type, {"Cache-Control": "no-cache"})
 
 
 def _takes_gzip(request: Request) -> bool:

@@ -24,7 +24,7 @@ from crdnet.server.settings import Settings
 LARGE_PIXELS = 2_000_000
 """After an image of more, the network's memory is given back: hundreds of megabytes, which few
 images need."""
-_NAME = "the image"
+_NAME = "the upload"
 _HEADER_THREADS = 2
 
 Stages = dict[str, float]

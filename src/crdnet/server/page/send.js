@@ -1,0 +1,106 @@
+// Sending an image to the server. This module is the seam: an app that derains in the browser
+// replaces `derainImage` and keeps everything else.
+
+export class Failure extends Error {
+  // canRetry: whether the same request may succeed later.
+  constructor(words, { type = "", canRetry = false } = {}) {
+    super(words);
+    this.type = type;
+    this.canRetry = canRetry;
+  }
+}
+
+const RETRIES = 20;
+const POLL_MILLISECONDS = 600;
+
+// Derain an image file.
+//   wishes: parameters of /v1/derain.
+//   options.key: the API key, or "".
+//   options.signal: an AbortSignal.
+//   options.onProgress: called with { stage, share }; the stages are uploading, waiting, working
+//     and busy (the server asked to come again later).
+// Resolves to { content, header }: a Blob, and a function from a header's name to its value.
+export async function derainImage(file, wishes, options) {
+  for (let retry = 0; ; retry++) {
+    try {
+      return await sendOnce(file, wishes, options);
+    } catch (error) {
+      if (!error.retryAfter || retry >= RETRIES) throw error;
+      options.onProgress({ stage: "busy", share: 0 });
+      await pause(1000 * error.retryAfter, options.signal);
+    }
+  }
+}
+
+function sendOnce(file, wishes, { key, signal, onProgress }) {
+  const request = new XMLHttpRequest(); // fetch does not report the progress of an upload
+  const identifier = makeIdentifier();
+  const polling = new AbortController();
+  return new Promise((resolve, reject) => {
+    const abort = () => request.abort();
+    const fail = (...failure) => reject(new Failure(...failure));
+    request.open("POST", `v1/derain?${new URLSearchParams({ ...wishes, progress: identifier })}`);
+    request.responseType = "blob";
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    if (key) request.setRequestHeader("Authorization", `Bearer ${key}`);
+    request.upload.onprogress = (event) =>
+      event.lengthComputable && onProgress({ stage: "uploading", share: event.loaded / event.total });
+    request.upload.onload = () => pollProgress(identifier, key, polling.signal, onProgress);
+    request.onerror = () => fail("The server cannot be reached, or it ended the connection.", { canRetry: true });
+    request.onabort = () => fail("Cancelled.", { canRetry: true });
+    request.onload = async () => {
+      if (request.status === 200) resolve({ content: request.response, header: (name) => request.getResponseHeader(name) });
+      else reject(await readProblem(request));
+    };
+    request.onloadend = () => {
+      polling.abort();
+      signal.removeEventListener("abort", abort);
+    };
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) fail("Cancelled.", { canRetry: true });
+    else request.send(file);
+  });
+}
+
+async function readProblem(request) {
+  let problem = {};
+  try {
+    problem = JSON.parse(await request.response.text());
+  } catch { /* a proxy's answer, not ours */ }
+  const detail = problem.detail || `the server answered ${request.status}`;
+  const words = `${detail[0].toUpperCase()}${detail.slice(1)}.`;
+  const canRetry = [401, 408, 429].includes(request.status) || request.status >= 500;
+  const failure = new Failure(words, { type: problem.type, canRetry });
+  failure.retryAfter = Number(request.getResponseHeader("Retry-After"));
+  return failure;
+}
+
+async function pollProgress(identifier, key, signal, onProgress) {
+  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  onProgress({ stage: "waiting", share: 0 });
+  try {
+    for (;;) {
+      const answer = await fetch(`v1/progress/${identifier}`, { headers, signal });
+      const { state, tiles_done, tiles } = await answer.json();
+      if (signal.aborted) return;
+      if (state !== "unknown") onProgress({ stage: state, share: tiles ? tiles_done / tiles : 0 });
+      await pause(POLL_MILLISECONDS, signal);
+    }
+  } catch { /* the request has ended, or its progress stays unknown */ }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new Failure("Cancelled.", { canRetry: true }));
+    });
+  });
+}
+
+// crypto.randomUUID is missing on pages without TLS.
+function makeIdentifier() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
