@@ -35,6 +35,7 @@ _INTERNAL_TEXT = re.compile(
 _UNSUPPORTED = re.compile(
     r"unsupported(?! marker)|not supported|not implemented|cannot handle"
     r"|unknown (compression|pixel|raw mode)|security limit"
+    r"|decompression bomb|MAX_TEXT_CHUNK|MAX_TEXT_MEMORY"
     r"|no (decoder|codec|decoding plugin)|not (built|compiled)",
     re.IGNORECASE,
 )
@@ -44,6 +45,10 @@ _ENDS_EARLY = "it ends too early, or its header holds impossible values"
 def fault_of(error: Exception) -> str:
     """Describe in one line what is wrong with a file."""
     text = vips.one_line(error)
+    if "MAX_TEXT" in text:
+        return "its text is larger than any caption"
+    if isinstance(error, Image.DecompressionBombError):
+        return text.split(",")[0]
     if isinstance(error, zlib.error):
         return "its compressed samples are damaged"
     if isinstance(error, _INTERNAL) or not text or _INTERNAL_TEXT.search(text):

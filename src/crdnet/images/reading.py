@@ -1,5 +1,6 @@
 """Decoding of image files."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -19,8 +20,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from crdnet.errors import ImageError
 from crdnet.images import vips
-from crdnet.images.containers import exif, isobmff, jpeg, png, tiff, webp
-from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
+from crdnet.images.containers import bmp, exif, gif, isobmff, jpeg, png, tiff, webp
+from crdnet.images.containers.metadata import Content, FileMetadata
 from crdnet.images.decoded import (
     MAX_PIXELS,
     DecodedImage,
@@ -69,6 +70,7 @@ _UNWRITTEN: Mapping[tuple[tuple[int, int], ...], str] = {
 """JPEG sampling factors that neither Pillow nor libvips can write."""
 
 
+_PPM_COMMENT = re.compile(rb"P[1-6](\s+\d+){0,2}\s+#")
 _NO_PIXELS: Pixels = np.empty((0, 0), np.uint8)
 
 
@@ -420,11 +422,12 @@ def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
 
 
 def _ppm(content: bytes, header: Header) -> DecodedImage:
+    found = FileMetadata(only_here=_PPM_COMMENT.match(content) is not None)
     if header.bits > 8:
-        return DecodedImage(_wide_ppm(content), "PPM")
+        return DecodedImage(_wide_ppm(content), "PPM", metadata=found)
     image = _opened(PpmImageFile, content)
     pixels, alpha, changes = samples_of(image)
-    return DecodedImage(pixels, "PPM", alpha, changes=changes)
+    return DecodedImage(pixels, "PPM", alpha, metadata=found, changes=changes)
 
 
 def _wide_ppm(content: bytes) -> Pixels:
@@ -462,27 +465,28 @@ def _gif(content: bytes, _header: Header) -> DecodedImage:
     image = GifImageFile(BytesIO(content))
     if image.is_animated:
         raise _Refused("an animation's frames")
-    return _plain(image, "GIF")
+    return _plain(image, "GIF", gif.read_metadata(content))
 
 
 def _bmp(content: bytes, _header: Header) -> DecodedImage:
-    return _plain(BmpImageFile(BytesIO(content)), "BMP")
+    return _plain(BmpImageFile(BytesIO(content)), "BMP", bmp.read_metadata(content))
 
 
-def _plain(image: ImageFile.ImageFile, format: str) -> DecodedImage:  # noqa: A002
+def _plain(
+    image: ImageFile.ImageFile,
+    format: str,  # noqa: A002
+    found: FileMetadata,
+) -> DecodedImage:
     """Return an image of a format with little metadata."""
     image.load()
     pixels, alpha, changes = samples_of(image)
     dpi, comment = image.info.get("dpi"), image.info.get("comment")
-    return DecodedImage(
-        pixels,
-        format,
-        alpha,
-        metadata=FileMetadata(
-            around=Metadata(dpi=dpi and (float(dpi[0]), float(dpi[1]))), only_here=bool(comment)
-        ),
-        changes=changes,
-    )
+    around = replace(found.around, dpi=dpi and (float(dpi[0]), float(dpi[1])))
+    left = found.left_behind
+    if around.icc and around.icc[16:20] != (b"GRAY" if pixels.ndim == 2 else b"RGB "):
+        around, left = replace(around, icc=b""), (*left, "a colour profile of other colours")
+    found = replace(found, around=around, left_behind=left, only_here=bool(comment))
+    return DecodedImage(pixels, format, alpha, metadata=found, changes=changes)
 
 
 def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:

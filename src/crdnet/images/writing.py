@@ -11,7 +11,7 @@ from PIL import Image
 
 from crdnet.errors import ImageError
 from crdnet.images import vips
-from crdnet.images.containers import colour, isobmff, jpeg, png, tiff, webp
+from crdnet.images.containers import colour, exif, isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Metadata
 from crdnet.images.decoded import DecodedImage, Pixels, turned_back, with_alpha
 from crdnet.images.faults import BROKEN
@@ -120,7 +120,12 @@ def lost_between(image: DecodedImage, format: str | None = None) -> tuple[str, .
         lost.append(
             "more than 12 bits per sample" if target == "AVIF" else "more than 8 bits per sample"
         )
-    lost += _lost_around(_around_for(image, target), target)
+    around = _around_for(image, target)
+    if found.around.exif and not tiff.is_structure(found.around.exif):
+        lost.append("EXIF that cannot be read")
+    if target == "TIFF" and exif.has_maker_note(around.exif):
+        lost.append("the offsets in the maker note")
+    lost += _lost_around(around, target)
     colours = found.around.colours
     if colours is not None and not _keeps_colours(image, target):
         lost.append(f"the colour space {colours.name}")
@@ -161,10 +166,21 @@ def _keeps_colours(image: DecodedImage, target: str) -> bool:
 def _around_for(image: DecodedImage, target: str) -> Metadata:
     """Return the metadata of an image in the form that another format can hold.
 
-    A colour space given by codes or chromaticities becomes an ICC profile if possible.
+    A colour space given by codes or chromaticities becomes an ICC profile if possible. EXIF that
+    cannot be read is left out, because readers of some formats refuse the file, and EXIF states
+    the orientation, wherever the file had it.
     """
     around = image.metadata.around
-    if around.colours is None or around.icc or target == image.format:
+    if target == image.format:
+        return around
+    usable = around.exif if tiff.is_structure(around.exif) else b""
+    # Some readers take the orientation from XMP where EXIF has none.
+    unstated = 0 if b"Orientation" in around.xmp else 1
+    told = tiff.number_of(tiff.tags_of_exif(usable), tiff.ORIENTATION, unstated)
+    if told != image.orientation:
+        usable = exif.with_orientation(usable, image.orientation, always=True)
+    around = replace(around, exif=usable)
+    if around.colours is None or around.icc:
         return around
     return replace(around, icc=colour.profile_of(around.colours, grey=image.pixels.ndim == 2))
 

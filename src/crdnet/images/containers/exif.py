@@ -52,9 +52,21 @@ def without_thumbnail(exif: bytes) -> tuple[bytes, bool]:
     return bytes(edited), True
 
 
-def with_orientation(exif: bytes, orientation: int) -> bytes:
-    """Set the orientation in EXIF, in place if the tag exists; return the EXIF."""
-    if not exif and orientation == 1:
+def has_maker_note(exif: bytes) -> bool:
+    """Return whether EXIF has a maker note, most of which hold offsets into it."""
+    inner = tiff.tags_of_exif(exif).get(tiff.EXIF)
+    return inner is not None and _MAKER_NOTE in (inner.directory or {})
+
+
+def with_orientation(exif: bytes, orientation: int, *, always: bool = False) -> bytes:
+    """Set the orientation in EXIF, in place if the tag exists; return the EXIF.
+
+    Args:
+        exif: A TIFF structure; may be empty.
+        orientation: 1 to 8.
+        always: Whether to add a tag for 1, which is the default, too.
+    """
+    if not exif and orientation == 1 and not always:
         return exif
     value = struct.pack("<H", orientation)
     try:
@@ -64,7 +76,7 @@ def with_orientation(exif: bytes, orientation: int) -> bytes:
                 return exif[:where] + struct.pack(form.order + "H", orientation) + exif[where + 2 :]
     except (ValueError, struct.error):
         return tiff.structure({tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
-    if orientation == 1:
+    if orientation == 1 and not always:
         return exif
     return tiff.structure(tiff.pages(exif)[0] | {tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
 

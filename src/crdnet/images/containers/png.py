@@ -59,6 +59,8 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
     dpi, told, once = None, dict[bytes, bytes](), set[bytes]()
     for name, begin, end in _spans(content):
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
+        if name == b"fdAT":  # an image is still where acTL is missing, or comes too late
+            left.append("the frames of an animation")
         if not ancillary or name in _OF_ENCODER or (name in _OF_SAMPLES and not same_samples):
             continue
         if end > len(content):
@@ -76,6 +78,9 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
             chunk = chunk_of(name, around["exif"]) if had else chunk
         elif name == b"iCCP":
             around["icc"] = _inflated(payload[payload.find(b"\0") + 2 :])
+            if not around["icc"]:
+                left.append("a colour profile that cannot be read")
+                continue
         elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
             around["xmp"] = _xmp(payload)
         elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:

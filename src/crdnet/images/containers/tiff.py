@@ -30,7 +30,7 @@ STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = (
     0x0145,
 )
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
-_PLANAR = 0x011C
+_PLANAR, _PREVIEW, _OLD_JPEG = 0x011C, 0x0201, 6
 _SEPARATE, _YCBCR, _WHITE_IS_ZERO, _JPEG_CODED, _INKS = 2, 6, 0, 7, 5
 _PLAIN_CODINGS = (1, 5, 8, 32946, 32773)
 """Compressions that are written again as they were: none, LZW, Deflate, PackBits."""
@@ -238,6 +238,8 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     tags = found[0]
     dropped = _OF_PIXELS | set(_LEFT_BEHIND) | (set() if with_icc else {ICC})
     left = [name for number, name in _LEFT_BEHIND.items() if number in tags]
+    if _PREVIEW in tags and number_of(tags, COMPRESSION, 1) != _OLD_JPEG:
+        left.append("the preview")
     if len(found) > 1:
         left.append("smaller copies of the image")
     kept = {number: tag for number, tag in tags.items() if number not in dropped}
@@ -320,11 +322,27 @@ def extra_pages(found: list[dict[int, Tag]]) -> int:
 
 
 def tags_of_exif(exif: bytes) -> dict[int, Tag]:
-    """Return EXIF's first directory, less what is about pixels; empty where it is damaged."""
+    """Return EXIF's first directory as tags of a file; empty where it is damaged.
+
+    Tags about pixels are left out, and those of values with which readers refuse a file.
+    """
     try:
-        return {number: tag for number, tag in pages(exif)[0].items() if number not in _OF_PIXELS}
+        tags = pages(exif)[0]
     except ValueError:
         return {}
+    for number, allowed in ((ORIENTATION, range(1, 9)), (_RESOLUTION_UNIT, range(1, 4))):
+        if number in tags and number_of(tags, number, 0) not in allowed:
+            del tags[number]
+    return {number: tag for number, tag in tags.items() if number not in _OF_PIXELS}
+
+
+def is_structure(content: bytes) -> bool:
+    """Return whether a TIFF structure can be read."""
+    try:
+        pages(content)
+    except ValueError:
+        return False
+    return True
 
 
 def dpi_of(tags: Tags) -> tuple[float, float] | None:
