@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis.strategies import binary
 
 from crdnet.errors import OutputError
-from crdnet.files import locked, means_full_disk, remove_stale_parts, whole_file, write_whole
+from crdnet.files import hold_lock, means_full_disk, open_whole, remove_stale_parts, write_whole
 
 
 @given(content=binary(max_size=100))
@@ -88,12 +88,12 @@ def test_a_full_disk_is_recognised_from_the_error(
 
 def test_a_file_written_in_pieces_is_there_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    with whole_file(path) as file:
+    with open_whole(path) as file:
         file.write(b"one")
         assert not path.exists()
         file.write(b"two")
     assert path.read_bytes() == b"onetwo"
-    with suppress(ValueError), whole_file(path) as file:
+    with suppress(ValueError), open_whole(path) as file:
         file.write(b"half")
         raise ValueError
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
@@ -101,9 +101,9 @@ def test_a_file_written_in_pieces_is_there_when_it_is_whole(tmp_path: Path) -> N
 
 
 def test_only_one_block_holds_a_lock_at_a_time(tmp_path: Path) -> None:
-    with locked(tmp_path / "lock") as first, locked(tmp_path / "lock") as second:
+    with hold_lock(tmp_path / "lock") as first, hold_lock(tmp_path / "lock") as second:
         assert (first, second) == (True, False)
-    with locked(tmp_path / "lock") as third:
+    with hold_lock(tmp_path / "lock") as third:
         assert third
 
 

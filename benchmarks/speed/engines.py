@@ -136,15 +136,15 @@ def profile_openvino(
     colours = np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
     inputs = {INPUT_NAME: colours}
     if precision == "bf16":
-        graph = engine.with_rest(graph)
-        inputs[engine.REST_NAME] = engine.rest_of(colours)
+        graph = engine.add_rest(graph)
+        inputs[engine.REST_NAME] = engine.compute_rest(colours)
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERF_COUNT": True,
         "INFERENCE_PRECISION_HINT": precision,
     }
     request = core.compile_model(
-        engine.with_channels_last(openvino, graph), "CPU", settings
+        engine.put_channels_last(openvino, graph), "CPU", settings
     ).create_infer_request()
     fastest: dict[Node, float] = {}
     for _ in range(rounds):
@@ -186,9 +186,9 @@ def resources_command(model: str, device: str | None) -> None:
     if device is not None:
         print(json.dumps(measure_resources(device, model)))
         return
-    from crdnet.runtime import installed_devices  # noqa: PLC0415 - `measure_resources` times it
+    from crdnet.runtime import list_installed_devices  # noqa: PLC0415 - its import is timed
 
-    for each in installed_devices():
+    for each in list_installed_devices():
         command = [sys.executable, "-m", "benchmarks.speed.engines", "resources"]
         command += ["--model", model, "--device", each]
         found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)

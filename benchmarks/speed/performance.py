@@ -45,7 +45,7 @@ from benchmarks.speed.ratios import (
 )
 from crdnet import bench
 from crdnet.files import write_whole
-from crdnet.runtime import count_cpus, find_model, installed_devices
+from crdnet.runtime import count_cpus, find_model, list_installed_devices
 
 if TYPE_CHECKING:
     from torch import nn
@@ -173,7 +173,7 @@ def latency_command(
     as_json: bool,
 ) -> None:
     """Time models on their engines against the published network in PyTorch."""
-    report = measure(models, devices or installed_devices(), size, threads, rounds, runs)
+    report = measure(models, devices or list_installed_devices(), size, threads, rounds, runs)
     print(json.dumps(report, indent=2) if as_json else format_latency(report))
 
 
@@ -207,7 +207,7 @@ def compare_command(
     """Compare the speed with the committed one; exit with 1 if anything is slower."""
     refuse_if_busy(bench.inspect_machine())
     committed = None if update else read_ratios(ratios)
-    report = measure(models, devices or installed_devices(), SIZE, THREADS, rounds, runs)
+    report = measure(models, devices or list_installed_devices(), SIZE, THREADS, rounds, runs)
     measured = extract_ratios(report)
     print(bench.format_machine(report["machine"]))
     if committed is not None:
@@ -231,7 +231,7 @@ def compare_command(
 def page_command(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:
     """Measure everything and write docs/performance.md, its plot, README.md and ratios.json."""
     refuse_if_busy(bench.inspect_machine())
-    devices = installed_devices()
+    devices = list_installed_devices()
     click.echo(f"against PyTorch: {', '.join(MODELS)} on {', '.join(devices)}", err=True)
     latency = measure(MODELS, devices, SIZE, THREADS, rounds, runs)
     subjects = [bench.Subject(find_model(model), device) for model in MODELS for device in devices]

@@ -54,7 +54,7 @@ DEVICES = ("auto", *sorted(ENGINES))
 """Names that a device argument accepts; `auto` is the fastest that works here."""
 
 
-def installed_devices() -> tuple[str, ...]:
+def list_installed_devices() -> tuple[str, ...]:
     """Return the devices that are installed and that this machine has, the fastest first.
 
     Imports none of them.

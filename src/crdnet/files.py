@@ -40,12 +40,12 @@ def write_whole(
     Raises:
         OutputError: The file cannot be written, or it exists and must not be replaced.
     """
-    with whole_file(path, overwrite=overwrite, times_ns=times_ns) as file:
+    with open_whole(path, overwrite=overwrite, times_ns=times_ns) as file:
         file.write(content)
 
 
 @contextmanager
-def whole_file(
+def open_whole(
     path: Path, *, overwrite: bool = True, times_ns: tuple[int, int] | None = None
 ) -> Iterator[BufferedWriter]:
     """Open a temporary file that is renamed to `path` on success and removed on failure.
@@ -102,7 +102,7 @@ def remove_stale_parts(folder: Path, *, seconds: float) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def hold_lock(path: Path) -> Iterator[bool]:
     """Hold a lock on a file until the block or the process ends.
 
     The file is created if needed and stays.

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crdnet.errors import CRDNetError, DeviceError
-from crdnet.runtime.engines import Answer, Engine, Floats, Run, checked_info, keep_for_ever
+from crdnet.runtime.engines import Answer, Engine, Floats, Run, check_info, keep_for_ever
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME
 from crdnet.runtime.store import StoredModel
 
@@ -80,7 +80,7 @@ class TorchEngine(Engine):
             )
         file = onnx.load_model_from_string(model.read())
         outputs = [each.name for each in file.graph.output]
-        self.info = checked_info(
+        self.info = check_info(
             model,
             {each.key: each.value for each in file.metadata_props},
             [each.name for each in file.graph.input],

@@ -14,7 +14,7 @@ _IN_REPOSITORY = Path(__file__).resolve().parents[2] / "configs"
 RECIPES_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _IN_REPOSITORY
 
 
-def shipped_recipes() -> dict[str, Path]:
+def list_recipes() -> dict[str, Path]:
     """Return the files of the shipped recipes by name, sorted."""
     return {path.stem: path for path in sorted(RECIPES_FOLDER.glob("*.yaml"))}
 
@@ -29,7 +29,7 @@ def find_recipe(recipe: str | Path) -> Path:
     Raises:
         RecipeError: There is neither such a file nor such a recipe.
     """
-    path, shipped = Path(recipe), shipped_recipes()
+    path, shipped = Path(recipe), list_recipes()
     if path.is_file():
         return path
     # Names as in the documentation of training work outside the repository too, but a path to
@@ -43,7 +43,7 @@ def find_recipe(recipe: str | Path) -> Path:
     )
 
 
-def summary_of(path: Path) -> str:
+def read_summary(path: Path) -> str:
     """Return the first line of a recipe, which says in a comment what it trains."""
     with path.open(encoding="utf-8") as lines:
         return lines.readline().lstrip("# ").rstrip()

@@ -15,7 +15,7 @@ import crdnet
 from crdnet import BatchOptions, DerainOptions, Outcome
 from crdnet.batch import DerainRun, plan_deraining
 from crdnet.errors import ArgumentError, ModelError
-from crdnet.files import locked
+from crdnet.files import hold_lock
 from crdnet.runtime import Network
 from tests.cli.sensing_model import write_sensing_model
 from tests.runtime.tiny import write_tiny_model
@@ -126,7 +126,7 @@ def test_an_interruption_leaves_whole_files_and_a_folder_that_is_free(
     with pytest.raises(KeyboardInterrupt):
         crdnet.derain_folder(photos, clean, recursive=True, options=options, on_outcome=interrupt)
     assert not list(clean.rglob("*.part"))
-    with locked(clean / ".crdnet" / "lock") as ours:
+    with hold_lock(clean / ".crdnet" / "lock") as ours:
         assert ours
     again = crdnet.derain_folder(photos, clean, recursive=True, options=options)
     assert {each.status for each in again} <= {"done", "dry", "skipped"}

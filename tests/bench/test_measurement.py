@@ -16,9 +16,9 @@ from crdnet.bench import (
     WorkerProcess,
     as_markdown,
     as_text,
+    count_steps,
     measure,
     measurement,
-    steps_in,
 )
 from crdnet.bench.cost import Cost
 from crdnet.bench.limits import COPY, COPY_BYTES, PRODUCT_MACS, list_limits, make_limit_call
@@ -75,7 +75,7 @@ def test_rows_of_a_size_take_turns_and_memory_is_read_before_the_network_runs_al
         *["limits ends", "other ends", "one ends"],
     ]
     assert Recorded.asked == once * 2
-    assert len(steps) == steps_in([0.001, 0.002], subjects=2, rounds=2)
+    assert len(steps) == count_steps([0.001, 0.002], subjects=2, rounds=2)
     assert [(row.device, round(row.megapixels, 3)) for row in report.rows] == [
         ("one", 0.001),
         ("other", 0.001),

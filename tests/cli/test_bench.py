@@ -8,7 +8,7 @@ import pytest
 
 from crdnet import runtime
 from crdnet.cli.progress import progress
-from crdnet.runtime import installed_devices
+from crdnet.runtime import list_installed_devices
 from tests.cli.runner import Crdnet
 from tests.cli.sensing_model import write_sensing_model
 from tests.runtime.tiny import write_tiny_model
@@ -148,7 +148,7 @@ def test_what_cannot_be_measured_is_told_in_one_line(
 
 
 @pytest.mark.skipif(
-    "cuda" in installed_devices(), reason="this machine has the device that must not be there"
+    "cuda" in list_installed_devices(), reason="this machine has the device that must not be there"
 )
 def test_a_device_that_is_not_there_is_told_in_one_line(crdnet: Crdnet, quick: list[str]) -> None:
     done = crdnet(*quick, "-d", "cuda")
@@ -162,7 +162,7 @@ def test_every_device_that_is_installed_is_measured_unasked(
     crdnet: Crdnet, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The same device twice stands for two.
-    monkeypatch.setattr(runtime, "installed_devices", lambda: ("cpu", "cpu"))
+    monkeypatch.setattr(runtime, "list_installed_devices", lambda: ("cpu", "cpu"))
     quick.remove("-d")
     quick.remove("cpu")
     done = crdnet(*quick, "--json")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from crdnet.cli import main
-from crdnet.files import locked
+from crdnet.files import hold_lock
 from crdnet.runtime import Network
 from tests.cli.runner import Crdnet, Finished
 from tests.images.test_worker import FATAL, crashing  # noqa: F401 - a fixture
@@ -309,7 +309,7 @@ def test_a_damaged_journal_is_told_in_one_line(derain: Derain) -> None:
 
 def test_two_runs_are_kept_apart(derain: Derain) -> None:
     derain()
-    with locked(Path("clean/.crdnet/lock")) as ours:
+    with hold_lock(Path("clean/.crdnet/lock")) as ours:
         assert ours
         done = derain()
     assert done.code == 1

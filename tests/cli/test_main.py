@@ -7,7 +7,7 @@ import pytest
 from crdnet import __version__
 from crdnet.cli.main import cli
 from crdnet.devices import DEVICES
-from crdnet.recipes import shipped_recipes
+from crdnet.recipes import list_recipes
 from tests.cli.runner import Crdnet
 from tests.waiting import HANG_SECONDS
 
@@ -90,5 +90,5 @@ def test_every_device_can_be_asked_for(name: str) -> None:
 def test_every_recipe_is_listed(crdnet: Crdnet) -> None:
     done = crdnet("train", "--list")
     assert (done.code, done.err) == (0, "")
-    assert [line.split()[0] for line in done.out.splitlines()] == list(shipped_recipes())
+    assert [line.split()[0] for line in done.out.splitlines()] == list(list_recipes())
     assert "CRDNet as published" in done.out

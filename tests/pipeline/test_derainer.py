@@ -77,8 +77,8 @@ def test_tiles_and_bands_of_an_ensemble_agree_with_the_whole(
     tiny_model: Path, height: int, width: int, side: int
 ) -> None:
     rainy = floats(np.random.default_rng(height * 100 + width), height, width, 3)
-    whole = Derainer(tiny_model, threads=1, tile=0).network.with_ensemble()
-    tiled = Derainer(tiny_model, threads=1, tile=side).network.with_ensemble()
+    whole = Derainer(tiny_model, threads=1, tile=0).network.enable_ensemble()
+    tiled = Derainer(tiny_model, threads=1, tile=side).network.enable_ensemble()
     expected = whole.derain(rainy, whole.sense(rainy), 1.0)
     bands = Bands(height, width, lambda: iter(np.array_split(rainy, 3) if height > 2 else [rainy]))
     for derained in (
@@ -91,7 +91,7 @@ def test_tiles_and_bands_of_an_ensemble_agree_with_the_whole(
 def test_an_ensemble_averages_the_sensed_rain(tmp_path: Path, rng: np.random.Generator) -> None:
     network = Derainer(write_streak_model(tmp_path / "streak.onnx")).network
     rainy = floats(rng, 48, 64, 3)
-    sensed = network.with_ensemble().sense(rainy)
+    sensed = network.enable_ensemble().sense(rainy)
     ways = [network.sense(each) for each in (rainy, np.ascontiguousarray(rainy[:, ::-1]))]
     assert sensed.intensity == pytest.approx(np.mean([each.intensity for each in ways]), rel=1e-4)
 

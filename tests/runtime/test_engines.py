@@ -23,12 +23,12 @@ from crdnet.gpu import TorchEngine
 from crdnet.runtime import (
     Session,
     find_model,
-    installed_devices,
+    list_installed_devices,
     list_models,
     read_info,
 )
 from crdnet.runtime.engines import DEVICE_VARIABLE
-from crdnet.runtime.engines.openvino import import_openvino, rest_of, with_rest
+from crdnet.runtime.engines.openvino import add_rest, compute_rest, import_openvino
 from tests.runtime.tiny import write_tiny_model
 from tests.waiting import HANG_SECONDS
 
@@ -36,7 +36,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.jpg"))
 NAMES = [model.name for model in list_models()]
 NEEDS_OPENVINO = pytest.mark.skipif(find_spec("openvino") is None, reason="needs crdnet[openvino]")
-NEEDS_A_GPU = pytest.mark.skipif("cuda" not in installed_devices(), reason="needs an NVIDIA GPU")
+NEEDS_A_GPU = pytest.mark.skipif(
+    "cuda" not in list_installed_devices(), reason="needs an NVIDIA GPU"
+)
 FASTER = [
     pytest.param("openvino", marks=NEEDS_OPENVINO),
     pytest.param("cuda", marks=NEEDS_A_GPU),
@@ -67,7 +69,7 @@ def test_what_bfloat16_loses_of_colours_is_all_of_it() -> None:
     colours = np.concatenate(
         [levels, np.random.default_rng(0).random(4096, np.float32), [np.float32(0.5)]]
     )
-    rest = rest_of(colours)
+    rest = compute_rest(colours)
     kept = colours - rest
     assert (kept.view(np.uint32) & 0xFFFF == 0).all()  # bfloat16 is the upper half of a float32
     assert np.array_equal(kept + rest, colours)
@@ -81,9 +83,9 @@ def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
     graphs = [core.read_model(find_model("default").read()) for _ in range(2)]
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     whole = core.compile_model(graphs[0], "CPU", settings)
-    parts = core.compile_model(with_rest(graphs[1]), "CPU", settings)
+    parts = core.compile_model(add_rest(graphs[1]), "CPU", settings)
     rainy = np.random.default_rng(1).random((1, 3, 64, 48), np.float32)
-    rest = rest_of(rainy)
+    rest = compute_rest(rainy)
     # The head of the graph adds the correction to the first part, here without the rest. CPUs sum
     # in different orders; without the rest the error would be that of bfloat16, 4e-3.
     assert np.allclose(
@@ -394,13 +396,13 @@ def test_a_device_that_is_not_installed_names_its_extra(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "openvino", package="no_such_package")
-    assert installed_devices() == ("cpu",)
+    assert list_installed_devices() == ("cpu",)
     with pytest.raises(DeviceError, match=r'pip install "crdnet\[openvino\]"'):
         Session(find_model(tiny_model), "openvino", 1)
     assert Session(find_model(tiny_model), "auto", 1).device == "cpu"
 
 
-@pytest.mark.skipif("cuda" in installed_devices(), reason="there is an NVIDIA GPU")
+@pytest.mark.skipif("cuda" in list_installed_devices(), reason="there is an NVIDIA GPU")
 def test_cuda_without_a_gpu_says_what_is_missing(tiny_model: Path) -> None:
     with pytest.raises(DeviceError, match=r'nvidia-smi.*pip install "crdnet\[torch\]"'):
         Derainer(tiny_model, device="cuda").session  # noqa: B018

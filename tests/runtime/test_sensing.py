@@ -195,7 +195,7 @@ def test_bands_agree_with_the_array(streak_model: Path, thickness: int, grey: bo
 def test_rows_that_were_passed_are_forgotten() -> None:
     rows = RowsRead(np.full((10, 4), start, np.uint8) for start in range(20))
     for start in range(0, 150, 15):
-        given = rows.between(start, start + 30)
+        given = rows.read_between(start, start + 30)
         np.testing.assert_array_equal(given[:, 0], np.arange(start, start + 30) // 10)
         assert rows.count <= 40
 

@@ -22,7 +22,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from crdnet.errors import OutputError
-from crdnet.files import locked, remove_stale_parts, write_whole
+from crdnet.files import hold_lock, remove_stale_parts, write_whole
 
 JOURNAL_FOLDER = ".crdnet"
 """In the folder of the results."""
@@ -75,7 +75,7 @@ class Journal:
         with ExitStack() as stack:
             try:
                 place.mkdir(parents=True, exist_ok=True)
-                ours = stack.enter_context(locked(place / "lock"))
+                ours = stack.enter_context(hold_lock(place / "lock"))
             except OSError as error:
                 raise OutputError(
                     f"cannot write into {self.folder}: {error.strerror or error}; choose a folder "

@@ -6,9 +6,9 @@ from crdnet.bench.measurement import (
     Row,
     Subject,
     compute_sides,
+    count_steps,
     draw_rainy_image,
     measure,
-    steps_in,
 )
 from crdnet.bench.model_cost import ModelCost, count_parameters, measure_model_cost
 from crdnet.bench.process import IMAGE, NETWORK, WorkerProcess
@@ -30,12 +30,12 @@ __all__ = [
     "compute_sides",
     "count_cost",
     "count_parameters",
+    "count_steps",
     "draw_rainy_image",
     "format_machine",
     "format_markdown_table",
     "inspect_machine",
     "measure",
     "measure_model_cost",
-    "steps_in",
     "time_in_turns",
 ]

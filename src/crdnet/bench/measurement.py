@@ -140,7 +140,7 @@ def count_warm_up_rounds(megapixels: float) -> int:
     return min(MOST_WARM_UP_ROUNDS, ceil(WARM_UP_MEGAPIXELS / megapixels))
 
 
-def steps_in(sizes: Sequence[float], subjects: int, rounds: int) -> int:
+def count_steps(sizes: Sequence[float], subjects: int, rounds: int) -> int:
     """Return the number of calls of `on_step` in `measure`, for a progress bar.
 
     Args:
@@ -167,7 +167,7 @@ def measure(
         megapixels: Sizes of the image, whose sides are 4 to 3.
         threads: Processors for each subject.
         rounds: Number of times that each is timed at each size.
-        on_step: Called `steps_in` times, as the work proceeds.
+        on_step: Called `count_steps` times, as the work proceeds.
 
     Raises:
         CRDNetError: A model or a device does not work.

@@ -84,15 +84,15 @@ def command(  # noqa: D103 - its help stands above
         raise click.UsageError("--json and --markdown are two forms of one table; choose one")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet import bench  # noqa: PLC0415
-    from crdnet.runtime import count_cpus, installed_devices  # noqa: PLC0415
+    from crdnet.runtime import count_cpus, list_installed_devices  # noqa: PLC0415
 
     stored = [options.stored_model(model) for model in models]
     subjects = [
         bench.Subject(model, device)
         for model in stored
-        for device in devices or installed_devices()
+        for device in devices or list_installed_devices()
     ]
-    with progress(bench.steps_in(sizes, len(subjects), rounds), "steps", quiet=quiet) as on_step:
+    with progress(bench.count_steps(sizes, len(subjects), rounds), "steps", quiet=quiet) as on_step:
         report = bench.measure(
             subjects, sizes, threads=threads or count_cpus(), rounds=rounds, on_step=on_step
         )

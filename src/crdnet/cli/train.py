@@ -6,7 +6,7 @@ import sys
 import click
 
 from crdnet.errors import RecipeError
-from crdnet.recipes import shipped_recipes, summary_of
+from crdnet.recipes import list_recipes, read_summary
 
 _HELP = """\
 Usage: crdnet train --config NAME_OR_FILE --data.root PATH [--KEY VALUE ...]
@@ -52,8 +52,8 @@ Options:
 def command(lists: bool, arguments: tuple[str, ...]) -> None:
     """Train a network from a recipe; `crdnet train --help` teaches it, --help-all lists every key."""
     if lists:
-        for name, path in shipped_recipes().items():
-            click.echo(f"{name:<16} {summary_of(path)}")
+        for name, path in list_recipes().items():
+            click.echo(f"{name:<16} {read_summary(path)}")
         return
     if "--help" in arguments or "-h" in arguments:
         click.echo(_HELP, nl=False)

@@ -19,7 +19,7 @@ import numpy as np
 
 from crdnet.devices import DEVICES
 from crdnet.errors import DeviceError, ImageError
-from crdnet.files import whole_file
+from crdnet.files import open_whole
 from crdnet.images import FORMATS, ImageSource, is_pil, pil_like, pixels_of_pil
 from crdnet.pipeline.options import DerainOptions
 from crdnet.pipeline.outcome import Outcome
@@ -43,8 +43,8 @@ from crdnet.runtime import (
     as_colours,
     check_pixels,
     count_cpus,
+    drop_alpha,
     find_model,
-    without_alpha,
 )
 
 Image = TypeVar("Image")
@@ -184,7 +184,7 @@ class Derainer:
         if source is not None:
             return self._run_on_file(image, source, options)
         rainy, restore = _pixels_of(image, "derain")
-        network = self.network.with_ensemble() if ensemble else self.network
+        network = self.network.enable_ensemble() if ensemble else self.network
         derained, report = derain_pixels(
             network, rainy, strength=options.strength, always=options.always
         )
@@ -193,8 +193,8 @@ class Derainer:
             image if left_alone else restore(derained),
             report,
             left_alone,
-            without_alpha(rainy),
-            without_alpha(derained),
+            drop_alpha(rainy),
+            drop_alpha(derained),
         )
 
     def _run_on_file(
@@ -234,7 +234,7 @@ class Derainer:
         )
         if source is not None:
             return sense_source(self.network, source).sensed
-        return self.network.sense(_pixels_of(image, "sense")[0]).without_look()
+        return self.network.sense(_pixels_of(image, "sense")[0]).drop_look()
 
     def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
         """Return the output of the network, neither clipped nor rounded.
@@ -262,7 +262,7 @@ class Derainer:
         network = self.network
         sensed = network.sense(rainy) if scale is None else SenseReport(None, scale)
         derained = np.empty_like(rainy, order="C")
-        for rows, columns, piece in network.estimates(rainy, sensed):
+        for rows, columns, piece in network.iterate_estimates(rainy, sensed):
             derained[rows, columns] = piece
         return derained
 
@@ -286,7 +286,7 @@ class Derainer:
             outcome = derain_source(
                 self.network,
                 opened,
-                partial(whole_file, output, overwrite=overwrite),
+                partial(open_whole, output, overwrite=overwrite),
                 replace(options, format=target, fallback_format=None if target else fallback),
             )
         return replace(outcome, output=output, seconds=perf_counter() - began)

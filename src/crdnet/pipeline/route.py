@@ -75,7 +75,7 @@ def derain_source(
     """
     began = perf_counter()
     options = options or DerainOptions()
-    network = network.with_ensemble() if options.ensemble else network
+    network = network.enable_ensemble() if options.ensemble else network
     target = _choose_target(source, options)
     whole = {
         "rain": on_derained is not None,
@@ -143,7 +143,7 @@ def sense_source(
     with _open_codec(source, codec, None) as used:
         image = used.decode(source)
         decoded = perf_counter()
-        report = network.sense(image.pixels).without_look()
+        report = network.sense(image.pixels).drop_look()
     sensed = perf_counter()
     height, width = image.pixels.shape[:2]
     return Outcome(
@@ -179,7 +179,7 @@ def derain_pixels(
         gate kept them. And the report.
     """
     sensed = network.sense(rainy)
-    report = sensed.without_look()
+    report = sensed.drop_look()
     if sensed.dry and not always:
         return rainy, report
     return network.derain(rainy, sensed, strength, on_tile), report

@@ -162,8 +162,8 @@ def _add_streaks(
         beside = x - axis[:, np.newaxis]
         from_axis = np.abs(beside) * down[of][:, np.newaxis]
         along = (below / down[of])[:, np.newaxis] + beside * right[of][:, np.newaxis]
-        cover = _ramp((outer[of] / 2)[:, np.newaxis] - from_axis, rise[of][:, np.newaxis])
-        cover *= _ramp(
+        cover = _compute_ramp((outer[of] / 2)[:, np.newaxis] - from_axis, rise[of][:, np.newaxis])
+        cover *= _compute_ramp(
             (outer_along[of] / 2)[:, np.newaxis] - np.abs(along),
             rise_along[of][:, np.newaxis],
         )
@@ -183,7 +183,7 @@ def _convolve_boxes(size: Numbers, spread: Numbers) -> tuple[Numbers, Numbers, N
     return size + spread, np.minimum(size, spread), np.minimum(size / spread, 1.0)
 
 
-def _ramp(inside: Numbers, rise: Numbers) -> Numbers:
+def _compute_ramp(inside: Numbers, rise: Numbers) -> Numbers:
     return np.asarray(np.clip(inside / np.maximum(rise, 1 / _GRID), 0.0, 1.0))
 
 

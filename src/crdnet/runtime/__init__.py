@@ -4,12 +4,12 @@
 images of any size.
 """
 
-from crdnet.devices import DEVICES, installed_devices
+from crdnet.devices import DEVICES, list_installed_devices
 from crdnet.runtime.cpus import count_cpus
 from crdnet.runtime.engines import Answer, read_info
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.network import Bands, Network, OnTile
-from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels, without_alpha
+from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels, drop_alpha
 from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, HasReport, SenseReport
 from crdnet.runtime.session import Session
@@ -37,10 +37,10 @@ __all__ = [
     "as_colours",
     "check_pixels",
     "count_cpus",
+    "drop_alpha",
     "find_model",
-    "installed_devices",
+    "list_installed_devices",
     "list_models",
     "read_info",
     "register_model",
-    "without_alpha",
 ]

@@ -21,22 +21,22 @@ def count_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return max(1, min([allowed, *(ceil(granted) for granted in _granted(cgroup, own))]))
+    return max(1, min([allowed, *(ceil(granted) for granted in _list_grants(cgroup, own))]))
 
 
-def _granted(cgroup: Path, own: Path) -> Iterator[float]:
+def _list_grants(cgroup: Path, own: Path) -> Iterator[float]:
     """Yield the CPUs that each limit of our control groups and their parents grants."""
-    for path in _paths(own):
+    for path in _list_groups(own):
         for group in (path, *path.parents):
             inside = str(group).lstrip("/")
             # Version 2 alone, version 1, and version 2 beside version 1.
             for mounted in (cgroup, cgroup / "cpu", cgroup / "unified"):
-                granted = _quota(mounted / inside)
+                granted = _read_quota(mounted / inside)
                 if granted is not None:
                     yield granted
 
 
-def _paths(own: Path) -> set[PurePosixPath]:
+def _list_groups(own: Path) -> set[PurePosixPath]:
     """Return the control groups of this process for the controller `cpu`, and the root.
 
     Inside a container, the root is the container's own group.
@@ -53,7 +53,7 @@ def _paths(own: Path) -> set[PurePosixPath]:
     return paths
 
 
-def _quota(group: Path) -> float | None:
+def _read_quota(group: Path) -> float | None:
     """Return the CPUs that a control group grants, or None if it sets no limit."""
     try:
         if (limit := group / "cpu.max").exists():  # version 2: "200000 100000" or "max 100000"

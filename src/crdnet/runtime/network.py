@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 
 from crdnet.density import average_intensity, average_strongest, luma
-from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, without_alpha
+from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, drop_alpha
 from crdnet.runtime.scales import (
     choose_reduction,
     compute_margin,
@@ -79,7 +79,7 @@ class Network:
         self._multiple = session.info.size_multiple
         self._tile = tile
 
-    def with_ensemble(self) -> "Network":
+    def enable_ensemble(self) -> "Network":
         """Return the same network with `ensemble`."""
         return Network(self.session, self._tile, ensemble=True)
 
@@ -91,20 +91,20 @@ class Network:
         if not self.session.senses:
             return UNKNOWN
         height, width = rainy.shape[:2]
-        places = _samples(height, width)
+        places = _list_samples(height, width)
         if isinstance(rainy, Bands):
             parts = _cut_out(rainy.read(), places, height, width)
             looked = [
                 (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
                 for each, part in zip(places, parts, strict=True)
             ]
-            return self._summed(looked)
+            return self._combine_looks(looked)
         looked = [(each, self._look(rainy, *each)) for each in places]
-        report = self._summed(looked)
+        report = self._combine_looks(looked)
         whole = [look for each, look in looked if each.reduction == report.reduction]
         return replace(report, look=whole[0]) if len(whole) == 1 else report
 
-    def estimates(
+    def iterate_estimates(
         self, rainy: Array, sensed: SenseReport, on_tile: OnTile | None = None
     ) -> Iterator[tuple[slice, slice, Colours]]:
         """Yield the pieces that make up an image, neither clipped nor rounded.
@@ -114,7 +114,7 @@ class Network:
         height, width = rainy.shape[:2]
         plan = list(self._plan(height, width, sensed.reduction))
         for done, tile in enumerate(plan, 1):
-            yield from self._piece(
+            yield from self._estimate_piece(
                 rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None
             )
             if on_tile is not None:
@@ -150,10 +150,10 @@ class Network:
         """
         if isinstance(rainy, Bands):
             return self._derain_bands(rainy, sensed, strength, on_tile)
-        derained = _like(rainy)
-        colours = without_alpha(rainy)
-        into = without_alpha(derained)
-        for rows, columns, estimate in self.estimates(colours, sensed, on_tile):
+        derained = _make_like(rainy)
+        colours = drop_alpha(rainy)
+        into = drop_alpha(derained)
+        for rows, columns, estimate in self.iterate_estimates(colours, sensed, on_tile):
             _finish(into[rows, columns], colours[rows, columns], estimate, strength)
             del estimate  # or it would lie in memory beside the next
         return derained
@@ -169,16 +169,16 @@ class Network:
         for _, row in groupby(plan, key=lambda tile: tile.core_rows.start):
             across = list(row)
             window, core = across[0].window_rows, across[0].core_rows
-            rainy = rows_read.between(window.start, min(window.stop, height))
+            rainy = rows_read.read_between(window.start, min(window.stop, height))
             above = core.start - window.start
-            derained = _like(rainy[above : min(core.stop, height) - window.start])
-            colours, into = without_alpha(rainy), without_alpha(derained)
+            derained = _make_like(rainy[above : min(core.stop, height) - window.start])
+            colours, into = drop_alpha(rainy), drop_alpha(derained)
             for tile in across:
                 lowered = tile._replace(
                     core_rows=slice(above, core.stop - window.start),
                     window_rows=slice(0, window.stop - window.start),
                 )
-                for rows, columns, estimate in self._piece(
+                for rows, columns, estimate in self._estimate_piece(
                     colours, lowered, sensed.reduction, None
                 ):
                     place = into[rows.start - above : rows.stop - above, columns]
@@ -199,7 +199,7 @@ class Network:
         """
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
         window = cut_reflected_window(
-            without_alpha(rainy), slice(top, top + high), slice(left, left + wide)
+            drop_alpha(rainy), slice(top, top + high), slice(left, left + wide)
         )
         seen = as_rgb(reduce_image(window, reduction))
         answer = self.session(seen)
@@ -215,14 +215,14 @@ class Network:
             return look._replace(derained=derained)
         return Look(look.rainy, derained, half * (look.density + mirrored.density[:, ::-1]))
 
-    def _summed(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
+    def _combine_looks(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
         """Return what looks at the parts of an image say together."""
         reports: dict[int, SenseReport] = {}
         details: dict[int, float] = {}
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
             parts = list(group)
-            intensity = float(np.mean([self._intensity(*part) for part in parts]))
-            cells = np.concatenate([self._cells(*part) for part in parts])
+            intensity = float(np.mean([self._average_intensity(*part) for part in parts]))
+            cells = np.concatenate([self._cut_cells(*part) for part in parts])
             reports[reduction] = SenseReport(
                 intensity, 1 / reduction, float(np.median(cells)), average_strongest(cells)
             )
@@ -239,17 +239,17 @@ class Network:
         )
         return reports[reduction]
 
-    def _cells(self, sample: _Sample, look: Look) -> Colours:
+    def _cut_cells(self, sample: _Sample, look: Look) -> Colours:
         """Return the intensities of the cells (n,) that a sample covers."""
         assert look.density is not None
         rows, columns = (-(-side // self._multiple) for side in (sample.height, sample.width))
         return look.density[:rows, :columns].ravel()
 
-    def _intensity(self, sample: _Sample, look: Look) -> float:
+    def _average_intensity(self, sample: _Sample, look: Look) -> float:
         assert look.density is not None
         return average_intensity(look.density, sample.height, sample.width, self._multiple)
 
-    def _piece(
+    def _estimate_piece(
         self, rainy: Array, tile: Tile, reduction: int, look: Look | None
     ) -> Iterator[tuple[slice, slice, Colours]]:
         """Yield (rows, columns, estimate) for what a tile answers for.
@@ -306,7 +306,7 @@ class RowsRead:
         self._held = self._coming[:0]
         self._first = 0
 
-    def between(self, start: int, stop: int) -> Array:
+    def read_between(self, start: int, stop: int) -> Array:
         """Return rows from start to stop; both never fall from call to call.
 
         What lies above is forgotten, or the whole image would lie in memory in the end. Let go of
@@ -332,7 +332,7 @@ class RowsRead:
         return len(self._held) + len(self._coming)
 
 
-def _samples(height: int, width: int) -> list[_Sample]:
+def _list_samples(height: int, width: int) -> list[_Sample]:
     """Return the parts to look at, by reduction."""
     return [
         _Sample(reduction, top * reduction, left * reduction, high, wide)
@@ -356,7 +356,7 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
     return [np.concatenate(pieces) for pieces in parts]
 
 
-def _like(rainy: Array) -> Array:
+def _make_like(rainy: Array) -> Array:
     """Return an array for the derained pixels, with the alpha of the rainy ones filled in."""
     derained = np.empty_like(rainy, order="C")
     if rainy.ndim == 3 and rainy.shape[2] in (2, 4):

@@ -74,7 +74,7 @@ def as_rgb(colours: Colours) -> Colours:
     return colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, axis=2)
 
 
-def without_alpha(pixels: Array) -> Array:
+def drop_alpha(pixels: Array) -> Array:
     """Return a view of pixels without alpha, as grey (h, w) or RGB (h, w, 3).
 
     Args:

@@ -65,9 +65,9 @@ class SenseReport:
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
     look: Look | None = field(default=None, repr=False, compare=False)
     """The look at the whole image at this scale, for deraining it without another; see
-    `without_look`."""
+    `drop_look`."""
 
-    def without_look(self) -> "SenseReport":
+    def drop_look(self) -> "SenseReport":
         """Return the report alone, without megabytes of pixels."""
         return replace(self, look=None)
 

@@ -4,7 +4,7 @@ from threading import Lock, Semaphore
 
 from crdnet.errors import CRDNetError, ModelError
 from crdnet.runtime.cpus import count_cpus
-from crdnet.runtime.engines import Answer, Floats, Run, first_line, open_engine
+from crdnet.runtime.engines import Answer, Floats, Run, open_engine, take_first_line
 from crdnet.runtime.store import StoredModel
 
 
@@ -58,7 +58,7 @@ class Session:
             if run.stopped:
                 raise CRDNetError("stopped before the image was done") from error
             raise ModelError(
-                f"{self._source} failed on {_size(rainy)}: {first_line(error)}"
+                f"{self._source} failed on {_format_size(rainy)}: {take_first_line(error)}"
             ) from error
         finally:
             with self._lock:
@@ -107,9 +107,10 @@ class Session:
         if answer.density is not None and answer.density.shape != cells:
             raise ModelError(
                 f"{self._source} gives a density of shape {answer.density.shape} for "
-                f"{_size(rainy)}; a crdnet model gives one number per cell of {multiple} pixels"
+                f"{_format_size(rainy)}; a crdnet model gives one number per cell of {multiple} "
+                "pixels"
             )
 
 
-def _size(image: Floats) -> str:
+def _format_size(image: Floats) -> str:
     return f"{image.shape[1]} x {image.shape[0]} pixels"

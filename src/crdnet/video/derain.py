@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from crdnet.errors import OutputError, VideoError
-from crdnet.files import whole_file, write_whole
+from crdnet.files import open_whole, write_whole
 from crdnet.video.encoders import EncoderPlan, plan_encoder
 from crdnet.video.encoding import FrameEncoder, render_frame
 from crdnet.video.engine import (
@@ -55,7 +55,7 @@ from crdnet.video.writer import (
     choose_container,
     merge_in_time,
     needs_global_header,
-    written_clip,
+    open_writer,
 )
 
 _PIECE = 1 << 20
@@ -145,7 +145,7 @@ def derain_video(
     if not isinstance(source, str | Path) or source_name == STREAM or is_address(source_name):
         from crdnet.video.stream import derain_stream  # noqa: PLC0415
 
-        with whole_file(Path(name), overwrite=options.overwrite) as temporary:
+        with open_whole(Path(name), overwrite=options.overwrite) as temporary:
             return derain_stream(
                 source, temporary, options, on_progress or _ignore, output_name=name
             )
@@ -392,12 +392,12 @@ class _FileRun:
         times = assign_dts(packets)
         window = self._options.window
         shift = min(each.pts for each in packets) * clip.time_base if window.start else Fraction(0)
-        with whole_file(self._output, overwrite=self._options.overwrite) as temporary:
+        with open_whole(self._output, overwrite=self._options.overwrite) as temporary:
             writer = self._make_writer(temporary, clip, plan, groups, shift)
-            with written_clip(writer), self._open() as others:
+            with open_writer(writer), self._open() as others:
                 video = (
                     (dts * clip.time_base, (packet, dts))
-                    for packet, dts in zip(self._stored(), times, strict=True)
+                    for packet, dts in zip(self._read_stored(), times, strict=True)
                 )
                 copied = _read_copied(others, writer.copies, window)
                 for is_video, packet in merge_in_time(video, copied):
@@ -421,11 +421,11 @@ class _FileRun:
         )
 
     def _publish_images(self) -> None:
-        for number, packet in enumerate(self._stored()):
+        for number, packet in enumerate(self._read_stored()):
             path = Path(str(self._output) % (number + 1))
             write_whole(path, packet.data, overwrite=self._options.overwrite)
 
-    def _stored(self) -> Iterator[StoredPacket]:
+    def _read_stored(self) -> Iterator[StoredPacket]:
         for segment in self._folder.read_all():
             yield from segment.packets
 

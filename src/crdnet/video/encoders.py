@@ -173,7 +173,7 @@ def plan_encoder(
     """
     encoder, options = _choose_encoder(clip, wanted, family)
     pixel_format = _choose_format(clip, encoder, first.format.name, wanted.pixel_format)
-    options = {**options, **_hdr_options(clip, encoder)}
+    options = {**options, **_list_hdr_options(clip, encoder)}
     if encoder in _QUIET:
         name, value = _QUIET[encoder]
         options[name] = ":".join(filter(None, [value, options.get(name, "")]))
@@ -273,7 +273,7 @@ def _choose_format(clip: Clip, encoder: str, name: str, wanted: str | None) -> s
     )
 
 
-def _hdr_options(clip: Clip, encoder: str) -> dict[str, str]:
+def _list_hdr_options(clip: Clip, encoder: str) -> dict[str, str]:
     """Return the options that put the static HDR metadata of a clip into the encoded video."""
     display, light = read_hdr_metadata(clip.first)
     if display is None and light is None:

@@ -76,8 +76,8 @@ def estimate_flow(reference: Plane, neighbour: Plane, *, dense: bool | None = No
     """
     opencv = load_opencv() if dense is not False else None
     if opencv is not None and min(reference.shape) >= _SMALLEST:
-        return _flow_densely(opencv, reference, neighbour)
-    return _flow_by_blocks(reference, neighbour)
+        return _estimate_densely(opencv, reference, neighbour)
+    return _estimate_by_blocks(reference, neighbour)
 
 
 def warp(image: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:
@@ -95,7 +95,7 @@ def warp(image: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:
     return _interpolate(image, rows, columns)
 
 
-def _flow_densely(opencv: Any, reference: Plane, neighbour: Plane) -> Flow:
+def _estimate_densely(opencv: Any, reference: Plane, neighbour: Plane) -> Flow:
     down, right = _find_coarse_shift(reference, neighbour)
     start = np.empty((*reference.shape, 2), np.float32)
     start[...] = right, down
@@ -105,7 +105,7 @@ def _flow_densely(opencv: Any, reference: Plane, neighbour: Plane) -> Flow:
     return np.ascontiguousarray(flow[..., ::-1])
 
 
-def _flow_by_blocks(reference: Plane, neighbour: Plane) -> Flow:
+def _estimate_by_blocks(reference: Plane, neighbour: Plane) -> Flow:
     levels = [(reference, neighbour)]
     while min(levels[-1][0].shape) >= 2 * _SMALLEST and len(levels) < 3:
         levels.append((_halve(levels[-1][0]), _halve(levels[-1][1])))

@@ -22,7 +22,7 @@ from crdnet.video.options import OnProgress, VideoOptions, VideoProgress, VideoR
 from crdnet.video.planes import copy_frame, prepare_frame, read_colours
 from crdnet.video.source import STREAM, Clip, FrameChecker, open_clip
 from crdnet.video.temporal import DerainedFrame
-from crdnet.video.writer import ClipWriter, choose_container, needs_global_header, written_clip
+from crdnet.video.writer import ClipWriter, choose_container, needs_global_header, open_writer
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 """Seconds before the first attempt to connect again, and the most; each pause doubles."""
@@ -248,7 +248,7 @@ class _LiveRun:
             writer = ClipWriter(
                 self._destination, container, clip, plan, options={"flush_packets": "1"}
             )
-            with written_clip(writer):
+            with open_writer(writer):
                 encoder = FrameEncoder(writer.video.encode, plan)
                 frame: Any = first
                 while frame is not None:

@@ -109,7 +109,7 @@ class SegmentFolder:
         """Publish a segment and the state after it."""
         buffer = BytesIO()
         np.savez(buffer, **state)  # type: ignore[arg-type]
-        write_whole(self._state(number), buffer.getvalue())
+        write_whole(self._locate_state(number), buffer.getvalue())
         header = {
             "first": segment.first,
             "last": segment.last,
@@ -124,20 +124,22 @@ class SegmentFolder:
         text = json.dumps(header).encode()
         content = [_MAGIC, struct.pack("<Q", len(text)), text]
         content += [each.data for each in segment.packets]
-        write_whole(self._file(number), b"".join(content))
+        write_whole(self._locate_segment(number), b"".join(content))
         if number:
-            self._state(number - 1).unlink(missing_ok=True)
+            self._locate_state(number - 1).unlink(missing_ok=True)
 
     def load_state(self, number: int) -> dict[str, npt.NDArray[Any]]:
         """Return the state after a segment."""
-        with np.load(self._state(number)) as stored:
+        with np.load(self._locate_state(number)) as stored:
             return dict(stored)
 
     def read(self, number: int, *, with_data: bool = True) -> Segment:
         """Return a segment; without data, its packets are empty."""
-        with self._file(number).open("rb") as file:
+        with self._locate_segment(number).open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
-                raise OutputError(f"{self._file(number)} is no segment; remove {self.path}")
+                raise OutputError(
+                    f"{self._locate_segment(number)} is no segment; remove {self.path}"
+                )
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
             packets = [
@@ -165,14 +167,14 @@ class SegmentFolder:
 
     def _count(self) -> int:
         number = 0
-        while self._file(number).is_file() and (
-            self._state(number).is_file() or self._file(number + 1).is_file()
+        while self._locate_segment(number).is_file() and (
+            self._locate_state(number).is_file() or self._locate_segment(number + 1).is_file()
         ):
             number += 1
         return number
 
-    def _file(self, number: int) -> Path:
+    def _locate_segment(self, number: int) -> Path:
         return self.path / f"{number:06d}.segment"
 
-    def _state(self, number: int) -> Path:
+    def _locate_state(self, number: int) -> Path:
         return self.path / f"{number:06d}.state"

@@ -13,7 +13,7 @@ import numpy as np
 
 from crdnet.density import RainDensity
 from crdnet.errors import VideoError
-from crdnet.files import whole_file
+from crdnet.files import open_whole
 from crdnet.video.derain import open_network_of
 from crdnet.video.engine import FrameNetwork, SenseReport, get_intensity
 from crdnet.video.options import VideoOptions
@@ -102,7 +102,7 @@ class Timeline:
             left = (each.start - self.moments[0].start) * _SECOND_PIXELS
             rows = max(1, round((_PLOT_HEIGHT - 1) * each.intensity / highest))
             plot[_PLOT_HEIGHT - rows :, left : left + _SECOND_PIXELS - 1] = _COLOURS[each.density]
-        with whole_file(Path(path)) as temporary:
+        with open_whole(Path(path)) as temporary:
             Image.fromarray(plot).save(temporary, format="png")
 
 

@@ -28,7 +28,7 @@ from crdnet.video.writer import (
     ClipWriter,
     choose_container,
     needs_global_header,
-    written_clip,
+    open_writer,
 )
 
 
@@ -85,7 +85,7 @@ class _StreamRun:
         )
         plan.open(global_header=needs_global_header(container))
         writer = ClipWriter(self._destination, container, clip, plan)
-        with written_clip(writer):
+        with open_writer(writer):
             encoder = FrameEncoder(writer.video.encode, plan)
 
             def finish(derained: Iterator[DerainedFrame]) -> None:

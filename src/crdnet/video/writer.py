@@ -269,7 +269,7 @@ def assign_dts(packets: Sequence[StoredPacket]) -> list[int]:
 
 
 @contextmanager
-def written_clip(writer: ClipWriter) -> Iterator[ClipWriter]:
+def open_writer(writer: ClipWriter) -> Iterator[ClipWriter]:
     """Write the header of a container, and its trailer when the block ends well."""
     av = load_av()
     try:

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 
-from crdnet.devices import DEVICES, ENGINES, installed_devices
+from crdnet.devices import DEVICES, ENGINES, list_installed_devices
 from crdnet.errors import CRDNetError, DeviceError, ModelError
-from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
+from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, check_info, keep_for_ever
 from crdnet.runtime.model import ModelInfo
 from crdnet.runtime.store import StoredModel
 
@@ -24,11 +24,11 @@ __all__ = [
     "Engine",
     "Floats",
     "Run",
-    "checked_info",
-    "first_line",
+    "check_info",
     "keep_for_ever",
     "open_engine",
     "read_info",
+    "take_first_line",
 ]
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tup
         raise DeviceError(f"there is no device {device!r}; use one of {', '.join(DEVICES)}")
     if device != "auto":
         return device, _open(model, device, threads, runs)
-    *faster, last = installed_devices()
+    *faster, last = list_installed_devices()
     failures = []
     for name in faster:
         try:
@@ -76,10 +76,10 @@ def read_info(model: StoredModel) -> ModelInfo:
     Raises:
         ModelError: The file is damaged or is not ours.
     """
-    from crdnet.runtime.engines.onnxruntime import info_of  # noqa: PLC0415 - as for the engines
+    from crdnet.runtime.engines.onnxruntime import read_model_info  # noqa: PLC0415 - as others
 
-    with _telling_what_fails(model, "onnxruntime"):
-        return info_of(model)
+    with _explain_failure(model, "onnxruntime"):
+        return read_model_info(model)
 
 
 class _CannotOpenError(ModelError):
@@ -103,15 +103,15 @@ def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
         engine: type[Engine] = getattr(import_module(device.module), device.engine)
     except (ImportError, OSError) as error:
         raise DeviceError(
-            f"device {name!r} does not load ({first_line(error)}); run: "
+            f"device {name!r} does not load ({take_first_line(error)}); run: "
             f"pip install --force-reinstall \"crdnet[{device.extra}]\", or use device 'cpu'"
         ) from error
-    with _telling_what_fails(model, device.package):
+    with _explain_failure(model, device.package):
         return engine(model, threads, runs)
 
 
 @contextmanager
-def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
+def _explain_failure(model: StoredModel, package: str) -> Iterator[None]:
     try:
         yield
     except CRDNetError:
@@ -119,12 +119,12 @@ def _telling_what_fails(model: StoredModel, package: str) -> Iterator[None]:
     except Exception as error:  # engines' errors have no base class of their own
         # The engines name the operation and the opset that they lack themselves.
         raise _CannotOpenError(
-            f"{model.path} is not a model that {package} can open ({first_line(error)}); "
+            f"{model.path} is not a model that {package} can open ({take_first_line(error)}); "
             "give an .onnx file made by `crdnet export` of this version"
         ) from error
 
 
-def first_line(error: Exception) -> str:
+def take_first_line(error: Exception) -> str:
     """Return what an error says in one line."""
     lines = [line for line in str(error).splitlines() if line]
     # OpenVINO's errors begin with the places in its source that they came through.

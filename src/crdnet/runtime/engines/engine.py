@@ -87,7 +87,7 @@ class Engine(ABC):
         """
 
 
-def checked_info(
+def check_info(
     model: StoredModel,
     metadata: Mapping[str, str],
     inputs: Collection[str],

@@ -6,7 +6,7 @@ It is always installed and starts quickly. The other engines must agree with it.
 import numpy as np
 import onnxruntime as ort
 
-from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
+from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, check_info, keep_for_ever
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.store import StoredModel
 
@@ -18,7 +18,7 @@ class OnnxRuntimeEngine(Engine):
 
     # All runs share the threads, so `runs` is not used.
     def __init__(self, model: StoredModel, threads: int, runs: int) -> None:  # noqa: ARG002
-        options = _quiet()
+        options = _make_quiet_options()
         options.intra_op_num_threads = threads
         # Memory patterns almost double the memory (426 instead of 243 bytes per pixel for `paper`)
         # and save no time.
@@ -28,8 +28,8 @@ class OnnxRuntimeEngine(Engine):
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = _open(model, options)
         self.name = f"onnxruntime {ort.__version__}, float32"
-        self.info = _info(model, self._session)
-        self.senses = DENSITY_NAME in _names(self._session.get_outputs())
+        self.info = _read_info(model, self._session)
+        self.senses = DENSITY_NAME in _list_names(self._session.get_outputs())
 
     def begin(self) -> "_Run":
         """Return a run that has not started."""
@@ -71,14 +71,14 @@ class _Run(Run):
         self._options.terminate = True
 
 
-def info_of(model: StoredModel) -> ModelInfo:
+def read_model_info(model: StoredModel) -> ModelInfo:
     """Return the metadata of a model file without optimising its graph."""
-    options = _quiet()
+    options = _make_quiet_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return _info(model, _open(model, options))
+    return _read_info(model, _open(model, options))
 
 
-def _quiet() -> ort.SessionOptions:
+def _make_quiet_options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     return options
@@ -88,12 +88,12 @@ def _open(model: StoredModel, options: ort.SessionOptions) -> ort.InferenceSessi
     return ort.InferenceSession(model.read(), options, providers=["CPUExecutionProvider"])
 
 
-def _info(model: StoredModel, session: ort.InferenceSession) -> ModelInfo:
+def _read_info(model: StoredModel, session: ort.InferenceSession) -> ModelInfo:
     metadata = dict(session.get_modelmeta().custom_metadata_map)
-    return checked_info(
-        model, metadata, _names(session.get_inputs()), _names(session.get_outputs())
+    return check_info(
+        model, metadata, _list_names(session.get_inputs()), _list_names(session.get_outputs())
     )
 
 
-def _names(arguments: list[ort.NodeArg]) -> set[str]:
+def _list_names(arguments: list[ort.NodeArg]) -> set[str]:
     return {each.name for each in arguments}

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, checked_info, keep_for_ever
+from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, check_info, keep_for_ever
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME
 from crdnet.runtime.store import StoredModel
 
 REST_NAME = "rest"
-"""Second input of a graph whose colours are split into two parts, see `with_rest`."""
+"""Second input of a graph whose colours are split into two parts, see `add_rest`."""
 _CONVERTER = "openvino.tools.ovc"
 WORTH_PIXELS = 2**21
 """Total pixels of one size after which, in bfloat16, a graph is compiled for that size.
@@ -50,7 +50,7 @@ class OpenVinoEngine(Engine):
         about = ["framework"]
         metadata = dict(graph.get_rt_info(about).value) if graph.has_rt_info(about) else {}
         outputs = [port.get_any_name() for port in graph.outputs]
-        self.info = checked_info(
+        self.info = check_info(
             model, metadata, [port.get_any_name() for port in graph.inputs], outputs
         )
         self.senses = DENSITY_NAME in outputs
@@ -68,12 +68,12 @@ class OpenVinoEngine(Engine):
             graph
         ):
             self._settings["INFERENCE_PRECISION_HINT"] = "bf16"
-            self._graph = with_channels_last(openvino, with_rest(graph.clone()))
-            compiled = _compiled_in_bfloat16(self._core, self._graph, self._settings)
+            self._graph = put_channels_last(openvino, add_rest(graph.clone()))
+            compiled = _compile_in_bfloat16(self._core, self._graph, self._settings)
         self.in_bfloat16 = compiled is not None
         if compiled is None:
             self._settings["INFERENCE_PRECISION_HINT"] = "f32"
-            self._graph = with_channels_last(openvino, graph)
+            self._graph = put_channels_last(openvino, graph)
             compiled = self._core.compile_model(self._graph, "CPU", self._settings)
         self._compiled = compiled
         self._run_pixels: Counter[tuple[int, int]] = Counter()
@@ -147,7 +147,7 @@ class _Run(Run):
         batch = np.ascontiguousarray(rainy[None])
         inputs = {INPUT_NAME: batch}
         if self._engine.in_bfloat16:
-            inputs[REST_NAME] = rest_of(batch)
+            inputs[REST_NAME] = compute_rest(batch)
         request = self._engine.request(*rainy.shape[:2])
         with self._lock:
             if self._stopped:
@@ -186,7 +186,7 @@ def _corrects(graph: Any) -> bool:
 
     All other readers of the rainy colours must be convolutions with constant weights. OpenVINO
     computes the last step in float32. The output of a convolution has the eight bits of bfloat16,
-    which is too coarse for 255 levels. The same holds for its input, see `with_rest`.
+    which is too coarse for 255 levels. The same holds for its input, see `add_rest`.
     """
     last = graph.output(OUTPUT_NAME).get_node().input_value(0).get_node()
     readers = [each.get_node() for each in graph.input(INPUT_NAME).get_target_inputs()]
@@ -198,7 +198,7 @@ def _corrects(graph: Any) -> bool:
     )
 
 
-def _compiled_in_bfloat16(core: Any, graph: Any, settings: dict[str, Any]) -> Any | None:
+def _compile_in_bfloat16(core: Any, graph: Any, settings: dict[str, Any]) -> Any | None:
     """Compile a graph in bfloat16; return None if the CPU does not compute in bfloat16.
 
     OpenVINO queries the CPU, but its library oneDNN can be told to ignore instructions
@@ -211,7 +211,7 @@ def _compiled_in_bfloat16(core: Any, graph: Any, settings: dict[str, Any]) -> An
     return compiled if "bfloat16" in compiled.get_property("RUNTIME_REQUIREMENTS") else None
 
 
-def with_channels_last(openvino: ModuleType, graph: Any) -> Any:
+def put_channels_last(openvino: ModuleType, graph: Any) -> Any:
     """Return the graph with inputs and output in (b, h, w, c), the layout that OpenVINO uses."""
     wrapped = openvino.preprocess.PrePostProcessor(graph)
     inputs = [wrapped.input(port.get_any_name()) for port in graph.inputs]
@@ -221,7 +221,7 @@ def with_channels_last(openvino: ModuleType, graph: Any) -> Any:
     return wrapped.build()
 
 
-def with_rest(graph: Any) -> Any:
+def add_rest(graph: Any) -> Any:
     """Add a second input with the rounding error of the colours in bfloat16; return the graph.
 
     Rounding to bfloat16 changes bright colours by up to half a level of 255, and faint streaks are
@@ -246,7 +246,7 @@ def with_rest(graph: Any) -> Any:
     return graph
 
 
-def rest_of(colours: Floats) -> Floats:
+def compute_rest(colours: Floats) -> Floats:
     """Return the error of rounding colours to the eight bits of bfloat16 (Veltkamp's splitting)."""
     scaled = colours * np.float32(2**16 + 1)
     rest: Floats = colours - (scaled - (scaled - colours))
