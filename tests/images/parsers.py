@@ -8,34 +8,34 @@ from crdnet.errors import ImageError
 from crdnet.images import raw
 from crdnet.images.containers import colour, exif, isobmff, jpeg, photoshop, png, tiff, webp, xmp
 from crdnet.images.headers import read_header
-from crdnet.images.reading import _ppm_words
+from crdnet.images.reading import _read_ppm_header
 from tests.images import test_location
 from tests.images.making import exif_of, heic, make_image_file, saved, tiff_of
 from tests.images.test_dropped import exif_with_thumbnail, xmp_with_announcements
 
 
 def read_tiff(content: bytes) -> None:
-    pages = tiff.pages(content)
-    tiff.extra_pages(pages)
+    pages = tiff.read_pages(content)
+    tiff.count_extra_pages(pages)
     found = tiff.read_metadata(content)
-    tiff.tags_of(found.around)
-    assert tiff.structure(tiff.pages(found.blocks[0])[0]) == found.blocks[0]
+    tiff.convert_to_tags(found.around)
+    assert tiff.pack_structure(tiff.read_pages(found.blocks[0])[0]) == found.blocks[0]
 
 
 def read_exif(content: bytes) -> None:
-    exif.without_thumbnail(content)
+    exif.remove_thumbnail(content)
     for orientation in (1, 6):
-        exif.with_orientation(content, orientation)
-    tiff.tags_of_exif(content)
+        exif.set_orientation(content, orientation)
+    tiff.read_exif_tags(content)
     edited, _ = exif.remove_location(content)
     assert len(edited) == len(content)
     assert exif.remove_location(edited) == (edited, ())
 
 
 def read_jpeg(content: bytes) -> None:
-    jpeg.frame(content)
+    jpeg.read_frame(content)
     found = jpeg.read_metadata(content)
-    jpeg.blocks_of(found.around)
+    jpeg.pack_metadata(found.around)
     again = jpeg.read_metadata(jpeg.add_metadata(JPEG, found.blocks))
     assert again.blocks == found.blocks
     edited, _ = jpeg.remove_location(content)
@@ -45,13 +45,13 @@ def read_jpeg(content: bytes) -> None:
 def read_png(content: bytes) -> None:
     png.is_animated(content)
     found = png.read_metadata(content)
-    png.blocks_of(found.around)
+    png.pack_metadata(found.around)
     again = png.read_metadata(png.add_metadata(PNG, found.blocks))
     assert again.blocks == found.blocks
     edited, _ = png.remove_location(content)
     assert png.remove_location(edited) == (edited, ())
     if found.around.colours is not None:
-        colour.profile_of(found.around.colours, grey=False)
+        colour.build_profile(found.around.colours, grey=False)
     if len(content) > 29:
         png.has_all_rows(content)
 
@@ -59,18 +59,18 @@ def read_png(content: bytes) -> None:
 def read_webp(content: bytes) -> None:
     webp.is_lossless(content)
     found = webp.read_metadata(content)
-    webp.blocks_of(found.around)
+    webp.pack_metadata(found.around)
     written = webp.add_metadata(WEBP, found.blocks, size=(36, 24), alpha=False)
     assert sorted(webp.read_metadata(written).blocks) == sorted(found.blocks)
     edited, _ = webp.remove_location(content)
     assert webp.remove_location(edited) == (edited, ())
-    webp.size_and_frames(content)
+    webp.read_size(content)
 
 
 def read_boxes(content: bytes) -> None:
-    isobmff.brands(content)
+    isobmff.read_brands(content)
     isobmff.is_sequence(content)
-    isobmff.coding(content)
+    isobmff.read_coding(content)
     isobmff.read_metadata(content)
     edited, _ = isobmff.remove_location(content)
     assert len(edited) == len(content)
@@ -78,22 +78,22 @@ def read_boxes(content: bytes) -> None:
 
 
 def read_xmp(content: bytes) -> None:
-    for edited in (xmp.remove_location(content), xmp.without_announcements(content)):
+    for edited in (xmp.remove_location(content), xmp.remove_announcements(content)):
         assert len(edited) == len(content)
 
 
 def read_resources(content: bytes) -> None:
-    photoshop.resources_without_thumbnail(content)
-    for edit in (photoshop.resources_without_location, photoshop.iptc_without_location):
+    photoshop.remove_resource_thumbnail(content)
+    for edit in (photoshop.remove_resource_location, photoshop.remove_iptc_location):
         assert len(edit(content)) == len(content)
 
 
 def read_ppm(content: bytes) -> None:
-    _ppm_words(content)
+    _read_ppm_header(content)
 
 
 def read_start(content: bytes) -> None:
-    raw.raw_kind(content, "it.nef")
+    raw.recognise_raw(content, "it.nef")
 
 
 def read_any_header(content: bytes) -> None:

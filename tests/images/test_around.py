@@ -86,7 +86,7 @@ def test_everything_around_a_jpegs_pixels_is_copied_byte_for_byte() -> None:
     ] == kept
     assert len(kept) >= 7
     assert opened(after).info["dpi"] == (300, 300)
-    assert images.lost_between(images.decode(before)) == ()
+    assert images.list_lost(images.decode(before)) == ()
 
 
 def test_what_a_jpeg_cannot_keep_is_named() -> None:
@@ -98,7 +98,7 @@ def test_what_a_jpeg_cannot_keep_is_named() -> None:
         + plain[2:]
     )
     decoded = images.decode(before)
-    lost = images.lost_between(decoded)
+    lost = images.list_lost(decoded)
     assert len(lost) == 2
     assert "C2PA" in lost[1]
     assert b"MPF\0" not in images.encode(decoded, decoded.pixels)
@@ -132,7 +132,7 @@ def test_a_png_keeps_text_colour_and_private_chunks() -> None:
 
 def test_a_png_chunk_that_must_not_be_copied_is_named() -> None:
     decoded = images.decode(with_chunk(saved(), b"prVT", b"depends on the pixels"))
-    assert images.lost_between(decoded) == ("the chunk prVT",)
+    assert images.list_lost(decoded) == ("the chunk prVT",)
     assert b"prVT" not in images.encode(decoded, decoded.pixels)
 
 
@@ -158,7 +158,7 @@ def test_the_network_sees_a_picture_upright_and_it_comes_out_the_same_way_up(
 @given(orientation=integers(1, 8))
 def test_turning_back_undoes_turning_up(orientation: int) -> None:
     np.testing.assert_array_equal(
-        images.turned_back(images.turned_up(PIXELS, orientation), orientation), PIXELS
+        images.turn_back(images.turn_upright(PIXELS, orientation), orientation), PIXELS
     )
 
 
@@ -187,13 +187,12 @@ def test_exif_profile_and_xmp_are_carried_between_formats(source: str, target: s
 
 def test_what_only_jpeg_holds_is_named_when_the_format_changes() -> None:
     decoded = images.decode(saved(kind="JPEG", comment=b"remember"))
-    assert images.lost_between(decoded) == ()
-    assert images.lost_between(decoded, "PNG") == (
+    assert images.list_lost(decoded) == ()
+    assert images.list_lost(decoded, "PNG") == (
         "what only JPEG files hold (captions, comments, text)",
     )
     assert (
-        images.lost_between(images.decode(saved(kind="JPEG", exif=exif_of().tobytes())), "PNG")
-        == ()
+        images.list_lost(images.decode(saved(kind="JPEG", exif=exif_of().tobytes())), "PNG") == ()
     )
 
 
@@ -206,7 +205,7 @@ def test_a_tiff_keeps_its_compression_and_descriptions(compression: str) -> None
     assert after.info["compression"] == compression
     assert after.info["dpi"] == (300, 300)
     assert after.getexif()[Base.ImageDescription] == "a street"
-    assert images.lost_between(images.decode(before)) == ()
+    assert images.list_lost(images.decode(before)) == ()
 
 
 def test_a_lossy_webp_stays_lossy_and_a_lossless_one_lossless() -> None:

@@ -36,7 +36,7 @@ def png_of(rows: bytes, bits: int = 8, interlaced: int = 0) -> bytes:
     """Return a PNG of 40 x 30 colours that holds these rows."""
     head = struct.pack(">IIBBBBB", 40, 30, bits, 2, 0, 0, interlaced)
     parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return png.MAGIC + b"".join(png.chunk_of(*part) for part in parts)
+    return png.MAGIC + b"".join(png.pack_chunk(*part) for part in parts)
 
 
 def tiff_with(tag: int, value: int) -> bytes:

@@ -44,7 +44,7 @@ def test_bands_make_the_file_that_the_whole_makes(tmp_path: Path, name: str, ban
         writer = BandWriter(buffer, reader)
         for start in range(0, reader.height, band):
             stop = min(start + band, reader.height)
-            pixels, alpha = reader.rows(start, stop)
+            pixels, alpha = reader.read_rows(start, stop)
             np.testing.assert_array_equal(pixels, whole.pixels[start:stop])
             assert (alpha is None) == (whole.alpha is None)
             writer.write(np.iinfo(pixels.dtype).max - pixels, alpha)
@@ -66,7 +66,7 @@ def test_bands_keep_what_is_around_the_pixels(tmp_path: Path, kind: str) -> None
     with BandReader(path) as reader:
         assert reader.orientation == 6
         writer = BandWriter(buffer, reader)
-        writer.write(*reader.rows(0, reader.height))
+        writer.write(*reader.read_rows(0, reader.height))
         writer.finish()
     assert images.decode(buffer.getvalue()).metadata == images.decode(path.read_bytes()).metadata
 
@@ -76,11 +76,11 @@ def test_rows_may_overlap_but_not_go_back(tmp_path: Path) -> None:
     path.write_bytes(FILES["rgba.png"])
     with BandReader(path) as reader:
         for start, stop in ((0, 50), (30, 90), (30, 60), (89, 91), (300, 340)):
-            np.testing.assert_array_equal(reader.rows(start, stop)[0], TALL[start:stop, :, :3])
+            np.testing.assert_array_equal(reader.read_rows(start, stop)[0], TALL[start:stop, :, :3])
         with pytest.raises(ValueError, match="forgotten"):
-            reader.rows(299, 340)
+            reader.read_rows(299, 340)
         with pytest.raises(ValueError, match="of 700"):
-            reader.rows(690, 701)
+            reader.read_rows(690, 701)
 
 
 def test_what_must_be_changed_before_it_is_colours_is_read_whole(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_must_be_changed_before_it_is_colours_is_read_whole(tmp_path: Path)
     ):
         path.write_bytes(content)
         with pytest.raises(ImageError), BandReader(path) as reader:
-            reader.rows(0, reader.height)
+            reader.read_rows(0, reader.height)
 
 
 def test_a_band_writer_wants_all_rows(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_band_writer_wants_all_rows(tmp_path: Path) -> None:
     path.write_bytes(FILES["grey.png"])
     with BandReader(path) as reader:
         writer = BandWriter(BytesIO(), reader)
-        writer.write(reader.rows(0, 10)[0])
+        writer.write(reader.read_rows(0, 10)[0])
         with pytest.raises(ValueError, match="of 700 rows was given 10"):
             writer.finish()
 
@@ -113,7 +113,7 @@ from crdnet.images.bands import BandReader, BandWriter
 with BandReader(Path(sys.argv[1])) as reader, open(sys.argv[2], "wb") as file:
     writer = BandWriter(file, reader)
     for start in range(0, reader.height, 256):
-        writer.write(*reader.rows(start, min(start + 256, reader.height)))
+        writer.write(*reader.read_rows(start, min(start + 256, reader.height)))
     writer.finish()
 lines = open("/proc/self/status")
 print(next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM")))
@@ -146,7 +146,7 @@ def test_a_jpeg_of_bands_is_one_that_others_read(tmp_path: Path) -> None:
     buffer = BytesIO()
     with BandReader(path) as reader:
         writer = BandWriter(buffer, reader)
-        writer.write(*reader.rows(0, 700))
+        writer.write(*reader.read_rows(0, 700))
         writer.finish()
     whole = images.decode(FILES["420.jpg"])
     np.testing.assert_array_equal(
@@ -163,7 +163,7 @@ def test_bands_of_a_quality_make_the_file_that_the_whole_makes(tmp_path: Path) -
     with BandReader(path) as reader:
         writer = BandWriter(buffer, reader, quality=30)
         for start in range(0, 700, 100):
-            writer.write(*reader.rows(start, start + 100))
+            writer.write(*reader.read_rows(start, start + 100))
         writer.finish()
     wanted = images.decode(images.encode(whole, whole.pixels, quality=30))
     found = images.decode(buffer.getvalue())

@@ -74,7 +74,7 @@ def test_an_avif_keeps_its_codes(codes: tuple[int, int], bits: int) -> None:
     decoded = images.decode(avif(codes, bits=bits))
     content = images.encode(decoded, decoded.pixels)
     assert codes_of(content) == codes
-    assert images.notes(decoded) == ()
+    assert images.list_notes(decoded) == ()
     limit = 24 if bits == 8 else 64
     np.testing.assert_allclose(images.decode(content).pixels, decoded.pixels, atol=limit)
 
@@ -85,7 +85,7 @@ def test_an_avif_of_12_bits_gets_codes_that_other_readers_see() -> None:
     decoded = images.decode(with_chunk(source, b"cICP", bytes((*PQ, 0, 1))))
     content = images.encode(decoded, decoded.pixels, "AVIF")
     assert codes_of(content) == PQ
-    assert images.decode(content).metadata.around.colours == colour.from_codes(*PQ)
+    assert images.decode(content).metadata.around.colours == colour.build_space_of_codes(*PQ)
     # Pillow's decoder goes by the matrix and range that the boxes tell.
     found = np.asarray(opened(content).convert("RGB")).astype(int)
     np.testing.assert_allclose(found, samples // 257, atol=24)
@@ -97,7 +97,7 @@ def test_codes_travel_between_avif_and_png(codes: tuple[int, int]) -> None:
         decoded = images.decode(source)
         content = images.encode(decoded, decoded.pixels, target)
         assert codes_of(content) == codes
-        assert images.lost_between(decoded, target) == ()
+        assert images.list_lost(decoded, target) == ()
 
 
 @pytest.mark.parametrize("target", ["JPEG", "WEBP", "TIFF", "PNG"])
@@ -105,7 +105,7 @@ def test_p3_becomes_a_profile_that_shows_the_same_colours(target: str) -> None:
     for source in (avif(P3), png(P3)):
         decoded = images.decode(source)
         content = images.encode(decoded, decoded.pixels, target, quality=100)
-        assert images.lost_between(decoded, target) == ()
+        assert images.list_lost(decoded, target) == ()
         if target != decoded.format:
             limit = 3 if target in ("TIFF", "PNG") else 24
             difference = shown(content) - from_p3(np.asarray(opened(content).convert("RGB")))
@@ -117,7 +117,7 @@ def test_p3_becomes_a_profile_that_shows_the_same_colours(target: str) -> None:
 def test_hdr_that_no_profile_tells_is_named(codes: tuple[int, int], name: str, target: str) -> None:
     for source in (avif(codes), png(codes)):
         decoded = images.decode(source)
-        assert f"the colour space {name}" in images.lost_between(decoded, target)
+        assert f"the colour space {name}" in images.list_lost(decoded, target)
         assert (
             opened(images.encode(decoded, decoded.pixels, target)).info.get("icc_profile") is None
         )
@@ -130,7 +130,7 @@ def test_gamma_and_primaries_of_a_png_become_a_profile() -> None:
     coded = SMOOTH / 255
     wanted = np.where(coded <= 0.0031308, coded * 12.92, 1.055 * coded ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(shown(content), wanted * 255, atol=1.5)
-    assert images.lost_between(decoded, "TIFF") == ()
+    assert images.list_lost(decoded, "TIFF") == ()
 
 
 def test_primaries_of_a_png_become_a_profile() -> None:
@@ -182,7 +182,7 @@ def test_a_profile_of_the_file_rules_over_gamma() -> None:
     content = with_chunk(saved(icc_profile=PROFILE), b"gAMA", struct.pack(">I", 100_000))
     decoded = images.decode(content)
     assert opened(images.encode(decoded, decoded.pixels, "JPEG")).info["icc_profile"] == PROFILE
-    assert images.lost_between(decoded, "JPEG") == ()
+    assert images.list_lost(decoded, "JPEG") == ()
 
 
 @pytest.mark.parametrize(
@@ -190,26 +190,26 @@ def test_a_profile_of_the_file_rules_over_gamma() -> None:
     [(0.3127, 0.329, 0.64, 0.33, 0.64, 0.33, 0.64, 0.33), (0.0,) * 8, (0.3, 1e-9, *(0.3, 0.3) * 3)],
 )
 def test_impossible_primaries_give_no_profile(chromaticities: colour.Chromaticities) -> None:
-    space = colour.from_gamma(1.0, chromaticities)
+    space = colour.build_space_of_gamma(1.0, chromaticities)
     assert space is not None
-    assert colour.profile_of(space, grey=False) == b""
+    assert colour.build_profile(space, grey=False) == b""
 
 
 def test_unknown_codes_are_named_by_number() -> None:
     for codes, name in (((200, 13), "of primaries 200"), ((12, 99), "Display P3 with transfer 99")):
-        space = colour.from_codes(*codes)
+        space = colour.build_space_of_codes(*codes)
         assert space is not None
         assert space.name == name
-        assert colour.profile_of(space, grey=False) == b""
-    assert colour.from_codes(2, 2) is None
-    unspecified = colour.from_codes(2, 8)
+        assert colour.build_profile(space, grey=False) == b""
+    assert colour.build_space_of_codes(2, 2) is None
+    unspecified = colour.build_space_of_codes(2, 8)
     assert unspecified is not None
     assert unspecified.chromaticities == colour.SRGB_PRIMARIES
 
 
 def test_metadata_of_hdr_is_named_when_it_goes() -> None:
     decoded = images.decode(with_chunk(saved(), b"cLLI", bytes(8)))
-    assert images.notes(decoded) == ()
-    assert "what only PNG files hold (captions, comments, text)" in images.lost_between(
+    assert images.list_notes(decoded) == ()
+    assert "what only PNG files hold (captions, comments, text)" in images.list_lost(
         decoded, "JPEG"
     )

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageOps
 from crdnet import images
 from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images.containers import png, tiff
-from crdnet.images.faults import read_error
+from crdnet.images.faults import make_read_error
 from crdnet.images.headers import read_header
 from tests.images.making import PROFILE, SMOOTH, XMP, opened, saved, segment, tiff_of, with_chunk
 
@@ -46,7 +46,7 @@ def extension(name: bytes, value: bytes, *, blocks: bool = True) -> bytes:
 
 def converted(content: bytes, target: str) -> tuple[bytes, tuple[str, ...]]:
     image = images.decode(content)
-    return images.encode(image, image.pixels, target), images.lost_between(image, target)
+    return images.encode(image, image.pixels, target), images.list_lost(image, target)
 
 
 @pytest.mark.parametrize("target", OTHERS)
@@ -109,7 +109,7 @@ def test_values_with_which_readers_refuse_a_tiff_are_not_written() -> None:
     exif = Image.Exif()
     exif[0x0128], exif[0x010F] = 65535, "A maker"
     written, _ = converted(saved(kind="JPEG", exif=exif.tobytes()), "TIFF")
-    tags = tiff.pages(written)[0]
+    tags = tiff.read_pages(written)[0]
     assert tags[0x010F].value == b"A maker\0"
     assert images.decode(written).pixels.shape == SMOOTH.shape
 
@@ -133,8 +133,8 @@ def test_a_file_whose_properties_rule_over_xmp_is_not_turned_by_it() -> None:
     around = replace(image.metadata.around, xmp=packet)
     image = replace(image, metadata=replace(image.metadata, around=around))
     written = images.decode(images.encode(image, image.pixels, "PNG"))
-    tags = tiff.pages(written.metadata.around.exif)[0]
-    assert tiff.number_of(tags, tiff.ORIENTATION, 0) == 1
+    tags = tiff.read_pages(written.metadata.around.exif)[0]
+    assert tiff.get_number(tags, tiff.ORIENTATION, 0) == 1
     assert written.pixels.shape == image.pixels.shape
 
 
@@ -154,7 +154,7 @@ def test_a_preview_in_a_tiff_is_named() -> None:
         number: tiff.Tag(tiff.LONG, struct.pack("<I", value))
         for number, value in ((0x0201, place), (0x0202, len(preview)))
     }
-    content = tiff.with_tags(plain.ljust(place, b"\0") + preview, tags)
+    content = tiff.insert_tags(plain.ljust(place, b"\0") + preview, tags)
     assert "the preview" in images.decode(content).metadata.left_behind
 
 
@@ -191,7 +191,7 @@ def test_text_and_sizes_beyond_what_decoders_read_are_not_called_damaged() -> No
     bomb = (
         "Image size (9 pixels) exceeds limit of 4 pixels, could be decompression bomb DOS attack."
     )
-    size = read_error("it", Image.DecompressionBombError(bomb))
+    size = make_read_error("it", Image.DecompressionBombError(bomb))
     for error in (text.value, size):
         assert "does not support" in str(error)
         assert "attack" not in str(error)

@@ -29,7 +29,7 @@ def read_whole(path: Path) -> np.ndarray:
 def read_in_bands(path: Path) -> np.ndarray:
     with BandReader(path) as reader:
         starts = range(0, reader.height, 37)
-        parts = [reader.rows(each, min(each + 37, reader.height))[0] for each in starts]
+        parts = [reader.read_rows(each, min(each + 37, reader.height))[0] for each in starts]
     return np.concatenate(parts)
 
 
@@ -44,7 +44,7 @@ Reader = Callable[[Path], np.ndarray]
 
 def overwritten(content: bytes) -> bytes:
     """The file with noise in place of most of its middle strip or tile."""
-    tags = tiff.pages(content)[0]
+    tags = tiff.read_pages(content)[0]
     kinds = tiff.TILE_PLACES, tiff.TILE_BYTES
     places, sizes = kinds if tiff.TILE_PLACES in tags else (tiff.STRIP_PLACES, tiff.STRIP_BYTES)
     middle = len(tags[places].numbers) // 2

@@ -60,7 +60,7 @@ def test_the_thumbnail_that_shows_the_rain_is_dropped_and_named(
     assert THUMBNAIL[100:200] not in after
     assert opened(after).getexif()[Base.Make] == "ABC"
     assert opened(after).getexif().get_ifd(IFD.IFD1) == {}
-    assert images.lost_between(images.decode(before)) == ("the thumbnail in EXIF",)
+    assert images.list_lost(images.decode(before)) == ("the thumbnail in EXIF",)
     # All that is before it stays where it was.
     kept = opened(after).info["exif"].removeprefix(b"Exif\0\0")
     assert kept[:22] == exif[:22]
@@ -86,7 +86,7 @@ def test_the_thumbnail_of_photoshop_is_dropped_beside_a_caption_that_is_kept() -
     after = again(before)
     assert caption in after
     assert THUMBNAIL[100:200] not in after
-    assert images.lost_between(images.decode(before)) == ("the thumbnail of Photoshop",)
+    assert images.list_lost(images.decode(before)) == ("the thumbnail of Photoshop",)
 
 
 def test_a_thumbnail_of_photoshop_that_lies_in_two_blocks_is_dropped() -> None:
@@ -108,14 +108,14 @@ def test_further_pictures_and_gain_maps_are_dropped_and_named() -> None:
     before = (
         plain[:2] + segment(0xE2, b"MPF\0" + b"\0" * 20) + plain[2:] + saved(255 - SMOOTH, "JPEG")
     )
-    assert images.lost_between(images.decode(before)) == ("further pictures (MPF)", "the gain map")
+    assert images.list_lost(images.decode(before)) == ("further pictures (MPF)", "the gain map")
     assert len(again(before)) < len(before) - 400
     np.testing.assert_array_equal(images.decode(before).pixels, images.decode(plain).pixels)
 
 
 def test_what_hangs_on_behind_a_jpeg_is_named() -> None:
     before = saved(kind="JPEG", progressive=True) + b"a short film"
-    assert images.lost_between(images.decode(before)) == ("12 bytes behind the picture",)
+    assert images.list_lost(images.decode(before)) == ("12 bytes behind the picture",)
 
 
 def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
@@ -125,7 +125,7 @@ def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:
         file.write(SMOOTH, photometric="rgb", metadata=None)
         file.write(SMOOTH[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
     decoded = images.decode(buffer.getvalue())
-    assert images.lost_between(decoded) == ("smaller copies of the image",)
+    assert images.list_lost(decoded) == ("smaller copies of the image",)
     np.testing.assert_array_equal(
         np.asarray(opened(images.encode(decoded, decoded.pixels))), SMOOTH
     )
@@ -303,12 +303,12 @@ def with_samplings(luma: int, width: int, height: int) -> bytes:
 def test_a_subsampling_that_nobody_writes_becomes_444_and_is_said() -> None:
     content = with_samplings(0x12, 64, 96)
     decoded = images.decode(content)
-    assert images.notes(decoded) == (
+    assert images.list_notes(decoded) == (
         "could not carry over the chroma subsampling 4:4:0, for want of a writer",
     )
     after = images.decode(images.encode(decoded, decoded.pixels))
-    assert (after.options["subsampling"], images.notes(after)) == (0, ())
-    assert images.notes(images.decode(with_samplings(0x21, 96, 64))) == ()
+    assert (after.options["subsampling"], images.list_notes(after)) == (0, ())
+    assert images.list_notes(images.decode(with_samplings(0x21, 96, 64))) == ()
 
 
 def xmp_with_announcements(prefixes: tuple[str, str, str]) -> bytes:
@@ -337,7 +337,7 @@ def test_xmp_announces_nothing_that_was_dropped(
     assert after.count(b"kept") == 2
     for word in (b":Version", b"GainMap", b":MotionPhoto=", b"MicroVideo", b":Directory", b"Gamma"):
         assert word not in after
-    assert "the video behind the image" in images.lost_between(decoded, target)
+    assert "the video behind the image" in images.list_lost(decoded, target)
 
 
 FILM = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(40)
@@ -369,7 +369,7 @@ def test_stray_bytes_between_the_blocks_of_a_jpeg_are_passed_over_and_named() ->
     decoded = images.decode(before)
     np.testing.assert_array_equal(decoded.pixels, images.decode(plain).pixels)
     assert images.encode(decoded, decoded.pixels) == again(plain)
-    assert images.notes(decoded) == ("could not carry over 5 stray bytes between blocks",)
+    assert images.list_notes(decoded) == ("could not carry over 5 stray bytes between blocks",)
     assert images.remove_gps(before) == plain
 
 
@@ -384,7 +384,7 @@ def test_an_avif_is_cropped_by_its_clean_aperture() -> None:
     whole = images.decode(saved(kind="AVIF")).pixels
     plain = saved(kind="AVIF")
     aperture = struct.pack(">8I", 20, 1, 10, 1, 0, 1, 0, 1)
-    content = isobmff._with_more(plain, [], [(b"clap", aperture, True)])
+    content = isobmff._insert_items(plain, [], [(b"clap", aperture, True)])
     decoded = images.decode(content)
     assert decoded.pixels.shape == (10, 20, 3)
     np.testing.assert_allclose(decoded.pixels, whole[7:17, 8:28], atol=3)

@@ -69,8 +69,8 @@ def test_an_image_beside_the_image_is_no_alpha_and_is_named(kind: bytes, name: s
     alone = images.decode(heic_of_tiles(1000, 700, 3))
     assert decoded.alpha is None
     np.testing.assert_array_equal(decoded.pixels, alone.pixels)
-    assert images.lost_between(decoded, "JPEG") == (name,)
-    assert images.lost_between(alone, "JPEG") == ()
+    assert images.list_lost(decoded, "JPEG") == (name,)
+    assert images.list_lost(alone, "JPEG") == ()
 
 
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF", "AVIF", "WEBP"])
@@ -87,7 +87,7 @@ def test_every_format_is_made_of_a_heic_of_a_phone(target: str) -> None:
 def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation: int) -> None:
     decoded = images.decode(heic_of_tiles(4032, 3023, quarter_turns))
     assert decoded.orientation == orientation
-    stored = images.turned_back(decoded.pixels, orientation)
+    stored = images.turn_back(decoded.pixels, orientation)
     assert stored.shape == (3023, 4032, 3)
     inner = slice(8, 504)  # chroma is interpolated across the borders of tiles
     for top in range(0, 3023 - 512, 512):
@@ -99,7 +99,7 @@ def test_a_grid_of_12_megapixels_is_read_upright(quarter_turns: int, orientation
 def test_a_grid_of_12_megapixels_of_10_bits_is_read() -> None:
     content = heic_of_tiles(4032, 3023, 3, name="gradient_512x512_10_bits")
     decoded = images.decode(content)
-    stored = images.turned_back(decoded.pixels, decoded.orientation)
+    stored = images.turn_back(decoded.pixels, decoded.orientation)
     assert stored.shape == (3023, 4032, 3)
     assert stored.dtype == np.uint16
     inner = slice(8, 504)

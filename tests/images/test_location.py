@@ -118,17 +118,17 @@ def test_xmp_without_a_location_stays_as_it_is() -> None:
 
 
 def test_captions_lose_the_location_and_keep_their_length() -> None:
-    after = photoshop.resources_without_location(RESOURCES)
+    after = photoshop.remove_resource_location(RESOURCES)
     assert len(after) == len(RESOURCES)
     assert b"SECRET" not in after
     assert all(f"kept {number}".encode() in after for number in (1, 2, 3, 4, 5))
     long = b"\x1c\x02\x5a\x80\x04" + struct.pack(">I", 6) + b"SECRET" + dataset(5, b"kept")
-    assert photoshop.iptc_without_location(long) == dataset(5, b"kept").ljust(len(long), b"\0")
+    assert photoshop.remove_iptc_location(long) == dataset(5, b"kept").ljust(len(long), b"\0")
 
 
 def test_resources_that_cannot_be_read_become_zeros() -> None:
     cut = RESOURCES[:-3]
-    after = photoshop.resources_without_location(cut)
+    after = photoshop.remove_resource_location(cut)
     assert len(after) == len(cut)
     assert b"kept 3" in after
     assert b"kept 5" not in after
@@ -170,7 +170,7 @@ def test_a_gain_map_that_goes_with_what_lies_behind_is_named() -> None:
     after, dropped = images.remove_location(before)
     assert dropped[0] == "the gain map"
     assert b"Version" not in opened(after).info["xmp"]
-    assert images.notes(images.decode(after)) == ()
+    assert images.list_notes(images.decode(after)) == ()
 
 
 def test_a_png_tells_its_location_nowhere() -> None:
@@ -228,7 +228,7 @@ def test_a_tiff_tells_its_location_nowhere(order: Literal["<", ">"]) -> None:
     assert len(after) == len(before)
     assert b"SECRET" not in after
     assert dropped == ("the map coordinates (GeoTIFF)", "a signed history (C2PA)")
-    found = tiff.pages(after)[0]
+    found = tiff.read_pages(after)[0]
     assert {0x830E, 0xCD41} & set(found) == set()
     assert found[0x010F].value.startswith(b"kept 6")
     np.testing.assert_array_equal(images.decode(after).pixels, SMOOTH)

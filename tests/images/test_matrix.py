@@ -120,7 +120,7 @@ def test_a_file_comes_out_as_it_came_in_but_for_its_colours(
     limit = 0 if kind in EXACT else 32 * (1 if bits == 8 else 257)
     assert np.abs(after.astype(int) - wanted).max() <= limit
     assert described(content, kind) == described(before, kind)
-    assert images.notes(decoded) == ()
+    assert images.list_notes(decoded) == ()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_another_format_holds_what_it_can_and_the_rest_is_named(
     assert opened(content).getexif()[Base.Make] == "A maker"
     if kind == target:
         return
-    notes = " ".join(images.notes(decoded, target))
+    notes = " ".join(images.list_notes(decoded, target))
     assert ("alpha" in notes) == (channels.endswith("a") and target == "JPEG")
     assert ("bits per sample" in notes) == (bits == 16 and target not in ("PNG", "TIFF"))
 

@@ -65,7 +65,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         writer = images.BandWriter(buffer, reader)
         parts = []
         for start in range(0, reader.height, 7):
-            part = reader.rows(start, min(start + 7, reader.height))
+            part = reader.read_rows(start, min(start + 7, reader.height))
             churn()
             parts.append(part)
             writer.write(*part)

@@ -12,7 +12,7 @@ from crdnet import images
 from crdnet.errors import ImageError
 from crdnet.images import BandReader
 from crdnet.images.containers import png
-from crdnet.images.faults import fault_of, read_error
+from crdnet.images.faults import describe_fault, make_read_error
 from tests.images.making import PIXELS, SMOOTH, by_vips, files_of_all_kinds, pil_saved, saved
 
 INTERNAL = re.compile(
@@ -36,7 +36,7 @@ def messages_of(content: bytes, path: Path) -> list[str]:
 
 def read_bands(path: Path) -> None:
     with BandReader(path) as reader:
-        reader.rows(0, reader.height)
+        reader.read_rows(0, reader.height)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns before it gives up
@@ -64,7 +64,7 @@ def test_words_of_our_program_become_words_about_the_file() -> None:
         ValueError("invalid literal for int() with base 10: b'x'"),
         OSError(),
     ):
-        assert fault_of(error) == "it ends too early, or its header holds impossible values"
+        assert describe_fault(error) == "it ends too early, or its header holds impossible values"
 
 
 def test_what_libvips_says_often_is_said_once() -> None:
@@ -73,7 +73,7 @@ def test_what_libvips_says_often_is_said_once() -> None:
         + "tiff2vips: bad tile\n" * 8
         + "tiffload_buffer: load error\n"
     )
-    assert fault_of(ValueError(text)) == "tiff2vips: bad tile"
+    assert describe_fault(ValueError(text)) == "tiff2vips: bad tile"
 
 
 UNSUPPORTED = (
@@ -85,7 +85,7 @@ UNSUPPORTED = (
 
 @pytest.mark.parametrize("text", UNSUPPORTED)
 def test_what_is_only_unsupported_is_not_called_damaged(text: str) -> None:
-    message = str(read_error("it", OSError(text)))
+    message = str(make_read_error("it", OSError(text)))
     assert "damaged" not in message
     assert "does not support" in message
     assert "convert it" in message
@@ -126,7 +126,7 @@ def test_bytes_before_a_marker_are_no_damage_in_bands(tmp_path: Path) -> None:
     path = tmp_path / "it"
     path.write_bytes(plain[:-2] + b"\0\0\0" + plain[-2:])
     with BandReader(path) as reader:
-        rows = reader.rows(0, reader.height)[0]
+        rows = reader.read_rows(0, reader.height)[0]
     np.testing.assert_array_equal(rows, images.decode(plain).pixels)
 
 

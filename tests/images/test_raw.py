@@ -21,7 +21,7 @@ def with_sub_directory(photometric: int, leads_to: int | None = None) -> bytes:
     place = len(plain) + len(plain) % 2
     leads_to = place if leads_to is None else leads_to
     tag = tiff.Tag(tiff.LONG, struct.pack("<I", leads_to))
-    return tiff.with_tags(plain.ljust(place, b"\0") + inner, {0x014A: tag})
+    return tiff.insert_tags(plain.ljust(place, b"\0") + inner, {0x014A: tag})
 
 
 RAW = {
@@ -67,7 +67,7 @@ def test_an_image_that_is_none_of_raw_samples_is_read_under_every_suffix() -> No
 
 def test_further_images_in_a_tiff_are_none_of_raw_samples() -> None:
     decoded = images.decode(with_sub_directory(2))
-    assert images.lost_between(decoded) == ("further images (SubIFDs)",)
+    assert images.list_lost(decoded) == ("further images (SubIFDs)",)
 
 
 def test_directories_that_lead_nowhere_or_in_a_ring_stop_nothing() -> None:

@@ -28,7 +28,7 @@ def subsampled() -> bytes:
     blocks[..., 4], blocks[..., 5] = 100, 150
     options: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "byteorder": "<"}
     content = tiff_of(blocks.reshape(1, -1), **options)
-    tags = tiff.pages(content)[0]
+    tags = tiff.read_pages(content)[0]
     place, size = tags[tiff.STRIP_PLACES].numbers[0], tags[tiff.STRIP_BYTES].numbers[0]
     assert size == 24 * 36 * 3 // 2
     short = {tiff.WIDTH: (36,), tiff.HEIGHT: (24,), tiff.BITS: (8, 8, 8), tiff.SAMPLES: (3,)}
@@ -41,21 +41,21 @@ def subsampled() -> bytes:
     for number, value in ((tiff.STRIP_PLACES, place), (tiff.STRIP_BYTES, size)):
         made[number] = tiff.Tag(tiff.LONG, struct.pack("<I", value))
     begin = len(content) + len(content) % 2
-    content = content.ljust(begin, b"\0") + tiff.directory(made, begin, big=False)
+    content = content.ljust(begin, b"\0") + tiff.pack_directory(made, begin, big=False)
     return content[:4] + struct.pack("<I", begin) + content[8:]
 
 
 def tags_of(content: bytes) -> tiff.Tags:
-    return tiff.pages(content)[0]
+    return tiff.read_pages(content)[0]
 
 
 def by_bands(path: Path) -> tuple[bytes, tuple[str, ...]]:
     buffer = BytesIO()
     with BandReader(path) as reader:
         writer = BandWriter(buffer, reader)
-        writer.write(*reader.rows(0, reader.height))
+        writer.write(*reader.read_rows(0, reader.height))
         writer.finish()
-        return buffer.getvalue(), images.notes(reader.like)
+        return buffer.getvalue(), images.list_notes(reader.like)
 
 
 def test_subsampled_colours_of_a_tiff_become_rgb_without_an_alpha_channel(tmp_path: Path) -> None:
@@ -71,7 +71,9 @@ def test_subsampled_colours_of_a_tiff_become_rgb_without_an_alpha_channel(tmp_pa
     np.testing.assert_allclose(
         decoded.pixels[::2, 0, 2], np.clip(grey - 1.772 * 28, 0, 255), atol=2
     )
-    assert images.notes(decoded) == ("could not carry over samples of YCbCr, which become RGB",)
+    assert images.list_notes(decoded) == (
+        "could not carry over samples of YCbCr, which become RGB",
+    )
     assert tags_of(again(before))[tiff.SAMPLES].numbers == (3,)
     path = tmp_path / "it.tif"
     path.write_bytes(before)
@@ -82,10 +84,10 @@ def test_subsampled_colours_of_a_tiff_become_rgb_without_an_alpha_channel(tmp_pa
 def test_subsampled_colours_that_are_cut_off_are_refused() -> None:
     content = bytearray(subsampled())
     tags = tags_of(bytes(content))
-    first = tiff.layout(bytes(content)).first
+    first = tiff.read_layout(bytes(content)).first
     entry = next(
         found[4]
-        for found in tiff.entries(bytes(content), tiff.layout(bytes(content)), first)[0]
+        for found in tiff.read_entries(bytes(content), tiff.read_layout(bytes(content)), first)[0]
         if found[0] == tiff.STRIP_PLACES
     )
     assert tags[tiff.STRIP_PLACES].numbers
@@ -115,15 +117,15 @@ def test_a_fourth_channel_of_no_stated_meaning_becomes_no_alpha(target: str) -> 
     decoded = images.decode(before)
     after = images.encode(decoded, decoded.pixels, target)
     assert opened(after).mode == "RGB"
-    assert images.lost_between(decoded, target)[0].startswith("a fourth channel")
+    assert images.list_lost(decoded, target)[0].startswith("a fourth channel")
 
 
 def test_alpha_stays_alpha() -> None:
     before = tiff_of(FOUR, photometric="rgb", extrasamples=["unassalpha"])
     decoded = images.decode(before)
     assert opened(images.encode(decoded, decoded.pixels, "PNG")).mode == "RGBA"
-    assert images.notes(decoded) == ()
-    assert images.lost_between(decoded, "JPEG") == ("the alpha channel",)
+    assert images.list_notes(decoded) == ()
+    assert images.list_lost(decoded, "JPEG") == ("the alpha channel",)
 
 
 RECODED = {
@@ -151,10 +153,10 @@ def test_a_tiff_that_is_stored_in_another_way_is_told(
     path = tmp_path / "it.tif"
     path.write_bytes(before)
     decoded = images.decode(before)
-    after, notes = (again(before), images.notes(decoded)) if whole else by_bands(path)
+    after, notes = (again(before), images.list_notes(decoded)) if whole else by_bands(path)
     np.testing.assert_array_equal(images.decode(after).pixels, decoded.pixels)
     assert [note for note in notes if told in note]
-    assert not [note for note in images.notes(decoded, "PNG") if told in note]
+    assert not [note for note in images.list_notes(decoded, "PNG") if told in note]
 
 
 def test_grey_in_which_white_is_zero_shows_the_same() -> None:
@@ -165,7 +167,7 @@ def test_grey_in_which_white_is_zero_shows_the_same() -> None:
 @pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "packbits"])
 def test_compressions_without_loss_stay(compression: str) -> None:
     before = by_vips("tiffsave_buffer", SMOOTH, compression=compression)
-    assert images.notes(images.decode(before)) == ()
+    assert images.list_notes(images.decode(before)) == ()
     number = tags_of(before)[tiff.COMPRESSION].numbers
     assert tags_of(again(before))[tiff.COMPRESSION].numbers == number
 

@@ -53,7 +53,7 @@ def test_a_picture_comes_out_of_another_process_as_it_is(kind: tuple[str, str, i
         notes = codec.encode(there, there.pixels, lambda: nullcontext(buffer))
     np.testing.assert_array_equal(there.pixels, here.pixels)
     assert buffer.getvalue() == images.encode(here, here.pixels)
-    assert notes == images.notes(here)
+    assert notes == images.list_notes(here)
 
 
 def _keep(buffer: BytesIO) -> nullcontext[BytesIO]:

@@ -100,14 +100,14 @@ def test_a_large_file_is_sensed_in_bands_as_it_is_derained(
 def test_a_large_file_that_changes_while_it_is_read_is_told(
     derainer: Derainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, samples = tmp_path / "large.png", images.BandReader.samples
+    source, samples = tmp_path / "large.png", images.BandReader.read_samples
     Image.fromarray(rainy(3)).save(source)
 
     def touching(self: images.BandReader, start: int, stop: int) -> Any:
         os.utime(source, (1, 1))
         return samples(self, start, stop)
 
-    monkeypatch.setattr(images.BandReader, "samples", touching)
+    monkeypatch.setattr(images.BandReader, "read_samples", touching)
     with pytest.raises(ImageError, match="changed while it was read"):
         derainer.derain_file(source, tmp_path / "out.png")
     assert [path.name for path in tmp_path.glob("*.png")] == ["large.png"]

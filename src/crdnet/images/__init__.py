@@ -9,7 +9,7 @@ refused with an error, because their content would be lost.
 Decoded pixels are upright, RGB or grey; the `DecodedImage` holds the alpha channel separately. They are
 stored in the orientation of the input, with its orientation tag. Metadata is copied as bytes
 (`crdnet.images.containers`). A JPEG is written with the quantisation tables and the subsampling of
-its input. `notes` names what a format cannot hold.
+its input. `list_notes` names what a format cannot hold.
 
 `BandReader` and `BandWriter` process images that do not fit into memory, band by band.
 
@@ -28,17 +28,17 @@ from crdnet.images.decoded import (
     MAX_PIXELS,
     DecodedImage,
     Pixels,
-    turned_back,
-    turned_up,
+    turn_back,
+    turn_upright,
 )
 from crdnet.images.gps import remove_gps, remove_location
-from crdnet.images.headers import Header, read_header, writable
-from crdnet.images.pil import is_pil, pil_like, pixels_of_pil
+from crdnet.images.headers import Header, check_writable, read_header
+from crdnet.images.pil import get_pil_pixels, is_pil, make_pil_like
 from crdnet.images.raw import RAW_SUFFIXES
 from crdnet.images.reading import decode
 from crdnet.images.source import ImageSource
 from crdnet.images.worker import CodecError, Fault, SealedImage, WorkerCodec
-from crdnet.images.writing import Output, encode, lost_between, notes
+from crdnet.images.writing import Output, encode, list_lost, list_notes
 
 __all__ = [
     "BANDED",
@@ -60,17 +60,17 @@ __all__ = [
     "Pixels",
     "SealedImage",
     "WorkerCodec",
+    "check_writable",
     "decode",
     "encode",
+    "get_pil_pixels",
     "is_pil",
-    "lost_between",
-    "notes",
-    "pil_like",
-    "pixels_of_pil",
+    "list_lost",
+    "list_notes",
+    "make_pil_like",
     "read_header",
     "remove_gps",
     "remove_location",
-    "turned_back",
-    "turned_up",
-    "writable",
+    "turn_back",
+    "turn_upright",
 ]

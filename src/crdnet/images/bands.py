@@ -4,8 +4,8 @@ A `BandReader` returns stored rows from top to bottom, a `BandWriter` takes them
 current band in memory, except for a progressive or interlaced file, which every reader must hold
 whole. Metadata is carried over as in `decode` and `encode`.
 
-Rows are in the orientation of the file. To get an upright window, call `turned_up(window,
-reader.orientation)`, and turn its result back with `turned_back`. The network's result for a window
+Rows are in the orientation of the file. To get an upright window, call `turn_upright(window,
+reader.orientation)`, and turn its result back with `turn_back`. The network's result for a window
 does not depend on the position of the window.
 """
 
@@ -24,11 +24,11 @@ from PIL import Image
 from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import jpeg, png, tiff
-from crdnet.images.decoded import MAX_PIXELS, Pixels, alpha_apart, with_alpha
-from crdnet.images.faults import BROKEN, read_error
+from crdnet.images.decoded import MAX_PIXELS, Pixels, join_alpha, split_alpha
+from crdnet.images.faults import BROKEN, make_read_error
 from crdnet.images.headers import Header, read_header
 from crdnet.images.reading import decode_metadata
-from crdnet.images.writing import jpeg_options
+from crdnet.images.writing import choose_jpeg_options
 
 BANDED = ("TIFF", "PNG", "JPEG")
 """Formats that can be read and written in bands."""
@@ -54,7 +54,7 @@ class BandReader:
         channels: 1 for grey, 3 for RGB.
         has_alpha: Whether the rows have an alpha channel.
         orientation: EXIF orientation, 1 to 8.
-        like: The image without pixels, for a `BandWriter`, `notes` and `lost_between`.
+        like: The image without pixels, for a `BandWriter`, `list_notes` and `list_lost`.
 
     Raises:
         ImageError: The file is damaged, or cannot be read in bands.
@@ -73,13 +73,13 @@ class BandReader:
         try:
             with mmap(self._file.fileno(), 0, access=ACCESS_READ) as mapped:
                 self.like = decode_metadata(mapped, header, self._name)
-            content = vips.vips().Source.new_from_descriptor(self._file.fileno())
+            content = vips.load_vips().Source.new_from_descriptor(self._file.fileno())
             loader = _LOADERS[header.format]
             self._image = vips.VipsImage(loader, content, access="sequential")
         except BaseException as error:
             self._file.close()
             if isinstance(error, BROKEN) and not isinstance(error, ImageError):
-                raise read_error(self._name, error) from error
+                raise make_read_error(self._name, error) from error
             raise
         self.height, self.width = self._image.height, self._image.width
         self.dtype = self._image.dtype
@@ -100,14 +100,14 @@ class BandReader:
     ) -> None:
         self._file.close()
 
-    def rows(self, start: int, stop: int) -> tuple[Pixels, Pixels | None]:
+    def read_rows(self, start: int, stop: int) -> tuple[Pixels, Pixels | None]:
         """Return rows `start` to `stop` - 1, (rows, w, 3) or (rows, w), and their alpha or None.
 
-        See `samples`.
+        See `read_samples`.
         """
-        return alpha_apart(self.samples(start, stop))
+        return split_alpha(self.read_samples(start, stop))
 
-    def samples(self, start: int, stop: int) -> Pixels:
+    def read_samples(self, start: int, stop: int) -> Pixels:
         """Return rows `start` to `stop` - 1, (rows, w, channels), with alpha last.
 
         Rows before `start` are discarded, so that `start` must not decrease from call to call.
@@ -126,11 +126,11 @@ class BandReader:
         parts = [self._held[start - self._first :]] if start < last else []
         try:
             if last < start:  # a sequential reader must still decode the rows in between
-                self._image.rows(start - 1, start)
+                self._image.read_rows(start - 1, start)
             if begin < stop:
-                parts.append(self._image.rows(begin, stop))
+                parts.append(self._image.read_rows(begin, stop))
         except ValueError as error:
-            raise read_error(self._name, error) from error
+            raise make_read_error(self._name, error) from error
         self._held, self._first = np.concatenate(parts) if len(parts) > 1 else parts[0], start
         return self._held[: stop - start]
 
@@ -166,7 +166,7 @@ class BandWriter:
             pixels: (rows, w, 3) or (rows, w), or rows with alpha as the last channel.
             alpha: (rows, w); None if `pixels` include it or there is none.
         """
-        rows, step = with_alpha(pixels, alpha), self._form.step
+        rows, step = join_alpha(pixels, alpha), self._form.step
         self._rows += len(rows)
         if self._waiting is not None:
             missing = step - len(self._waiting)
@@ -219,7 +219,7 @@ class _Tiff:
     def write(self, rows: Pixels) -> None:
         for at in range(0, len(rows), self.step):
             content = vips.save("tiffsave_buffer", rows[at : at + self.step], **self._options)
-            tags = tiff.pages(content)[0]
+            tags = tiff.read_pages(content)[0]
             self._tags = self._tags or tags
             where, size = (
                 (tiff.TILE_PLACES, tiff.TILE_BYTES)
@@ -251,10 +251,10 @@ class _Tiff:
         own |= dict(zip((where, size), packed, strict=True))
         if not tiled:
             own[tiff.ROWS_PER_STRIP] = tiff.Tag(tiff.LONG, struct.pack("<I", self.step))
-        kept = tiff.pages(self._reader.like.metadata.blocks[0])[0]
+        kept = tiff.read_pages(self._reader.like.metadata.blocks[0])[0]
         place = self._file.tell() + self._file.tell() % 2
         self._file.write(b"\0" * (place - self._file.tell()))
-        self._file.write(tiff.directory(tiff.without_defaults(own) | kept, place, big=self._big))
+        self._file.write(tiff.pack_directory(tiff.drop_defaults(own) | kept, place, big=self._big))
         self._file.seek(0)
         self._file.write(
             struct.pack("<2sHHHQ", b"II", 43, 8, 0, place)
@@ -284,7 +284,7 @@ class _Png:
             ">IIBBBBB", reader.width, reader.height, 8 * reader.dtype.itemsize, kind, 0, 0, 0
         )
         file.write(
-            b"".join((png.MAGIC, png.chunk_of(b"IHDR", header), *reader.like.metadata.blocks))
+            b"".join((png.MAGIC, png.pack_chunk(b"IHDR", header), *reader.like.metadata.blocks))
         )
 
     def write(self, rows: Pixels) -> None:
@@ -302,10 +302,10 @@ class _Png:
     def finish(self) -> None:
         self._packed += self._packer.flush()
         self._put()
-        self._file.write(png.chunk_of(b"IEND", b""))
+        self._file.write(png.pack_chunk(b"IEND", b""))
 
     def _put(self) -> None:
-        self._file.write(png.chunk_of(b"IDAT", self._packed))
+        self._file.write(png.pack_chunk(b"IDAT", self._packed))
         self._packed = b""
 
 
@@ -321,7 +321,7 @@ class _Jpeg:
 
     def __init__(self, file: BufferedIOBase, reader: BandReader, quality: int | None) -> None:
         self._file, self._like, self._height = file, reader.like, reader.height
-        self._options = jpeg_options(reader.like.options, quality)
+        self._options = choose_jpeg_options(reader.like.options, quality)
         self._options |= {"progressive": False, "restart_marker_rows": 1}
         self._begun = False
 
@@ -331,11 +331,11 @@ class _Jpeg:
             Image.fromarray(np.ascontiguousarray(rows[at : at + self.step])).save(
                 buffer, "JPEG", **self._options
             )
-            head, scan = jpeg.head_and_scan(buffer.getvalue())
+            head, scan = jpeg.split_scan(buffer.getvalue())
             if self._begun:
                 self._file.write(b"\xff\xd7")
             else:
-                whole = jpeg.with_height(head, self._height)
+                whole = jpeg.set_height(head, self._height)
                 self._file.write(jpeg.add_metadata(whole, self._like.metadata.blocks))
             self._file.write(scan)
             self._begun = True

@@ -56,17 +56,17 @@ class DecodedImage:
     """Changes to the pixels that no format can avoid, as sentences without a full stop."""
 
 
-def turned_up(stored: Pixels, orientation: int) -> Pixels:
+def turn_upright(stored: Pixels, orientation: int) -> Pixels:
     """Return a view of stored pixels in upright orientation."""
     return _TURNS.get(orientation, _TURNS[1])(stored)
 
 
-def turned_back(upright: Pixels, orientation: int) -> Pixels:
-    """Undo `turned_up`."""
-    return turned_up(upright, {6: 8, 8: 6}.get(orientation, orientation))
+def turn_back(upright: Pixels, orientation: int) -> Pixels:
+    """Undo `turn_upright`."""
+    return turn_upright(upright, {6: 8, 8: 6}.get(orientation, orientation))
 
 
-def with_alpha(pixels: Pixels, alpha: Pixels | None) -> Pixels:
+def join_alpha(pixels: Pixels, alpha: Pixels | None) -> Pixels:
     """Return pixels (h, w, 2) or (h, w, 4) with alpha as the last channel.
 
     Without alpha, the pixels are returned unchanged.
@@ -74,8 +74,8 @@ def with_alpha(pixels: Pixels, alpha: Pixels | None) -> Pixels:
     return pixels if alpha is None else np.dstack((pixels, alpha))
 
 
-def alpha_apart(samples: Pixels) -> tuple[Pixels, Pixels | None]:
-    """Undo `with_alpha`."""
+def split_alpha(samples: Pixels) -> tuple[Pixels, Pixels | None]:
+    """Undo `join_alpha`."""
     if samples.ndim == 2:
         return samples, None
     if samples.shape[2] in (1, 2):

@@ -42,9 +42,9 @@ _UNSUPPORTED = re.compile(
 _ENDS_EARLY = "it ends too early, or its header holds impossible values"
 
 
-def fault_of(error: Exception) -> str:
+def describe_fault(error: Exception) -> str:
     """Describe in one line what is wrong with a file."""
-    text = vips.one_line(error)
+    text = vips.shorten_message(error)
     if "MAX_TEXT" in text:
         return "its text is larger than any caption"
     if isinstance(error, Image.DecompressionBombError):
@@ -56,14 +56,14 @@ def fault_of(error: Exception) -> str:
     return text
 
 
-def read_error(name: str, error: Exception) -> ImageError:
+def make_read_error(name: str, error: Exception) -> ImageError:
     """Return the ImageError for a file that cannot be decoded."""
     if _UNSUPPORTED.search(str(error)):
         return ImageError(
-            f"{name} holds what crdnet does not support ({fault_of(error)}); convert it to a plain "
-            "JPEG, PNG or TIFF first"
+            f"{name} holds what crdnet does not support ({describe_fault(error)}); convert it to a "
+            "plain JPEG, PNG or TIFF first"
         )
     return ImageError(
-        f"{name} is damaged and cannot be read to its end ({fault_of(error)}); open it in another "
-        "program and save it anew"
+        f"{name} is damaged and cannot be read to its end ({describe_fault(error)}); open it in "
+        "another program and save it anew"
     )

@@ -10,8 +10,8 @@ from crdnet.errors import ImageError, NotAnImageError
 from crdnet.images.containers import isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Content
 from crdnet.images.decoded import FORMATS, MAX_PIXELS
-from crdnet.images.faults import fault_of
-from crdnet.images.raw import raw_kind
+from crdnet.images.faults import describe_fault
+from crdnet.images.raw import recognise_raw
 
 READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"
 _UNSUPPORTED_MAGIC = {
@@ -104,12 +104,12 @@ def read_header(
                 # A map of a file is read as bytes are, and only the pages that one looks at are loaded.
                 return read_header(mapped, name or str(source), max_pixels=max_pixels)
     name = name or "the image"
-    format, measure = _kind(source, name)  # noqa: A001
+    format, measure = _recognise_format(source, name)  # noqa: A001
     try:
         header = measure(source, format)
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
-            f"{name} is a damaged {format} ({fault_of(error)}); open it in another program and save "
+            f"{name} is a damaged {format} ({describe_fault(error)}); open it in another program and save "
             "it anew"
         ) from error
     if header.width < 1 or header.height < 1:
@@ -130,7 +130,7 @@ def read_header(
     return header
 
 
-def writable(format: str, name: str) -> str:  # noqa: A002
+def check_writable(format: str, name: str) -> str:  # noqa: A002
     """Return a format that can be written.
 
     Raises:
@@ -145,29 +145,29 @@ def writable(format: str, name: str) -> str:  # noqa: A002
     return format
 
 
-def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], Header]]:
+def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Content, str], Header]]:
     """Return the format that the content has, and who measures it."""
     start = content[:16]
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
-    if kind := raw_kind(content, name):
+    if kind := recognise_raw(content, name):
         raise NotAnImageError(
             f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop it "
             "in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
         )
     if start[4:8] == b"ftyp":
-        brands = isobmff.brands(content)
+        brands = isobmff.read_brands(content)
         if brands & {b"avif", b"avis"}:
-            return "AVIF", _boxes
+            return "AVIF", _measure_boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-            return "HEIC", _boxes
+            return "HEIC", _measure_boxes
         raise NotAnImageError(
             f"{name} is a film, not an image; `crdnet` takes images of {READABLE}"
         )
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return "WEBP", _webp
+        return "WEBP", _measure_webp
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
-        return "PPM", _ppm
+        return "PPM", _measure_ppm
     for magic, (kind, measure) in _MAGIC.items():
         if start.startswith(magic):
             return kind, measure
@@ -180,40 +180,40 @@ def _kind(content: Content, name: str) -> tuple[str, Callable[[Content, str], He
     )
 
 
-def _jpeg(content: Content, format: str) -> Header:  # noqa: A002
-    frame = jpeg.frame(content)
+def _measure_jpeg(content: Content, format: str) -> Header:  # noqa: A002
+    frame = jpeg.read_frame(content)
     if frame is None:
         raise ValueError("it ends before its size is told")
     return Header(format, frame.width, frame.height, bits=frame.bits)
 
 
-def _png(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_png(content: Content, format: str) -> Header:  # noqa: A002
     width, height, bits = struct.unpack_from(">IIB", content, 16)
     return Header(format, width, height, 2 if png.is_animated(content) else 1, bits)
 
 
-def _webp(content: Content, format: str) -> Header:  # noqa: A002
-    return Header(format, *webp.size_and_frames(bytes(content[:64])))
+def _measure_webp(content: Content, format: str) -> Header:  # noqa: A002
+    return Header(format, *webp.read_size(bytes(content[:64])))
 
 
-def _tiff(content: Content, format: str) -> Header:  # noqa: A002
-    found = tiff.pages(content)
-    width, height = (tiff.number_of(found[0], number, 0) for number in (tiff.WIDTH, tiff.HEIGHT))
-    bits = max(tiff.numbers_of(found[0], tiff.BITS, _MOST_CHANNELS), default=1)
-    return Header(format, width, height, 1 + tiff.extra_pages(found), bits)
+def _measure_tiff(content: Content, format: str) -> Header:  # noqa: A002
+    found = tiff.read_pages(content)
+    width, height = (tiff.get_number(found[0], number, 0) for number in (tiff.WIDTH, tiff.HEIGHT))
+    bits = max(tiff.get_numbers(found[0], tiff.BITS, _MOST_CHANNELS), default=1)
+    return Header(format, width, height, 1 + tiff.count_extra_pages(found), bits)
 
 
-def _gif(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_gif(content: Content, format: str) -> Header:  # noqa: A002
     return Header(format, *struct.unpack_from("<HH", content, 6))
 
 
-def _bmp(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_bmp(content: Content, format: str) -> Header:  # noqa: A002
     old = struct.unpack_from("<I", content, 14)[0] == 12
     width, height = struct.unpack_from("<HH" if old else "<ii", content, 18)
     return Header(format, width, abs(height))
 
 
-def _ppm(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_ppm(content: Content, format: str) -> Header:  # noqa: A002
     plain = content[:4096]
     words = b" ".join(line.split(b"#")[0] for line in plain.split(b"\n")).split()
     count = 3 if plain[1:2] in b"14" else 4
@@ -224,20 +224,20 @@ def _ppm(content: Content, format: str) -> Header:  # noqa: A002
     return Header(format, width, height, bits=most.bit_length())
 
 
-def _boxes(content: Content, format: str) -> Header:  # noqa: A002
-    coding = isobmff.coding(content)
+def _measure_boxes(content: Content, format: str) -> Header:  # noqa: A002
+    coding = isobmff.read_coding(content)
     return Header(
         format, coding.width, coding.height, 2 if isobmff.is_sequence(content) else 1, coding.bits
     )
 
 
 _MAGIC = {
-    b"\xff\xd8\xff": ("JPEG", _jpeg),
-    png.MAGIC: ("PNG", _png),
-    b"II*\0": ("TIFF", _tiff),
-    b"MM\0*": ("TIFF", _tiff),
-    b"II+\0": ("TIFF", _tiff),
-    b"MM\0+": ("TIFF", _tiff),
-    b"GIF8": ("GIF", _gif),
-    b"BM": ("BMP", _bmp),
+    b"\xff\xd8\xff": ("JPEG", _measure_jpeg),
+    png.MAGIC: ("PNG", _measure_png),
+    b"II*\0": ("TIFF", _measure_tiff),
+    b"MM\0*": ("TIFF", _measure_tiff),
+    b"II+\0": ("TIFF", _measure_tiff),
+    b"MM\0+": ("TIFF", _measure_tiff),
+    b"GIF8": ("GIF", _measure_gif),
+    b"BM": ("BMP", _measure_bmp),
 }

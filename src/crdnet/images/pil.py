@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from crdnet.errors import SizeError
-from crdnet.images.decoded import Pixels, turned_back, turned_up, with_alpha
-from crdnet.images.reading import orientation_of, samples_of
+from crdnet.images.decoded import Pixels, join_alpha, turn_back, turn_upright
+from crdnet.images.reading import read_orientation, read_samples
 
 
 def is_pil(image: Any) -> bool:
@@ -15,7 +15,7 @@ def is_pil(image: Any) -> bool:
     return isinstance(image, Image.Image)
 
 
-def pixels_of_pil(image: Image.Image) -> Pixels:
+def get_pil_pixels(image: Image.Image) -> Pixels:
     """Return the upright pixels of a PIL image, without alpha.
 
     Raises:
@@ -26,18 +26,18 @@ def pixels_of_pil(image: Image.Image) -> Pixels:
         raise SizeError(
             f"an image has at least one pixel, got a PIL image of {image.width} x {image.height}"
         )
-    return turned_up(samples_of(image)[0], orientation_of(image))
+    return turn_upright(read_samples(image)[0], read_orientation(image))
 
 
-def pil_like(image: Image.Image, pixels: Pixels) -> Image.Image:
+def make_pil_like(image: Image.Image, pixels: Pixels) -> Image.Image:
     """Return a PIL image of upright pixels that lies and is described as `image` is, with its alpha channel.
 
     Its mode is that of `image`, but RGB or RGBA for a palette, RGB for CMYK, and L for 1 bit.
     """
-    orientation = orientation_of(image)
-    alpha = samples_of(image)[1]
+    orientation = read_orientation(image)
+    alpha = read_samples(image)[1]
     derained = Image.fromarray(
-        np.ascontiguousarray(with_alpha(turned_back(pixels, orientation), alpha))
+        np.ascontiguousarray(join_alpha(turn_back(pixels, orientation), alpha))
     )
     derained.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return derained

@@ -39,7 +39,7 @@ RAW_SUFFIXES = frozenset(
 _MOST_DIRECTORIES = 16
 
 
-def raw_kind(content: Content, name: str) -> str | None:
+def recognise_raw(content: Content, name: str) -> str | None:
     """Return the raw format of a file, or None if it is not a raw file.
 
     The content decides. For a TIFF the suffix decides too, because its raw samples may be hidden.
@@ -58,17 +58,17 @@ def raw_kind(content: Content, name: str) -> str | None:
         return None
     if start[8:10] == _CANON and start[:2] == b"II":
         return "Canon CR2"
-    found = _kind_of_tags(content)
+    found = _recognise_tags(content)
     suffix = PurePath(name).suffix.lower()
     if found != "DNG" and suffix in RAW_SUFFIXES:
         return suffix[1:].upper()
     return found
 
 
-def _kind_of_tags(content: Content) -> str | None:
+def _recognise_tags(content: Content) -> str | None:
     """Return the raw format that the TIFF directories indicate, or None."""
     try:
-        form = tiff.layout(content)
+        form = tiff.read_layout(content)
     except ValueError:
         return None
     places, seen, is_raw = [form.first], set[int](), False
@@ -78,12 +78,12 @@ def _kind_of_tags(content: Content) -> str | None:
             continue
         seen.add(place)
         try:
-            tags = tiff.flat_directory(content, form, place, _TOLD_BY)
-            places.append(tiff.next_place(content, form, place))
+            tags = tiff.read_flat_directory(content, form, place, _TOLD_BY)
+            places.append(tiff.read_next_place(content, form, place))
         except (ValueError, struct.error):
             continue
         if _DNG_VERSION in tags:
             return "DNG"
-        is_raw |= tiff.number_of(tags, tiff.PHOTOMETRIC, 1) in _RAW_SAMPLES
-        places += tiff.numbers_of(tags, _SUB_DIRECTORIES, _MOST_DIRECTORIES)
+        is_raw |= tiff.get_number(tags, tiff.PHOTOMETRIC, 1) in _RAW_SAMPLES
+        places += tiff.get_numbers(tags, _SUB_DIRECTORIES, _MOST_DIRECTORIES)
     return "TIFF of raw samples" if is_raw else None

@@ -26,11 +26,11 @@ from crdnet.images.decoded import (
     MAX_PIXELS,
     DecodedImage,
     Pixels,
-    alpha_apart,
-    turned_back,
-    turned_up,
+    split_alpha,
+    turn_back,
+    turn_upright,
 )
-from crdnet.images.faults import BROKEN, read_error
+from crdnet.images.faults import BROKEN, make_read_error
 from crdnet.images.headers import Header
 from crdnet.images.source import ImageSource
 
@@ -105,20 +105,20 @@ def decode_source(source: ImageSource) -> DecodedImage:
     try:
         decoded = _read(content, header)
     except _Refused as refused:
-        raise _refusal(name, refused) from None
+        raise _make_refusal(name, refused) from None
     except MemoryError as error:
         raise ImageError(
             f"{name} of {header.width} x {header.height} pixels does not fit into memory; "
             "cut it into parts"
         ) from error
     except BROKEN as error:
-        raise read_error(name, error) from error
+        raise make_read_error(name, error) from error
     turn = decoded.orientation
-    alpha = None if decoded.alpha is None else turned_up(decoded.alpha, turn)
-    return replace(decoded, pixels=turned_up(decoded.pixels, turn), alpha=alpha)
+    alpha = None if decoded.alpha is None else turn_upright(decoded.alpha, turn)
+    return replace(decoded, pixels=turn_upright(decoded.pixels, turn), alpha=alpha)
 
 
-def orientation_of(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an image, or 1 if it has none or it cannot be read."""
     try:
         tag = image.getexif().get(Base.Orientation, 1)
@@ -127,7 +127,7 @@ def orientation_of(image: Image.Image) -> int:
     return tag if tag in range(1, 9) else 1
 
 
-def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ...]]:
+def read_samples(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ...]]:
     """Return the stored pixels of a loaded PIL image, its alpha, and the changes made to them.
 
     Raises:
@@ -136,9 +136,9 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
     transparent = image.info.get("transparency")
     if image.mode in ("P", "PA"):
         mode = "RGBA" if transparent is not None or image.mode == "PA" else "RGB"
-        return *alpha_apart(np.asarray(image.convert(mode))), (_PALETTE,)
+        return *split_alpha(np.asarray(image.convert(mode))), (_PALETTE,)
     if image.mode == "CMYK":
-        pixels, told = vips.rgb_of_inks(np.asarray(image), image.info.get("icc_profile") or b"")
+        pixels, told = vips.convert_inks(np.asarray(image), image.info.get("icc_profile") or b"")
         return (
             pixels,
             None,
@@ -149,9 +149,9 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
         stored = np.asarray(image.convert("L") if image.mode == "1" else image)
         if image.mode.startswith("I;16"):
             stored = stored.astype(np.uint16)
-        pixels, alpha = alpha_apart(stored)
+        pixels, alpha = split_alpha(stored)
         if transparent is not None and alpha is None and not isinstance(transparent, bytes):
-            return pixels, _alpha_of_key(pixels, transparent), (*changes, _TRANSPARENT)
+            return pixels, _make_key_alpha(pixels, transparent), (*changes, _TRANSPARENT)
         return pixels, alpha, changes
     kinds = {
         "LAB": "Lab colours",
@@ -165,7 +165,7 @@ def samples_of(image: Image.Image) -> tuple[Pixels, Pixels | None, tuple[str, ..
     )
 
 
-def _refusal(name: str, refused: _Refused) -> ImageError:
+def _make_refusal(name: str, refused: _Refused) -> ImageError:
     if isinstance(refused, _Unsupported):
         return ImageError(
             f"{name} has {refused}, which crdnet does not support; convert it to a plain TIFF, PNG "
@@ -198,50 +198,50 @@ def decode_metadata(content: mmap, header: Header, name: str) -> DecodedImage:
     """
     try:
         if header.format == "TIFF":
-            tags = tiff.pages(content)[0]
+            tags = tiff.read_pages(content)[0]
             plain = (
-                tiff.number_of(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED)
+                tiff.get_number(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED)
                 and header.bits >= 8
                 and not tiff.is_subsampled_colour(tags)
             )
-            around = _around_tiff(content, header)
+            around = _read_around_tiff(content, header)
         elif header.format == "JPEG":
             image: Any = JpegImageFile(cast(BinaryIO, content))
             plain = image.mode != "CMYK"
-            around = _around_jpeg(content, image)
+            around = _read_around_jpeg(content, image)
             progressive = ("the progressive order",) * bool(around.options["progressive"])
-            around = _with_recoded(around, progressive)
+            around = _add_recoded(around, progressive)
         else:
             image = PngImageFile(cast(BinaryIO, content))
             plain = image.mode != "P" and header.bits >= 8 and "transparency" not in image.info
             around = DecodedImage(
-                _NO_PIXELS, "PNG", None, orientation_of(image), {}, png.read_metadata(content)
+                _NO_PIXELS, "PNG", None, read_orientation(image), {}, png.read_metadata(content)
             )
             interlaced = ("the interlacing (Adam7)",) * png.is_interlaced(content)
-            around = _with_recoded(around, interlaced)
+            around = _add_recoded(around, interlaced)
     except _Refused as refused:
-        raise _refusal(name, refused) from None
+        raise _make_refusal(name, refused) from None
     if not plain:
         raise ImageError(f"{name} has pixels that must be converted to colours; read it whole")
     return around
 
 
-def _with_recoded(around: DecodedImage, more: tuple[str, ...]) -> DecodedImage:
+def _add_recoded(around: DecodedImage, more: tuple[str, ...]) -> DecodedImage:
     """Return an image with more names of codings that its output will not have."""
     found = around.metadata
     return replace(around, metadata=replace(found, recoded=(*found.recoded, *more)))
 
 
-def _jpeg(content: bytes, _header: Header) -> DecodedImage:
-    image = _opened(JpegImageFile, content)
-    pixels, alpha, changes = samples_of(image)
-    around = _around_jpeg(content, image)
+def _read_jpeg(content: bytes, _header: Header) -> DecodedImage:
+    image = _open(JpegImageFile, content)
+    pixels, alpha, changes = read_samples(image)
+    around = _read_around_jpeg(content, image)
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
 
 
-def _around_jpeg(content: Content, image: Any) -> DecodedImage:
+def _read_around_jpeg(content: Content, image: Any) -> DecodedImage:
     """Read a JPEG without its pixels."""
-    frame = jpeg.frame(content)
+    frame = jpeg.read_frame(content)
     assert frame is not None
     grey = image.mode == "L"
     numbers = frame.tables[: 1 if grey else 3]
@@ -265,17 +265,17 @@ def _around_jpeg(content: Content, image: Any) -> DecodedImage:
                 f"the chroma subsampling {name}, for want of a writer",
             ),
         )
-    return DecodedImage(_NO_PIXELS, "JPEG", None, orientation_of(image), options, around)
+    return DecodedImage(_NO_PIXELS, "JPEG", None, read_orientation(image), options, around)
 
 
-def _png(content: bytes, header: Header) -> DecodedImage:
+def _read_png(content: bytes, header: Header) -> DecodedImage:
     if header.bits == 16:
         # Pillow would return 8 bits, so it reads only the metadata.
         image = PngImageFile(BytesIO(content))
-        pixels, alpha = alpha_apart(vips.VipsImage("pngload_buffer", content).samples())
+        pixels, alpha = split_alpha(vips.VipsImage("pngload_buffer", content).read_samples())
         changes: tuple[str, ...] = (_TRANSPARENT,) if "transparency" in image.info else ()
     else:
-        image = _opened(PngImageFile, content)
+        image = _open(PngImageFile, content)
         if not png.has_all_rows(content):  # Pillow does not report missing rows
             raise OSError("rows are missing")
         if (
@@ -284,31 +284,37 @@ def _png(content: bytes, header: Header) -> DecodedImage:
             and isinstance(image.info.get("transparency"), int)
         ):
             image.info["transparency"] *= 255 // (2**header.bits - 1)
-        pixels, alpha, changes = samples_of(image)
+        pixels, alpha, changes = read_samples(image)
         if image.mode == "L" and header.bits < 8:
             changes = (*changes, _FEW_BITS.format(header.bits))
     around = png.read_metadata(content, same_samples=not changes)
     options = {"interlace": True} if png.is_interlaced(content) else {}
-    return DecodedImage(pixels, "PNG", alpha, orientation_of(image), options, around, changes)
+    return DecodedImage(pixels, "PNG", alpha, read_orientation(image), options, around, changes)
 
 
-def _webp(content: bytes, _header: Header) -> DecodedImage:
-    image = _opened(WebPImageFile, content)
-    pixels, alpha, changes = samples_of(image)
+def _read_webp(content: bytes, _header: Header) -> DecodedImage:
+    image = _open(WebPImageFile, content)
+    pixels, alpha, changes = read_samples(image)
     options: dict[str, Any] = {"lossless": webp.is_lossless(content)}
     return DecodedImage(
-        pixels, "WEBP", alpha, orientation_of(image), options, webp.read_metadata(content), changes
+        pixels,
+        "WEBP",
+        alpha,
+        read_orientation(image),
+        options,
+        webp.read_metadata(content),
+        changes,
     )
 
 
-def _tiff(content: bytes, header: Header) -> DecodedImage:
-    around = _around_tiff(content, header)
-    tags = tiff.pages(content)[0]
-    kind = tiff.number_of(tags, tiff.PHOTOMETRIC, 1)
-    stored = vips.VipsImage("tiffload_buffer", content).samples()
+def _read_tiff(content: bytes, header: Header) -> DecodedImage:
+    around = _read_around_tiff(content, header)
+    tags = tiff.read_pages(content)[0]
+    kind = tiff.get_number(tags, tiff.PHOTOMETRIC, 1)
+    stored = vips.VipsImage("tiffload_buffer", content).read_samples()
     changes: tuple[str, ...] = ()
     if kind == _INKED:
-        stored, told = vips.rgb_of_inks(stored, tags[tiff.ICC].value if tiff.ICC in tags else b"")
+        stored, told = vips.convert_inks(stored, tags[tiff.ICC].value if tiff.ICC in tags else b"")
         changes = (_INKS.format("their profile" if told else "a profile of common print"),)
     elif kind == _PALETTED:
         changes = (_PALETTE,)
@@ -316,15 +322,15 @@ def _tiff(content: bytes, header: Header) -> DecodedImage:
         changes = (_ONE_BIT if header.bits == 1 else _FEW_BITS.format(header.bits),)
     elif tiff.is_subsampled_colour(tags):
         stored = stored[..., :3]  # libvips adds an alpha channel
-    pixels, alpha = alpha_apart(stored)
+    pixels, alpha = split_alpha(stored)
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
 
 
-def _around_tiff(content: Content, header: Header) -> DecodedImage:
+def _read_around_tiff(content: Content, header: Header) -> DecodedImage:
     """Read a TIFF without its pixels."""
-    tags = tiff.pages(content)[0]
+    tags = tiff.read_pages(content)[0]
     kind, samples, samples_kind, compression = (
-        tiff.number_of(tags, number, 1)
+        tiff.get_number(tags, number, 1)
         for number in (tiff.PHOTOMETRIC, tiff.SAMPLES, tiff.SAMPLE_FORMAT, tiff.COMPRESSION)
     )
     if kind in _TIFF_REFUSED:
@@ -341,45 +347,45 @@ def _around_tiff(content: Content, header: Header) -> DecodedImage:
         raise _Unsupported("tiles of separate planes")
     if samples > (4 if kind in (*_COLOURED, _INKED) else 2):
         raise _Refused(f"{samples} samples per pixel")
-    orientation = tiff.number_of(tags, tiff.ORIENTATION, 1)
+    orientation = tiff.get_number(tags, tiff.ORIENTATION, 1)
     return DecodedImage(
         _NO_PIXELS,
         "TIFF",
         None,
         orientation if orientation in range(1, 9) else 1,
-        _tiff_options(content, tags),
+        _list_tiff_options(content, tags),
         tiff.read_metadata(content, with_icc=kind != _INKED),
     )
 
 
-def _tiff_options(content: Content, tags: tiff.Tags) -> dict[str, Any]:
+def _list_tiff_options(content: Content, tags: tiff.Tags) -> dict[str, Any]:
     """Return the options with which libvips writes a TIFF like this one."""
     options: dict[str, Any] = {
-        "compression": _LOSSLESS_TIFF.get(tiff.number_of(tags, tiff.COMPRESSION, 1), "deflate"),
-        "predictor": "horizontal" if tiff.number_of(tags, tiff.PREDICTOR, 1) == 2 else "none",
-        "bigtiff": tiff.layout(content).big,
-        "premultiply": tiff.number_of(tags, tiff.EXTRA_SAMPLES, 0) == _ASSOCIATED,
+        "compression": _LOSSLESS_TIFF.get(tiff.get_number(tags, tiff.COMPRESSION, 1), "deflate"),
+        "predictor": "horizontal" if tiff.get_number(tags, tiff.PREDICTOR, 1) == 2 else "none",
+        "bigtiff": tiff.read_layout(content).big,
+        "premultiply": tiff.get_number(tags, tiff.EXTRA_SAMPLES, 0) == _ASSOCIATED,
     }
     if tiff.TILE_WIDTH in tags:
         width, height = (
-            tiff.number_of(tags, number, 256) for number in (tiff.TILE_WIDTH, tiff.TILE_HEIGHT)
+            tiff.get_number(tags, number, 256) for number in (tiff.TILE_WIDTH, tiff.TILE_HEIGHT)
         )
         options |= {"tile": True, "tile_width": width, "tile_height": height}
     return options
 
 
-def _avif(content: bytes, header: Header) -> DecodedImage:
-    coding = isobmff.coding(content)
+def _read_avif(content: bytes, header: Header) -> DecodedImage:
+    coding = isobmff.read_coding(content)
     image = AvifImageFile(BytesIO(content))
     if image.is_animated:
         raise _Refused("an animation's frames")
     if header.bits > 8 or coding.cropped:
         # libheif applies the crop, and always returns upright pixels.
-        upright = vips.VipsImage("heifload_buffer", content).samples()
-        pixels, alpha = alpha_apart(turned_back(upright, coding.orientation))
+        upright = vips.VipsImage("heifload_buffer", content).read_samples()
+        pixels, alpha = split_alpha(turn_back(upright, coding.orientation))
     else:
         image.load()
-        pixels, alpha, _ = samples_of(image)
+        pixels, alpha, _ = read_samples(image)
     changes: tuple[str, ...] = ()
     if coding.grey and pixels.ndim == 3:
         pixels = pixels[..., 0]
@@ -391,12 +397,12 @@ def _avif(content: bytes, header: Header) -> DecodedImage:
         # The file does not say whether grey is lossless, so it is written lossless.
         "lossless": coding.identity or coding.grey,
     }
-    around = _with_orientation(isobmff.read_metadata(content), coding.orientation)
+    around = _copy_orientation(isobmff.read_metadata(content), coding.orientation)
     return DecodedImage(pixels, "AVIF", alpha, coding.orientation, options, around, changes)
 
 
-def _heic(content: bytes, _header: Header) -> DecodedImage:
-    orientation = isobmff.coding(content).orientation
+def _read_heic(content: bytes, _header: Header) -> DecodedImage:
+    orientation = isobmff.read_coding(content).orientation
     try:
         import pi_heif  # noqa: PLC0415 - for HEIC alone
     except ImportError as error:
@@ -407,32 +413,32 @@ def _heic(content: bytes, _header: Header) -> DecodedImage:
     opened = pi_heif.open_heif(BytesIO(content), convert_hdr_to_8bit=False)
     # libheif always applies rotation and crop. Copy: pi_heif frees the samples with `opened`.
     upright = np.array(opened)
-    pixels, alpha = alpha_apart(turned_back(upright, orientation))
-    around = _with_orientation(isobmff.read_metadata(content), orientation)
+    pixels, alpha = split_alpha(turn_back(upright, orientation))
+    around = _copy_orientation(isobmff.read_metadata(content), orientation)
     return DecodedImage(pixels, "HEIC", alpha, orientation, {}, around)
 
 
-def _with_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
+def _copy_orientation(found: FileMetadata, orientation: int) -> FileMetadata:
     """Copy the orientation from the boxes of a file to its EXIF, for formats without such boxes.
 
     The only block is the unchanged EXIF, for an output of the same format.
     """
-    told = replace(found.around, exif=exif.with_orientation(found.around.exif, orientation))
+    told = replace(found.around, exif=exif.set_orientation(found.around.exif, orientation))
     return replace(found, around=told, blocks=(found.around.exif,))
 
 
-def _ppm(content: bytes, header: Header) -> DecodedImage:
+def _read_ppm(content: bytes, header: Header) -> DecodedImage:
     found = FileMetadata(only_here=_PPM_COMMENT.match(content) is not None)
     if header.bits > 8:
-        return DecodedImage(_wide_ppm(content), "PPM", metadata=found)
-    image = _opened(PpmImageFile, content)
-    pixels, alpha, changes = samples_of(image)
+        return DecodedImage(_read_wide_ppm(content), "PPM", metadata=found)
+    image = _open(PpmImageFile, content)
+    pixels, alpha, changes = read_samples(image)
     return DecodedImage(pixels, "PPM", alpha, metadata=found, changes=changes)
 
 
-def _wide_ppm(content: bytes) -> Pixels:
+def _read_wide_ppm(content: bytes) -> Pixels:
     """Return the pixels of a PPM or PGM of more than 8 bits, which Pillow would reduce to 8."""
-    magic, width, height, most, begin = _ppm_words(content)
+    magic, width, height, most, begin = _read_ppm_header(content)
     samples = 3 if magic == b"P6" else 1
     if magic not in (b"P5", b"P6") or most > 65535:
         raise _Refused("more than 8 bits per sample written as text")
@@ -442,7 +448,7 @@ def _wide_ppm(content: bytes) -> Pixels:
     return scaled.reshape((height, width, 3) if samples == 3 else (height, width))
 
 
-def _ppm_words(content: bytes) -> tuple[bytes, int, int, int, int]:
+def _read_ppm_header(content: bytes) -> tuple[bytes, int, int, int, int]:
     """Return magic, width, height, the largest value, and the offset of the pixels."""
     words, place = list[bytes](), 0
     while len(words) < 4:
@@ -461,25 +467,25 @@ def _ppm_words(content: bytes) -> tuple[bytes, int, int, int, int]:
     return words[0], int(words[1]), int(words[2]), int(words[3]), place + 1
 
 
-def _gif(content: bytes, _header: Header) -> DecodedImage:
+def _read_gif(content: bytes, _header: Header) -> DecodedImage:
     image = GifImageFile(BytesIO(content))
     if image.is_animated:
         raise _Refused("an animation's frames")
-    return _plain(image, "GIF", gif.read_metadata(content))
+    return _read_plain(image, "GIF", gif.read_metadata(content))
 
 
-def _bmp(content: bytes, _header: Header) -> DecodedImage:
-    return _plain(BmpImageFile(BytesIO(content)), "BMP", bmp.read_metadata(content))
+def _read_bmp(content: bytes, _header: Header) -> DecodedImage:
+    return _read_plain(BmpImageFile(BytesIO(content)), "BMP", bmp.read_metadata(content))
 
 
-def _plain(
+def _read_plain(
     image: ImageFile.ImageFile,
     format: str,  # noqa: A002
     found: FileMetadata,
 ) -> DecodedImage:
     """Return an image of a format with little metadata."""
     image.load()
-    pixels, alpha, changes = samples_of(image)
+    pixels, alpha, changes = read_samples(image)
     dpi, comment = image.info.get("dpi"), image.info.get("comment")
     around = replace(found.around, dpi=dpi and (float(dpi[0]), float(dpi[1])))
     left = found.left_behind
@@ -489,7 +495,7 @@ def _plain(
     return DecodedImage(pixels, format, alpha, metadata=found, changes=changes)
 
 
-def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
+def _open(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
     """Open and load a PIL image of a given format.
 
     `Image.open` would warn above 89 megapixels and try forty formats that are not supported here.
@@ -499,7 +505,7 @@ def _opened(opener: Callable[[BytesIO], Any], content: bytes) -> Any:
     return image
 
 
-def _alpha_of_key(pixels: Pixels, key: int | tuple[int, ...]) -> Pixels:
+def _make_key_alpha(pixels: Pixels, key: int | tuple[int, ...]) -> Pixels:
     """Return an alpha channel in which the pixels of one colour are transparent."""
     hidden = pixels == np.asarray(key)
     hidden = hidden.all(2) if hidden.ndim == 3 else hidden
@@ -508,13 +514,13 @@ def _alpha_of_key(pixels: Pixels, key: int | tuple[int, ...]) -> Pixels:
 
 
 _READERS: Mapping[str, Callable[[bytes, Header], DecodedImage]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _webp,
-    "TIFF": _tiff,
-    "AVIF": _avif,
-    "HEIC": _heic,
-    "PPM": _ppm,
-    "GIF": _gif,
-    "BMP": _bmp,
+    "JPEG": _read_jpeg,
+    "PNG": _read_png,
+    "WEBP": _read_webp,
+    "TIFF": _read_tiff,
+    "AVIF": _read_avif,
+    "HEIC": _read_heic,
+    "PPM": _read_ppm,
+    "GIF": _read_gif,
+    "BMP": _read_bmp,
 }

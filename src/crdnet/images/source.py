@@ -89,9 +89,9 @@ class ImageSource:
                 self._content = self._file.read()
                 after = os.fstat(self._file.fileno())
             except OSError as error:
-                raise self._unreadable(error) from error
+                raise self._make_unreadable_error(error) from error
             if len(self._content) != after.st_size:
-                raise self._changed()
+                raise self._make_changed_error()
             self._compare(after)
         return self._content
 
@@ -147,18 +147,18 @@ class ImageSource:
                 ) from error
             raise ImageError(f"there is no file {self.path}; check the path") from error
         except (OSError, ValueError) as error:  # ValueError: the file was truncated to nothing
-            raise self._unreadable(error) from error
+            raise self._make_unreadable_error(error) from error
 
     def _compare(self, now: os.stat_result) -> None:
         assert self.found is not None
         if (now.st_size, now.st_mtime_ns) != (self.found.st_size, self.found.st_mtime_ns):
-            raise self._changed()
+            raise self._make_changed_error()
 
-    def _changed(self) -> ImageError:
+    def _make_changed_error(self) -> ImageError:
         return ImageError(
             f"{self.name} changed while it was read; derain it when nobody writes to it"
         )
 
-    def _unreadable(self, error: Exception) -> ImageError:
+    def _make_unreadable_error(self, error: Exception) -> ImageError:
         reason = error.strerror if isinstance(error, OSError) else None
         return ImageError(f"{self.name} cannot be read: {reason or error}")

@@ -45,7 +45,7 @@ _EMPTY_LINE = re.compile(
 
 
 @lru_cache(maxsize=1)
-def _loaded() -> Any:
+def _load() -> Any:
     global _loaded_in  # noqa: PLW0603 - the only way to detect a later fork
     try:
         import pyvips  # noqa: PLC0415 - the import takes longer than decoding most images
@@ -60,13 +60,13 @@ def _loaded() -> Any:
     return pyvips
 
 
-def vips() -> Any:
+def load_vips() -> Any:
     """Return the module pyvips.
 
     Raises:
         ImageError: libvips cannot be loaded, or this process was forked after it was loaded.
     """
-    module = _loaded()
+    module = _load()
     if _loaded_in != os.getpid():
         raise ImageError(
             "this process was forked from one that used libvips, whose threads stayed behind; "
@@ -76,17 +76,17 @@ def vips() -> Any:
 
 
 @lru_cache(maxsize=1)
-def _warning_handler() -> Any:
+def _make_warning_handler() -> Any:
     """Return the log handler that collects warnings; never freed, because a thread may be in it."""
 
     def keep(_domain: Any, _level: int, message: Any, _data: Any) -> None:
-        _warnings.append(" ".join(_text_of(message).split()))
+        _warnings.append(" ".join(_read_text(message).split()))
 
-    return vips().ffi.callback("GLogFunc", keep)
+    return load_vips().ffi.callback("GLogFunc", keep)
 
 
-def _text_of(pointer: Any) -> str:
-    text: bytes = vips().ffi.string(pointer)
+def _read_text(pointer: Any) -> str:
+    text: bytes = load_vips().ffi.string(pointer)
     return text.decode(errors="replace")
 
 
@@ -100,18 +100,18 @@ def _listen() -> Iterator[list[str]]:
     Raises:
         ValueError: An operation of libvips failed inside the context.
     """
-    module, reports = vips(), list[str]()
+    module, reports = load_vips(), list[str]()
     glib, library = module.glib_lib, module.vips_lib
-    level, handler = module.GLogLevelFlags.LEVEL_WARNING, _warning_handler()
+    level, handler = module.GLogLevelFlags.LEVEL_WARNING, _make_warning_handler()
     with _listening_lock:
         _warnings.clear()
         library.vips_error_clear()
         number = glib.g_log_set_handler(b"VIPS", level, handler, module.ffi.NULL)
         try:
             yield reports
-            reports += [*_warnings, *_text_of(library.vips_error_buffer()).splitlines()]
+            reports += [*_warnings, *_read_text(library.vips_error_buffer()).splitlines()]
         except module.Error as error:
-            raise ValueError(one_line(error)) from error
+            raise ValueError(shorten_message(error)) from error
         finally:
             glib.g_log_remove_handler(b"VIPS", number)
             library.vips_error_clear()
@@ -136,22 +136,22 @@ class VipsImage:
 
     def __init__(self, loader: str, content: Any, **options: Any) -> None:
         with _listen() as self._of_header:
-            self._image = getattr(vips().Image, loader)(content, fail_on="error", **options)
-        self._region = vips().Region.new(self._image)
+            self._image = getattr(load_vips().Image, loader)(content, fail_on="error", **options)
+        self._region = load_vips().Region.new(self._image)
         self.height: int = self._image.height
         self.width: int = self._image.width
         self.bands: int = self._image.bands
         self.dtype = np.dtype(np.uint16 if self._image.format == "ushort" else np.uint8)
 
-    def samples(self) -> Pixels:
+    def read_samples(self) -> Pixels:
         """Return all samples, (h, w, bands).
 
         Raises:
             ValueError: The content is damaged.
         """
-        return self._decode(lambda: samples_of(self._image))
+        return self._decode(lambda: get_samples(self._image))
 
-    def rows(self, start: int, stop: int) -> Pixels:
+    def read_rows(self, start: int, stop: int) -> Pixels:
         """Return the samples of rows `start` to `stop` - 1, (rows, w, bands).
 
         Raises:
@@ -178,13 +178,13 @@ class VipsImage:
         return samples
 
 
-def samples_of(image: Any) -> Pixels:
+def get_samples(image: Any) -> Pixels:
     """Return the samples (h, w, bands) of a `pyvips.Image`."""
     samples: Pixels = image.numpy().reshape(image.height, image.width, image.bands)
     return samples
 
 
-def image_of(samples: Pixels) -> Any:
+def make_image(samples: Pixels) -> Any:
     """Return a `pyvips.Image` of samples.
 
     Args:
@@ -193,7 +193,7 @@ def image_of(samples: Pixels) -> Any:
     grey = samples.ndim == 2 or samples.shape[2] < 3
     wide = samples.dtype == np.uint16
     kind = ("grey16" if wide else "b-w") if grey else ("rgb16" if wide else "srgb")
-    return vips().Image.new_from_array(np.ascontiguousarray(samples)).copy(interpretation=kind)
+    return load_vips().Image.new_from_array(np.ascontiguousarray(samples)).copy(interpretation=kind)
 
 
 def save(saver: str, samples: Pixels, **options: Any) -> bytes:
@@ -203,31 +203,31 @@ def save(saver: str, samples: Pixels, **options: Any) -> bytes:
         ValueError: The format cannot hold the samples.
     """
     with _listen():
-        content: bytes = getattr(image_of(samples), saver)(keep="none", **options)
+        content: bytes = getattr(make_image(samples), saver)(keep="none", **options)
     return content
 
 
-def rgb_of_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
+def convert_inks(inks: Pixels, profile: bytes) -> tuple[Pixels, bool]:
     """Convert CMYK to sRGB; return the colours and whether the given profile was used.
 
     Args:
         inks: (h, w, 4), 0 is no ink.
         profile: ICC profile; if it is empty or damaged, the CMYK profile of libvips is used.
     """
-    module = vips()
+    module = load_vips()
     image = module.Image.new_from_array(np.ascontiguousarray(inks)).copy(interpretation="cmyk")
     options = {"intent": "relative", "black_point_compensation": True, "depth": 8 * inks.itemsize}
-    told = _tells_inks(profile)
+    told = _can_convert_inks(profile)
     if told:
         image.set_type(module.GValue.blob_type, "icc-profile-data", profile)
         options["embedded"] = True
     else:
         options["input_profile"] = "cmyk"
     with _listen():
-        return samples_of(image.icc_transform("srgb", **options)), told
+        return get_samples(image.icc_transform("srgb", **options)), told
 
 
-def _tells_inks(profile: bytes) -> bool:
+def _can_convert_inks(profile: bytes) -> bool:
     """Return whether a profile can convert CMYK; libvips would silently replace a damaged one."""
     from PIL import ImageCms  # noqa: PLC0415 - only for CMYK images
 
@@ -242,7 +242,7 @@ def _tells_inks(profile: bytes) -> bool:
         return False
 
 
-def one_line(error: Exception | str) -> str:
+def shorten_message(error: Exception | str) -> str:
     """Return an error message of libvips in one line without repetitions; may be empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if not _EMPTY_LINE.fullmatch(line)] or lines[:1]

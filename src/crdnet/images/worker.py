@@ -30,7 +30,7 @@ from crdnet.images.decoded import Pixels
 from crdnet.images.headers import Header
 from crdnet.images.reading import decode_source
 from crdnet.images.source import ImageSource
-from crdnet.images.writing import Output, encode, notes
+from crdnet.images.writing import Output, encode, list_notes
 
 Message = dict[str, Any]
 Frames = Sequence[bytes | memoryview]
@@ -267,7 +267,7 @@ class WorkerCodec:
     def _call(
         self, task: str, frames: Frames, *, name: str, **fields: Any
     ) -> tuple[Message, list[bytes]]:
-        with self._worker() as (worker, is_expired):
+        with self._borrow_worker() as (worker, is_expired):
             try:
                 return worker.call(task, frames, name=name, **fields)
             except WorkerDiedError as error:
@@ -297,7 +297,7 @@ class WorkerCodec:
         )
 
     @contextmanager
-    def _worker(self) -> Iterator[tuple[Worker, Callable[[], bool]]]:
+    def _borrow_worker(self) -> Iterator[tuple[Worker, Callable[[], bool]]]:
         """Take a worker, kill it when the time is up, and keep it or replace it.
 
         Yields:
@@ -358,7 +358,7 @@ def main() -> None:
         try:
             while True:
                 task, frames = _receive(tasks)
-                _send(answers, *_done(task, frames))
+                _send(answers, *_do(task, frames))
                 del frames
         except (EOFError, OSError):
             os._exit(0)  # nothing is left to be said, nor anybody to hear it
@@ -377,36 +377,38 @@ def _receive(pipe: Any) -> tuple[Message, list[bytes]]:
     Raises:
         EOFError: Nobody is at the other end.
     """
-    message: Message = json.loads(_frame(pipe))
-    return message, [_frame(pipe) for _ in range(message["frames"])]
+    message: Message = json.loads(_receive_frame(pipe))
+    return message, [_receive_frame(pipe) for _ in range(message["frames"])]
 
 
-def _frame(pipe: BinaryIO) -> bytes:
-    (length,) = _LENGTH.unpack(_exactly(pipe, _LENGTH.size))
-    return _exactly(pipe, length)
+def _receive_frame(pipe: BinaryIO) -> bytes:
+    (length,) = _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))
+    return _read_exactly(pipe, length)
 
 
-def _exactly(pipe: BinaryIO, length: int) -> bytes:
+def _read_exactly(pipe: BinaryIO, length: int) -> bytes:
     content = pipe.read(length)
     if len(content) != length:
         raise EOFError
     return content
 
 
-def _done(task: Message, frames: Frames) -> tuple[Message, Frames]:
+def _do(task: Message, frames: Frames) -> tuple[Message, Frames]:
     try:
         return _TASKS[task["task"]](frames, task)
     except MemoryError:
-        return _failure(Fault.NO_MEMORY, _TOO_LARGE), ()
+        return _make_failure(Fault.NO_MEMORY, _TOO_LARGE), ()
     except ImageError as error:
         if isinstance(error.__cause__, MemoryError):
-            return _failure(Fault.NO_MEMORY, _TOO_LARGE), ()
-        return _failure(Fault.BROKEN, str(error)), ()
+            return _make_failure(Fault.NO_MEMORY, _TOO_LARGE), ()
+        return _make_failure(Fault.BROKEN, str(error)), ()
     except Exception as error:  # whatever hostile bytes can make a decoder raise
-        return _failure(Fault.BROKEN, f"{task['name']} cannot be read ({type(error).__name__})"), ()
+        return _make_failure(
+            Fault.BROKEN, f"{task['name']} cannot be read ({type(error).__name__})"
+        ), ()
 
 
-def _failure(fault: Fault, detail: str) -> Message:
+def _make_failure(fault: Fault, detail: str) -> Message:
     return {"error": fault, "detail": detail}
 
 
@@ -423,7 +425,7 @@ def _encode(frames: Frames, task: Message) -> tuple[Message, Frames]:
     pixels = np.frombuffer(samples, task["dtype"]).reshape(task["shape"])
     image = replace(pickle.loads(sealed), pixels=pixels)  # sealed by `_decode`
     content = encode(image, pixels, task["format"], quality=task["quality"], name=task["name"])
-    return {"notes": notes(image, task["format"])}, (content,)
+    return {"notes": list_notes(image, task["format"])}, (content,)
 
 
 _TASKS: Mapping[str, Callable[[Frames, Message], tuple[Message, Frames]]] = {

@@ -13,9 +13,9 @@ from crdnet.errors import ImageError
 from crdnet.images import vips
 from crdnet.images.containers import colour, exif, isobmff, jpeg, png, tiff, webp
 from crdnet.images.containers.metadata import Metadata
-from crdnet.images.decoded import DecodedImage, Pixels, turned_back, with_alpha
+from crdnet.images.decoded import DecodedImage, Pixels, join_alpha, turn_back
 from crdnet.images.faults import BROKEN
-from crdnet.images.headers import writable
+from crdnet.images.headers import check_writable
 
 # Qualities for an input of another format; they cause no visible loss.
 _QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
@@ -75,14 +75,14 @@ def encode_into(
     Returns:
         What the output could not keep, as sentences without a full stop.
     """
-    target = writable(format or image.format, name)
+    target = check_writable(format or image.format, name)
     original = image
     if not _keeps_channel(image, target):
         image = replace(image, alpha=None)
-    samples = with_alpha(pixels, image.alpha)
+    samples = join_alpha(pixels, image.alpha)
     if samples.dtype == np.uint16 and target not in _WIDE:
         samples = np.rint(samples / np.float32(257)).astype(np.uint8)
-    stored = np.ascontiguousarray(turned_back(samples, image.orientation))
+    stored = np.ascontiguousarray(turn_back(samples, image.orientation))
     try:
         content = _WRITERS[target](
             stored, image, image.options if target == image.format else {}, quality
@@ -91,21 +91,21 @@ def encode_into(
         height, width = stored.shape[:2]
         raise ImageError(
             f"an image of {width} x {height} pixels cannot be stored as {target} "
-            f"({vips.one_line(error)}); ask for another format"
+            f"({vips.shorten_message(error)}); ask for another format"
         ) from error
     with output() as file:
         file.write(content)
-    return notes(original, format)
+    return list_notes(original, format)
 
 
-def lost_between(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
+def list_lost(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
     """Return the names of what an output will lack that the input file holds.
 
     Args:
         image: Image decoded from the input.
         format: Format of the output; None is that of the input.
     """
-    target = writable(format or image.format, "the image")
+    target = check_writable(format or image.format, "the image")
     found = image.metadata
     if target == image.format:
         return (*found.left_behind, *found.recoded)
@@ -120,12 +120,12 @@ def lost_between(image: DecodedImage, format: str | None = None) -> tuple[str, .
         lost.append(
             "more than 12 bits per sample" if target == "AVIF" else "more than 8 bits per sample"
         )
-    around = _around_for(image, target)
+    around = _convert_metadata(image, target)
     if found.around.exif and not tiff.is_structure(found.around.exif):
         lost.append("EXIF that cannot be read")
     if target == "TIFF" and exif.has_maker_note(around.exif):
         lost.append("the offsets in the maker note")
-    lost += _lost_around(around, target)
+    lost += _list_lost_metadata(around, target)
     colours = found.around.colours
     if colours is not None and not _keeps_colours(image, target):
         lost.append(f"the colour space {colours.name}")
@@ -134,7 +134,7 @@ def lost_between(image: DecodedImage, format: str | None = None) -> tuple[str, .
     return tuple(dict.fromkeys(lost))
 
 
-def notes(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
+def list_notes(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
     """Describe all differences of an output to its input, as sentences without a full stop.
 
     Args:
@@ -143,7 +143,7 @@ def notes(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  #
     """
     return (
         *image.changes,
-        *(f"could not carry over {what}" for what in lost_between(image, format)),
+        *(f"could not carry over {what}" for what in list_lost(image, format)),
     )
 
 
@@ -155,7 +155,7 @@ def _keeps_channel(image: DecodedImage, target: str) -> bool:
 
 
 def _keeps_colours(image: DecodedImage, target: str) -> bool:
-    around = _around_for(image, target)
+    around = _convert_metadata(image, target)
     assert around.colours is not None
     has_codes = around.colours.codes is not None
     return (target in _TELL_CODES and has_codes) or (
@@ -163,7 +163,7 @@ def _keeps_colours(image: DecodedImage, target: str) -> bool:
     )
 
 
-def _around_for(image: DecodedImage, target: str) -> Metadata:
+def _convert_metadata(image: DecodedImage, target: str) -> Metadata:
     """Return the metadata of an image in the form that another format can hold.
 
     A colour space given by codes or chromaticities becomes an ICC profile if possible. EXIF that
@@ -176,25 +176,25 @@ def _around_for(image: DecodedImage, target: str) -> Metadata:
     usable = around.exif if tiff.is_structure(around.exif) else b""
     # Some readers take the orientation from XMP where EXIF has none.
     unstated = 0 if b"Orientation" in around.xmp else 1
-    told = tiff.number_of(tiff.tags_of_exif(usable), tiff.ORIENTATION, unstated)
+    told = tiff.get_number(tiff.read_exif_tags(usable), tiff.ORIENTATION, unstated)
     if told != image.orientation:
-        usable = exif.with_orientation(usable, image.orientation, always=True)
+        usable = exif.set_orientation(usable, image.orientation, always=True)
     around = replace(around, exif=usable)
     if around.colours is None or around.icc:
         return around
-    return replace(around, icc=colour.profile_of(around.colours, grey=image.pixels.ndim == 2))
+    return replace(around, icc=colour.build_profile(around.colours, grey=image.pixels.ndim == 2))
 
 
-def _lost_around(around: Metadata, target: str) -> list[str]:
+def _list_lost_metadata(around: Metadata, target: str) -> list[str]:
     if target == "TIFF":
         return []
     if target == "AVIF":
-        return isobmff.lost_of(around)
-    lost: list[str] = _CONTAINERS[target].blocks_of(around)[1]
+        return isobmff.list_lost(around)
+    lost: list[str] = _CONTAINERS[target].pack_metadata(around)[1]
     return lost
 
 
-def jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, Any]:
+def choose_jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, Any]:
     """Return Pillow's options for a JPEG: the coding of the input, unless a quality is given."""
     options = dict(coding) or {"quality": _QUALITY["JPEG"], "subsampling": 0}
     if quality is not None:
@@ -207,49 +207,53 @@ def jpeg_options(coding: Mapping[str, Any], quality: int | None) -> dict[str, An
 # that image (empty if it has another format), and the quality that the user chose.
 
 
-def _jpeg(
+def _write_jpeg(
     stored: Pixels, image: DecodedImage, coding: Mapping[str, Any], quality: int | None
 ) -> bytes:
-    content = _pillow(stored, "JPEG", **jpeg_options(coding, quality))
-    return jpeg.add_metadata(content, _blocks(image, "JPEG"))
+    content = _save_by_pillow(stored, "JPEG", **choose_jpeg_options(coding, quality))
+    return jpeg.add_metadata(content, _list_blocks(image, "JPEG"))
 
 
-def _png(
+def _write_png(
     stored: Pixels, image: DecodedImage, coding: Mapping[str, Any], _quality: int | None
 ) -> bytes:
     if stored.dtype == np.uint16 or coding:
         bits = 8 * stored.itemsize
         content = vips.save("pngsave_buffer", stored, bitdepth=bits, filter="up", **coding)
     else:
-        content = _pillow(stored, "PNG")
-    return png.add_metadata(content, _blocks(image, "PNG"))
+        content = _save_by_pillow(stored, "PNG")
+    return png.add_metadata(content, _list_blocks(image, "PNG"))
 
 
-def _webp(
+def _write_webp(
     stored: Pixels, image: DecodedImage, coding: Mapping[str, Any], quality: int | None
 ) -> bytes:
     lossless = coding.get("lossless", quality is None)
     # "exact" keeps the colours of fully transparent pixels.
     options = {"lossless": True} if lossless else {"quality": quality or _QUALITY["WEBP"]}
-    content = _pillow(stored, "WEBP", exact=True, **options)
+    content = _save_by_pillow(stored, "WEBP", exact=True, **options)
     height, width = stored.shape[:2]
     return webp.add_metadata(
-        content, _blocks(image, "WEBP"), size=(width, height), alpha=image.alpha is not None
+        content, _list_blocks(image, "WEBP"), size=(width, height), alpha=image.alpha is not None
     )
 
 
-def _tiff(
+def _write_tiff(
     stored: Pixels, image: DecodedImage, coding: Mapping[str, Any], _quality: int | None
 ) -> bytes:
     options = dict(coding) or {"compression": "deflate", "predictor": "horizontal"}
     if stored.nbytes > _MOST_IN_SMALL_TIFF:
         options["bigtiff"] = True
     around = image.metadata
-    tags = tiff.pages(around.blocks[0])[0] if coding else tiff.tags_of(_around_for(image, "TIFF"))
-    return tiff.with_tags(vips.save("tiffsave_buffer", stored, **options), tags)
+    tags = (
+        tiff.read_pages(around.blocks[0])[0]
+        if coding
+        else tiff.convert_to_tags(_convert_metadata(image, "TIFF"))
+    )
+    return tiff.insert_tags(vips.save("tiffsave_buffer", stored, **options), tags)
 
 
-def _avif(
+def _write_avif(
     stored: Pixels, image: DecodedImage, coding: Mapping[str, Any], quality: int | None
 ) -> bytes:
     grey = stored.ndim == 2 or stored.shape[2] < 3
@@ -271,20 +275,20 @@ def _avif(
         options["subsampling"] = "4:0:0" if grey else coding.get("subsampling", "4:4:4")
         if image.alpha is not None:  # lossless alpha next to lossy colours
             options["advanced"] = {"alpha:lossless": "1"}
-        content = _pillow(stored, "AVIF", **options)
-    around = _around_for(image, "AVIF")
+        content = _save_by_pillow(stored, "AVIF", **options)
+    around = _convert_metadata(image, "AVIF")
     if coding:
         around = replace(around, exif=image.metadata.blocks[0])
     return isobmff.add_metadata(content, around, image.orientation)
 
 
-def _blocks(image: DecodedImage, target: str) -> tuple[bytes, ...]:
+def _list_blocks(image: DecodedImage, target: str) -> tuple[bytes, ...]:
     if image.format == target:
         return image.metadata.blocks
-    return tuple(_CONTAINERS[target].blocks_of(_around_for(image, target))[0])
+    return tuple(_CONTAINERS[target].pack_metadata(_convert_metadata(image, target))[0])
 
 
-def _pillow(stored: Pixels, format: str, **options: Any) -> bytes:  # noqa: A002
+def _save_by_pillow(stored: Pixels, format: str, **options: Any) -> bytes:  # noqa: A002
     buffer = BytesIO()
     Image.fromarray(stored).save(buffer, format, **options)
     return buffer.getvalue()
@@ -292,9 +296,9 @@ def _pillow(stored: Pixels, format: str, **options: Any) -> bytes:  # noqa: A002
 
 _CONTAINERS: Mapping[str, Any] = {"JPEG": jpeg, "PNG": png, "WEBP": webp}
 _WRITERS: Mapping[str, Callable[[Pixels, DecodedImage, Mapping[str, Any], int | None], bytes]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _webp,
-    "TIFF": _tiff,
-    "AVIF": _avif,
+    "JPEG": _write_jpeg,
+    "PNG": _write_png,
+    "WEBP": _write_webp,
+    "TIFF": _write_tiff,
+    "AVIF": _write_avif,
 }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from crdnet.images import BandReader, BandWriter, ImageSource, Output, notes
+from crdnet.images import BandReader, BandWriter, ImageSource, Output, list_notes
 from crdnet.runtime import Array, Bands
 
 _BAND_ROWS = 256
@@ -51,7 +51,7 @@ class BandCodec:
             for rows in pixels:
                 writer.write(rows)
             writer.finish()
-        return notes(self._reader.like)
+        return list_notes(self._reader.like)
 
 
 def _read_bands(source: ImageSource) -> Iterator[Array]:
@@ -64,6 +64,6 @@ def _read_bands(source: ImageSource) -> Iterator[Array]:
     with BandReader(source.path, source.header) as reader:
         for start in range(0, reader.height, _BAND_ROWS):
             source.check_unchanged()
-            rows = reader.samples(start, min(start + _BAND_ROWS, reader.height))
+            rows = reader.read_samples(start, min(start + _BAND_ROWS, reader.height))
             yield rows[..., 0] if rows.shape[2] == 1 else rows
     source.check_unchanged()

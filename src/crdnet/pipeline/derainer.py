@@ -20,7 +20,7 @@ import numpy as np
 from crdnet.devices import DEVICES
 from crdnet.errors import DeviceError, ImageError
 from crdnet.files import open_whole
-from crdnet.images import FORMATS, ImageSource, is_pil, pil_like, pixels_of_pil
+from crdnet.images import FORMATS, ImageSource, get_pil_pixels, is_pil, make_pil_like
 from crdnet.pipeline.options import DerainOptions
 from crdnet.pipeline.outcome import Outcome
 from crdnet.pipeline.outputs import (
@@ -413,7 +413,7 @@ def _pixels_of(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any]]:
         check_pixels(image)
         return image, lambda pixels: pixels
     if is_pil(image):
-        return pixels_of_pil(image), lambda pixels: pil_like(image, pixels)
+        return get_pil_pixels(image), lambda pixels: make_pil_like(image, pixels)
     raise TypeError(
         f"{verb} takes a numpy array, a PIL image or the bytes of an image file, got "
         f"{type(image).__module__}.{type(image).__qualname__}"

@@ -28,7 +28,7 @@ from crdnet.images import (
     LocalCodec,
     Output,
     WorkerCodec,
-    writable,
+    check_writable,
 )
 from crdnet.pipeline.bands import BandCodec
 from crdnet.pipeline.options import DerainOptions
@@ -132,7 +132,7 @@ def _choose_target(source: ImageSource, options: DerainOptions) -> str:
     asked, own = options.format, source.header.format
     if asked is None and own not in FORMATS.values():
         asked = options.fallback_format
-    return writable(own if asked is None else FORMATS[asked], source.name)
+    return check_writable(own if asked is None else FORMATS[asked], source.name)
 
 
 def sense_source(

@@ -73,7 +73,7 @@ class ColourSpace:
         return told if transfer in _CURVES else f"{told} with transfer {transfer}"
 
 
-def from_codes(primaries: int, transfer: int) -> ColourSpace | None:
+def build_space_of_codes(primaries: int, transfer: int) -> ColourSpace | None:
     """Return the colour space of codes; None for sRGB and where nothing is told."""
     if primaries in (_BT709, _UNSPECIFIED) and transfer in (_SRGB, _UNSPECIFIED):
         return None
@@ -81,7 +81,9 @@ def from_codes(primaries: int, transfer: int) -> ColourSpace | None:
     return ColourSpace(known and known[1], _CURVES.get(transfer), (primaries, transfer))
 
 
-def from_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> ColourSpace | None:
+def build_space_of_gamma(
+    gamma: float | None, chromaticities: Chromaticities | None
+) -> ColourSpace | None:
     """Return the colour space of an encoding gamma and chromaticities; None for sRGB."""
     found = chromaticities or SRGB_PRIMARIES
     is_usual_gamma = gamma is None or gamma <= 0 or abs(gamma - _SRGB_GAMMA) < _CLOSE
@@ -91,31 +93,31 @@ def from_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Co
     return ColourSpace(found, _CURVES[_SRGB] if is_usual_gamma or not gamma else (1 / gamma,))
 
 
-def profile_of(space: ColourSpace, *, grey: bool) -> bytes:
+def build_profile(space: ColourSpace, *, grey: bool) -> bytes:
     """Return an ICC profile of a colour space; empty where no profile can tell it."""
     if space.curve is None or space.chromaticities is None:
         return b""
     try:
-        columns, adaptation = _matrices(space.chromaticities)
+        columns, adaptation = _compute_matrices(space.chromaticities)
     except (np.linalg.LinAlgError, ZeroDivisionError, OverflowError):
         return b""
     if not (np.isfinite(columns).all() and np.abs(columns).max() < 8):
         return b""
-    curve = _curve_tag(space.curve)
+    curve = _pack_curve(space.curve)
     text = f"crdnet: {space.name}"
-    tags = [(b"desc", _text(text)), (b"cprt", _text("CC0")), (b"wtpt", _xyz(_D50))]
-    tags.append((b"chad", b"sf32\0\0\0\0" + _fixed(*adaptation.ravel())))
+    tags = [(b"desc", _pack_text(text)), (b"cprt", _pack_text("CC0")), (b"wtpt", _pack_xyz(_D50))]
+    tags.append((b"chad", b"sf32\0\0\0\0" + _pack_fixed(*adaptation.ravel())))
     if grey:
         tags.append((b"kTRC", curve))
     else:
         tags += [
-            (name, _xyz(columns[:, at])) for at, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))
+            (name, _pack_xyz(columns[:, at])) for at, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))
         ]
         tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    return _profile(b"GRAY" if grey else b"RGB ", tags)
+    return _pack_profile(b"GRAY" if grey else b"RGB ", tags)
 
 
-def _matrices(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
+def _compute_matrices(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
     """Return the primaries' XYZ as columns, adapted to D50, and the matrix that adapted them."""
     x, y = np.array(chromaticities[::2]), np.array(chromaticities[1::2])
     if (y <= 0).any():
@@ -128,25 +130,25 @@ def _matrices(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
     return adaptation @ columns, adaptation
 
 
-def _curve_tag(curve: tuple[float, ...]) -> bytes:
+def _pack_curve(curve: tuple[float, ...]) -> bytes:
     kind = 0 if len(curve) == 1 else 3
-    return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _fixed(*curve)
+    return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _pack_fixed(*curve)
 
 
-def _text(text: str) -> bytes:
+def _pack_text(text: str) -> bytes:
     coded = text.encode("utf-16-be")
     return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(coded), 28) + coded
 
 
-def _xyz(value: np.ndarray) -> bytes:
-    return b"XYZ \0\0\0\0" + _fixed(*value)
+def _pack_xyz(value: np.ndarray) -> bytes:
+    return b"XYZ \0\0\0\0" + _pack_fixed(*value)
 
 
-def _fixed(*values: float) -> bytes:
+def _pack_fixed(*values: float) -> bytes:
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 
-def _profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
+def _pack_profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
     table, values, places = b"", b"", dict[bytes, int]()
     begin = 128 + 4 + 12 * len(tags)
     for name, value in tags:
@@ -156,5 +158,5 @@ def _profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
         table += name + struct.pack(">II", places[value], len(value))
     size = begin + len(values)
     head = struct.pack(">I4sI4s4s4s12x4s", size, b"", 0x04300000, b"mntr", space, b"XYZ ", b"acsp")
-    head = (head + bytes(28) + _fixed(*_D50)).ljust(128, b"\0")
+    head = (head + bytes(28) + _pack_fixed(*_D50)).ljust(128, b"\0")
     return head + struct.pack(">I", len(tags)) + table + values

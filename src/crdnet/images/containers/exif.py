@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from crdnet.images.containers import tiff, xmp
-from crdnet.images.containers.photoshop import iptc_without_location, resources_without_location
+from crdnet.images.containers.photoshop import remove_iptc_location, remove_resource_location
 
 MARK = b"Exif\0\0"
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
@@ -23,23 +23,23 @@ _OPAQUE: Mapping[int, str] = {
 """Tags that hold the location or may hold it in an unknown form, with their names in messages."""
 _EDITED: Mapping[int, Callable[[bytes], bytes]] = {
     tiff.XMP: xmp.remove_location,
-    tiff.IPTC: iptc_without_location,
-    tiff.PHOTOSHOP: resources_without_location,
+    tiff.IPTC: remove_iptc_location,
+    tiff.PHOTOSHOP: remove_resource_location,
 }
 """Tags that may hold the location among other data."""
 _SUB_DIRECTORIES = 0x014A
 _MOST_DIRECTORIES = 64
 
 
-def without_thumbnail(exif: bytes) -> tuple[bytes, bool]:
+def remove_thumbnail(exif: bytes) -> tuple[bytes, bool]:
     """Return EXIF without its thumbnail, which shows the rain, and whether it had one.
 
     The directory and the pixels of the thumbnail become zeros, and zeros at the end are cut off.
     EXIF that cannot be read is returned unchanged.
     """
     try:
-        form = tiff.layout(exif)
-        end = tiff.entries(exif, form, form.first)[1]
+        form = tiff.read_layout(exif)
+        end = tiff.read_entries(exif, form, form.first)[1]
         place = struct.unpack_from(form.word, exif, end)[0]
         if not place:
             return exif, False
@@ -54,11 +54,11 @@ def without_thumbnail(exif: bytes) -> tuple[bytes, bool]:
 
 def has_maker_note(exif: bytes) -> bool:
     """Return whether EXIF has a maker note, most of which hold offsets into it."""
-    inner = tiff.tags_of_exif(exif).get(tiff.EXIF)
+    inner = tiff.read_exif_tags(exif).get(tiff.EXIF)
     return inner is not None and _MAKER_NOTE in (inner.directory or {})
 
 
-def with_orientation(exif: bytes, orientation: int, *, always: bool = False) -> bytes:
+def set_orientation(exif: bytes, orientation: int, *, always: bool = False) -> bytes:
     """Set the orientation in EXIF, in place if the tag exists; return the EXIF.
 
     Args:
@@ -70,15 +70,17 @@ def with_orientation(exif: bytes, orientation: int, *, always: bool = False) -> 
         return exif
     value = struct.pack("<H", orientation)
     try:
-        form = tiff.layout(exif)
-        for number, kind, _, where, _ in tiff.entries(exif, form, form.first)[0]:
+        form = tiff.read_layout(exif)
+        for number, kind, _, where, _ in tiff.read_entries(exif, form, form.first)[0]:
             if number == tiff.ORIENTATION and kind == tiff.SHORT:
                 return exif[:where] + struct.pack(form.order + "H", orientation) + exif[where + 2 :]
     except (ValueError, struct.error):
-        return tiff.structure({tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
+        return tiff.pack_structure({tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
     if orientation == 1 and not always:
         return exif
-    return tiff.structure(tiff.pages(exif)[0] | {tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)})
+    return tiff.pack_structure(
+        tiff.read_pages(exif)[0] | {tiff.ORIENTATION: tiff.Tag(tiff.SHORT, value)}
+    )
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -95,12 +97,12 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _blank_thumbnail(edited: bytearray, exif: bytes, form: tiff.Layout, place: int) -> None:
-    found, end = tiff.entries(exif, form, place)
+    found, end = tiff.read_entries(exif, form, place)
     spans = [(place, end + struct.calcsize(form.word))]
     values = {number: (kind, count, where) for number, kind, count, where, _ in found}
     for start, size in ((_THUMBNAIL, _THUMBNAIL_BYTES), (_STRIPS, _STRIP_BYTES)):
         if start in values and size in values:
-            first, many = (_first_number(exif, form, *values[tag]) for tag in (start, size))
+            first, many = (_read_first_number(exif, form, *values[tag]) for tag in (start, size))
             spans.append((first, first + many))
     for begin, stop in spans:
         if 8 <= begin <= stop <= len(edited):
@@ -119,7 +121,7 @@ def _reaches(spans: list[tuple[int, int]], begin: int, last: int) -> bool:
     return at >= last
 
 
-def _first_number(exif: bytes, form: tiff.Layout, kind: int, _count: int, where: int) -> int:
+def _read_first_number(exif: bytes, form: tiff.Layout, kind: int, _count: int, where: int) -> int:
     number: int = struct.unpack_from(form.order + {3: "H", 4: "I"}.get(kind, "I"), exif, where)[0]
     return number
 
@@ -134,7 +136,7 @@ class _Cleaner:
 
     def __init__(self, content: bytes) -> None:
         self.edited, self.left = bytearray(content), list[str]()
-        self._form = tiff.layout(content)
+        self._form = tiff.read_layout(content)
         self._bytes_left = len(content)
 
     def clean(self) -> None:
@@ -162,13 +164,13 @@ class _Cleaner:
     def _clean_directory(self, place: int) -> list[int]:
         """Clean one directory; return the directories that it points to."""
         edited, form = self.edited, self._form
-        found, end = tiff.entries(edited, form, place)
+        found, end = tiff.read_entries(edited, form, place)
         pointed = [struct.unpack_from(form.word, edited, end)[0]]
         for number, kind, count, where, _ in found:
             if number in (tiff.EXIF, _SUB_DIRECTORIES):
-                pointed += _numbers(edited, form, kind, count, where)
+                pointed += _read_numbers(edited, form, kind, count, where)
             elif number == tiff.GPS:
-                for inner in _numbers(edited, form, kind, count, where):
+                for inner in _read_numbers(edited, form, kind, count, where):
                     with suppress(struct.error):  # it may point nowhere
                         self._blank_directory(inner)
             elif number in _OPAQUE:
@@ -191,7 +193,7 @@ class _Cleaner:
 
     def _blank_directory(self, place: int) -> None:
         try:
-            found, end = tiff.entries(self.edited, self._form, place)
+            found, end = tiff.read_entries(self.edited, self._form, place)
         except ValueError:
             return
         for _, kind, count, where, _ in found:
@@ -219,7 +221,7 @@ class _SharedError(ValueError):
     """Values share bytes, so that editing them could take minutes."""
 
 
-def _numbers(
+def _read_numbers(
     content: bytearray, form: tiff.Layout, kind: int, count: int, where: int
 ) -> tuple[int, ...]:
     code = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind)

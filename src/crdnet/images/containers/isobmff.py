@@ -88,7 +88,7 @@ class _Meta:
     references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
     """(kind, from which item, to which items)."""
 
-    def properties_of(self, item: int) -> list[tuple[bytes, bytes]]:
+    def list_properties(self, item: int) -> list[tuple[bytes, bytes]]:
         """Return (kind, payload) of an item's properties."""
         places = self.associations.get(item, ())
         return [self.properties[at - 1] for at in places if 0 < at <= len(self.properties)]
@@ -99,19 +99,19 @@ def is_sequence(content: Content) -> bool:
     return content[8:12] in (b"avis", b"hevc", b"hevx", b"msf1")
 
 
-def brands(content: Content) -> set[bytes]:
+def read_brands(content: Content) -> set[bytes]:
     """Return the brands that the file declares."""
     size = min(int.from_bytes(content[:4], "big"), 512)
     return {bytes(content[8:12]), *(bytes(content[at : at + 4]) for at in range(16, size, 4))}
 
 
-def coding(content: Content) -> Coding:
+def read_coding(content: Content) -> Coding:
     """Return the coding of the main image.
 
     Raises:
         ValueError: There is no image, or the boxes are damaged.
     """
-    meta = _meta(content)
+    meta = _find_meta(content)
     sizes = [
         struct.unpack_from(">II", body, 4)
         for kind, body in meta.properties
@@ -120,7 +120,7 @@ def coding(content: Content) -> Coding:
     if not sizes:
         raise ValueError("no image in it")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
-    own = meta.properties_of(meta.primary)
+    own = meta.list_properties(meta.primary)
     av1 = next((body for kind, body in own if kind == b"av1C" and len(body) >= 4), None)
     if av1 is None:  # the image is a grid of tiles, each with its own configuration
         av1 = next(
@@ -128,14 +128,14 @@ def coding(content: Content) -> Coding:
             b"\x81\0\x0c\0",
         )
     flags = av1[2]
-    nclx = _codes(own)
+    nclx = _find_codes(own)
     return Coding(
         width=width,
         height=height,
         bits=12 if flags & 0x20 else 10 if flags & 0x40 else 8,
         grey=bool(flags & 0x10),
         subsampling={0x00: "4:4:4", 0x08: "4:2:2", 0x0C: "4:2:0"}.get(flags & 0x0C, "4:4:4"),
-        orientation=_orientation(dict(own)),
+        orientation=_read_orientation(dict(own)),
         identity=nclx is not None and nclx[2] == _IDENTITY_MATRIX,
         cropped=any(kind == b"clap" for kind, _ in own),
     )
@@ -143,31 +143,31 @@ def coding(content: Content) -> Coding:
 
 def read_metadata(content: bytes) -> FileMetadata:
     """Return the metadata of an AVIF or HEIC file."""
-    meta = _meta(content)
-    left = _further_images(meta)
+    meta = _find_meta(content)
+    left = _list_further_images(meta)
     around = {"exif": b"", "xmp": b"", "icc": b""}
     for item in meta.items.values():
         if item.kind == b"Exif" and not around["exif"]:
-            plain = _content(content, item)
-            around["exif"], had = exif.without_thumbnail(plain[_exif_begin(plain) :])
+            plain = _read_item(content, item)
+            around["exif"], had = exif.remove_thumbnail(plain[_find_exif(plain) :])
             left += ["the thumbnail in EXIF"] * had
         elif item.content_kind == _XMP_KIND and not around["xmp"]:
-            around["xmp"] = xmp.without_announcements(_content(content, item))
-    own = meta.properties_of(meta.primary)
+            around["xmp"] = xmp.remove_announcements(_read_item(content, item))
+    own = meta.list_properties(meta.primary)
     for kind, body in own:
         if kind == b"colr" and body[:4] in (b"prof", b"rICC"):
             around["icc"] = body[4:]
-    codes = _codes(own)
-    colours = codes and colour.from_codes(codes[0], codes[1])
+    codes = _find_codes(own)
+    colours = codes and colour.build_space_of_codes(codes[0], codes[1])
     left += [
         "the HDR metadata of light levels" for kind, _ in own if kind in (b"clli", b"mdcv", b"amve")
     ]
-    left += [f"the box {_name(kind)}" for kind, *_ in _unknown_boxes(content)]
+    left += [f"the box {_decode_kind(kind)}" for kind, *_ in _list_unknown_boxes(content)]
     found = Metadata(around["exif"], around["xmp"], around["icc"], colours=colours)
     return FileMetadata((), found, tuple(dict.fromkeys(left)))
 
 
-def _codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
+def _find_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
     """Return the codes of primaries, transfer and matrix."""
     for kind, body in properties:
         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
@@ -175,7 +175,7 @@ def _codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None
     return None
 
 
-def _further_images(meta: _Meta) -> list[str]:
+def _list_further_images(meta: _Meta) -> list[str]:
     """Return the names of the images beside the main one."""
     names = ["the gain map"] * any(item.kind == b"tmap" for item in meta.items.values())
     parts = {meta.primary}
@@ -187,30 +187,30 @@ def _further_images(meta: _Meta) -> list[str]:
             names.append("the thumbnail")
         elif kind == b"auxl":
             parts.add(item)
-            names.append(_auxiliary(meta, item))
+            names.append(_name_auxiliary(meta, item))
     rest = [number for number, item in meta.items.items() if item.kind in _IMAGES]
     names += ["further images"] * any(number not in parts for number in rest)
     return [name for name in names if name]
 
 
-def _auxiliary(meta: _Meta, item: int) -> str:
-    told = next((body[4:] for kind, body in meta.properties_of(item) if kind == b"auxC"), b"")
+def _name_auxiliary(meta: _Meta, item: int) -> str:
+    told = next((body[4:] for kind, body in meta.list_properties(item) if kind == b"auxC"), b"")
     for mark, name in _AUXILIARY.items():
         if mark in told:
             return name
     return "an auxiliary image"
 
 
-def _unknown_boxes(content: Content) -> list[tuple[bytes, int, int, int]]:
+def _list_unknown_boxes(content: Content) -> list[tuple[bytes, int, int, int]]:
     """Return (kind, first byte, first byte of the payload, byte behind) of boxes beside images."""
-    return [box for box in _boxes(content, 0, len(content)) if box[0] not in _KNOWN_BOXES]
+    return [box for box in _iterate_boxes(content, 0, len(content)) if box[0] not in _KNOWN_BOXES]
 
 
-def _name(kind: bytes) -> str:
+def _decode_kind(kind: bytes) -> str:
     return kind.decode("latin-1")
 
 
-def lost_of(around: Metadata) -> list[str]:
+def list_lost(around: Metadata) -> list[str]:
     """Return what of another format's metadata no item can hold."""
     return ["IPTC"] if around.photoshop else []
 
@@ -218,9 +218,9 @@ def lost_of(around: Metadata) -> list[str]:
 def add_metadata(content: bytes, around: Metadata, orientation: int) -> bytes:
     """Return an encoder's AVIF, which has nothing but pixels, with what belongs around them."""
     codes = around.colours and around.colours.codes
-    content = _with_codes(content, *codes) if codes else content
-    meta = _meta(content)
-    tells_codes = _codes(meta.properties_of(meta.primary)) is not None
+    content = _replace_codes(content, *codes) if codes else content
+    meta = _find_meta(content)
+    tells_codes = _find_codes(meta.list_properties(meta.primary)) is not None
     new = [(b"Exif", b"", b"\0\0\0\0" + around.exif)] if around.exif else []
     new += [(b"mime", _XMP_KIND, around.xmp)] if around.xmp else []
     properties = [(b"colr", b"prof" + around.icc, False)] if around.icc else []
@@ -229,10 +229,10 @@ def add_metadata(content: bytes, around: Metadata, orientation: int) -> bytes:
     turns, mirror = _TURNS[orientation]
     properties += [(b"irot", bytes((turns,)), True)] if turns else []
     properties += [(b"imir", bytes((mirror,)), True)] if mirror is not None else []
-    return _with_more(content, new, properties) if new or properties else content
+    return _insert_items(content, new, properties) if new or properties else content
 
 
-def _with_more(
+def _insert_items(
     content: bytes,
     new: list[tuple[bytes, bytes, bytes]],
     properties: list[tuple[bytes, bytes, bool]],
@@ -247,7 +247,7 @@ def _with_more(
         new: (kind, kind of content, content) of items that describe the image.
         properties: (kind, payload, whether a reader must know it) of properties of the image.
     """
-    meta = _meta(content)
+    meta = _find_meta(content)
     first = max(meta.items) + 1
     numbered = [(first + at, *item) for at, item in enumerate(new)]
     data = b"".join(plain for *_, plain in numbered)
@@ -255,29 +255,31 @@ def _with_more(
 
     def rebuilt(grown: int) -> bytes:
         parts, has_references = [content[meta.begin + 8 : meta.begin + 12]], False
-        for kind, begin, body, end in _boxes(content, meta.begin + 12, meta.end):
+        for kind, begin, body, end in _iterate_boxes(content, meta.begin + 12, meta.end):
             plain = content[body:end]
             if kind == b"iloc":
-                plain = _more_places(meta, numbered, grown, len(content) + 8)
+                plain = _add_places(meta, numbered, grown, len(content) + 8)
             elif kind == b"iinf":
-                plain = _more_items(plain, numbered)
+                plain = _add_items(plain, numbered)
             elif kind == b"iref":
                 has_references = True
-                plain += b"".join(_reference(number, meta.primary) for number, *_ in numbered)
+                plain += b"".join(_pack_reference(number, meta.primary) for number, *_ in numbered)
             elif kind == b"iprp":
-                plain = _more_properties(content, body, end, properties, meta.primary, pictures)
-            parts.append(content[begin:end] if plain == content[body:end] else _box(kind, plain))
+                plain = _add_properties(content, body, end, properties, meta.primary, pictures)
+            parts.append(
+                content[begin:end] if plain == content[body:end] else _pack_box(kind, plain)
+            )
         if numbered and not has_references:
             parts.append(
-                _box(
+                _pack_box(
                     b"iref",
-                    b"\0\0\0\0" + b"".join(_reference(n, meta.primary) for n, *_ in numbered),
+                    b"\0\0\0\0" + b"".join(_pack_reference(n, meta.primary) for n, *_ in numbered),
                 )
             )
-        return _box(b"meta", b"".join(parts))
+        return _pack_box(b"meta", b"".join(parts))
 
     grown = len(rebuilt(0)) - (meta.end - meta.begin)
-    tail = _box(b"mdat", data) if data else b""
+    tail = _pack_box(b"mdat", data) if data else b""
     return b"".join((content[: meta.begin], rebuilt(grown), content[meta.end :], tail))
 
 
@@ -290,32 +292,32 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         ValueError: What may tell the location cannot be found.
     """
     edited, left = bytearray(content), list[str]()
-    meta = _meta(content)
+    meta = _find_meta(content)
     _check_apart(content, meta)
     for item in meta.items.values():
         if item.kind in _IMAGES or item.kind == b"tmap":
             continue
-        plain = _content(content, item)
+        plain = _read_item(content, item)
         if not item.spans:
-            raise ValueError(f"an item {_name(item.kind)} lies where it cannot be read")
+            raise ValueError(f"an item {_decode_kind(item.kind)} lies where it cannot be read")
         kept = bytes(len(plain))
         if item.kind == b"Exif":
-            kept = _exif_without_location(plain, left)
+            kept = _remove_exif_location(plain, left)
         elif item.content_kind == _XMP_KIND:
             kept = xmp.remove_location(plain)
         else:
-            left.append(f"the item {_name(item.kind)}")
+            left.append(f"the item {_decode_kind(item.kind)}")
         begin = 0
         for place, size in item.spans:
             edited[place : place + size] = kept[begin : begin + size]
             begin += size
     last = 0
-    for kind, begin, body, end in _boxes(content, 0, len(content)):
+    for kind, begin, body, end in _iterate_boxes(content, 0, len(content)):
         last = end
         if kind not in _KNOWN_BOXES:
             edited[begin + 4 : begin + 8] = b"free"
             edited[body:end] = bytes(end - body)
-            left.append(f"the box {_name(kind)}")
+            left.append(f"the box {_decode_kind(kind)}")
     edited[last:] = bytes(len(edited) - last)
     return bytes(edited), tuple(dict.fromkeys(left))
 
@@ -325,28 +327,28 @@ def _check_apart(content: Content, meta: _Meta) -> None:
     data = meta.data or (meta.end, meta.end)
     spans = [(meta.begin, data[0]), (data[1], meta.end)]
     spans += [(place, place + size) for item in meta.items.values() for place, size in item.spans]
-    spans += [(begin, end) for _, begin, _, end in _unknown_boxes(content)]
-    last, stop = 0, max(end for *_, end in _boxes(content, 0, len(content)))
+    spans += [(begin, end) for _, begin, _, end in _list_unknown_boxes(content)]
+    last, stop = 0, max(end for *_, end in _iterate_boxes(content, 0, len(content)))
     for begin, end in sorted(span for span in spans if span[0] < span[1]):
         if begin < last or end > stop:
             raise ValueError("its items share bytes, or lie outside its boxes")
         last = end
 
 
-def _exif_without_location(plain: bytes, left: list[str]) -> bytes:
+def _remove_exif_location(plain: bytes, left: list[str]) -> bytes:
     """Return the content of an Exif item; an empty structure where it cannot be read."""
-    begin = _exif_begin(plain)
+    begin = _find_exif(plain)
     try:
         edited, gone = exif.remove_location(plain[begin:])
     except ValueError:
         left.append("EXIF that cannot be read")
-        return (b"\0\0\0\0" + tiff.structure({})).ljust(len(plain), b"\0")[: len(plain)]
+        return (b"\0\0\0\0" + tiff.pack_structure({})).ljust(len(plain), b"\0")[: len(plain)]
     left += gone
     return plain[:begin] + edited
 
 
-def _meta(content: Content) -> _Meta:
-    for kind, begin, body, end in _boxes(content, 0, len(content)):
+def _find_meta(content: Content) -> _Meta:
+    for kind, begin, body, end in _iterate_boxes(content, 0, len(content)):
         if kind == b"meta":
             try:
                 meta = _read_meta(content, begin, body + 4, end)
@@ -361,13 +363,15 @@ def _meta(content: Content) -> _Meta:
 
 def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
     meta = _Meta(begin, end)
-    inside = {kind: (start, stop) for kind, _, start, stop in _boxes(content, body, end)}
+    inside = {kind: (start, stop) for kind, _, start, stop in _iterate_boxes(content, body, end)}
     if b"pitm" in inside:
         start, stop = inside[b"pitm"]
         meta.primary = int.from_bytes(content[start + 4 : stop], "big")
     if b"iinf" in inside:
         start, stop = inside[b"iinf"]
-        for kind, _, at, last in _boxes(content, start + (6 if content[start] == 0 else 8), stop):
+        for kind, _, at, last in _iterate_boxes(
+            content, start + (6 if content[start] == 0 else 8), stop
+        ):
             if kind == b"infe" and content[at] in (2, 3):
                 wide = 4 if content[at] == 3 else 2
                 number = int.from_bytes(content[at + 4 : at + 4 + wide], "big")
@@ -377,27 +381,30 @@ def _read_meta(content: Content, begin: int, body: int, end: int) -> _Meta:
                     bytes(content[rest : rest + 4]), names[1] if len(names) > 1 else b""
                 )
     if b"iref" in inside:
-        meta.references = _references(content, *inside[b"iref"])
+        meta.references = _read_references(content, *inside[b"iref"])
     if b"iloc" in inside:
         meta.data = inside.get(b"idat")
         _read_places(content, meta, inside[b"iloc"][0], (meta.data or (0, 0))[0])
     if b"iprp" in inside:
-        for kind, _, at, last in _boxes(content, *inside[b"iprp"]):
+        for kind, _, at, last in _iterate_boxes(content, *inside[b"iprp"]):
             if kind == b"ipco":
                 meta.properties = [
-                    (name, bytes(content[a:b])) for name, _, a, b in _boxes(content, at, last)
+                    (name, bytes(content[a:b]))
+                    for name, _, a, b in _iterate_boxes(content, at, last)
                 ]
             elif kind == b"ipma":
                 _read_associations(content, meta, at)
     return meta
 
 
-def _references(content: Content, begin: int, end: int) -> list[tuple[bytes, int, tuple[int, ...]]]:
+def _read_references(
+    content: Content, begin: int, end: int
+) -> list[tuple[bytes, int, tuple[int, ...]]]:
     wide = 4 if content[begin] else 2
     found = []
     if end - begin > 4 * _MOST_SPANS:
         raise ValueError("it has too many references")
-    for kind, _, at, last in _boxes(content, begin + 4, end):
+    for kind, _, at, last in _iterate_boxes(content, begin + 4, end):
         numbers = [
             int.from_bytes(content[place : place + wide], "big")
             for place in (at, *range(at + wide + 2, last, wide))
@@ -460,7 +467,7 @@ def _read_associations(content: Content, meta: _Meta, at: int) -> None:
         place += many * size
 
 
-def _more_places(
+def _add_places(
     meta: _Meta, new: list[tuple[int, bytes, bytes, bytes]], grown: int, data: int
 ) -> bytes:
     """Return the payload of iloc, written anew: places of four bytes in the file, no bases."""
@@ -475,11 +482,11 @@ def _more_places(
     return b"".join(parts)
 
 
-def _more_items(plain: bytes, new: list[tuple[int, bytes, bytes, bytes]]) -> bytes:
+def _add_items(plain: bytes, new: list[tuple[int, bytes, bytes, bytes]]) -> bytes:
     wide = 2 if plain[0] == 0 else 4
     count = int.from_bytes(plain[4 : 4 + wide], "big") + len(new)
     entries = [
-        _box(
+        _pack_box(
             b"infe",
             b"\x02\0\0\x01"
             + struct.pack(">HH", number, 0)
@@ -492,7 +499,7 @@ def _more_items(plain: bytes, new: list[tuple[int, bytes, bytes, bytes]]) -> byt
     return b"".join((plain[:4], count.to_bytes(wide, "big"), plain[4 + wide :], *entries))
 
 
-def _more_properties(
+def _add_properties(
     content: bytes,
     body: int,
     end: int,
@@ -501,11 +508,11 @@ def _more_properties(
     pictures: list[int],
 ) -> bytes:
     parts, count = [], 0
-    for kind, _, at, last in _boxes(content, body, end):
+    for kind, _, at, last in _iterate_boxes(content, body, end):
         plain = content[at:last]
         if kind == b"ipco":
-            count = sum(1 for _ in _boxes(content, at, last))
-            plain += b"".join(_box(name, payload) for name, payload, _ in new)
+            count = sum(1 for _ in _iterate_boxes(content, at, last))
+            plain += b"".join(_pack_box(name, payload) for name, payload, _ in new)
         elif kind == b"ipma":
             # The alpha channel turns with its image; only the image has the profile.
             added = {
@@ -516,12 +523,12 @@ def _more_properties(
                 ]
                 for item in pictures
             }
-            plain = _more_associations(plain, added)
-        parts.append(_box(kind, plain))
+            plain = _add_associations(plain, added)
+        parts.append(_pack_box(kind, plain))
     return b"".join(parts)
 
 
-def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
+def _add_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
     """Return the payload of ipma, of the kind that our encoders write, with associations added."""
     if plain[0] != 0 or plain[3] & 1:
         raise ValueError("an encoder that counts its properties in two bytes")
@@ -538,26 +545,26 @@ def _more_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
     return b"".join(out)
 
 
-def _with_codes(content: bytes, primaries: int, transfer: int) -> bytes:
+def _replace_codes(content: bytes, primaries: int, transfer: int) -> bytes:
     """Replace the colour codes in an encoder's AVIF, if it has any; return the new content."""
     edited, place = bytearray(content), 0
-    while (place := content.find(b"colrnclx", place)) >= 0 and place < _meta(content).end:
+    while (place := content.find(b"colrnclx", place)) >= 0 and place < _find_meta(content).end:
         struct.pack_into(">HH", edited, place + 8, primaries, transfer)
         place += 8
     return bytes(edited)
 
 
-def _reference(number: int, primary: int) -> bytes:
-    return _box(b"cdsc", struct.pack(">HHH", number, 1, primary))
+def _pack_reference(number: int, primary: int) -> bytes:
+    return _pack_box(b"cdsc", struct.pack(">HHH", number, 1, primary))
 
 
-def _exif_begin(plain: bytes) -> int:
+def _find_exif(plain: bytes) -> int:
     """Return where the TIFF structure begins in the content of an Exif item."""
     begin = 4 + int.from_bytes(plain[:4], "big")
     return begin + 6 if plain[begin:].startswith(exif.MARK) else begin
 
 
-def _orientation(properties: dict[bytes, bytes]) -> int:
+def _read_orientation(properties: dict[bytes, bytes]) -> int:
     turns = (properties.get(b"irot") or b"\0")[0] & 3
     mirror = properties[b"imir"][0] & 1 if properties.get(b"imir") else None
     # Turning by half and mirroring equals mirroring along the other axis.
@@ -567,15 +574,15 @@ def _orientation(properties: dict[bytes, bytes]) -> int:
     )
 
 
-def _content(content: bytes, item: _Item) -> bytes:
+def _read_item(content: bytes, item: _Item) -> bytes:
     return b"".join(content[place : place + size] for place, size in item.spans)
 
 
-def _box(kind: bytes, payload: bytes) -> bytes:
+def _pack_box(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I", 8 + len(payload)) + kind + payload
 
 
-def _boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
+def _iterate_boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield (kind, where it begins, where its payload begins, where it ends).
 
     Raises:

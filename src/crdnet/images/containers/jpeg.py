@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from crdnet.images.containers import exif, xmp
 from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import (
-    resources_without_location,
-    resources_without_thumbnail,
+    remove_resource_location,
+    remove_resource_thumbnail,
 )
 
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
@@ -63,9 +63,9 @@ class Frame:
     """For each component its samples across and down."""
 
 
-def frame(content: Content) -> Frame | None:
+def read_frame(content: Content) -> Frame | None:
     """Return how the pixels are coded; None where the file ends before it says so."""
-    for marker, block in _blocks(content):
+    for marker, block in _iterate_blocks(content):
         if marker in _FRAMES and len(block) >= 10 and len(block) >= 10 + 3 * block[9]:
             parts = [block[at : at + 3] for at in range(10, 10 + 3 * block[9], 3)]
             return Frame(
@@ -82,7 +82,7 @@ def frame(content: Content) -> Frame | None:
 def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Take a JPEG apart."""
     kept, left, recoded, stray, place = list[bytes](), list[str](), list[str](), 0, 2
-    for marker, begin, end in _spans(content):
+    for marker, begin, end in _iterate_spans(content):
         stray += len(bytes(content[place:begin]).strip(b"\xff"))
         place = end
         if marker in _CODINGS:
@@ -90,28 +90,28 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
             continue
         payload = bytes(content[begin + 4 : end])
-        dropped = _dropped(marker, payload)
+        dropped = _name_dropped(marker, payload)
         ours = marker == _APP14 and payload.startswith(_ADOBE)  # how *these* pixels are coded
         if not (dropped or ours or (marker == _APP2 and payload.startswith(_ICC) and not with_icc)):
-            payload, dropped = _without_thumbnail(marker, payload)
-            kept.append(_block(marker, payload))
+            payload, dropped = _remove_thumbnail(marker, payload)
+            kept.append(_pack_block(marker, payload))
         left += dropped
-    kept, dropped = _without_photoshop_thumbnail(kept)
+    kept, dropped = _remove_photoshop_thumbnail(kept)
     left += dropped
-    announced = _joined(kept, _APP1, _XMP)
+    announced = _join_blocks(kept, _APP1, _XMP)
     left += ["the gain map"] * xmp.tells_gain_map(announced)
     # What XMP says of the images behind the image is no longer true.
-    kept = _with_edited(kept, _APP1, _XMP, len(_XMP), xmp.without_announcements)
-    kept = _with_edited(kept, _APP1, _MORE_XMP, _MORE_XMP_HEAD, xmp.without_announcements)
+    kept = _edit_blocks(kept, _APP1, _XMP, len(_XMP), xmp.remove_announcements)
+    kept = _edit_blocks(kept, _APP1, _MORE_XMP, _MORE_XMP_HEAD, xmp.remove_announcements)
     around = Metadata(
-        exif=_joined(kept, _APP1, exif.MARK),
-        xmp=_joined(kept, _APP1, _XMP),
-        icc=_joined(kept, _APP2, _ICC, 2),
-        photoshop=_joined(kept, _APP13, _PHOTOSHOP),
-        dpi=_dpi(kept),
+        exif=_join_blocks(kept, _APP1, exif.MARK),
+        xmp=_join_blocks(kept, _APP1, _XMP),
+        icc=_join_blocks(kept, _APP2, _ICC, 2),
+        photoshop=_join_blocks(kept, _APP13, _PHOTOSHOP),
+        dpi=_read_dpi(kept),
     )
     left += [f"{stray} stray bytes between blocks"] * bool(stray)
-    left += _behind(content, left)
+    left += _name_trailer(content, left)
     travel = {_APP0: (b"JFIF\0",), _APP1: (exif.MARK, _XMP), _APP2: (_ICC,), _APP13: (_PHOTOSHOP,)}
     only_here = not all(block[4:].startswith(travel.get(block[1], ())) for block in kept)
     return FileMetadata(
@@ -119,16 +119,16 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     )
 
 
-def _dropped(marker: int, payload: bytes) -> list[str]:
+def _name_dropped(marker: int, payload: bytes) -> list[str]:
     """Return the name of a block that no derained file holds, in a list, which is else empty."""
     return [
         name for kind, start, name in _LEFT_BEHIND if marker == kind and payload.startswith(start)
     ]
 
 
-def _behind(content: Content, left: list[str]) -> list[str]:
+def _name_trailer(content: Content, left: list[str]) -> list[str]:
     """Return the name of what lies behind the image, in a list, unless `left` tells of it."""
-    rest = bytes(content[_end(content) :])
+    rest = bytes(content[_find_end(content) :])
     if not rest.strip(b"\0"):
         return []
     if b"ftyp" in rest:
@@ -137,13 +137,13 @@ def _behind(content: Content, left: list[str]) -> list[str]:
     return [] if told else [f"{len(rest)} bytes behind the picture"]
 
 
-def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
+def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return the blocks that say what is around a picture of another format, and what no block can hold."""
     blocks, lost = [], []
     if around.dpi:
         across, down = (max(1, min(65535, round(value))) for value in around.dpi)
         density = across.to_bytes(2, "big") + down.to_bytes(2, "big")
-        blocks.append(_block(_APP0, b"JFIF\0\x01\x01\x01" + density + b"\0\0"))
+        blocks.append(_pack_block(_APP0, b"JFIF\0\x01\x01\x01" + density + b"\0\0"))
     for name, mark, marker, value in (
         ("EXIF", exif.MARK, _APP1, around.exif),
         ("XMP", _XMP, _APP1, around.xmp),
@@ -152,14 +152,15 @@ def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
         if len(mark) + len(value) > _MOST:
             lost.append(f"{name} of {len(value)} bytes")
         elif value:
-            blocks.append(_block(marker, mark + value))
+            blocks.append(_pack_block(marker, mark + value))
     room = _MOST - len(_ICC) - 2
     parts = [around.icc[at : at + room] for at in range(0, len(around.icc), room)]
     if len(parts) > 255:
         lost.append(f"the colour profile of {len(around.icc)} bytes")
     else:
         blocks += [
-            _block(_APP2, _ICC + bytes((at, len(parts))) + part) for at, part in enumerate(parts, 1)
+            _pack_block(_APP2, _ICC + bytes((at, len(parts))) + part)
+            for at, part in enumerate(parts, 1)
         ]
     return blocks, lost
 
@@ -167,26 +168,26 @@ def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
 def add_metadata(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
     """Return an encoder's JPEG with blocks put before its own; its JFIF block gives way to theirs."""
     place = 2
-    for marker, block in _blocks(content):
+    for marker, block in _iterate_blocks(content):
         if marker != _APP0:
             break
         place += len(block)
     return b"".join((content[:2], *blocks, content[place:]))
 
 
-def head_and_scan(content: bytes) -> tuple[bytes, bytes]:
+def split_scan(content: bytes) -> tuple[bytes, bytes]:
     """Return an encoder's baseline JPEG up to its pixels, and its pixels without the end of the image."""
     place = 2
-    for _, block in _blocks(content):
+    for _, block in _iterate_blocks(content):
         place += len(block)
     place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
     return content[:place], content[place:-2]
 
 
-def with_height(head: bytes, height: int) -> bytes:
+def set_height(head: bytes, height: int) -> bytes:
     """Return the beginning of an encoder's JPEG that tells another height."""
     place = 2
-    for marker, block in _blocks(head):
+    for marker, block in _iterate_blocks(head):
         if marker in _FRAMES:
             return head[: place + 5] + height.to_bytes(2, "big") + head[place + 7 :]
         place += len(block)
@@ -199,46 +200,46 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     Blocks of which nobody knows what they tell go, and so does all that lies behind the image.
     """
     pieces, left, place = [content[:2]], list[str](), 2
-    for marker, begin, end in _spans(content):
+    for marker, begin, end in _iterate_spans(content):
         block, payload = content[begin:end], content[begin + 4 : end]
         place = end
         if not _APP0 <= marker <= _APP15:
             pieces.append(block)
-        elif (dropped := _dropped(marker, payload)) and marker != _APP0:
+        elif (dropped := _name_dropped(marker, payload)) and marker != _APP0:
             left += dropped
         elif not payload.startswith(_KNOWN.get(marker, ())):
             left.append(f"a block of unknown content (APP{marker - _APP0})")
         elif marker == _APP1 and payload.startswith(exif.MARK):
-            pieces += _exif_without_location(payload[len(exif.MARK) :], left)
+            pieces += _remove_exif_location(payload[len(exif.MARK) :], left)
         else:
             pieces.append(block)
-    left += ["the gain map"] * xmp.tells_gain_map(_joined(pieces, _APP1, _XMP))
+    left += ["the gain map"] * xmp.tells_gain_map(_join_blocks(pieces, _APP1, _XMP))
     for marker, mark, head, edit in (
-        (_APP1, _XMP, len(_XMP), _xmp_without_location),
-        (_APP1, _MORE_XMP, _MORE_XMP_HEAD, _xmp_without_location),
-        (_APP13, _PHOTOSHOP, len(_PHOTOSHOP), resources_without_location),
+        (_APP1, _XMP, len(_XMP), _remove_xmp_location),
+        (_APP1, _MORE_XMP, _MORE_XMP_HEAD, _remove_xmp_location),
+        (_APP13, _PHOTOSHOP, len(_PHOTOSHOP), remove_resource_location),
     ):
-        pieces = _with_edited(pieces, marker, mark, head, edit)
-    end = max(_end(content), place)
-    left += _behind(content, left)
+        pieces = _edit_blocks(pieces, marker, mark, head, edit)
+    end = max(_find_end(content), place)
+    left += _name_trailer(content, left)
     return b"".join((*pieces, content[place:end])), tuple(dict.fromkeys(left))
 
 
-def _exif_without_location(plain: bytes, left: list[str]) -> list[bytes]:
+def _remove_exif_location(plain: bytes, left: list[str]) -> list[bytes]:
     try:
         edited, gone = exif.remove_location(plain)
     except ValueError:
         left.append("EXIF that cannot be read")
         return []
     left += gone
-    return [_block(_APP1, exif.MARK + edited)]
+    return [_pack_block(_APP1, exif.MARK + edited)]
 
 
-def _xmp_without_location(packet: bytes) -> bytes:
-    return xmp.without_announcements(xmp.remove_location(packet))
+def _remove_xmp_location(packet: bytes) -> bytes:
+    return xmp.remove_announcements(xmp.remove_location(packet))
 
 
-def _with_edited(
+def _edit_blocks(
     blocks: list[bytes], marker: int, mark: bytes, head: int, edit: Callable[[bytes], bytes]
 ) -> list[bytes]:
     """Return blocks, of which those of one kind are edited as the one value that they are together.
@@ -265,33 +266,33 @@ def _with_edited(
     return edited
 
 
-def _without_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
+def _remove_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
     """Return a block's payload without the small picture that it may hold, and that picture's name."""
     if marker == _APP0 and payload.startswith(b"JFIF\0"):
         had = payload[12:14] != b"\0\0"
         return payload[:12].ljust(14, b"\0"), ["the thumbnail of JFIF"] * had
     if marker == _APP1 and payload.startswith(exif.MARK):
-        edited, had = exif.without_thumbnail(payload[len(exif.MARK) :])
+        edited, had = exif.remove_thumbnail(payload[len(exif.MARK) :])
         return exif.MARK + edited, ["the thumbnail in EXIF"] * had
     return payload, []
 
 
-def _without_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[str]]:
+def _remove_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[str]]:
     """Return blocks without the thumbnail of Photoshop, which may lie in several, and its name."""
     start = bytes((0xFF, _APP13))
     ours = [block for block in blocks if block[:2] == start and block[4:].startswith(_PHOTOSHOP)]
-    edited, had = resources_without_thumbnail(_joined(ours, _APP13, _PHOTOSHOP))
+    edited, had = remove_resource_thumbnail(_join_blocks(ours, _APP13, _PHOTOSHOP))
     if not had:
         return blocks, []
     room = _MOST - len(_PHOTOSHOP)
     parts = [edited[at : at + room] for at in range(0, len(edited), room)]
     place = blocks.index(ours[0])
     kept = [block for block in blocks if block[:2] != start or not block[4:].startswith(_PHOTOSHOP)]
-    kept[place:place] = [_block(_APP13, _PHOTOSHOP + part) for part in parts]
+    kept[place:place] = [_pack_block(_APP13, _PHOTOSHOP + part) for part in parts]
     return kept, ["the thumbnail of Photoshop"]
 
 
-def _joined(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
+def _join_blocks(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
     """Return what the blocks of one kind hold together."""
     begin = 4 + len(mark) + skipped
     return b"".join(
@@ -301,16 +302,16 @@ def _joined(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> 
     )
 
 
-def _block(marker: int, payload: bytes) -> bytes:
+def _pack_block(marker: int, payload: bytes) -> bytes:
     return bytes((0xFF, marker)) + (len(payload) + 2).to_bytes(2, "big") + payload
 
 
-def _blocks(content: Content) -> Iterator[tuple[int, bytes]]:
+def _iterate_blocks(content: Content) -> Iterator[tuple[int, bytes]]:
     """Yield (marker, whole block) from behind the start of the image up to its first scan."""
-    return ((marker, bytes(content[begin:end])) for marker, begin, end in _spans(content))
+    return ((marker, bytes(content[begin:end])) for marker, begin, end in _iterate_spans(content))
 
 
-def _spans(content: Content) -> Iterator[tuple[int, int, int]]:
+def _iterate_spans(content: Content) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, first byte, byte behind it) of the blocks up to the first scan.
 
     Stray bytes between blocks are passed over, as decoders do.
@@ -333,7 +334,7 @@ def _spans(content: Content) -> Iterator[tuple[int, int, int]]:
         yield marker, begin, min(place, len(content))
 
 
-def _end(content: Content) -> int:
+def _find_end(content: Content) -> int:
     """Return where the image ends, which may be before the file does.
 
     Raises:
@@ -353,7 +354,7 @@ def _end(content: Content) -> int:
     return len(content)
 
 
-def _dpi(blocks: list[bytes]) -> tuple[float, float] | None:
+def _read_dpi(blocks: list[bytes]) -> tuple[float, float] | None:
     for block in blocks:
         if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11:12] in (b"\1", b"\2"):
             scale = 1.0 if block[11] == 1 else 2.54

@@ -16,10 +16,10 @@ _LOCATION_DATASETS = {(2, 26), (2, 27), (2, 90), (2, 92), (2, 95), (2, 100), (2,
 _LONG_DATASET = 0x8000
 
 
-def resources_without_thumbnail(resources: bytes) -> tuple[bytes, bool]:
+def remove_resource_thumbnail(resources: bytes) -> tuple[bytes, bool]:
     """Return Photoshop's image resources without the thumbnail, and whether they had one."""
     kept, place = [], 0
-    for number, begin, _, end in _resources(resources):
+    for number, begin, _, end in _iterate_resources(resources):
         if number not in _RESOURCE_THUMBNAILS:
             kept.append(resources[begin:end])
         place = end
@@ -28,17 +28,17 @@ def resources_without_thumbnail(resources: bytes) -> tuple[bytes, bool]:
     return b"".join((*kept, rest)), had
 
 
-def resources_without_location(resources: bytes) -> bytes:
+def remove_resource_location(resources: bytes) -> bytes:
     """Return image resources of the same length without the location.
 
     What cannot be read becomes zeros, since nobody knows what it says.
     """
     edited, place = bytearray(resources), 0
-    for number, _, data, end in _resources(resources):
+    for number, _, data, end in _iterate_resources(resources):
         size = int.from_bytes(resources[data - 4 : data], "big")
         value = resources[data : data + size]
         if number == _IPTC:
-            value = iptc_without_location(value)
+            value = remove_iptc_location(value)
         elif number == _XMP:
             value = xmp.remove_location(value)
         elif number in (_EXIF, _MORE_EXIF, _IPTC_DIGEST):
@@ -49,7 +49,7 @@ def resources_without_location(resources: bytes) -> bytes:
     return bytes(edited)
 
 
-def iptc_without_location(iptc: bytes) -> bytes:
+def remove_iptc_location(iptc: bytes) -> bytes:
     """Return IPTC datasets of the same length without the location; zeros fill the end."""
     kept, place = [], 0
     while iptc[place : place + 1] == bytes((_DATASET,)) and place + 5 <= len(iptc):
@@ -65,7 +65,7 @@ def iptc_without_location(iptc: bytes) -> bytes:
     return b"".join(kept).ljust(len(iptc), b"\0")
 
 
-def _resources(resources: bytes) -> Iterator[tuple[int, int, int, int]]:
+def _iterate_resources(resources: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield (number, first byte, first byte of the value, byte behind the resource).
 
     It ends before a resource that reaches beyond the end.

@@ -57,7 +57,7 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
     dpi, told, once = None, dict[bytes, bytes](), set[bytes]()
-    for name, begin, end in _spans(content):
+    for name, begin, end in _iterate_spans(content):
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
         if name == b"fdAT":  # an image is still where acTL is missing, or comes too late
             left.append("the frames of an animation")
@@ -73,16 +73,16 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
             continue
         told.setdefault(name, payload)
         if name == b"eXIf":
-            around["exif"], had = exif.without_thumbnail(payload)
+            around["exif"], had = exif.remove_thumbnail(payload)
             left += ["the thumbnail in EXIF"] * had
-            chunk = chunk_of(name, around["exif"]) if had else chunk
+            chunk = pack_chunk(name, around["exif"]) if had else chunk
         elif name == b"iCCP":
-            around["icc"] = _inflated(payload[payload.find(b"\0") + 2 :])
+            around["icc"] = _inflate(payload[payload.find(b"\0") + 2 :])
             if not around["icc"]:
                 left.append("a colour profile that cannot be read")
                 continue
         elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
-            around["xmp"] = _xmp(payload)
+            around["xmp"] = _read_xmp(payload)
         elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:
             across, down = (value * _METRES_PER_INCH for value in struct.unpack(">II", payload[:8]))
             dpi = (across, down) if across and down else None
@@ -98,7 +98,7 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
         kept.append(chunk)
     return FileMetadata(
         tuple(kept),
-        Metadata(**around, dpi=dpi, colours=_colours(told)),
+        Metadata(**around, dpi=dpi, colours=_read_colours(told)),
         tuple(dict.fromkeys(left)),
         only_here,
     )
@@ -114,42 +114,44 @@ def _is_repeated(name: bytes, payload: bytes, seen: set[bytes]) -> bool:
     return is_repeated
 
 
-def _colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
+def _read_colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
     """Return the colour space that chunks tell; that of cICP rules, then iCCP, sRGB, gAMA."""
     codes = told.get(b"cICP", b"")
     if len(codes) == 4:
-        return colour.from_codes(codes[0], codes[1])
+        return colour.build_space_of_codes(codes[0], codes[1])
     if b"iCCP" in told or b"sRGB" in told:
         return None
     gamma, primaries = told.get(b"gAMA", b""), told.get(b"cHRM", b"")
     found = struct.unpack(">8I", primaries) if len(primaries) == 32 else None
-    return colour.from_gamma(
+    return colour.build_space_of_gamma(
         int.from_bytes(gamma, "big") / _UNIT if len(gamma) == 4 else None,
         found and cast(colour.Chromaticities, tuple(value / _UNIT for value in found)),
     )
 
 
-def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
+def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return metadata as chunks, and the names of what no chunk can hold."""
     chunks = []
     if around.colours is not None and around.colours.codes is not None:
-        chunks.append(chunk_of(b"cICP", bytes((*around.colours.codes, 0, 1))))
+        chunks.append(pack_chunk(b"cICP", bytes((*around.colours.codes, 0, 1))))
     if around.icc:
-        chunks.append(chunk_of(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
+        chunks.append(pack_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(around.icc)))
     if around.dpi:
         across, down = (min(round(value / _METRES_PER_INCH), _MOST_LONG) for value in around.dpi)
-        chunks.append(chunk_of(b"pHYs", struct.pack(">IIB", across, down, 1)))
+        chunks.append(pack_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if around.exif:
-        chunks.append(chunk_of(b"eXIf", around.exif))
+        chunks.append(pack_chunk(b"eXIf", around.exif))
     if around.xmp:
-        chunks.append(chunk_of(b"iTXt", _XMP + b"\0\0\0\0\0" + around.xmp))
+        chunks.append(pack_chunk(b"iTXt", _XMP + b"\0\0\0\0\0" + around.xmp))
     return chunks, ["IPTC"] if around.photoshop else []
 
 
 def add_metadata(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
     """Insert chunks after the header of an encoder's PNG, and drop its own metadata chunks."""
     own = [
-        (name, chunk) for name, chunk in _chunks(content) if name[:1].isupper() or name == b"tRNS"
+        (name, chunk)
+        for name, chunk in _iterate_chunks(content)
+        if name[:1].isupper() or name == b"tRNS"
     ]
     return b"".join((MAGIC, own[0][1], *chunks, *(chunk for _, chunk in own[1:])))
 
@@ -161,7 +163,7 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     """
     pieces, left, size = [MAGIC], list[str](), len(MAGIC)
     once = set[bytes]()
-    for name, chunk in _chunks(content):
+    for name, chunk in _iterate_chunks(content):
         size += len(chunk)
         if name[:1].islower() and len(chunk) < 12 + int.from_bytes(chunk[:4], "big"):
             left.append(_CUT_OFF.format(name.decode("latin-1")))
@@ -169,7 +171,7 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         if _is_repeated(name, chunk[8:-4], once):
             left.append("a repeated profile or XMP")
             continue
-        pieces += _chunk_without_location(name, chunk, left)
+        pieces += _remove_chunk_location(name, chunk, left)
         if name == b"IEND":
             if content[size:].strip(b"\0"):
                 left.append(f"{len(content) - size} bytes behind the image")
@@ -177,7 +179,7 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     return b"".join(pieces), tuple(dict.fromkeys(left))
 
 
-def _chunk_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
+def _remove_chunk_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
     if name == b"eXIf":
         try:
             edited, gone = exif.remove_location(chunk[8:-4])
@@ -185,9 +187,9 @@ def _chunk_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[
             left.append("EXIF that cannot be read")
             return []
         left += gone
-        return [chunk_of(name, edited)]
+        return [pack_chunk(name, edited)]
     if name in _TEXTS:
-        return _text_without_location(name, chunk, left)
+        return _remove_text_location(name, chunk, left)
     if name[:1].islower() and name not in _KNOWN:
         signed = "a signed history (C2PA)"
         left.append(signed if name == b"caBX" else f"the chunk {name.decode('latin-1')}")
@@ -195,12 +197,12 @@ def _chunk_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[
     return [chunk]
 
 
-def _text_without_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
+def _remove_text_location(name: bytes, chunk: bytes, left: list[str]) -> list[bytes]:
     payload = chunk[8:-4]
     keyword = payload.split(b"\0")[0]
     if name == b"iTXt" and keyword == _XMP:
-        edited = xmp.remove_location(_xmp(payload))
-        return [chunk_of(name, _XMP + b"\0\0\0\0\0" + edited)]
+        edited = xmp.remove_location(_read_xmp(payload))
+        return [pack_chunk(name, _XMP + b"\0\0\0\0\0" + edited)]
     if keyword.startswith((_RAW_PROFILE, _XMP)) and not keyword.endswith((b"icc", b"icm")):
         left.append("metadata as text")
         return []
@@ -214,7 +216,7 @@ def is_interlaced(content: Content) -> bool:
 
 def is_animated(content: Content) -> bool:
     """Return whether a PNG has frames."""
-    for name, _, _ in _spans(content):
+    for name, _, _ in _iterate_spans(content):
         if name in (b"acTL", b"IDAT"):
             return name == b"acTL"
     return False
@@ -262,7 +264,7 @@ def has_all_rows(content: Content) -> bool:
         missing += rows * (1 + -(-columns * bits * _SAMPLES[kind] // 8)) if columns else 0
     inflator = zlib.decompressobj()
     try:
-        for name, begin, end in _spans(content):
+        for name, begin, end in _iterate_spans(content):
             for at in range(begin + 8, end - 4 if name == b"IDAT" else 0, _DEFLATED_AT_ONCE):
                 data = bytes(content[at : min(at + _DEFLATED_AT_ONCE, end - 4)])
                 while missing > 0 and (plain := inflator.decompress(data, _INFLATED_AT_ONCE)):
@@ -273,12 +275,12 @@ def has_all_rows(content: Content) -> bool:
     return missing <= 0
 
 
-def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _iterate_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (name, whole chunk)."""
-    return ((name, content[begin:end]) for name, begin, end in _spans(content))
+    return ((name, content[begin:end]) for name, begin, end in _iterate_spans(content))
 
 
-def _spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
+def _iterate_spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
     """Yield (name, where the chunk begins, where it ends, which may be beyond the content).
 
     Raises:
@@ -294,7 +296,7 @@ def _spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
         place = end
 
 
-def chunk_of(name: bytes, payload: bytes) -> bytes:
+def pack_chunk(name: bytes, payload: bytes) -> bytes:
     """Return a whole chunk."""
     return (
         struct.pack(">I", len(payload))
@@ -304,7 +306,7 @@ def chunk_of(name: bytes, payload: bytes) -> bytes:
     )
 
 
-def _inflated(packed: bytes) -> bytes:
+def _inflate(packed: bytes) -> bytes:
     """Return what was compressed; empty where it is damaged or swells without measure."""
     unpacker = zlib.decompressobj()
     try:
@@ -314,7 +316,7 @@ def _inflated(packed: bytes) -> bytes:
     return plain if unpacker.eof else b""
 
 
-def _xmp(payload: bytes) -> bytes:
+def _read_xmp(payload: bytes) -> bytes:
     """Return the XMP of an iTXt chunk.
 
     Its fields: keyword, compression flag and method, language, translated keyword, text.
@@ -323,4 +325,4 @@ def _xmp(payload: bytes) -> bytes:
     parts = rest[2:].split(b"\0", 2)
     if len(parts) < 3:
         return b""
-    return _inflated(parts[2]) if rest[0] else parts[2]
+    return _inflate(parts[2]) if rest[0] else parts[2]

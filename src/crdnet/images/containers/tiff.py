@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
-from crdnet.images.containers.photoshop import resources_without_thumbnail
+from crdnet.images.containers.photoshop import remove_resource_thumbnail
 
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
@@ -133,7 +133,7 @@ class Layout:
         return self.order + ("Q" if self.big else "I")
 
 
-def layout(content: Content) -> Layout:
+def read_layout(content: Content) -> Layout:
     """Read the beginning of a TIFF structure.
 
     Raises:
@@ -150,7 +150,7 @@ def layout(content: Content) -> Layout:
     return Layout(order, False, struct.unpack_from(order + "I", content, 4)[0])
 
 
-def entries(
+def read_entries(
     content: Content, form: Layout, place: int
 ) -> tuple[list[tuple[int, int, int, int, int]], int]:
     """Return the entries of the directory at `place`, and the offset of its link to the next one.
@@ -178,20 +178,20 @@ def entries(
     return found, end
 
 
-def pages(content: Content) -> list[dict[int, Tag]]:
+def read_pages(content: Content) -> list[dict[int, Tag]]:
     """Return the directories of a TIFF structure, one for each page; damaged values are left out.
 
     Raises:
         ValueError: It is no TIFF structure, or its first directory is damaged.
     """
-    form = layout(content)
+    form = read_layout(content)
     place, seen, found = form.first, set[int](), list[dict[int, Tag]]()
     reader = _Reader(content, form)
     while place and place not in seen and len(seen) < _MAX_DIRECTORIES:
         seen.add(place)
         try:
             found.append(reader.read(place, seen))
-            place = next_place(content, form, place)
+            place = read_next_place(content, form, place)
         except (ValueError, struct.error):
             if not found:
                 raise ValueError("its first directory is damaged") from None
@@ -201,7 +201,7 @@ def pages(content: Content) -> list[dict[int, Tag]]:
     return found
 
 
-def flat_directory(
+def read_flat_directory(
     content: Content, form: Layout, place: int, numbers: Container[int] | None = None
 ) -> dict[int, Tag]:
     """Return the tags of the directory at `place`; those that are directories are left as offsets.
@@ -218,13 +218,13 @@ def flat_directory(
     return _Reader(content, form, numbers).read(place, None)
 
 
-def next_place(content: Content, form: Layout, place: int) -> int:
+def read_next_place(content: Content, form: Layout, place: int) -> int:
     """Return where the directory that follows the one at `place` begins, 0 where there is none.
 
     Raises:
         ValueError: The directory reaches beyond the content.
     """
-    end = entries(content, form, place)[1]
+    end = read_entries(content, form, place)[1]
     following: int = struct.unpack_from(form.word, content, end)[0]
     return following
 
@@ -234,17 +234,17 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
 
     The only block is a TIFF structure of the tags that do not describe pixels.
     """
-    found = pages(content)
+    found = read_pages(content)
     tags = found[0]
     dropped = _OF_PIXELS | set(_LEFT_BEHIND) | (set() if with_icc else {ICC})
     left = [name for number, name in _LEFT_BEHIND.items() if number in tags]
-    if _PREVIEW in tags and number_of(tags, COMPRESSION, 1) != _OLD_JPEG:
+    if _PREVIEW in tags and get_number(tags, COMPRESSION, 1) != _OLD_JPEG:
         left.append("the preview")
     if len(found) > 1:
         left.append("smaller copies of the image")
     kept = {number: tag for number, tag in tags.items() if number not in dropped}
     if PHOTOSHOP in kept:
-        resources, had = resources_without_thumbnail(kept[PHOTOSHOP].value)
+        resources, had = remove_resource_thumbnail(kept[PHOTOSHOP].value)
         kept[PHOTOSHOP] = replace(kept[PHOTOSHOP], value=resources)
         left += ["the thumbnail of Photoshop"] * had
     xmp, icc, photoshop = (
@@ -252,49 +252,49 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     )
     described = {number: tag for number, tag in kept.items() if number not in _AROUND.values()}
     around = Metadata(
-        exif=structure(described) if described else b"",
+        exif=pack_structure(described) if described else b"",
         xmp=xmp,
         icc=icc,
         photoshop=photoshop,
-        dpi=dpi_of(kept),
+        dpi=read_dpi(kept),
     )
     unnamed = _has_unnamed_channel(tags)
     if unnamed:  # an encoder would say that it is alpha
         kept[EXTRA_SAMPLES] = Tag(SHORT, b"\0\0")
     return FileMetadata(
-        (structure(kept),),
+        (pack_structure(kept),),
         around,
         tuple(dict.fromkeys(left)),
         IPTC in kept,
-        recoded=_recoded(tags),
+        recoded=_list_recoded(tags),
         has_unnamed_channel=unnamed,
     )
 
 
 def has_separate_planes(tags: Tags) -> bool:
     """Return whether each colour is stored apart."""
-    return number_of(tags, _PLANAR, 1) == _SEPARATE and number_of(tags, SAMPLES, 1) > 1
+    return get_number(tags, _PLANAR, 1) == _SEPARATE and get_number(tags, SAMPLES, 1) > 1
 
 
 def is_subsampled_colour(tags: Tags) -> bool:
     """Return whether the samples are YCbCr as they stand, outside JPEG."""
     return (
-        number_of(tags, PHOTOMETRIC, 1) == _YCBCR
-        and number_of(tags, COMPRESSION, 1) != _JPEG_CODED
-        and number_of(tags, SAMPLES, 1) == _NO_COLOURS
+        get_number(tags, PHOTOMETRIC, 1) == _YCBCR
+        and get_number(tags, COMPRESSION, 1) != _JPEG_CODED
+        and get_number(tags, SAMPLES, 1) == _NO_COLOURS
     )
 
 
 def _has_unnamed_channel(tags: Tags) -> bool:
-    samples, kind = number_of(tags, SAMPLES, 1), number_of(tags, PHOTOMETRIC, 1)
+    samples, kind = get_number(tags, SAMPLES, 1), get_number(tags, PHOTOMETRIC, 1)
     colours = 4 if kind == _INKS else 3 if samples >= _NO_COLOURS else 1
-    return samples == colours + 1 and number_of(tags, EXTRA_SAMPLES, 0) == 0
+    return samples == colours + 1 and get_number(tags, EXTRA_SAMPLES, 0) == 0
 
 
-def _recoded(tags: Tags) -> tuple[str, ...]:
+def _list_recoded(tags: Tags) -> tuple[str, ...]:
     """Return the names of ways of storing pixels that our encoder does not use."""
-    compression = number_of(tags, COMPRESSION, 1)
-    kind = number_of(tags, PHOTOMETRIC, 1)
+    compression = get_number(tags, COMPRESSION, 1)
+    kind = get_number(tags, PHOTOMETRIC, 1)
     found = []
     if compression not in _PLAIN_CODINGS:
         name = _COMPRESSIONS.get(compression, f"of number {compression}")
@@ -308,30 +308,30 @@ def _recoded(tags: Tags) -> tuple[str, ...]:
     return tuple(found)
 
 
-def tags_of(around: Metadata) -> dict[int, Tag]:
+def convert_to_tags(around: Metadata) -> dict[int, Tag]:
     """Return metadata of another format as tags."""
-    tags = tags_of_dpi(around.dpi) if around.dpi else {}
-    tags |= tags_of_exif(around.exif)
+    tags = make_dpi_tags(around.dpi) if around.dpi else {}
+    tags |= read_exif_tags(around.exif)
     values = {name: getattr(around, name) for name in _AROUND}
     return tags | {_AROUND[name]: Tag(_UNDEFINED, value) for name, value in values.items() if value}
 
 
-def extra_pages(found: list[dict[int, Tag]]) -> int:
+def count_extra_pages(found: list[dict[int, Tag]]) -> int:
     """Count the pages after the first that are not smaller copies or masks of it."""
-    return sum(1 for page in found[1:] if not (number_of(page, _PAGE_KIND, 0) & 0b101))
+    return sum(1 for page in found[1:] if not (get_number(page, _PAGE_KIND, 0) & 0b101))
 
 
-def tags_of_exif(exif: bytes) -> dict[int, Tag]:
+def read_exif_tags(exif: bytes) -> dict[int, Tag]:
     """Return EXIF's first directory as tags of a file; empty where it is damaged.
 
     Tags about pixels are left out, and those of values with which readers refuse a file.
     """
     try:
-        tags = pages(exif)[0]
+        tags = read_pages(exif)[0]
     except ValueError:
         return {}
     for number, allowed in ((ORIENTATION, range(1, 9)), (_RESOLUTION_UNIT, range(1, 4))):
-        if number in tags and number_of(tags, number, 0) not in allowed:
+        if number in tags and get_number(tags, number, 0) not in allowed:
             del tags[number]
     return {number: tag for number, tag in tags.items() if number not in _OF_PIXELS}
 
@@ -339,15 +339,15 @@ def tags_of_exif(exif: bytes) -> dict[int, Tag]:
 def is_structure(content: bytes) -> bool:
     """Return whether a TIFF structure can be read."""
     try:
-        pages(content)
+        read_pages(content)
     except ValueError:
         return False
     return True
 
 
-def dpi_of(tags: Tags) -> tuple[float, float] | None:
+def read_dpi(tags: Tags) -> tuple[float, float] | None:
     """Return the pixels per inch that tags tell."""
-    scale = {2: 1.0, 3: 2.54}.get(number_of(tags, _RESOLUTION_UNIT, 2))
+    scale = {2: 1.0, 3: 2.54}.get(get_number(tags, _RESOLUTION_UNIT, 2))
     if scale is None or _X_RESOLUTION not in tags or _Y_RESOLUTION not in tags:
         return None
     values = []
@@ -359,30 +359,30 @@ def dpi_of(tags: Tags) -> tuple[float, float] | None:
     return (values[0], values[1]) if min(values) > 0 else None
 
 
-def tags_of_dpi(dpi: tuple[float, float]) -> dict[int, Tag]:
+def make_dpi_tags(dpi: tuple[float, float]) -> dict[int, Tag]:
     """Return the tags that tell pixels per inch."""
     across, down = (struct.pack("<II", min(round(value * 100), _MOST_LONG), 100) for value in dpi)
     unit = Tag(SHORT, struct.pack("<H", 2))
     return {_X_RESOLUTION: Tag(5, across), _Y_RESOLUTION: Tag(5, down), _RESOLUTION_UNIT: unit}
 
 
-def structure(tags: Tags) -> bytes:
+def pack_structure(tags: Tags) -> bytes:
     """Return a TIFF structure of one directory."""
-    return b"II*\0\x08\0\0\0" + directory(tags, 8, big=False)
+    return b"II*\0\x08\0\0\0" + pack_directory(tags, 8, big=False)
 
 
-def with_tags(content: bytes, tags: Tags) -> bytes:
+def insert_tags(content: bytes, tags: Tags) -> bytes:
     """Add tags to a little-endian TIFF file of one page, or replace them; return the content."""
-    form = layout(content)
-    own = flat_directory(content, form, form.first)
+    form = read_layout(content)
+    own = read_flat_directory(content, form, form.first)
     place = len(content) + len(content) % 2
-    written = directory(without_defaults(own) | dict(tags), place, big=form.big)
+    written = pack_directory(drop_defaults(own) | dict(tags), place, big=form.big)
     content = content + b"\0" * (place - len(content)) + written
     at = 8 if form.big else 4
     return content[:at] + struct.pack(form.word, place) + content[at + struct.calcsize(form.word) :]
 
 
-def without_defaults(tags: Tags) -> dict[int, Tag]:
+def drop_defaults(tags: Tags) -> dict[int, Tag]:
     """Return an encoder's tags without its default orientation and resolution."""
     defaults = (ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
     return {number: tag for number, tag in tags.items() if number not in defaults}
@@ -409,7 +409,7 @@ class _Reader:
             seen: Offsets of directories that were read; None leaves inner directories as offsets.
         """
         found = dict[int, Tag]()
-        listed = entries(self._content, self._form, place)[0]
+        listed = read_entries(self._content, self._form, place)[0]
         self._entries_left -= len(listed)
         if self._entries_left < 0:
             raise ValueError("it has more tags than any image needs")
@@ -448,7 +448,7 @@ def _swap_bytes(value: bytes, kind: int, order: str) -> bytes:
     return np.frombuffer(value, f"u{word}").byteswap().tobytes()
 
 
-def directory(tags: Tags, place: int, *, big: bool) -> bytes:
+def pack_directory(tags: Tags, place: int, *, big: bool) -> bytes:
     """Return a directory, with all that it points to behind it, as it stands at `place`."""
     form = Layout("<", big, place)
     numbers = sorted(tags)
@@ -461,7 +461,7 @@ def directory(tags: Tags, place: int, *, big: bool) -> bytes:
         if tag.directory is not None:
             behind += b"\0" * ((place + head + len(behind)) % 2)
             at = place + head + len(behind)
-            behind += directory(tag.directory, at, big=big)
+            behind += pack_directory(tag.directory, at, big=big)
             kind, value = (LONG8, struct.pack("<Q", at)) if big else (LONG, struct.pack("<I", at))
         count = len(value) // BYTES_OF_KIND[kind]
         if len(value) > room:
@@ -477,12 +477,12 @@ def directory(tags: Tags, place: int, *, big: bool) -> bytes:
     return b"".join((*table, struct.pack(form.word, 0), behind))
 
 
-def number_of(tags: Tags, number: int, otherwise: int) -> int:
+def get_number(tags: Tags, number: int, otherwise: int) -> int:
     """Return the first value of an integer tag, or `otherwise` if there is no such tag."""
-    return next(iter(numbers_of(tags, number, 1)), otherwise)
+    return next(iter(get_numbers(tags, number, 1)), otherwise)
 
 
-def numbers_of(tags: Tags, number: int, most: int) -> tuple[int, ...]:
+def get_numbers(tags: Tags, number: int, most: int) -> tuple[int, ...]:
     """Return the first values of an integer tag, at most `most`; none if there is no such tag."""
     if number not in tags:
         return ()

@@ -18,21 +18,21 @@ def read_metadata(content: bytes) -> FileMetadata:
     kept, left = list[bytes](), list[str]()
     around = {"exif": b"", "xmp": b"", "icc": b""}
     only_here = False
-    for name, chunk in _chunks(content):
-        payload = _payload(chunk)
+    for name, chunk in _iterate_chunks(content):
+        payload = _get_payload(chunk)
         if name in _OF_ENCODER:
             continue
         if name == b"C2PA":
             left.append("a signed history (C2PA)")
             continue
         if _is_cut_off(chunk):
-            left.append(f"the chunk {_name(name)}, which is cut off")
+            left.append(f"the chunk {_decode_name(name)}, which is cut off")
             continue
         if name == b"EXIF":
             mark = exif.MARK if payload.startswith(exif.MARK) else b""
-            around["exif"], had = exif.without_thumbnail(payload[len(mark) :])
+            around["exif"], had = exif.remove_thumbnail(payload[len(mark) :])
             left += ["the thumbnail in EXIF"] * had
-            chunk = _chunk(name, mark + around["exif"])  # noqa: PLW2901
+            chunk = _pack_chunk(name, mark + around["exif"])  # noqa: PLW2901
         elif name == b"XMP ":
             around["xmp"] = payload
         elif name == b"ICCP":
@@ -48,10 +48,10 @@ def read_metadata(content: bytes) -> FileMetadata:
     )
 
 
-def blocks_of(around: Metadata) -> tuple[list[bytes], list[str]]:
+def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
     """Return metadata as chunks, and the names of what no chunk can hold."""
     parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
-    return [_chunk(name, value) for name, value in parts if value], [
+    return [_pack_chunk(name, value) for name, value in parts if value], [
         "IPTC"
     ] if around.photoshop else []
 
@@ -75,9 +75,9 @@ def add_metadata(
     for chunk in chunks:
         flags |= _FLAGS.get(chunk[:4], 0)
     canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
-    head = _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + canvas)
-    pixels = [chunk for name, chunk in _chunks(content) if name in _OF_PIXELS]
-    return _file((head, *first, *pixels, *last))
+    head = _pack_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + canvas)
+    pixels = [chunk for name, chunk in _iterate_chunks(content) if name in _OF_PIXELS]
+    return _pack_file((head, *first, *pixels, *last))
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -88,8 +88,8 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     size = 8 + int.from_bytes(content[4:8], "little")
     chunks, left = list[bytes](), list[str]()
     has_exif = False
-    for name, chunk in _chunks(content[: size + size % 2]):
-        payload, new = _payload(chunk), chunk
+    for name, chunk in _iterate_chunks(content[: size + size % 2]):
+        payload, new = _get_payload(chunk), chunk
         if name == b"EXIF":
             mark = exif.MARK if payload.startswith(exif.MARK) else b""
             try:
@@ -97,13 +97,13 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
             except ValueError:
                 left.append("EXIF that cannot be read")
                 continue
-            new, has_exif = _chunk(name, mark + edited), True
+            new, has_exif = _pack_chunk(name, mark + edited), True
             left += gone
         elif name == b"XMP ":
-            new = _chunk(name, xmp.remove_location(payload))
+            new = _pack_chunk(name, xmp.remove_location(payload))
         elif name not in (*_OF_ENCODER, b"ICCP"):
             left.append(
-                "a signed history (C2PA)" if name == b"C2PA" else f"the chunk {_name(name)}"
+                "a signed history (C2PA)" if name == b"C2PA" else f"the chunk {_decode_name(name)}"
             )
             continue
         chunks.append(new)
@@ -115,24 +115,25 @@ def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
         else chunk
         for chunk in chunks
     ]
-    return _file(chunks), tuple(dict.fromkeys(left))
+    return _pack_file(chunks), tuple(dict.fromkeys(left))
 
 
 def is_lossless(content: bytes) -> bool:
     """Return whether the image is lossless."""
     return next(
-        (name == b"VP8L" for name, _ in _chunks(content) if name in (b"VP8 ", b"VP8L")), False
+        (name == b"VP8L" for name, _ in _iterate_chunks(content) if name in (b"VP8 ", b"VP8L")),
+        False,
     )
 
 
-def size_and_frames(content: bytes) -> tuple[int, int, int]:
+def read_size(content: bytes) -> tuple[int, int, int]:
     """Return pixels across, pixels down, and 2 for an animation or else 1.
 
     Raises:
         ValueError: There is no image.
     """
-    for name, chunk in _chunks(content):
-        payload = _payload(chunk)
+    for name, chunk in _iterate_chunks(content):
+        payload = _get_payload(chunk)
         if name == b"VP8X" and len(payload) >= 10:
             width, height = (1 + int.from_bytes(payload[at : at + 3], "little") for at in (4, 7))
             return width, height, 2 if payload[0] & _ANIMATED else 1
@@ -147,7 +148,7 @@ def size_and_frames(content: bytes) -> tuple[int, int, int]:
     raise ValueError("no image in it")
 
 
-def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _iterate_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (name, whole chunk with its padding).
 
     Raises:
@@ -167,18 +168,18 @@ def _is_cut_off(chunk: bytes) -> bool:
     return len(chunk) < 8 + int.from_bytes(chunk[4:8], "little")
 
 
-def _name(name: bytes) -> str:
+def _decode_name(name: bytes) -> str:
     return name.decode("latin-1").strip()
 
 
-def _payload(chunk: bytes) -> bytes:
+def _get_payload(chunk: bytes) -> bytes:
     return chunk[8 : 8 + int.from_bytes(chunk[4:8], "little")]
 
 
-def _chunk(name: bytes, payload: bytes) -> bytes:
+def _pack_chunk(name: bytes, payload: bytes) -> bytes:
     return name + len(payload).to_bytes(4, "little") + payload + b"\0" * (len(payload) % 2)
 
 
-def _file(chunks: "list[bytes] | tuple[bytes, ...]") -> bytes:
+def _pack_file(chunks: "list[bytes] | tuple[bytes, ...]") -> bytes:
     body = b"WEBP" + b"".join(chunks)
     return b"RIFF" + len(body).to_bytes(4, "little") + body

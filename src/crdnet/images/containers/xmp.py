@@ -68,18 +68,18 @@ class _UnreadableError(ValueError):
 def remove_location(xmp: bytes) -> bytes:
     """Return XMP of the same length without the location; spaces alone where it cannot be read."""
     try:
-        return _without(xmp, _is_location)
+        return _remove_properties(xmp, _is_location)
     except _UnreadableError:
         return b" " * len(xmp)
 
 
-def without_announcements(xmp: bytes) -> bytes:
+def remove_announcements(xmp: bytes) -> bytes:
     """Return XMP of the same length that announces no gain map, video or image behind the image.
 
     XMP that cannot be read is returned as it is, since nobody else can read it either.
     """
     try:
-        return _without(xmp, _is_announcement)
+        return _remove_properties(xmp, _is_announcement)
     except _UnreadableError:
         return xmp
 
@@ -102,7 +102,7 @@ def _fits(table: Mapping[str, re.Pattern[str]], space: str, name: str) -> bool:
     return pattern is not None and pattern.fullmatch(name) is not None
 
 
-def _without(xmp: bytes, matches: Matches) -> bytes:
+def _remove_properties(xmp: bytes, matches: Matches) -> bytes:
     plain = xmp.rstrip(b"\0")
     if not plain.strip():
         return xmp
@@ -130,15 +130,15 @@ class _Finder:
         self._begun_depth = 0
         self._parser = expat.ParserCreate()
         self._parser.ordered_attributes = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
+        self._parser.StartElementHandler = self._open_element
+        self._parser.EndElementHandler = self._close_element
         self._parser.StartDoctypeDeclHandler = _refuse
         try:
             self._parser.Parse(xmp, True)
         except (expat.ExpatError, LookupError, ValueError) as error:
             raise _UnreadableError(str(error)) from error
 
-    def _start(self, tag: str, attributes: list[str]) -> None:
+    def _open_element(self, tag: str, attributes: list[str]) -> None:
         pairs = dict(zip(attributes[::2], attributes[1::2], strict=True))
         bound = {name[6:]: uri for name, uri in pairs.items() if name.startswith("xmlns:")}
         bound |= {"": pairs["xmlns"]} if "xmlns" in pairs else {}
@@ -153,18 +153,18 @@ class _Finder:
         if self._is_meant(tag):
             self._begun, self._begun_depth = begin, len(self._spaces)
         elif any(self._is_meant(name, of_attribute=True) for name in pairs):
-            self._go_past_attributes(begin, keep=False)
+            self._skip_attributes(begin, keep=False)
 
-    def _end(self, _tag: str) -> None:
+    def _close_element(self, _tag: str) -> None:
         if self._begun is not None and len(self._spaces) == self._begun_depth:
-            last = self._go_past_attributes(self._begun, keep=True)
+            last = self._skip_attributes(self._begun, keep=True)
             if _EMPTY.match(self._xmp, last) is None:  # it has content and a closing tag
                 last = self._parser.CurrentByteIndex
             self.spans.append((self._begun, self._xmp.index(b">", last) + 1))
             self._begun = None
         self._spaces.pop()
 
-    def _go_past_attributes(self, tag: int, *, keep: bool) -> int:
+    def _skip_attributes(self, tag: int, *, keep: bool) -> int:
         """Return where the attributes of the tag at `tag` end; note those that are meant."""
         found = _TAG.match(self._xmp, tag)
         place = found.end() if found else tag
