@@ -6,8 +6,8 @@ content determines the format, not the name. Palettes become colours, CMYK becom
 becomes grey of 8 bits; a note names each conversion. Animations, several pages, floats and Lab are
 refused with an error, because their content would be lost.
 
-Decoded pixels are upright, RGB or grey; the `DecodedImage` holds the alpha channel separately. They are
-stored in the orientation of the input, with its orientation tag. Metadata is copied as bytes
+Decoded pixels are upright, RGB or grey; the `DecodedImage` holds the alpha channel separately. They
+are stored in the orientation of the input, with its orientation tag. Metadata is copied as bytes
 (`crdnet.images.containers`). A JPEG is written with the quantisation tables and the subsampling of
 its input. `list_notes` names what a format cannot hold.
 

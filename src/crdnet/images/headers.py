@@ -49,12 +49,11 @@ _UNSUPPORTED_MAGIC = {
 
 
 COSTLY_SIDE = 32
-"""Networks pad the sides of an image to multiples of at most so many pixels, so that a row of pixels
-costs as much as this many rows."""
-_MOST_CHANNELS = 16
-"""Of which the bits are looked at; a hostile file tells millions."""
+"""Side that a thinner image costs: networks pad sides to multiples of at most this many pixels."""
+# An image that pads to at most this many pixels is never refused as too thin.
 _CHEAP_PIXELS = 1_000_000
-"""Padding to so few is never refused."""
+# The bits of at most this many channels are read, because a hostile file may declare millions.
+_MOST_CHANNELS = 16
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Header:
 
     @property
     def cost(self) -> int:
-        """Pixels to process in all frames together, where a thin image counts as `COSTLY_SIDE` wide."""
+        """Pixels to process in all frames; a thin image counts as `COSTLY_SIDE` wide."""
         return max(self.width, COSTLY_SIDE) * max(self.height, COSTLY_SIDE) * self.frames
 
 
@@ -101,7 +100,7 @@ def read_header(
             if not source.stat().st_size:  # nothing to map
                 return read_header(b"", name or str(source))
             with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
-                # A map of a file is read as bytes are, and only the pages that one looks at are loaded.
+                # A map reads like bytes, but loads only the pages that are looked at.
                 return read_header(mapped, name or str(source), max_pixels=max_pixels)
     name = name or "the image"
     format, measure = _recognise_format(source, name)  # noqa: A001
@@ -109,8 +108,8 @@ def read_header(
         header = measure(source, format)
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
-            f"{name} is a damaged {format} ({describe_fault(error)}); open it in another program and save "
-            "it anew"
+            f"{name} is a damaged {format} ({describe_fault(error)}); open it in another program "
+            "and save it anew"
         ) from error
     if header.width < 1 or header.height < 1:
         raise ImageError(
@@ -118,14 +117,15 @@ def read_header(
         )
     if header.pixels <= max_pixels and header.cost > max(max_pixels, _CHEAP_PIXELS):
         raise ImageError(
-            f"{name} of {header.width} x {header.height} pixels is so thin that it takes as long as "
-            f"one of {header.cost:,}, more than {max_pixels:,}; cut it into parts or raise `max_pixels`"
+            f"{name} of {header.width} x {header.height} pixels is so thin that it takes as long "
+            f"as one of {header.cost:,}, more than {max_pixels:,}; cut it into parts or raise "
+            "`max_pixels`"
         )
     if header.pixels > max_pixels:
         frames = f" in each of {header.frames} frames" if header.frames > 1 else ""
         raise ImageError(
-            f"{name} has {header.width} x {header.height} pixels{frames}, more than {max_pixels:,}; cut it into "
-            "parts or raise `max_pixels`"
+            f"{name} has {header.width} x {header.height} pixels{frames}, more than "
+            f"{max_pixels:,}; cut it into parts or raise `max_pixels`"
         )
     return header
 
@@ -152,8 +152,8 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
     if kind := recognise_raw(content, name):
         raise NotAnImageError(
-            f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop it "
-            "in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
+            f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop "
+            "it in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
         )
     if start[4:8] == b"ftyp":
         brands = isobmff.read_brands(content)

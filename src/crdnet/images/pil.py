@@ -30,7 +30,7 @@ def get_pil_pixels(image: Image.Image) -> Pixels:
 
 
 def make_pil_like(image: Image.Image, pixels: Pixels) -> Image.Image:
-    """Return a PIL image of upright pixels that lies and is described as `image` is, with its alpha channel.
+    """Return a PIL image of upright pixels with the orientation, alpha and metadata of `image`.
 
     Its mode is that of `image`, but RGB or RGBA for a palette, RGB for CMYK, and L for 1 bit.
     """

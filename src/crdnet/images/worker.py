@@ -1,4 +1,4 @@
-"""Decoding and encoding in subprocesses: a file can crash a decoder, and only that process may end then.
+"""Decoding and encoding in subprocesses, so that a crash of a decoder ends only one process.
 
 A worker gets and gives messages on its pipes: a line of JSON, then frames of bytes. Nothing that
 comes from it is unpickled: pixels are raw samples, and everything else of an image is a sealed
@@ -282,8 +282,8 @@ class WorkerCodec:
         if is_expired:
             return CodecError(
                 Fault.INTERRUPTED,
-                f"{name} took more than {self._seconds:g} seconds to {task}; send it again when the "
-                "machine is less busy, or a smaller one",
+                f"{name} took more than {self._seconds:g} seconds to {task}; send it again when "
+                "the machine is less busy, or a smaller one",
             )
         if task == "encode" or -error.status in _KILLING:
             return CodecError(

@@ -1,4 +1,7 @@
-"""The blocks of JPEG files. Source: ITU-T T.81 annex B, T.871 (JFIF), EXIF 2.32, Adobe's XMP specification part 3."""
+"""The blocks of JPEG files.
+
+Sources: ITU-T T.81 annex B, T.871 (JFIF), EXIF 2.32, Adobe's XMP specification part 3.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -138,7 +141,7 @@ def _name_trailer(content: Content, left: list[str]) -> list[str]:
 
 
 def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
-    """Return the blocks that say what is around a picture of another format, and what no block can hold."""
+    """Return the metadata of another format as blocks, and the names of what no block can hold."""
     blocks, lost = [], []
     if around.dpi:
         across, down = (max(1, min(65535, round(value))) for value in around.dpi)
@@ -166,7 +169,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
 
 
 def add_metadata(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
-    """Return an encoder's JPEG with blocks put before its own; its JFIF block gives way to theirs."""
+    """Return an encoder's JPEG with blocks before its own, which replace its JFIF block."""
     place = 2
     for marker, block in _iterate_blocks(content):
         if marker != _APP0:
@@ -176,7 +179,7 @@ def add_metadata(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
 
 
 def split_scan(content: bytes) -> tuple[bytes, bytes]:
-    """Return an encoder's baseline JPEG up to its pixels, and its pixels without the end of the image."""
+    """Split an encoder's baseline JPEG into all before its pixels, and its pixels without EOI."""
     place = 2
     for _, block in _iterate_blocks(content):
         place += len(block)
@@ -267,7 +270,7 @@ def _edit_blocks(
 
 
 def _remove_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
-    """Return a block's payload without the small picture that it may hold, and that picture's name."""
+    """Return a block's payload without its thumbnail, and the thumbnail's name in a list."""
     if marker == _APP0 and payload.startswith(b"JFIF\0"):
         had = payload[12:14] != b"\0\0"
         return payload[:12].ljust(14, b"\0"), ["the thumbnail of JFIF"] * had
