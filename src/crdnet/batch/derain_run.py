@@ -17,7 +17,7 @@ from crdnet.batch.plan import Plan
 from crdnet.batch.resume import sort_outputs
 from crdnet.batch.run import Run
 from crdnet.errors import ArgumentError
-from crdnet.files import remove_stale_parts, whole_file, write_whole
+from crdnet.files import remove_stale_parts, open_whole, write_whole
 from crdnet.images import ImageSource, Output
 from crdnet.pipeline import (
     Outcome,
@@ -155,7 +155,7 @@ class DerainRun(Run):
         times_ns = None
         if source.found is not None and self._options.preserve_times:
             times_ns = (source.found.st_atime_ns, source.found.st_mtime_ns)
-        return partial(whole_file, job.output, overwrite=self._options.overwrite, times_ns=times_ns)
+        return partial(open_whole, job.output, overwrite=self._options.overwrite, times_ns=times_ns)
 
 
 @contextmanager
