@@ -30,7 +30,7 @@ STEPS = (
     "network.Network.sense",
     "network.Network.derain",
     "writing.encode_into",
-    "files.whole_file",
+    "files.open_whole",
 )
 """Finding, resuming, parsing, reading, decoding, sensing, deraining, encoding and writing."""
 

@@ -17,7 +17,7 @@ from crdnet.batch.plan import Plan
 from crdnet.batch.resume import sort_outputs
 from crdnet.batch.run import Run
 from crdnet.errors import ArgumentError
-from crdnet.files import remove_stale_parts, open_whole, write_whole
+from crdnet.files import open_whole, remove_stale_parts, write_whole
 from crdnet.images import ImageSource, Output
 from crdnet.pipeline import (
     Outcome,
