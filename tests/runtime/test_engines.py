@@ -23,7 +23,7 @@ from crdnet.gpu import TorchEngine
 from crdnet.runtime import (
     Session,
     find_model,
-    list_list_installed_devices,
+    list_installed_devices,
     list_models,
     read_info,
 )
@@ -37,7 +37,7 @@ EXAMPLES = sorted((REPOSITORY / "examples").glob("*.jpg"))
 NAMES = [model.name for model in list_models()]
 NEEDS_OPENVINO = pytest.mark.skipif(find_spec("openvino") is None, reason="needs crdnet[openvino]")
 NEEDS_A_GPU = pytest.mark.skipif(
-    "cuda" not in list_list_installed_devices(), reason="needs an NVIDIA GPU"
+    "cuda" not in list_installed_devices(), reason="needs an NVIDIA GPU"
 )
 FASTER = [
     pytest.param("openvino", marks=NEEDS_OPENVINO),
@@ -396,13 +396,13 @@ def test_a_device_that_is_not_installed_names_its_extra(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "openvino", package="no_such_package")
-    assert list_list_installed_devices() == ("cpu",)
+    assert list_installed_devices() == ("cpu",)
     with pytest.raises(DeviceError, match=r'pip install "crdnet\[openvino\]"'):
         Session(find_model(tiny_model), "openvino", 1)
     assert Session(find_model(tiny_model), "auto", 1).device == "cpu"
 
 
-@pytest.mark.skipif("cuda" in list_list_installed_devices(), reason="there is an NVIDIA GPU")
+@pytest.mark.skipif("cuda" in list_installed_devices(), reason="there is an NVIDIA GPU")
 def test_cuda_without_a_gpu_says_what_is_missing(tiny_model: Path) -> None:
     with pytest.raises(DeviceError, match=r'nvidia-smi.*pip install "crdnet\[torch\]"'):
         Derainer(tiny_model, device="cuda").session  # noqa: B018
