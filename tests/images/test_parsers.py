@@ -49,8 +49,9 @@ def test_spans_of_the_same_bytes_do_not_become_a_large_item() -> None:
 
 
 def test_places_beyond_the_boxes_are_refused() -> None:
+    places = struct.pack(">IBBH", 0, 0x88, 0, 1) + struct.pack(">HHH", 1, 0, 9999)
     with pytest.raises(ValueError, match="beyond the file"):
-        isobmff.read_coding(boxes(struct.pack(">IBBH", 0, 0x88, 0, 9999)))
+        isobmff.read_coding(boxes(places))
 
 
 def test_references_and_places_of_four_bytes_are_read() -> None:

@@ -26,7 +26,8 @@ _AUXILIARY: Mapping[bytes, str] = {
 }
 """Content of each type of auxiliary image, for messages; alpha is kept and has no name here."""
 _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
-_MOST_SPANS = 100_000
+_MOST_SPANS = 20_000
+_MOST_PROPERTIES = 100_000
 _MOST_BOXES = 20_000
 """In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds."""
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
@@ -451,7 +452,7 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
 def _read_associations(content: Content, meta: _Meta, at: int) -> None:
     wide, long = (4 if content[at] else 2), content[at + 3] & 1
     (count,) = struct.unpack_from(">I", content, at + 4)
-    place, left = at + 8, _MOST_SPANS
+    place, left = at + 8, _MOST_PROPERTIES
     for _ in range(count):
         item, many = int.from_bytes(content[place : place + wide], "big"), content[place + wide]
         left -= many + 1
