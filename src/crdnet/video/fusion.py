@@ -37,6 +37,8 @@ _DISAGREEMENT = 1.5
 _EXPLAINED = 0.2
 """Share of the rain around a pixel by which neighbours may disagree."""
 _UNEXPLAINED_LEVELS = 1.0
+_LEAST_MOVE_PIXELS = 0.05
+"""Displacement that counts as movement, in pixels."""
 _WINDOW = 7
 """Side of the window for disagreement, in pixels."""
 _NEAR = 3
@@ -96,23 +98,41 @@ class Belief(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A frame before or after, and where its pixels lie.
+    """A frame before or after, moved onto the frame to fuse.
 
     Attributes:
-        seen: The frame.
-        colours: Estimate to fuse: the frame's own, or the belief up to it.
-        variance: Squared error of it.
-        flow: Displacement towards it; None if nothing moved.
+        rainy: The neighbour as it came (h, w, 3).
+        colours: Estimate to fuse: the neighbour's own, or the belief up to it.
+        variance: Squared error of it (h, w).
+        wide: Rain removed over the window for disagreement (h, w).
+        moved: Pixels that were moved (h, w); None if nothing was.
     """
 
-    seen: Seen
+    rainy: Colours
     colours: Colours
     variance: Plane
-    flow: Flow | None
+    wide: Plane
+    moved: npt.NDArray[np.bool_] | None
+
+
+def align(seen: Seen, colours: Colours, variance: Plane, flow: Flow | None) -> Neighbour:
+    """Move a neighbour onto a frame.
+
+    Args:
+        seen: The neighbour.
+        colours: Estimate to fuse: the neighbour's own, or the belief up to it.
+        variance: Squared error of it.
+        flow: Displacement from the frame towards the neighbour; None if nothing moved.
+    """
+    if flow is None:
+        return Neighbour(seen.rainy, colours, variance, seen.wide, None)
+    moved = np.abs(flow).max(2) > _LEAST_MOVE_PIXELS
+    arrays = (warp(each, flow) for each in (seen.rainy, colours, variance, seen.wide))
+    return Neighbour(*arrays, moved)
 
 
 def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple[Colours, Belief]:
-    """Fuse a frame with its neighbours. A network of three frames would take this one's place.
+    """Fuse a frame with its neighbours by their variances.
 
     Args:
         here: The frame.
@@ -128,8 +148,8 @@ def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple
     weight = 1 / here.variance
     total, weights = weight[..., np.newaxis] * measured, weight
     if before is not None:
-        colours, share = _weigh(here, before)
-        total, weights = total + share[..., np.newaxis] * colours, weights + share
+        share = _weigh(here, before)
+        total, weights = total + share[..., np.newaxis] * before.colours, weights + share
     belief = Belief(
         np.asarray(total / weights[..., np.newaxis], np.float32),
         np.asarray(1 / weights, np.float32),
@@ -137,32 +157,29 @@ def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple
     )
     if after is None:
         return belief.colours, belief
-    colours, share = _weigh(here, after)
-    fused = (total + share[..., np.newaxis] * colours) / (weights + share)[..., np.newaxis]
+    share = _weigh(here, after)
+    fused = (total + share[..., np.newaxis] * after.colours) / (weights + share)[..., np.newaxis]
     return np.asarray(fused, np.float32), belief
 
 
-def _weigh(here: Seen, neighbour: Neighbour) -> tuple[Colours, Plane]:
-    """Return the aligned estimate of a neighbour and its weight for each pixel."""
-    flow = neighbour.flow
-    colours = _move(neighbour.colours, flow)
-    variance = np.maximum(_move(neighbour.variance, flow), np.float32(LEAST_VARIANCE))
-    if flow is None:
-        variance = variance + np.float32(STILL_LEVELS**2)
-    else:
-        moved = np.abs(flow).max(2) > 0.05
-        slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * moved
-        variance = variance + np.float32(STILL_LEVELS**2) + slip
+def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
+    """Return the weight of a neighbour for each pixel."""
+    variance = np.maximum(neighbour.variance, np.float32(LEAST_VARIANCE)) + np.float32(
+        STILL_LEVELS**2
+    )
+    if neighbour.moved is not None:
+        slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * neighbour.moved
+        variance = variance + slip
     # In all channels, since things that move may differ from what is behind them by hue alone.
-    apart = average_box(np.abs(colours - here.derained).mean(2), _WINDOW)
-    explained = _EXPLAINED * (here.wide + _move(neighbour.seen.wide, flow)) + _UNEXPLAINED_LEVELS
+    apart = average_box(np.abs(neighbour.colours - here.derained).mean(2), _WINDOW)
+    explained = _EXPLAINED * (here.wide + neighbour.wide) + _UNEXPLAINED_LEVELS
     variance = variance + (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2
-    return colours, (1 / variance).astype(np.float32)
+    return (1 / variance).astype(np.float32)
 
 
 def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colours:
     """Return the network's estimate, with the rainy pixels where three frames show them alike."""
-    rainy = [here.rainy, _move(before.seen.rainy, before.flow), _move(after.seen.rainy, after.flow)]
+    rainy = [here.rainy, before.rainy, after.rainy]
     low, high = np.minimum(rainy[0], rainy[1]), np.maximum(rainy[0], rainy[1])
     middle = np.maximum(low, np.minimum(high, rainy[2]))
     spread = (np.maximum(high, rainy[2]) - np.minimum(low, rainy[2])).mean(2)
@@ -180,5 +197,18 @@ def _measure_steepness(plane: Plane) -> Plane:
     return average_box(np.asarray(down**2 + right**2, np.float32), _NEAR)
 
 
-def _move(image: npt.NDArray[np.float32], flow: Flow | None) -> npt.NDArray[np.float32]:
-    return image if flow is None else warp(image, flow)
+def stack_images(
+    here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
+) -> npt.NDArray[np.float32]:
+    """Return what a network of three frames sees (h, w, 21), in grey levels of 255.
+
+    The images are `FUSED_IMAGES`. A frame without a neighbour takes its place.
+    """
+    images = [fused, here.derained, here.rainy]
+    for neighbour in (before, after):
+        images += (
+            [here.derained, here.rainy]
+            if neighbour is None
+            else [neighbour.colours, neighbour.rainy]
+        )
+    return np.concatenate(images, 2)

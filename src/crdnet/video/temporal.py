@@ -4,7 +4,7 @@
 at a cut, and finds out by itself whether the camera stands still.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,9 +13,12 @@ import numpy.typing as npt
 
 from crdnet.video.engine import Colours, Frame, FrameNetwork, SenseReport
 from crdnet.video.flow import Flow, Plane, average_box, estimate_flow, find_shift, warp
-from crdnet.video.fusion import Belief, Neighbour, Seen, fuse
+from crdnet.video.fusion import Belief, Neighbour, Seen, align, fuse
 
 Static = Literal["auto", "on", "off"]
+
+Fusion = Callable[[Seen, Neighbour | None, Neighbour | None, Colours], Colours]
+"""Takes a frame, its neighbours moved onto it, and the fused frame; returns a better one."""
 
 CUT_LEVELS = 18.0
 """Mean change of coarse luma at a cut, in grey levels."""
@@ -74,6 +77,7 @@ class TemporalDerainer:
         temporal: Whether neighbours are used; if not, every frame is derained by itself.
         static: Whether the camera stands still, or "auto".
         always: Whether frames that are surely dry are changed too.
+        fusion: Network that improves the frame fused by variances; None for none.
     """
 
     def __init__(
@@ -84,8 +88,10 @@ class TemporalDerainer:
         temporal: bool = True,
         static: Static = "auto",
         always: bool = False,
+        fusion: Fusion | None = None,
     ) -> None:
         self._network = network
+        self._fusion = fusion
         self._strength = np.float32(strength)
         self._temporal = temporal
         self._static = static
@@ -181,12 +187,14 @@ class TemporalDerainer:
         if belief is not None:
             self._watch_camera(belief.seen, here)
             flow = self._find_flow(here, belief.seen)
-            before = Neighbour(belief.seen, belief.colours, belief.variance, flow)
+            before = align(belief.seen, belief.colours, belief.variance, flow)
         if coming is not None and not is_cut(here.luma, coming.luma):
             flow = self._find_flow(here, coming)
-            after = Neighbour(coming, coming.derained, coming.variance, flow)
+            after = align(coming, coming.derained, coming.variance, flow)
         derained, self._belief = fuse(here, before, after)
-        return derained
+        if self._fusion is None:
+            return derained
+        return self._fusion(here, before, after, derained)
 
     def _watch_camera(self, before: Seen, here: Seen) -> None:
         """Count the frames in which the camera did not move."""
