@@ -12,8 +12,7 @@ Half of the sequences show stills under a camera that shakes, pans or drives, wi
 by themselves; the others are parts of clips, half of them under such a camera too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -23,13 +22,19 @@ import click
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from crdnet import RainDensity
+from crdnet._version import __version__
 from crdnet.evaluation import read_frames
+from crdnet.export import export_fusion
+from crdnet.nn.fusion import FusionNetwork
 from crdnet.rain import (
-    RainSpec,
     StreakLibrary,
+    amplify,
+    compose,
     compose_drops,
     draw_streaks,
     estimate_drop_light,
@@ -39,14 +44,13 @@ from crdnet.rain import (
     sample_camera_streaks,
     sample_spec,
     sample_streaks,
-    compose,
-    amplify,
     sample_target,
 )
 from crdnet.rain.synthesis import draw_to_target
+from crdnet.runtime import FUSE, ModelInfo
 from crdnet.video import FrameNetwork, TemporalDerainer
 from crdnet.video.engine import open_network
-from crdnet.video.fusion import stack_images
+from crdnet.video.fusion import list_images
 
 Frame = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -56,6 +60,31 @@ _MARGIN = 48
 
 @click.group(help=__doc__.splitlines()[0])
 def main() -> None: ...
+
+
+class _Confused(TemporalDerainer):
+    """Derainer whose flow is wrong in parts of the frames, as it is where motion is fast."""
+
+    _rng: np.random.Generator | None = None
+
+    def confuse(self, rng: np.random.Generator) -> None:
+        """Make the flow wrong from now on."""
+        self._rng = rng
+
+    def _find_flow(self, here: Any, neighbour: Any) -> Any:
+        flow = super()._find_flow(here, neighbour)
+        rng = self._rng
+        if rng is None or rng.random() < 0.3:
+            return flow
+        height, width = here.luma.shape
+        if flow is None:
+            flow = np.zeros((height, width, 2), np.float32)
+        cells = int(rng.integers(3, 16))
+        noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
+        field = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        mask = np.clip((field[..., 2:] - rng.normal(0.3, 0.6)) * rng.uniform(1, 8), 0, 1)
+        reach = np.exp(rng.uniform(np.log(0.3), np.log(20)))
+        return np.asarray(flow + mask * field[..., :2] * np.float32(reach), np.float32)
 
 
 @main.command("draw")
@@ -96,7 +125,7 @@ def draw(
         if rng.random() < 0.25:
             quality = int(rng.integers(60, 96))
             dry, rainy = ([_compress(frame, quality) for frame in each] for each in (dry, rainy))
-        for n, images in enumerate(_derain(network, rainy)):
+        for n, images in enumerate(_derain(network, rainy, rng)):
             # The ends lack a neighbour, which is rare in clips.
             if 0 < n < FRAMES - 1 or rng.random() < 0.25:
                 stacked = np.concatenate([images, dry[n][None]])
@@ -145,6 +174,8 @@ def _draw_scene(
     views = [_look(frame, place @ each) for frame, each in zip(frames, path, strict=True)]
     if rng.random() < 0.6:
         views = _add_objects(views, path, rng, files)
+    if rng.random() < 0.3:
+        views = _add_shadows(views, rng)
     if rng.random() < 0.4:
         level = rng.exponential(1.5)
         views = [
@@ -165,7 +196,7 @@ def _draw_path(rng: np.random.Generator) -> list[Matrix]:
     kind = rng.choice(["shake", "pan", "drive"], p=[0.25, 0.35, 0.4])
     angle = rng.uniform(0, 2 * np.pi)
     speed = np.exp(rng.uniform(np.log(0.2), np.log(25))) if kind == "pan" else 0.0
-    zoom = np.exp(rng.uniform(np.log(0.002), np.log(0.06))) if kind == "drive" else 0.0
+    zoom = np.exp(rng.uniform(np.log(0.002), np.log(0.12))) if kind == "drive" else 0.0
     zoom *= rng.choice([-1, 1], p=[0.2, 0.8])
     turn = np.radians(rng.normal(0, 0.3)) * (rng.random() < 0.5)
     shake = np.exp(rng.uniform(np.log(0.05), np.log(3)))
@@ -205,11 +236,11 @@ def _add_objects(
 ) -> list[Frame]:
     """Return the views with one to three objects that move by themselves."""
     views = [view.astype(np.float32) for view in views]
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(1, 6))):
         with Image.open(files[int(rng.integers(len(files)))]) as image:
             texture = _resize(np.asarray(image.convert("RGB")), (200, 200)).astype(np.float32)
         mask = _draw_shape(rng)[..., None]
-        speed = rng.normal(0, np.exp(rng.uniform(np.log(0.3), np.log(14))), 2) * (1, 0.4)
+        speed = rng.normal(0, np.exp(rng.uniform(np.log(0.3), np.log(30))), 2) * (1, 0.4)
         size = np.exp(rng.uniform(np.log(0.12), np.log(0.8)))
         growth = rng.normal(0, 0.01)
         start = rng.uniform(0.1, 0.9, 2) * (WIDTH, HEIGHT)
@@ -218,9 +249,7 @@ def _add_objects(
             place = np.linalg.inv(path[n])
             at = place[:2, :2] @ start + place[:2, 2] + speed * step
             scale = size * np.exp(growth * step) * np.sqrt(abs(np.linalg.det(place[:2, :2])))
-            matrix = np.array(
-                [[scale, 0, at[0] - 100 * scale], [0, scale, at[1] - 100 * scale]]
-            )
+            matrix = np.array([[scale, 0, at[0] - 100 * scale], [0, scale, at[1] - 100 * scale]])
             # Reduced by areas first, as a lens does, since a warp takes single pixels.
             small = max(8, round(200 * min(1.0, scale)))
             factor = 200 / small
@@ -231,6 +260,27 @@ def _add_objects(
             view *= 1 - moved[..., 3:] / 255
             view += moved[..., :3]
     return [np.clip(np.rint(view), 0, 255).astype(np.uint8) for view in views]
+
+
+def _add_shadows(views: Sequence[Frame], rng: np.random.Generator) -> list[Frame]:
+    """Return the views with soft and hard shadows, such as those of trees on a road."""
+    cells = int(rng.integers(4, 30))
+    scale = float(np.exp(rng.uniform(0, np.log(3))))
+    noise = rng.normal(0, 1, (cells, round(cells * scale))).astype(np.float32)
+    field = cv2.resize(noise, (3 * WIDTH, 2 * HEIGHT), interpolation=cv2.INTER_CUBIC)
+    shade = np.clip((field - rng.normal(0, 0.7)) * rng.uniform(1, 15), 0, 1)
+    depth = rng.uniform(0.3, 0.8)
+    speed = np.exp(rng.uniform(np.log(0.5), np.log(60))) * np.array([rng.normal(), rng.normal()])
+    start = np.array([WIDTH, HEIGHT / 2])
+    shaded = []
+    for n, view in enumerate(views):
+        place = start + np.clip(speed * (n - FRAMES // 2), -start, start)
+        matrix = np.array([[1, 0, place[0]], [0, 1, place[1]]])
+        part = cv2.warpAffine(
+            shade, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        shaded.append(np.rint(view * (1 - depth * part[..., None])).astype(np.uint8))
+    return shaded
 
 
 def _draw_shape(rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -314,16 +364,20 @@ def _compress(frame: Frame, quality: int) -> Frame:
     return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def _derain(network: FrameNetwork, rainy: Sequence[Frame]) -> Iterator[npt.NDArray[np.uint8]]:
+def _derain(
+    network: FrameNetwork, rainy: Sequence[Frame], rng: np.random.Generator
+) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield what the network of three frames sees of each frame (7, h, w, 3)."""
     seen = []
 
     def record(*images: Any) -> Any:
-        stacked = np.rint(np.clip(stack_images(*images), 0, 255)).astype(np.uint8)
-        seen.append(np.stack(np.split(stacked, 7, axis=2)))
+        stacked = np.stack(list_images(*images))
+        seen.append(np.rint(np.clip(stacked, 0, 255)).astype(np.uint8))
         return images[-1]
 
-    derainer = TemporalDerainer(network, always=True, fusion=record)
+    derainer = _Confused(network, always=True, fusion=record)
+    if rng.random() < 0.4:
+        derainer.confuse(rng)
     for frame in rainy:
         derainer.push(frame)
     list(derainer.flush())
@@ -352,11 +406,6 @@ def train(
     start_from: Path | None,
 ) -> None:
     """Train the network on saved frames for some minutes."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from crdnet.nn.fusion import FusionNetwork
-
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     network = FusionNetwork()
@@ -409,8 +458,65 @@ def train(
                 f"loss {mean[0]:.4f}, gain over fused {mean[1]:+.3f} dB"
             )
         if step % 500 == 499:
-            save_file(average, output)
-    save_file(average, output)
+            _save(average, output)
+    _save(average, output)
+
+
+def _misalign(
+    crop: npt.NDArray[np.uint8],
+    images: npt.NDArray[np.uint8],
+    corner: tuple[int, int],
+    rng: np.random.Generator,
+) -> None:
+    """Show another place in parts of the neighbours, as where the flow fails or something passes.
+
+    There the fused image is the frame's own estimate, as fusion by variances makes it.
+    """
+    side = crop.shape[1]
+    height, width = images.shape[1:3]
+    cells = int(rng.integers(2, 7))
+    noise = rng.normal(0, 1, (cells, cells)).astype(np.float32)
+    field = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
+    low = np.quantile(field, rng.uniform(0, 0.7)) if rng.random() < 0.7 else field.min() - 1
+    mask = np.clip((field - low) * rng.uniform(2, 20), 0, 1)[..., None]
+    for neighbour in (3, 5):
+        if rng.random() < 0.25:
+            continue
+        reach = np.exp(rng.uniform(np.log(0.7), np.log(90)))
+        angle = rng.uniform(0, 2 * np.pi)
+        top = int(np.clip(corner[0] + round(reach * np.sin(angle)), 0, height - side))
+        left = int(np.clip(corner[1] + round(reach * np.cos(angle)), 0, width - side))
+        other = images[neighbour : neighbour + 2, top : top + side, left : left + side]
+        part = crop[neighbour : neighbour + 2]
+        part[...] = np.rint(part + mask * (other.astype(np.float32) - part))
+    crop[0] = np.rint(crop[0] + mask * (crop[1].astype(np.float32) - crop[0]))
+
+
+def _save(weights: dict[str, Any], output: Path) -> None:
+    """Save weights whole or not at all, in the usual order of memory."""
+    partial = output.with_suffix(".partial")
+    save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+    partial.replace(output)
+
+
+@main.command("export")
+@click.argument("weights", type=click.Path(path_type=Path, exists=True))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+@click.option("--training-data", default="not stated", help="Data trained on and its terms.")
+def export(weights: Path, output: Path, training_data: str) -> None:
+    """Turn weights into a model file."""
+    network = FusionNetwork()
+    network.load_state_dict(load_file(weights))
+    info = ModelInfo(
+        name=output.stem,
+        size_multiple=network.size_multiple,
+        margin=network.tile_margin,
+        version=__version__,
+        training_data=training_data,
+        task=FUSE,
+    )
+    report = export_fusion(network, output, info)
+    click.echo(f"{output}: {report.bytes} bytes, differs by {report.largest_difference:.2g}")
 
 
 def _read_batch(
@@ -423,7 +529,9 @@ def _read_batch(
         height, width = images.shape[1:3]
         top = int(rng.integers(height - side + 1))
         left = int(rng.integers(width - side + 1))
-        crop = images[:, top : top + side, left : left + side]
+        crop = np.array(images[:, top : top + side, left : left + side])
+        if rng.random() < 0.6:
+            _misalign(crop, images, (top, left), rng)
         if rng.random() < 0.5:
             crop = crop[:, :, ::-1]
         if rng.random() < 0.5:

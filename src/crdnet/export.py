@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import onnxruntime
 
 from crdnet._version import __version__
 from crdnet.errors import MissingExtraError, ModelError
 from crdnet.files import write_whole
 from crdnet.nn import CRDNet, Network, ResidualCRDNet, load_network
 from crdnet.nn.blocks import DownBlock, UpBlock
+from crdnet.nn.fusion import IMAGES, FusionNetwork
 from crdnet.runtime import (
     DENSITY_NAME,
+    FUSED_NAME,
+    IMAGES_NAME,
     INPUT_NAME,
     OPSET,
     OUTPUT_NAME,
@@ -46,6 +50,7 @@ __all__ = [
     "ExportReport",
     "Network",
     "describe_model",
+    "export_fusion",
     "export_network",
     "load_network",
     "measure_difference",
@@ -214,26 +219,93 @@ def _senses_intensity(network: Network) -> bool:
     return network.sensing.says == "intensity"
 
 
+def export_fusion(network: FusionNetwork, path: str | Path, info: ModelInfo) -> ExportReport:
+    """Write a network of three frames as a model file, if the file computes the same.
+
+    Args:
+        network: Network with trained weights.
+        path: Model file; an existing file is replaced.
+        info: Metadata of the file.
+
+    Raises:
+        ModelError: File and network differ; `path` is left unchanged.
+    """
+    network = copy.deepcopy(network).cpu().float().eval()
+    content = _write_graph(
+        network,
+        network.size_multiple,
+        3 * IMAGES,
+        (IMAGES_NAME, [FUSED_NAME]),
+        info.to_metadata() | _describe_network(network),
+    ).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    difference = 0.0
+    for height, width in ((8, 8), (40, 72)):
+        images = rng.random((1, 3 * IMAGES, height, width), dtype=np.float32)
+        with torch.inference_mode():
+            truth = network(torch.from_numpy(images)).numpy()
+        (fused,) = session.run([FUSED_NAME], {IMAGES_NAME: images})
+        difference = float(np.maximum(difference, np.abs(fused - truth).max()))
+    if not difference <= PARITY_TOLERANCE:
+        raise ModelError(
+            f"the model file differs from the network by {difference:.2g}, more than "
+            f"{PARITY_TOLERANCE:g}; it was not written"
+        )
+    write_whole(Path(path), content)
+    return ExportReport(Path(path), len(content), difference)
+
+
+def _describe_network(network: Network | FusionNetwork) -> dict[str, str]:
+    """Return the arguments that build a network, so that its file can be fine-tuned."""
+    return {"network": json.dumps({"kind": network.kind, "network": network.describe()})}
+
+
 def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
-    multiple = network.size_multiple
+    outputs = [OUTPUT_NAME, *[DENSITY_NAME] * _senses_intensity(network)]
+    return _write_graph(
+        _FreeOfChecks(network),
+        network.size_multiple,
+        3,
+        (INPUT_NAME, outputs),
+        info.to_metadata() | _describe_network(network),
+    )
+
+
+def _write_graph(
+    network: nn.Module,
+    multiple: int,
+    channels: int,
+    names: tuple[str, list[str]],
+    metadata: Mapping[str, str],
+) -> onnx.ModelProto:
+    """Return the graph of a network with dynamic sides.
+
+    Args:
+        network: Network of one input.
+        multiple: Number that divides both sides.
+        channels: Channels of the input.
+        names: Name of the input, names of the outputs.
+        metadata: Metadata of the file.
+    """
     shapes = {
         0: torch.export.Dim("batch"),
         2: multiple * torch.export.Dim("rows", min=1),
         3: multiple * torch.export.Dim("columns", min=1),
     }
     # torch.export treats a size of 1 as a constant, so the example has a batch of 2.
-    example = torch.zeros(2, 3, 2 * multiple, 3 * multiple)
+    example = torch.zeros(2, channels, 2 * multiple, 3 * multiple)
     # The exporter warns and logs about its own internals, which users cannot change.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _FreeOfChecks(network),
+            network,
             (example,),
             dynamo=True,
-            dynamic_shapes={"rainy": shapes},
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME, *[DENSITY_NAME] * _senses_intensity(network)],
+            dynamic_shapes=[shapes],
+            input_names=[names[0]],
+            output_names=names[1],
             opset_version=OPSET,
             verbose=False,
         )
@@ -241,9 +313,7 @@ def _convert_to_onnx(network: Network, info: ModelInfo) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     model.producer_name, model.producer_version = "crdnet", __version__
     del model.metadata_props[:]
-    # The arguments that build the network, so that the file can be fine-tuned.
-    about = json.dumps({"kind": network.kind, "network": network.describe()})
-    onnx.helper.set_model_props(model, {**info.to_metadata(), "network": about})
+    onnx.helper.set_model_props(model, dict(metadata))
     for node in model.graph.node:
         # The exporter stores the stack of every operation, with paths of this machine.
         del node.metadata_props[:]

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from crdnet.errors import VideoError
 from crdnet.video import EncoderOptions, VideoOptions, Window, derain_video, frames
@@ -89,6 +89,59 @@ def test_numbered_images_go_in_and_out(options: VideoOptions, tmp_path: Path) ->
     assert [time for time, _ in read_planes(tmp_path / "out.mkv")] == [
         Fraction(80 * each, 1000) for each in range(5)
     ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_numbered_images_keep_their_metadata(
+    suffix: str, options: VideoOptions, tmp_path: Path
+) -> None:
+    """Profile, EXIF with an orientation, and resolution; a dry image stays what it is."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", 6
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+    for number, frame in enumerate(make_frames(8, rain=lambda each: each < 5)):
+        lossy = {"quality": 95, "subsampling": 0} if suffix == ".jpg" else {}
+        Image.fromarray(frame).save(
+            tmp_path / f"in/{number}{suffix}", icc_profile=profile, exif=exif, dpi=(72, 72), **lossy
+        )
+    images = replace(options, encoder=EncoderOptions())
+    derain_video(tmp_path / f"in/%d{suffix}", tmp_path / f"out/%d{suffix}", images)
+    truth = draw_background().astype(int)
+    for number in range(8):
+        before, after = tmp_path / f"in/{number}{suffix}", tmp_path / f"out/{number + 1}{suffix}"
+        with Image.open(after) as image:
+            assert image.info["icc_profile"] == profile
+            assert dict(image.getexif())[0x010F] == "a camera"
+            assert image.getexif()[0x0112] == 6
+            assert image.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+            derained = np.asarray(image).astype(int)
+        with Image.open(before) as image:
+            rainy = np.asarray(image).astype(int)
+        if number < 4:
+            assert np.abs(derained - truth).mean() < 0.6 * np.abs(rainy - truth).mean()
+    assert after.read_bytes() == before.read_bytes()
+    lossless = replace(options, rate=5.0, encoder=EncoderOptions(codec="ffv1"))
+    derain_video(tmp_path / f"in/%d{suffix}", tmp_path / "out.mkv", lossless)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        # EXIF turns by a quarter to the right, the display matrix counts to the left.
+        assert next(container.decode(video=0)).rotation == -90
+
+
+def test_numbered_images_keep_depth_and_alpha(options: VideoOptions, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    alpha = np.full((HEIGHT, WIDTH), 77, np.uint8)
+    for number, frame in enumerate(make_frames(3)):
+        Image.fromarray(np.dstack([frame, alpha])).save(tmp_path / f"a{number}.png")
+        Image.fromarray(frame[..., 0].astype(np.uint16) * 257).save(tmp_path / f"b{number}.png")
+    images = replace(options, encoder=EncoderOptions())
+    for name in "ab":
+        derain_video(tmp_path / f"{name}%d.png", tmp_path / f"out/{name}%d.png", images)
+    with Image.open(tmp_path / "out/a2.png") as image:
+        assert np.array_equal(np.asarray(image)[..., 3], alpha)
+    with Image.open(tmp_path / "out/b2.png") as image:
+        assert image.mode.startswith("I;16")
 
 
 @pytest.mark.parametrize("container", ["nut", "matroska"])

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
-def count_kilo_macs(network: nn.Module, side: int = 64) -> dict[str, float]:
+def count_kilo_macs(network: nn.Module, side: int = 64, channels: int = 3) -> dict[str, float]:
     """Count the operations of all convolutions in a forward pass, by part of the network.
 
     Activations, additions and upsampling are not counted.
 
     Args:
-        network: Network that maps colours (b, 3, h, w).
+        network: Network that maps images (b, channels, h, w).
         side: Side of the square image of the pass, in pixels; the network must accept it.
+        channels: Channels of the input.
 
     Returns:
         Thousands of multiply-accumulate operations per pixel, by name of the child module.
@@ -45,7 +46,7 @@ def count_kilo_macs(network: nn.Module, side: int = 64) -> dict[str, float]:
             )
     try:
         with torch.inference_mode():
-            network(torch.zeros(1, 3, side, side))
+            network(torch.zeros(1, channels, side, side))
     finally:
         for hook in hooks:
             hook.remove()

@@ -17,8 +17,8 @@ from torch.nn.functional import pixel_shuffle, relu
 
 from crdnet.nn.residual import COLOURS_FOUND, ResidualBlock, enlarge
 
-FUSED_IMAGES = ("fused", "derained", "rainy", "before", "before_rainy", "after", "after_rainy")
-"""Images that the network sees, three channels each; the neighbours are aligned."""
+IMAGES = 7
+"""Images that the network sees: fused, then derained and rainy of the frame and two neighbours."""
 _CHANGE_UNIT = 5.0
 """Factor from differences of images to inputs, which brings them to the range of colours."""
 
@@ -31,12 +31,15 @@ class FusionNetwork(nn.Module):
         coarse_width: Channels at a quarter and an eighth of the size.
     """
 
+    kind = "fusion"
     size_multiple = 8
+    """Number that divides both sides of the images."""
+    tile_margin = 24
+    """Pixels around a tile that affect its result."""
 
     def __init__(self, width: int = 32, coarse_width: int = 32) -> None:
         super().__init__()
-        images = len(FUSED_IMAGES)
-        self.stem = nn.Conv2d(3 * images, width, 2, stride=2)
+        self.stem = nn.Conv2d(3 * IMAGES, width, 2, stride=2)
         self.entry = nn.Conv2d(width, coarse_width, 2, stride=2)
         self.encoder = ResidualBlock(coarse_width, second_kernel=1)
         self.down = nn.Conv2d(coarse_width, coarse_width, 2, stride=2)
@@ -45,7 +48,7 @@ class FusionNetwork(nn.Module):
         self.decoder = ResidualBlock(coarse_width, second_kernel=1)
         self.way_out = nn.Conv2d(coarse_width, width, 1)
         self.merge = nn.Conv2d(width, width, 3, padding=1)
-        self.head = nn.Conv2d(width, COLOURS_FOUND + 4 * (images - 1), 1)
+        self.head = nn.Conv2d(width, COLOURS_FOUND + 4 * (IMAGES - 1), 1)
         nn.init.zeros_(self.head.weight)
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
@@ -58,9 +61,11 @@ class FusionNetwork(nn.Module):
         """Return the improved frame.
 
         Args:
-            images: `FUSED_IMAGES` in [0, 1]; sides must be multiples of `size_multiple`.
+            images: Seven aligned images in [0, 1]: the frame fused by variances, its derained and
+                rainy image, those of the previous frame and those of the next one; sides must be
+                multiples of `size_multiple`.
         """
-        fused, *others = images.chunk(len(FUSED_IMAGES), 1)
+        fused, *others = images.chunk(IMAGES, 1)
         changes = [other - fused for other in others]
         seen = torch.cat([fused, *(_CHANGE_UNIT * change for change in changes)], 1)
         features = relu(self.stem(seen))

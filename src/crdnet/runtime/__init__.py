@@ -7,17 +7,38 @@ images of any size.
 from crdnet.devices import DEVICES, list_installed_devices
 from crdnet.runtime.cpus import count_cpus
 from crdnet.runtime.engines import Answer, read_info
-from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.model import (
+    DENSITY_NAME,
+    FUSED_IMAGES,
+    FUSED_NAME,
+    IMAGES_NAME,
+    INPUT_NAME,
+    OPSET,
+    OUTPUT_NAME,
+    ModelInfo,
+)
 from crdnet.runtime.network import Bands, Network, OnTile
 from crdnet.runtime.pixels import Array, Colours, as_colours, check_pixels, drop_alpha
 from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, HasReport, SenseReport
 from crdnet.runtime.session import Session
-from crdnet.runtime.store import StoredModel, find_model, list_models, register_model
+from crdnet.runtime.store import (
+    DERAIN,
+    FUSE,
+    StoredModel,
+    find_model,
+    register_model,
+    list_models,
+)
 
 __all__ = [
     "DENSITY_NAME",
+    "DERAIN",
     "DEVICES",
+    "FUSE",
+    "FUSED_IMAGES",
+    "FUSED_NAME",
+    "IMAGES_NAME",
     "INPUT_NAME",
     "OPSET",
     "OUTPUT_NAME",

@@ -3,8 +3,9 @@
 A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height,
 width), gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph
 that senses rain gives `density` too: its intensity in each cell of `size_multiple` squared pixels,
-in grey levels of 255. Everything else that a caller must know travels in the file's metadata, so
-that the file alone is enough.
+in grey levels of 255. A graph for frames of clips (task `fuse`) takes `images` (batch, 21, height,
+width), `FUSED_IMAGES` in RGB, and gives `fused` (batch, 3, height, width). Everything else that a
+caller must know travels in the file's metadata, so that the file alone is enough.
 """
 
 import json
@@ -22,6 +23,10 @@ OUTPUT_NAME = "derained"
 DENSITY_NAME = "density"
 """Second output of a model that senses rain: (batch, 1, height / size_multiple, width /
 size_multiple), grey levels."""
+IMAGES_NAME, FUSED_NAME = "images", "fused"
+"""Input and output of a model for frames of clips."""
+FUSED_IMAGES = ("fused", "derained", "rainy", "before", "before_rainy", "after", "after_rainy")
+"""Images that it takes, three channels each: the fused frame, the frame, its aligned neighbours."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,15 @@ class ModelInfo:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str], source: str) -> "ModelInfo":
+    def from_metadata(
+        cls, metadata: Mapping[str, str], source: str, task: str = "derain"
+    ) -> "ModelInfo":
         """Read the key-value strings of a file.
 
         Args:
             metadata: As `to_metadata` writes them.
             source: The file, for messages.
+            task: Task that is wanted.
 
         Raises:
             ModelError: The file is not ours, or its metadata is damaged.
@@ -87,9 +95,9 @@ class ModelInfo:
             raise ModelError(
                 f"the metadata of {source} is damaged ({error!r}); export the model again"
             ) from error
-        if info.task != "derain" or info.colour != "rgb":
+        if info.task != task or info.colour != "rgb":
             raise ModelError(
-                f"{source} is for task {info.task!r} on {info.colour!r} images; this version runs "
-                "'derain' on 'rgb'"
+                f"{source} is for task {info.task!r} on {info.colour!r} images; here one for "
+                f"{task!r} on 'rgb' is needed"
             )
         return info

@@ -6,6 +6,8 @@ The folder `crdnet/weights` holds the models and `manifest.json`, which names th
      "models": {"paper": {"file": "paper.onnx", "sha256": "...", "summary": "...", "parameters":
      904546}}}
 
+A model with a `task` does not derain images: `fuse` takes a frame of a clip and its neighbours.
+
 A shipped model is read only if its SHA-256 equals the one in the manifest.
 """
 
@@ -21,6 +23,8 @@ from crdnet.errors import ModelError
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = "manifest.json"
+DERAIN, FUSE = "derain", "fuse"
+"""Tasks of models: to derain an image, to fuse a frame of a clip with its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class StoredModel:
     parameters: int | None = None
     aliases: tuple[str, ...] = ()
     """Other names of the model."""
+    task: str = DERAIN
 
     def read(self) -> bytes:
         """Return the content of the file.
@@ -56,8 +61,12 @@ class StoredModel:
         return content
 
 
-def list_models(folder: Path = WEIGHTS_FOLDER) -> tuple[StoredModel, ...]:
-    """Return the shipped models, in the order of the manifest."""
+def list_models(folder: Path = WEIGHTS_FOLDER, *, task: str = DERAIN) -> tuple[StoredModel, ...]:
+    """Return the shipped models for a task, in the order of the manifest."""
+    return tuple(model for model in _read_models(folder) if model.task == task)
+
+
+def _read_models(folder: Path) -> tuple[StoredModel, ...]:
     manifest = _read_manifest(folder)
     aliases: Mapping[str, str] = manifest["aliases"]
     return tuple(
@@ -68,18 +77,22 @@ def list_models(folder: Path = WEIGHTS_FOLDER) -> tuple[StoredModel, ...]:
             summary=entry["summary"],
             parameters=entry.get("parameters"),
             aliases=tuple(alias for alias, target in aliases.items() if target == name),
+            task=entry.get("task", DERAIN),
         )
         for name, entry in manifest["models"].items()
     )
 
 
-def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
+def find_model(
+    model: str | Path, folder: Path = WEIGHTS_FOLDER, *, task: str = DERAIN
+) -> StoredModel:
     """Find a model by its name, or by the path of an .onnx file.
 
     Args:
         model: The name of a shipped model, one of its aliases such as `default`, or a path; a
             string is a path if it ends in `.onnx` or contains a folder.
         folder: Folder of the shipped models.
+        task: Task of the model.
 
     Raises:
         ModelError: There is no such model.
@@ -90,11 +103,16 @@ def find_model(model: str | Path, folder: Path = WEIGHTS_FOLDER) -> StoredModel:
             raise ModelError(
                 f"there is no model file {path}; give the path of an .onnx file or a model's name"
             )
-        return StoredModel(name=path.stem, path=path)
-    known = list_models(folder)
+        return StoredModel(name=path.stem, path=path, task=task)
+    known = list_models(folder, task=task)
     for candidate in known:
         if model == candidate.name or model in candidate.aliases:
             return candidate
+    if any(candidate.name == model for candidate in _read_models(folder)):
+        raise ModelError(
+            f"the model {model!r} does not {task}; it works on frames of clips, and "
+            "`crdnet video` uses it by itself"
+        )
     names = sorted(name for each in known for name in (each.name, *each.aliases))
     raise ModelError(
         f"there is no model {model!r}; known are "
@@ -110,6 +128,7 @@ def register_model(
     *,
     parameters: int | None = None,
     aliases: tuple[str, ...] = (),
+    task: str = DERAIN,
     folder: Path = WEIGHTS_FOLDER,
 ) -> StoredModel:
     """Add a model file to the shipped models and to the manifest; return the shipped model.
@@ -122,6 +141,7 @@ def register_model(
         summary: One line for `crdnet models`.
         parameters: Number of parameters.
         aliases: Other names of the model, such as `default`; they are taken from other models.
+        task: Task of the model.
         folder: Folder of the shipped models.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,16 +149,20 @@ def register_model(
     if source.resolve() != target.resolve():
         copyfile(source, target)
     manifest = _read_manifest(folder)
-    entry = {
+    entry: dict[str, Any] = {
         "file": target.name,
         "sha256": sha256(target.read_bytes()).hexdigest(),
         "summary": summary,
     }
-    manifest["models"][name] = entry | ({} if parameters is None else {"parameters": parameters})
+    if parameters is not None:
+        entry["parameters"] = parameters
+    if task != DERAIN:
+        entry["task"] = task
+    manifest["models"][name] = entry
     manifest["aliases"].pop(name, None)  # the name of a model overrides an alias
     manifest["aliases"].update(dict.fromkeys(aliases, name))
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return find_model(name, folder)
+    return find_model(name, folder, task=task)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

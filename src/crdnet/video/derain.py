@@ -4,6 +4,7 @@ A file is worked on in segments and published by one rename; a pipe is worked on
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from crdnet.errors import OutputError, VideoError
 from crdnet.files import open_whole, write_whole
+from crdnet.runtime import FUSE
 from crdnet.video.encoders import EncoderPlan, plan_encoder
 from crdnet.video.encoding import FrameEncoder, render_frame
 from crdnet.video.engine import (
@@ -28,6 +30,8 @@ from crdnet.video.engine import (
     identify_model,
     open_network,
 )
+from crdnet.video.fusion import FusionModel
+from crdnet.video.images import ImageEncoder
 from crdnet.video.only_rain import Groups, find_groups
 from crdnet.video.options import (
     OnProgress,
@@ -157,14 +161,21 @@ def open_network_of(options: VideoOptions) -> FrameNetwork:
     return open_network(options.model, options.device, options.threads)
 
 
+def find_fusion(options: VideoOptions) -> str | None:
+    """Return the name of the model that improves fused frames; it was trained for `default`."""
+    return "video" if options.temporal and options.model == "default" else None
+
+
 def make_temporal(network: FrameNetwork, options: VideoOptions) -> TemporalDerainer:
     """Return the derainer of frames that options ask for."""
+    name = find_fusion(options)
     return TemporalDerainer(
         network,
         strength=options.strength,
         temporal=options.temporal,
         static=options.static,
         always=options.always,
+        fusion=None if name is None else FusionModel(name, options.threads),
     )
 
 
@@ -313,7 +324,7 @@ class _FileRun:
     def _describe(self) -> dict[str, Any]:
         return {
             "source": _identify(self._source),
-            "settings": self._options.as_dict() | {"sha256": identify_model(self._options.model)},
+            "settings": self._options.as_dict() | _identify_models(self._options),
         }
 
     def _derain(self, clip: Clip, plan: EncoderPlan, groups: Groups | None, done: int) -> None:
@@ -348,7 +359,7 @@ class _FileRun:
                     self._add(number, making.finish(groups), state)
                     number, making = number + 1, None
                 if making is None:
-                    making = _SegmentMaker(plan, self._needs_header(groups), options.side_by_side)
+                    making = self._begin_segment(plan, groups)
                 told = making.add(frame)
                 tally.add(told)
                 self._tell(clip, frame, pts)
@@ -362,6 +373,12 @@ class _FileRun:
                 f"{self._source} holds one frame, a still image; extract it and use crdnet derain"
             )
         self._add(number, replace(making.finish(groups), is_end=True), state)
+
+    def _begin_segment(self, plan: EncoderPlan, groups: Groups | None) -> "_SegmentMaker":
+        side_by_side = self._options.side_by_side
+        if self._to_images and is_sequence(self._source):
+            return _ImageMaker(ImageEncoder(self._source, self._output, side_by_side=side_by_side))
+        return _FrameMaker(plan, self._needs_header(groups), side_by_side)
 
     def _add(self, number: int, segment: Segment, state: dict[str, Any]) -> None:
         self._tally.copied += sum(bool(told.get("copied")) for told in segment.frames)
@@ -430,8 +447,44 @@ class _FileRun:
             yield from segment.packets
 
 
-class _SegmentMaker:
-    """Segment in work, with an encoder of its own.
+class _SegmentMaker(ABC):
+    """Segment in work."""
+
+    def __init__(self) -> None:
+        self._packets: list[StoredPacket] = []
+        self._times: list[int] = []
+        self.frames: list[dict[str, Any]] = []
+
+    def add(self, frame: DerainedFrame) -> dict[str, Any]:
+        """Encode a frame, and return what was sensed of it as JSON values."""
+        pts = int(frame.payload.decoded.pts)
+        report = frame.report
+        told = {
+            "pts": pts,
+            "density": None if report.density is None else report.density.name.lower(),
+            "intensity": get_intensity(report),
+            "left_alone": frame.left_alone,
+        }
+        self.frames.append(told)
+        self._times.append(pts)
+        self._packets.extend(self._encode(frame))
+        return told
+
+    def finish(self, groups: Groups | None) -> Segment:
+        """Return the segment; groups may put the source's own packets into it."""
+        self._packets.extend(self._flush())
+        segment = Segment(self._times[0], self._times[-1], False, self.frames, self._packets)
+        return segment if groups is None else groups.fill(segment)
+
+    @abstractmethod
+    def _encode(self, frame: DerainedFrame) -> Iterator[StoredPacket]: ...
+
+    @abstractmethod
+    def _flush(self) -> Iterator[StoredPacket]: ...
+
+
+class _FrameMaker(_SegmentMaker):
+    """Segment with an encoder of its own.
 
     Args:
         plan: Settings of the encoder.
@@ -440,40 +493,42 @@ class _SegmentMaker:
     """
 
     def __init__(self, plan: EncoderPlan, global_header: bool, side_by_side: bool) -> None:
+        super().__init__()
         context = plan.open(global_header=global_header)
         self._encoder = FrameEncoder(context.encode, plan)
         self._side_by_side = side_by_side
-        self._packets: list[StoredPacket] = []
-        self._times: list[int] = []
-        self.frames: list[dict[str, Any]] = []
 
-    def add(self, frame: DerainedFrame) -> dict[str, Any]:
-        """Encode a frame, and return what was sensed of it as JSON values."""
-        decoded = frame.payload.decoded
-        report = frame.report
-        told = {
-            "pts": int(decoded.pts),
-            "density": None if report.density is None else report.density.name.lower(),
-            "intensity": get_intensity(report),
-            "left_alone": frame.left_alone,
-        }
-        self.frames.append(told)
-        self._times.append(int(decoded.pts))
-        rendered = render_frame(frame._replace(payload=decoded), side_by_side=self._side_by_side)
-        self._keep(self._encoder.encode(rendered))
-        return told
+    def _encode(self, frame: DerainedFrame) -> Iterator[StoredPacket]:
+        plain = frame._replace(payload=frame.payload.decoded)
+        rendered = render_frame(plain, side_by_side=self._side_by_side)
+        return map(_store_packet, self._encoder.encode(rendered))
 
-    def finish(self, groups: Groups | None) -> Segment:
-        """Return the segment; groups may put the source's own packets into it."""
-        self._keep(self._encoder.flush())
-        segment = Segment(self._times[0], self._times[-1], False, self.frames, self._packets)
-        return segment if groups is None else groups.fill(segment)
+    def _flush(self) -> Iterator[StoredPacket]:
+        return map(_store_packet, self._encoder.flush())
 
-    def _keep(self, packets: Iterator[Any]) -> None:
-        self._packets.extend(
-            StoredPacket(each.pts, each.duration or 0, bool(each.is_keyframe), bytes(each))
-            for each in packets
-        )
+
+class _ImageMaker(_SegmentMaker):
+    """Segment of image files.
+
+    Args:
+        encoder: Encodes a frame as a file.
+    """
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+
+    def _encode(self, frame: DerainedFrame) -> Iterator[StoredPacket]:
+        pts = int(frame.payload.decoded.pts)
+        # Timestamps of numbered images count them.
+        yield StoredPacket(pts, 1, True, self._encoder.encode(pts, frame))
+
+    def _flush(self) -> Iterator[StoredPacket]:
+        return iter(())
+
+
+def _store_packet(packet: Any) -> StoredPacket:
+    return StoredPacket(packet.pts, packet.duration or 0, bool(packet.is_keyframe), bytes(packet))
 
 
 def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
@@ -494,6 +549,12 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
         raise OutputError(f"{output} is a folder; give the name of a file")
     if output.exists() and not options.overwrite:
         raise OutputError(f"{output} exists and is not replaced unasked; use --overwrite")
+
+
+def _identify_models(options: VideoOptions) -> dict[str, str]:
+    fusion = find_fusion(options)
+    known = {"sha256": identify_model(options.model)}
+    return known if fusion is None else known | {"fusion": identify_model(fusion, FUSE)}
 
 
 def _identify(source: str) -> dict[str, Any]:

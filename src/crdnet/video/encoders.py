@@ -9,7 +9,7 @@ import numpy as np
 
 from crdnet.errors import VideoError
 from crdnet.video.avlib import load_av
-from crdnet.video.source import Clip, read_hdr_metadata
+from crdnet.video.source import Clip
 
 _VISUALLY_LOSSLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "h264": ("libx264", {"crf": "16", "preset": "medium"}),
@@ -275,7 +275,9 @@ def _choose_format(clip: Clip, encoder: str, name: str, wanted: str | None) -> s
 
 def _list_hdr_options(clip: Clip, encoder: str) -> dict[str, str]:
     """Return the options that put the static HDR metadata of a clip into the encoded video."""
-    display, light = read_hdr_metadata(clip.first)
+    display, light = (
+        clip.read_side_data(kind) for kind in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+    )
     if display is None and light is None:
         return {}
     if encoder not in _HDR:

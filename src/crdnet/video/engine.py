@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.pipeline import Derainer
-from crdnet.runtime import SenseReport, find_model
+from crdnet.runtime import DERAIN, SenseReport, find_model
 
 Frame = npt.NDArray[Any]
 """RGB (h, w, 3), uint8 or uint16."""
@@ -74,9 +74,9 @@ def open_network(model: str, device: str, threads: int | None) -> FrameNetwork:
     return FrameNetwork(Derainer(model, device=device, threads=threads))
 
 
-def identify_model(model: str) -> str:
+def identify_model(model: str, task: str = DERAIN) -> str:
     """Return the SHA-256 of a model file, as hexadecimal digits."""
-    return sha256(find_model(model).read()).hexdigest()
+    return sha256(find_model(model, task=task).read()).hexdigest()
 
 
 def get_intensity(report: SenseReport) -> float | None:

@@ -10,15 +10,23 @@ rain. The estimates of a pixel are averaged by their inverse variances, as a Kal
 Neighbours that disagree over a window wider than a streak show something else (an occlusion, a
 moving object, a cut, another exposure): their variance grows by the disagreement, and the frame
 stands alone. What the network took for rain and three frames show alike was none: rain never stays.
+
+A small model of three frames (`FusionModel`) then improves the result.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 
 from crdnet.density import luma
+from crdnet.errors import ModelError
+from crdnet.runtime import FUSE, FUSED_NAME, IMAGES_NAME, ModelInfo, find_model, count_cpus
+from crdnet.sizes import cut_reflected_window, round_up_size
+from crdnet.tiling import cut_tiles
 from crdnet.video.engine import Colours
 from crdnet.video.flow import Flow, Plane, average_box, warp
 
@@ -46,6 +54,9 @@ _NEAR = 3
 _ALIKE_LEVELS = 8.0
 """Range of three rainy frames that counts as no change, in grey levels."""
 
+_ERRORS_ONLY = 3
+_BAND_PIXELS = 500_000
+"""Pixels of a frame that the model sees at once, to limit its memory."""
 _OWN_LEVELS = 3.0
 """Difference from the median of three rainy frames that counts as noise, in grey levels."""
 
@@ -197,18 +208,74 @@ def _measure_steepness(plane: Plane) -> Plane:
     return average_box(np.asarray(down**2 + right**2, np.float32), _NEAR)
 
 
-def stack_images(
-    here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
-) -> npt.NDArray[np.float32]:
-    """Return what a network of three frames sees (h, w, 21), in grey levels of 255.
+class FusionModel:
+    """Model that improves a fused frame, from all that was fused; see `crdnet.nn.fusion`.
 
-    The images are `FUSED_IMAGES`. A frame without a neighbour takes its place.
+    Args:
+        model: Name of a shipped model, or path of an .onnx file.
+        threads: Processors to use; None is all.
+
+    Raises:
+        ModelError: There is no such model, or it is for something else.
     """
+
+    def __init__(self, model: str | Path = "video", threads: int | None = None) -> None:
+        stored = find_model(model, task=FUSE)
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = count_cpus() if threads is None else threads
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            self._session = ort.InferenceSession(
+                stored.read(), options, providers=["CPUExecutionProvider"]
+            )
+        except ModelError:
+            raise
+        except Exception as error:  # the errors of the engine have no common base class
+            raise ModelError(
+                f"{stored.path} is not a model that onnxruntime can open; give an .onnx file that "
+                "was made for frames of clips"
+            ) from error
+        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        self._info = ModelInfo.from_metadata(metadata, str(stored.path), FUSE)
+
+    def __call__(
+        self, here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
+    ) -> Colours:
+        """Return a better frame (h, w, 3) than the fused one.
+
+        Args:
+            here: The frame.
+            before: The previous frame with the belief up to it, moved onto the frame.
+            after: The next frame, likewise.
+            fused: The frame fused by variances.
+        """
+        images = list_images(here, before, after, fused)
+        improved = np.empty_like(fused)
+        height, width = fused.shape[:2]
+        multiple = self._info.size_multiple
+        padded = round_up_size(height, width, multiple)
+        rows = max(_BAND_PIXELS // padded[1], 1)
+        for tile in cut_tiles(*padded, (rows, 0), self._info.margin, multiple):
+            window = (tile.window_rows, tile.window_columns)
+            planes = [cut_reflected_window(each, *window).transpose(2, 0, 1) for each in images]
+            batch = np.concatenate(planes)[np.newaxis] * np.float32(1 / 255)
+            (answer,) = self._session.run([FUSED_NAME], {IMAGES_NAME: batch})
+            core = answer[0][:, *tile.core_in_window].transpose(1, 2, 0)
+            part = improved[tile.core_rows, tile.core_columns]
+            part[...] = core[: part.shape[0], : part.shape[1]] * np.float32(255)
+        return improved
+
+
+def list_images(
+    here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
+) -> list[Colours]:
+    """Return `FUSED_IMAGES`; a frame takes the place of a neighbour that is missing."""
     images = [fused, here.derained, here.rainy]
     for neighbour in (before, after):
-        images += (
-            [here.derained, here.rainy]
-            if neighbour is None
-            else [neighbour.colours, neighbour.rainy]
-        )
-    return np.concatenate(images, 2)
+        if neighbour is None:
+            images += [here.derained, here.rainy]
+        else:
+            images += [neighbour.colours, neighbour.rainy]
+    return images

@@ -30,6 +30,7 @@ _LOST_SIDE_DATA = {
     "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata",
     "SPHERICAL": "spherical (360 degree) metadata",
 }
+_IMAGE_CODECS = ("png", "apng", "mjpeg", "tiff", "webp", "bmp", "jpeg2000", "exr", "dpx", "pnm")
 _STILL_FORMATS = ("image2pipe", "_pipe", "gif", "webp", "ico", "avif", "jpegxl")
 
 
@@ -128,8 +129,29 @@ class Clip:
     @property
     def display_matrix(self) -> tuple[int, ...] | None:
         """Nine numbers that turn the frames for display; None where they are upright."""
-        data = _get_side_data(self.first, "DISPLAYMATRIX")
+        if self.codec in _IMAGE_CODECS:
+            angle = 0 if self.first is None else int(self.first.rotation)
+            return _make_display_matrix(angle) if angle else None
+        data = self.read_side_data("DISPLAYMATRIX")
         return None if data is None else tuple(np.frombuffer(data, "<i4").tolist())
+
+    def read_side_data(self, kind: str) -> bytes | None:
+        """Return side data of the first frame, by PyAV's name of its kind; None where it has none.
+
+        Raises:
+            VideoError: The frame has side data that PyAV does not know.
+        """
+        # PyAV 18 frees the metadata of EXIF and of colour profiles twice, which ends the process.
+        if self.first is None or self.codec in _IMAGE_CODECS:
+            return None
+        try:
+            found = [side for side in self.first.side_data if side.type.name == kind]
+        except ValueError as error:
+            raise VideoError(
+                f"{self.name} holds frame metadata of an unknown kind ({error}), which cannot be "
+                "kept; remove it first"
+            ) from error
+        return bytes(found[0]) if found else None
 
 
 def is_sequence(name: str) -> bool:
@@ -262,7 +284,7 @@ class FrameChecker:
         if clip.first is None:
             clip.first = frame
             for kind, words in _LOST_SIDE_DATA.items():
-                if _get_side_data(frame, kind) is not None:
+                if clip.read_side_data(kind) is not None:
                     raise VideoError(f"{name} holds {words}, which cannot be kept; remove it first")
         first = clip.first
         if (frame.width, frame.height) != (first.width, first.height):
@@ -294,14 +316,6 @@ class FrameChecker:
         self._last = frame.pts
 
 
-def read_hdr_metadata(frame: Any) -> tuple[bytes | None, bytes | None]:
-    """Return the static HDR metadata of a frame: mastering display and content light level."""
-    return (
-        _get_side_data(frame, "MASTERING_DISPLAY_METADATA"),
-        _get_side_data(frame, "CONTENT_LIGHT_LEVEL"),
-    )
-
-
 def _choose_input(
     source: Any, name: str, rate: Fraction | float | None, options: dict[str, str]
 ) -> tuple[Any, str | None, dict[str, str]]:
@@ -312,7 +326,7 @@ def _choose_input(
         return sys.stdin.buffer, None, options
     if is_sequence(name):
         options["framerate"] = str(Fraction(rate or 25).limit_denominator(100_000))
-        first = _find_first_number(Path(name))
+        first = find_first_number(Path(name))
         return name, "image2", {**options, "start_number": str(first)}
     if re.fullmatch(r"/dev/video\d+", name):
         return name, "v4l2", options
@@ -325,7 +339,7 @@ def _choose_input(
     return name, None, options
 
 
-def _find_first_number(pattern: Path) -> int:
+def find_first_number(pattern: Path) -> int:
     """Return the number of the first image of a pattern."""
     match = _SEQUENCE.search(pattern.name)
     if match is None:
@@ -398,13 +412,11 @@ def _check_end(clip: Clip, number: int, last: Fraction | None) -> None:
             )
 
 
-def _get_side_data(frame: Any, kind: str) -> bytes | None:
-    if frame is None:
-        return None
-    for side in frame.side_data:
-        if getattr(side, "type", None) is not None and side.type.name == kind:
-            return bytes(side)
-    return None
+def _make_display_matrix(angle_degrees: int) -> tuple[int, ...]:
+    """Return the display matrix for a rotation, counter-clockwise as FFmpeg tells it."""
+    radians = -np.radians(angle_degrees)
+    cosine, sine = (round(65536 * float(each)) for each in (np.cos(radians), np.sin(radians)))
+    return (cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30)
 
 
 def _parse_duration(text: str) -> float | None:

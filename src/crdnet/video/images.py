@@ -1,0 +1,65 @@
+"""Numbered images that go out as they came in: format, depth, alpha, and metadata.
+
+The frames of a sequence are derained like those of a clip. Each output is encoded by
+`crdnet.images` from its input file; a frame that was left alone is that file, byte for byte.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from crdnet.density import luma
+from crdnet.errors import VideoError
+from crdnet.images import FORMAT_OF_SUFFIX, ImageSource, decode, encode, turned_up
+from crdnet.video.source import find_first_number
+from crdnet.video.temporal import DerainedFrame
+
+
+class ImageEncoder:
+    """Encoder of derained frames with the metadata of their input files.
+
+    Args:
+        source: Pattern of the input files, such as frames/%05d.png.
+        output: Pattern of the output files; its suffix gives the format.
+        side_by_side: Whether each frame has the rainy one to its left.
+
+    Raises:
+        VideoError: The format of the output cannot be written.
+    """
+
+    def __init__(self, source: str, output: Path, *, side_by_side: bool) -> None:
+        self._source, self._side_by_side = source, side_by_side
+        self._first = find_first_number(Path(source))
+        suffix = output.suffix.lower()
+        if suffix not in FORMAT_OF_SUFFIX:
+            raise VideoError(
+                f"{output} names no format of images; end it in .png, .jpg, .tif or .webp"
+            )
+        self._format = FORMAT_OF_SUFFIX[suffix]
+
+    def encode(self, number: int, frame: DerainedFrame) -> bytes:
+        """Return the content of an output file.
+
+        Args:
+            number: Number of the frame in the sequence, from 0.
+            frame: Derained frame, in the orientation of the file.
+
+        Raises:
+            VideoError: The file does not have the size of the frame.
+        """
+        path = Path(self._source % (self._first + number))
+        with ImageSource(path) as source:
+            picture = decode(source.content, source.name, header=source.header)
+            if frame.left_alone and picture.format == self._format and not self._side_by_side:
+                return source.content
+        change = turned_up(frame.change, picture.orientation)
+        if change.shape[:2] != picture.pixels.shape[:2]:
+            raise VideoError(f"{path} changed while it was derained; run again with --overwrite")
+        if picture.pixels.ndim == 2:
+            change = luma(change)
+        top = np.iinfo(picture.pixels.dtype).max
+        derained = np.rint(np.clip(picture.pixels + change * (top / 255), 0, top))
+        pixels = derained.astype(picture.pixels.dtype)
+        if self._side_by_side:
+            pixels = np.hstack([picture.pixels, pixels])
+        return encode(picture, pixels, self._format, name=str(path))
