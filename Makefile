@@ -43,12 +43,13 @@ browser: $(VENV)/.dev
 	  { echo "the page's tests need Chromium; on Debian, as root: apt-get install chromium" >&2; exit 1; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py
 
-# Hours of load: files with random damage, each parser under a fuzzer for ten minutes, then a server
-# under mixed requests.
+# Hours of load: files with random damage, each parser under a fuzzer for ten minutes, kills of a run
+# on a clip, then a server under mixed requests.
 soak: $(VENV)/.dev
 	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
 	$(PIP) atheris==3.0.0
 	$(BIN)/python -m tests.images.fuzz all -max_total_time=600
+	CRDNET_KILLS=20 $(BIN)/python -m pytest tests/video/test_resume.py -k random
 	$(BIN)/python -m benchmarks.speed.server soak --minutes 30
 
 # Is anything slower than what is committed? Ten minutes of a quiet machine make the page of figures anew.

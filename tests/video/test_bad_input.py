@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -92,6 +93,36 @@ def make_changing(folder: Path) -> Path:
     return path
 
 
+def make_without_frames(folder: Path) -> Path:
+    """A header that promises video, and no frame."""
+    with av.open(str(folder / "in.avi"), "w") as output:
+        stream = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        output.start_encoding()
+    return folder / "in.avi"
+
+
+def make_codec_without_encoder(folder: Path) -> Path:
+    """Autodesk Animator Studio frames, which here are raw pixels behind four bytes."""
+    path = folder / "in.avi"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr24"
+        for number in range(5):
+            packet = av.Packet(bytes(4) + rng.bytes(64 * 48 * 3))
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base = Fraction(1, 25)
+            packet.is_keyframe = True
+            output.mux(packet)
+    content = bytearray(path.read_bytes())
+    header, format_ = content.index(b"vids"), content.index(b"strf")
+    content[header + 4 : header + 8] = b"AASC"
+    content[format_ + 24 : format_ + 28] = b"AASC"
+    path.write_bytes(content)
+    return path
+
+
 def make_codec_that_is_only_decoded(folder: Path) -> Path:
     return write_clip(
         folder / "in.avi",
@@ -115,6 +146,8 @@ def make_codec_that_is_only_decoded(folder: Path) -> Path:
         (make_still, "still image"),
         (make_encrypted, "encrypted"),
         (make_changing, "changes its size from 64 x 48 to 64 x 32"),
+        (make_without_frames, "no frame that can be decoded"),
+        (make_codec_without_encoder, "aasc .*cannot be encoded here; choose one .*-c: h264"),
         (make_codec_that_is_only_decoded, "rgb555le"),
     ],
 )

@@ -1,5 +1,6 @@
 """Everything in a clip but its rain is kept."""
 
+import struct
 from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
@@ -188,6 +189,46 @@ def test_sound_and_picture_do_not_drift_at_a_variable_frame_rate(
     assert [time for time, _ in read_planes(tmp_path / "out.mkv")] == [
         Fraction(each, 1000) for each in times
     ]
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(10), Fraction(25, 2), Fraction(30000, 1001), Fraction(60)]
+)
+def test_no_clip_comes_out_at_25_frames_per_second_unless_it_went_in_so(
+    rate: Fraction, options: VideoOptions, tmp_path: Path
+) -> None:
+    recipe = Recipe(rate=rate, time_base=1 / rate)
+    source = write_clip(tmp_path / "in.mp4", make_frames(6), recipe)
+    derain_video(source, tmp_path / "out.mp4", options)
+    for path in (source, tmp_path / "out.mp4"):
+        assert [time for time, _ in read_planes(path)] == [each / rate for each in range(6)]
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].average_rate == rate
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_a_clip_is_not_shortened_by_a_wrong_duration(
+    container: str, options: VideoOptions, tmp_path: Path
+) -> None:
+    """The header says a third of the duration; all frames and all sound come out."""
+    recipe = Recipe(audio="flac" if container == "mkv" else "aac")
+    source = write_clip(tmp_path / f"in.{container}", make_frames(20), recipe)
+    content = bytearray(source.read_bytes())
+    if container == "mkv":
+        place = content.index(b"\x44\x89\x88") + 3
+        (duration,) = struct.unpack(">d", content[place : place + 8])
+        content[place : place + 8] = struct.pack(">d", duration / 3)
+        tag = content.index(b"00:00:00.80")
+        content[tag : tag + 11] = b"00:00:00.20"
+    else:
+        place = content.index(b"mvhd") + 20
+        (duration,) = struct.unpack(">I", content[place : place + 4])
+        content[place : place + 4] = struct.pack(">I", duration // 3)
+    source.write_bytes(content)
+    output = tmp_path / f"out.{container}"
+    assert derain_video(source, output, options).frames == 20
+    assert [time for time, _ in read_planes(output)] == [Fraction(each, 25) for each in range(20)]
+    assert read_packets(output, "audio") == read_packets(source, "audio")
 
 
 HDR = (

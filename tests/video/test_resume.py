@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,44 @@ def test_a_killed_process_leaves_nothing_half_written(
     assert not broken.exists()
     assert derain_video(source, broken, options).resumed == 4
     assert_same(whole, broken)
+
+
+KILLS = int(os.environ.get("CRDNET_KILLS", "3"))
+"""`make soak` asks for more."""
+
+
+def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(
+    source: Path, options: VideoOptions, tmp_path: Path
+) -> None:
+    """Each run does some work before it is killed, or it would never end."""
+    whole, broken = tmp_path / "whole.mkv", tmp_path / "broken.mkv"
+    derain_video(source, whole, options)
+    program = (
+        "import sys\n"
+        "from crdnet.video import EncoderOptions, VideoOptions, derain_video\n"
+        f"options = VideoOptions(model={options.model!r}, device='cpu', threads=1, segment_frames=4,"
+        " encoder=EncoderOptions(crf=0.0, preset='ultrafast'))\n"
+        "print('ready', flush=True)\n"
+        f"derain_video({str(source)!r}, {str(broken)!r}, options,"
+        " lambda progress: print(progress.frames, flush=True))\n"
+    )
+    rng = np.random.default_rng()
+    for _ in range(KILLS):
+        with subprocess.Popen(
+            [sys.executable, "-c", program], env=os.environ, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            # Lines are moments of the run; the pause ends anywhere between two of them.
+            for _ in range(int(rng.integers(1, COUNT))):
+                process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.03))
+            process.kill()
+        if broken.exists():
+            assert_same(whole, broken)
+            broken.unlink()
+    derain_video(source, broken, options)
+    assert_same(whole, broken)
+    assert not list(tmp_path.glob("broken*.crdnet"))
 
 
 def test_another_source_or_other_settings_are_refused(
