@@ -235,7 +235,7 @@ def _add_objects(
     views: list[Frame], path: Sequence[Matrix], rng: np.random.Generator, files: Sequence[Path]
 ) -> list[Frame]:
     """Return the views with one to three objects that move by themselves."""
-    views = [view.astype(np.float32) for view in views]
+    changed = [view.astype(np.float32) for view in views]
     for _ in range(int(rng.integers(1, 6))):
         with Image.open(files[int(rng.integers(len(files)))]) as image:
             texture = _resize(np.asarray(image.convert("RGB")), (200, 200)).astype(np.float32)
@@ -244,7 +244,7 @@ def _add_objects(
         size = np.exp(rng.uniform(np.log(0.12), np.log(0.8)))
         growth = rng.normal(0, 0.01)
         start = rng.uniform(0.1, 0.9, 2) * (WIDTH, HEIGHT)
-        for n, view in enumerate(views):
+        for n in range(FRAMES):
             step = n - FRAMES // 2
             place = np.linalg.inv(path[n])
             at = place[:2, :2] @ start + place[:2, 2] + speed * step
@@ -257,9 +257,9 @@ def _add_objects(
             content = np.concatenate([texture * mask, mask * 255], 2)
             content = cv2.resize(content, (small, small), interpolation=cv2.INTER_AREA)
             moved = cv2.warpAffine(content, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-            view *= 1 - moved[..., 3:] / 255
-            view += moved[..., :3]
-    return [np.clip(np.rint(view), 0, 255).astype(np.uint8) for view in views]
+            changed[n] *= 1 - moved[..., 3:] / 255
+            changed[n] += moved[..., :3]
+    return [np.clip(np.rint(view), 0, 255).astype(np.uint8) for view in changed]
 
 
 def _add_shadows(views: Sequence[Frame], rng: np.random.Generator) -> list[Frame]:

@@ -5,10 +5,10 @@
 Contract: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of each
 density: one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other streaks
 in every frame. Every frame is derained by itself and with its neighbours
-(`crdnet.video.TemporalDerainer`). Printed are the mean PSNR of luma (restormer-y) against the dry
-frames and the flicker: the mean absolute difference of the error of luma between successive frames.
-The first and last frame, which lack a neighbour, are left out. Dry rows are the clip without drawn
-rain.
+(`crdnet.video.TemporalDerainer`); `--fusion none` leaves out the model that improves fused frames.
+Printed are the mean PSNR of luma (restormer-y) against the dry frames and the flicker: the mean
+absolute difference of the error of luma between successive frames. The first and last frame, which
+lack a neighbour, are left out. Dry rows are the clip without drawn rain.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from crdnet.density import luma
 from crdnet.evaluation import Frame, read_frames
 from crdnet.metrics import score
 from crdnet.rain import make_rainy_pair
-from crdnet.video import FrameNetwork, TemporalDerainer
+from crdnet.video import FrameNetwork, FusionModel, TemporalDerainer
 from crdnet.video.engine import Estimate
 from crdnet.video.temporal import Static
 
@@ -45,6 +45,9 @@ def main() -> None: ...
 @click.option("-d", "--device", default="auto", show_default=True)
 @click.option("--static", type=click.Choice(["auto", "on", "off"]), default="auto")
 @click.option(
+    "--fusion", default="video", show_default=True, help="Model of three frames, or none."
+)
+@click.option(
     "--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused, dry."
 )
 def measure_gain(
@@ -56,9 +59,11 @@ def measure_gain(
     model: str,
     device: str,
     static: Static,
+    fusion: str,
     save: Path | None,
 ) -> None:
     network = FrameNetwork(Derainer(model, device=device))
+    fuses = None if fusion == "none" else FusionModel(fusion)
     names = f"{'rainy':>6} {'single':>7} {'fused':>6} {'gain':>6} {'flicker':>16}"
     click.echo(f"{'clip':20} {'rain':7} {names}")
     gains, ratios = [], []
@@ -66,7 +71,7 @@ def measure_gain(
         dry = [_reduce(frame, width) for frame in read_frames(path, first, count)]
         for density in RainDensity:
             rainy = _add_rain(dry, density)
-            single, fused = _derain(network, rainy, static)
+            single, fused = _derain(network, rainy, static, fuses)
             before, alone, together = (_measure_psnr(each, dry) for each in (rainy, single, fused))
             flickers = [_measure_flicker(each, dry) for each in (single, fused)]
             if density is not RainDensity.NONE:
@@ -100,7 +105,7 @@ def _add_rain(dry: Sequence[Frame], density: RainDensity) -> list[Frame]:
 
 
 def _derain(
-    network: FrameNetwork, rainy: Sequence[Frame], static: Static
+    network: FrameNetwork, rainy: Sequence[Frame], static: Static, fusion: FusionModel | None
 ) -> tuple[list[Levels], list[Levels]]:
     """Return the frames derained by themselves and with their neighbours, in grey levels."""
     answers: list[Levels] = []
@@ -116,7 +121,7 @@ def _derain(
             answers.append(estimate.rainy if estimate.report.dry else estimate.derained)
             return estimate
 
-    derainer = TemporalDerainer(Recorded(), static=static)
+    derainer = TemporalDerainer(Recorded(), static=static, fusion=fusion)
     fused = [each.derained for frame in rainy if (each := derainer.push(frame))]
     return answers, [*fused, *(each.derained for each in derainer.flush())]
 

@@ -21,7 +21,14 @@ import av
 import click
 
 from crdnet import Derainer
-from crdnet.video import FrameNetwork, TemporalDerainer, VideoOptions, Window, derain_video
+from crdnet.video import (
+    FrameNetwork,
+    FusionModel,
+    TemporalDerainer,
+    VideoOptions,
+    Window,
+    derain_video,
+)
 
 
 @click.group(help=__doc__.splitlines()[0])
@@ -93,7 +100,7 @@ def _fuse(frames: list[Any], answers: list[Any]) -> None:
         def derain(self, frame: Any) -> Any:  # noqa: ARG002
             return next(self._answers)
 
-    derainer = TemporalDerainer(Recorded(), always=True)
+    derainer = TemporalDerainer(Recorded(), always=True, fusion=FusionModel())
     for frame in frames:
         derainer.push(frame)
     list(derainer.flush())

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from io import StringIO
@@ -53,18 +56,19 @@ def test_a_model_that_does_not_sense_is_refused(options: VideoOptions, tmp_path:
         sense_video(source, replace(options, model=str(model)))
 
 
-def find_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+def find_port(kind: int = socket.SOCK_DGRAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 class Camera:
-    """Sends frames to a port of this machine until it is told to stop."""
+    """Sends frames to an address of this machine until it is told to stop."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, address: str, container: str = "mpegts") -> None:
+        self.address, self.container = address, container
         self.stopped = Event()
+        self.sent = 0
         self._thread: Thread | None = None
 
     def start(self) -> None:
@@ -78,8 +82,8 @@ class Camera:
             self._thread.join()
 
     def _send(self) -> None:
-        address = f"udp://127.0.0.1:{self.port}?pkt_size=1316"
-        with av.open(address, "w", format="mpegts", options={"flush_packets": "1"}) as output:
+        options = {"flush_packets": "1"}
+        with av.open(self.address, "w", format=self.container, options=options) as output:
             stream = output.add_stream("libx264", rate=25)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
             stream.options = {"tune": "zerolatency", "g": "5", "preset": "ultrafast"}
@@ -90,11 +94,12 @@ class Camera:
                 frame.pts, frame.time_base = number, Fraction(1, 25)
                 output.mux(stream.encode(frame))
                 number += 1
+                self.sent = number
 
 
 @pytest.fixture
 def camera() -> Iterator[Camera]:
-    made = Camera(find_port())
+    made = Camera(f"udp://127.0.0.1:{find_port()}?pkt_size=1316")
     made.start()
     yield made
     made.stop()
@@ -123,7 +128,7 @@ def test_a_stream_is_derained_into_a_stream(camera: Camera, options: VideoOption
     def derain() -> None:
         records.append(
             derain_live(
-                f"udp://127.0.0.1:{camera.port}",
+                camera.address,
                 f"udp://127.0.0.1:{port}?pkt_size=1316",
                 options,
                 LiveOptions(attempts=2, timeout=1.0),
@@ -160,7 +165,7 @@ def test_frames_may_be_left_out(camera: Camera, options: VideoOptions, tmp_path:
 
     live = LiveOptions(every=3, attempts=0, timeout=1.0)
     output = tmp_path / "out.ts"
-    record = derain_live(f"udp://127.0.0.1:{camera.port}", output, options, live, count)
+    record = derain_live(camera.address, output, options, live, count)
     assert record.dropped >= 2 * (record.frames - 1)
     with av.open(str(output)) as container:
         assert sum(1 for _ in container.decode(video=0)) == record.frames
@@ -170,3 +175,70 @@ def test_a_source_that_sends_nothing_is_named(options: VideoOptions, tmp_path: P
     live = LiveOptions(attempts=0, timeout=0.2)
     with pytest.raises(VideoError, match="cannot be read"):
         derain_live(f"udp://127.0.0.1:{find_port()}", tmp_path / "out.ts", options, live)
+
+
+@pytest.fixture
+def rtsp_ports() -> Iterator[tuple[int, int]]:
+    """Ports of a real RTSP server: for cameras, and for those who watch."""
+    program = shutil.which("rtsp-server-perl")
+    if program is None:
+        pytest.skip("needs Debian's rtsp-server-perl")
+    cameras, watchers, media = (find_port(socket.SOCK_STREAM) for _ in range(3))
+    address = "127.0.0.1"
+    command = [program, f"--serverport={cameras}", f"--clientport={watchers}"]
+    command += [f"--source_listen_address={address}", f"--client_listen_address={address}"]
+    with subprocess.Popen([*command, f"--rtp_start_port={media // 2 * 2}"]) as server:
+        try:
+            wait_until(lambda: all(is_open(port) for port in (cameras, watchers)))
+            yield cameras, watchers
+        finally:
+            server.kill()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_rtsp_goes_in_and_out(
+    rtsp_ports: tuple[int, int], options: VideoOptions, tmp_path: Path
+) -> None:
+    """The server speaks UDP only, which is found out."""
+    cameras, watchers = rtsp_ports
+    camera = Camera(f"rtsp://127.0.0.1:{cameras}/camera", "rtsp")
+    camera.start()
+    wait_until(lambda: camera.sent > 5)
+    counted: list[int] = []
+    received: list[float] = []
+    closed = Event()
+
+    def watch() -> None:
+        address = f"rtsp://127.0.0.1:{watchers}/clean"
+        while not closed.is_set():
+            with (
+                suppress(av.error.FFmpegError, IndexError),
+                av.open(address, options={"rtsp_transport": "udp"}, timeout=1.0) as container,
+            ):
+                for frame in container.decode(video=0):
+                    received.append(frame.time)
+                    if closed.is_set():
+                        return
+
+    def count(_progress: object) -> None:
+        counted.append(1)
+        if len(received) > 5:
+            camera.stopped.set()
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    record = derain_live(
+        f"rtsp://127.0.0.1:{watchers}/camera",
+        f"rtsp://127.0.0.1:{cameras}/clean",
+        options,
+        LiveOptions(attempts=4, timeout=2.0),
+        count,
+    )
+    closed.set()
+    camera.stop()
+    watcher.join()
+    assert record.frames == len(counted) >= len(received) > 5

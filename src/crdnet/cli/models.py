@@ -96,10 +96,10 @@ def _print_costs(
 
 def _list_models(*, as_json: bool) -> int:
     from crdnet.errors import ModelError  # noqa: PLC0415
-    from crdnet.runtime import list_models, read_info  # noqa: PLC0415
+    from crdnet.runtime import FUSE, list_models, read_info  # noqa: PLC0415
 
     failed = False
-    models = list_models()
+    models = (*list_models(), *list_models(task=FUSE))
     if not models:
         click.echo(
             "no models come with this installation; give -m the path of an .onnx file", err=True

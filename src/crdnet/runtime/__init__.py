@@ -27,8 +27,8 @@ from crdnet.runtime.store import (
     FUSE,
     StoredModel,
     find_model,
-    register_model,
     list_models,
+    register_model,
 )
 
 __all__ = [

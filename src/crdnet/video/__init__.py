@@ -6,6 +6,7 @@ from crdnet.video import VideoOptions, derain_video, frames
 from crdnet.video.derain import ClipFrame, derain_video, frames
 from crdnet.video.encoders import EncoderOptions
 from crdnet.video.engine import FrameNetwork
+from crdnet.video.fusion import FusionModel
 from crdnet.video.live import LiveOptions, derain_live
 from crdnet.video.options import VideoOptions, VideoProgress, VideoRecord
 from crdnet.video.sensing import Moment, Timeline, sense_video
@@ -17,6 +18,7 @@ __all__ = [
     "DerainedFrame",
     "EncoderOptions",
     "FrameNetwork",
+    "FusionModel",
     "LiveOptions",
     "Moment",
     "TemporalDerainer",

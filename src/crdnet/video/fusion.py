@@ -23,8 +23,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from crdnet.density import luma
-from crdnet.errors import ModelError
-from crdnet.runtime import FUSE, FUSED_NAME, IMAGES_NAME, ModelInfo, find_model, count_cpus
+from crdnet.runtime import FUSE, FUSED_NAME, IMAGES_NAME, count_cpus, find_model, read_info
 from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import cut_tiles
 from crdnet.video.engine import Colours
@@ -226,19 +225,10 @@ class FusionModel:
         options.intra_op_num_threads = count_cpus() if threads is None else threads
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        try:
-            self._session = ort.InferenceSession(
-                stored.read(), options, providers=["CPUExecutionProvider"]
-            )
-        except ModelError:
-            raise
-        except Exception as error:  # the errors of the engine have no common base class
-            raise ModelError(
-                f"{stored.path} is not a model that onnxruntime can open; give an .onnx file that "
-                "was made for frames of clips"
-            ) from error
-        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
-        self._info = ModelInfo.from_metadata(metadata, str(stored.path), FUSE)
+        self._info = read_info(stored)
+        self._session = ort.InferenceSession(
+            stored.read(), options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(
         self, here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours

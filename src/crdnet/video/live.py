@@ -26,7 +26,9 @@ from crdnet.video.writer import ClipWriter, choose_container, needs_global_heade
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 """Seconds before the first attempt to connect again, and the most; each pause doubles."""
-_INPUT_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay", "rtsp_transport": "tcp"}
+_INPUT_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay"}
+_TRANSPORTS = ("tcp", "udp")
+"""Transports of RTSP, tried in turn: over TCP nothing is lost, but some servers have only UDP."""
 _LOW_LATENCY = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
 _FEWEST_PACKETS = 512
 """Packets of sound and other streams that wait at most for the video."""
@@ -100,6 +102,7 @@ class _Reader(Thread):
         self._stopped = self._ended = False
         self._last_pts: int | None = None
         self._offset = 0
+        self._transport = 0
         self.error: Exception | None = None
         self.clip: Clip | None = None
         self.read = self.dropped = 0
@@ -115,7 +118,10 @@ class _Reader(Thread):
                 except VideoError as error:
                     if self.clip is None and self.read == 0 and self._live.attempts is not None:
                         self.error = error
-                failures = 0 if self.read > before else failures
+                if self.read > before:
+                    failures, self.error = 0, None
+                else:
+                    self._transport = (self._transport + 1) % len(_TRANSPORTS)
                 if self._live.attempts is not None and failures >= self._live.attempts:
                     return
                 pause = min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE)
@@ -152,7 +158,9 @@ class _Reader(Thread):
     def _follow(self) -> None:
         """Read one connection to its end."""
         av = load_av()
-        options = _INPUT_OPTIONS if "://" in self._source else {}
+        options = dict(_INPUT_OPTIONS) if "://" in self._source else {}
+        if self._source.startswith("rtsp"):
+            options["rtsp_transport"] = _TRANSPORTS[self._transport]
         with open_clip(self._source, options=options, timeout=self._live.timeout) as clip:
             if self.clip is not None:
                 clip.first = self.clip.first

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.errors import ModelError
-from crdnet.runtime.model import INPUT_NAME, OUTPUT_NAME, ModelInfo
-from crdnet.runtime.store import StoredModel
+from crdnet.runtime.model import FUSED_NAME, IMAGES_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
+from crdnet.runtime.store import FUSE, StoredModel
 
 Floats = npt.NDArray[np.float32]
 
@@ -104,11 +104,12 @@ def check_info(
     Raises:
         ModelError: The file is not a crdnet model.
     """
-    info = ModelInfo.from_metadata(metadata, source=str(model.path))
-    if set(inputs) != {INPUT_NAME} or OUTPUT_NAME not in outputs:
+    info = ModelInfo.from_metadata(metadata, str(model.path), model.task)
+    takes, gives = (IMAGES_NAME, FUSED_NAME) if model.task == FUSE else (INPUT_NAME, OUTPUT_NAME)
+    if set(inputs) != {takes} or gives not in outputs:
         raise ModelError(
             f"{model.path} takes {sorted(inputs)} and gives {sorted(outputs)}; "
-            f"a crdnet model takes {INPUT_NAME!r} and gives {OUTPUT_NAME!r}"
+            f"a crdnet model takes {takes!r} and gives {gives!r}"
         )
     return info
 
