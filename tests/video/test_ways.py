@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -102,7 +103,7 @@ def test_numbered_images_keep_their_metadata(
     for folder in ("in", "out"):
         (tmp_path / folder).mkdir()
     for number, frame in enumerate(make_frames(8, rain=lambda each: each < 5)):
-        lossy = {"quality": 95, "subsampling": 0} if suffix == ".jpg" else {}
+        lossy: dict[str, Any] = {"quality": 95, "subsampling": 0} if suffix == ".jpg" else {}
         Image.fromarray(frame).save(
             tmp_path / f"in/{number}{suffix}", icc_profile=profile, exif=exif, dpi=(72, 72), **lossy
         )

@@ -137,8 +137,13 @@ def align(seen: Seen, colours: Colours, variance: Plane, flow: Flow | None) -> N
     if flow is None:
         return Neighbour(seen.rainy, colours, variance, seen.wide, None)
     moved = np.abs(flow).max(2) > _LEAST_MOVE_PIXELS
-    arrays = (warp(each, flow) for each in (seen.rainy, colours, variance, seen.wide))
-    return Neighbour(*arrays, moved)
+    return Neighbour(
+        warp(seen.rainy, flow),
+        warp(colours, flow),
+        warp(variance, flow),
+        warp(seen.wide, flow),
+        moved,
+    )
 
 
 def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple[Colours, Belief]:
@@ -174,17 +179,16 @@ def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple
 
 def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
     """Return the weight of a neighbour for each pixel."""
-    variance = np.maximum(neighbour.variance, np.float32(LEAST_VARIANCE)) + np.float32(
-        STILL_LEVELS**2
-    )
+    at_least = np.maximum(neighbour.variance, np.float32(LEAST_VARIANCE))
+    variance = np.asarray(at_least + np.float32(STILL_LEVELS**2), np.float32)
     if neighbour.moved is not None:
         slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * neighbour.moved
-        variance = variance + slip
+        variance = np.asarray(variance + slip, np.float32)
     # In all channels, since things that move may differ from what is behind them by hue alone.
     apart = average_box(np.abs(neighbour.colours - here.derained).mean(2), _WINDOW)
     explained = _EXPLAINED * (here.wide + neighbour.wide) + _UNEXPLAINED_LEVELS
-    variance = variance + (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2
-    return (1 / variance).astype(np.float32)
+    strange = (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2
+    return np.asarray(1 / (variance + strange), np.float32)
 
 
 def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colours:

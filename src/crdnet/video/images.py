@@ -10,7 +10,7 @@ import numpy as np
 
 from crdnet.density import luma
 from crdnet.errors import VideoError
-from crdnet.images import FORMAT_OF_SUFFIX, ImageSource, decode, encode, turned_up
+from crdnet.images import FORMAT_OF_SUFFIX, ImageSource, LocalCodec, encode, turned_up
 from crdnet.video.source import find_first_number
 from crdnet.video.temporal import DerainedFrame
 
@@ -49,7 +49,7 @@ class ImageEncoder:
         """
         path = Path(self._source % (self._first + number))
         with ImageSource(path) as source:
-            picture = decode(source.content, source.name, header=source.header)
+            picture = LocalCodec().decode(source)
             if frame.left_alone and picture.format == self._format and not self._side_by_side:
                 return source.content
         change = turned_up(frame.change, picture.orientation)
