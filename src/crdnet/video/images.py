@@ -10,7 +10,7 @@ import numpy as np
 
 from crdnet.density import luma
 from crdnet.errors import VideoError
-from crdnet.images import FORMAT_OF_SUFFIX, ImageSource, LocalCodec, encode, turned_up
+from crdnet.images import FORMAT_OF_SUFFIX, ImageSource, LocalCodec, encode, turn_upright
 from crdnet.video.source import find_first_number
 from crdnet.video.temporal import DerainedFrame
 
@@ -52,7 +52,7 @@ class ImageEncoder:
             picture = LocalCodec().decode(source)
             if frame.left_alone and picture.format == self._format and not self._side_by_side:
                 return source.content
-        change = turned_up(frame.change, picture.orientation)
+        change = turn_upright(frame.change, picture.orientation)
         if change.shape[:2] != picture.pixels.shape[:2]:
             raise VideoError(f"{path} changed while it was derained; run again with --overwrite")
         if picture.pixels.ndim == 2:

@@ -414,7 +414,7 @@ def _check_end(clip: Clip, number: int, last: Fraction | None) -> None:
 
 def _make_display_matrix(angle_degrees: int) -> tuple[int, ...]:
     """Return the display matrix for a rotation, counter-clockwise as FFmpeg tells it."""
-    radians = -np.radians(angle_degrees)
+    radians = np.radians(angle_degrees)
     cosine, sine = (round(65536 * float(each)) for each in (np.cos(radians), np.sin(radians)))
     return (cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30)
 
