@@ -34,8 +34,8 @@ Planes = npt.NDArray[np.float64]
 K1, K2 = 0.01, 0.03
 DOWNSAMPLED_SIDE = 256
 """Length of the shorter side, in pixels, that Wang's `ssim.m` downsamples to."""
+# Number of windows computed at once, so that the work on large images fits into the cache.
 _BAND_ELEMENTS = 1 << 15
-"""Number of windows computed at once, so that the work on large images fits into the cache."""
 
 
 class ProtocolError(CRDNetError, ValueError):

@@ -18,10 +18,10 @@ from crdnet.errors import ModelError
 from crdnet.runtime import StoredModel, read_info
 
 ROUNDS = 3
+# Data types of ONNX that hold weights: float32, float16, float64, bfloat16.
 _FLOATING = frozenset({1, 10, 11, 16})
-"""Data types of ONNX that hold weights: float32, float16, float64, bfloat16."""
+# Dimensionless constants of the graph are no parameters.
 _SMALLEST_WEIGHT = 2
-"""Dimensionless constants of the graph are no parameters."""
 
 
 @dataclass(frozen=True)

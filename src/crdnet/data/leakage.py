@@ -41,18 +41,18 @@ MIN_CANDIDATE = 0.83
 """Smallest correlation of a candidate."""
 MIN_PROOF = 0.6
 """Smallest correlation of a proof."""
+# Sides of the windows relative to the shorter side, 0.4 to 1.
 _SCALES = tuple(0.4 * (2.5 ** (step / 8)) for step in range(9))
-"""Sides of the windows relative to the shorter side, 0.4 to 1."""
+# Correlation of a first alignment below which a proof is given up.
 _HOPELESS = 0.35
-"""Correlation of a first alignment below which a proof is given up."""
+# Distance of neighbouring windows, relative to their side.
 _STEP = 0.12
-"""Distance of neighbouring windows, relative to their side."""
+# Windows of a pair of images that are looked at closely.
 _CANDIDATES = 4
-"""Windows of a pair of images that are looked at closely."""
+# Contrast in grey levels below which detail counts less, since it is mostly noise.
 _FLOOR = 4.0
-"""Contrast in grey levels below which detail counts less, since it is mostly noise."""
+# Standard deviation of the detail, relative to its contrast, below which images say nothing.
 _MIN_DETAIL = 0.2
-"""Standard deviation of the detail, relative to its contrast, below which images say nothing."""
 _BLOCK = 64
 
 Planes = npt.NDArray[np.float32]

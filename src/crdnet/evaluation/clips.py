@@ -30,10 +30,10 @@ ABSENT_LEVELS = 6.0
 """Largest residual without a streak, in grey levels above the median."""
 STILL_LEVELS = 4.0
 """Largest half interquartile range over time of a still pixel, in grey levels."""
+# Change below which a frame repeats the previous one, relative to the median change.
 _REPEATED = 0.25
-"""Change below which a frame repeats the previous one, relative to the median change."""
+# Side of the square around a bright pixel that does not count as dry, in pixels.
 _NEAR_STREAKS = 7
-"""Side of the square around a bright pixel that does not count as dry, in pixels."""
 _HEADING = (
     f"{'clip':24} {'frames':>6} {'contrast':>9} {'left':>6}  {'95% interval':14} {'dry':>5}"
     "  unchanged"

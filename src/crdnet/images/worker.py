@@ -37,14 +37,14 @@ Frames = Sequence[bytes | memoryview]
 
 _ENTRY = "from crdnet.images.worker import main; main()"
 _LENGTH = struct.Struct("<Q")
+# Pools of threads take address space, and the processors are the network's.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
-"""Pools of threads take address space, and the processors are the network's."""
+# libvips keeps images of more bytes than this in a temporary file, by default of more than 100 MB;
+# a worker that may write no file keeps them in memory.
 _NO_FILES = {"VIPS_DISC_THRESHOLD": "1000g"}
-"""libvips keeps images of more bytes than this in a temporary file, by default of more than 100 MB;
-a worker that may write no file keeps them in memory."""
 _STOPPED = "stopped before the image was done"
+# Signals that end a process from outside; a crash has others.
 _KILLING = (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM))
-"""Signals that end a process from outside; a crash has others."""
 _TOO_LARGE = "the image does not fit into the memory that one image may take"
 
 

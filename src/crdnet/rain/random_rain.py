@@ -24,14 +24,14 @@ MOST_DROPS = 1200
 """Largest number of drops in a crop of physical rain, to limit the time of drawing."""
 _WIDEST_PIXELS = 48.0
 _THINNEST_DEPTH = 0.01
+# Thickest veil; a network that removes thicker veils would also remove fog from dry images.
 _THICKEST_VEIL = 0.2
-"""Thickest veil; a network that removes thicker veils would also remove fog from dry images."""
+# Share of covered pixels from which streaks are a curtain.
 _COVERED = 0.5
-"""Share of covered pixels from which streaks are a curtain."""
+# Largest mean opacity of a curtain that merges with its mist.
 _FAINT = 0.2
-"""Largest mean opacity of a curtain that merges with its mist."""
+# Mean opacity from which streaks are dense enough to identify a veil as rain.
 _DENSE = 0.08
-"""Mean opacity from which streaks are dense enough to identify a veil as rain."""
 MOST_DEGREES = 75.0
 """Largest slant of the streaks, in degrees from straight down."""
 

@@ -19,26 +19,26 @@ from crdnet.errors import DataError
 from crdnet.rain.compose import RgbImage
 from crdnet.rain.random_numbers import draw_log_uniform
 
+# Stored level of a residual of 0.
 _ZERO = 128
-"""Stored level of a residual of 0."""
+# Frames of one median: the light of a scene changes over longer times.
 _MEDIAN_FRAMES = 120
-"""Frames of one median: the light of a scene changes over longer times."""
+# Side of a stored residual in pixels, unless the clip is smaller.
 _WINDOW = 192
-"""Side of a stored residual in pixels, unless the clip is smaller."""
+# Rain brightens a pixel rarely. One that also gets darker than the median by this much, or brighter
+# in a fifth of the frames, is a moving thing.
 _MOVING_LEVELS = 20.0
-"""Rain brightens a pixel rarely. One that also gets darker than the median by this much, or
-brighter in a fifth of the frames, is a moving thing."""
+# Largest share of moving pixels in a window.
 _MOVING_SHARE = 0.1
-"""Largest share of moving pixels in a window."""
+# Residual that half a percent of a window's pixels must exceed to show rain.
 _VISIBLE_LEVELS = 8.0
-"""Residual that half a percent of a window's pixels must exceed to show rain."""
+# More would show the noise of the codec.
 _LARGEST_GAIN = 3.0
-"""More would show the noise of the codec."""
+# Fewest frames of a median; a shorter rest of a clip is left out.
 _LEAST_FRAMES = 20
-"""Fewest frames of a median; a shorter rest of a clip is left out."""
 _FRAME_STEP = 2
+# Windows that are kept of a clip, those with the strongest rain: 66 MB.
 _MOST_WINDOWS = 600
-"""Windows that are kept of a clip, those with the strongest rain: 66 MB."""
 
 
 class RecordedWindow(NamedTuple):

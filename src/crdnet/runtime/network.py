@@ -29,9 +29,8 @@ from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
 OnTile = Callable[[int, int], object]
 """Called after each tile of an image with the number of tiles that are done, and of all."""
+# So few stay in the processor's cache from one step to the next, and take no memory to speak of.
 _FINISHED_ROWS = 32
-"""So few stay in the processor's cache from one step to the next, and take no memory to speak
-of."""
 
 
 @dataclass(frozen=True)

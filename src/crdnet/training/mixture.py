@@ -43,10 +43,10 @@ from crdnet.training.batches import (
 
 SampleKind = Literal["synthetic", "real", "camera", "drops", "recorded", "dry"]
 
+# Share of the samples that are rotated.
 _ROTATED = 0.25
-"""Share of the samples that are rotated."""
+# Frames that are read of a clip, to bound the memory while its rain is cut.
 _MOST_FRAMES = 600
-"""Frames that are read of a clip, to bound the memory while its rain is cut."""
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ from crdnet.video.writer import (
     open_writer,
 )
 
+# Bytes at both ends of a source that tell whether it is the same.
 _PIECE = 1 << 20
-"""Bytes at both ends of a source that tell whether it is the same."""
 
 
 class ClipFrame(NamedTuple):

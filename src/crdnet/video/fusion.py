@@ -32,20 +32,20 @@ STILL_LEVELS = 1.0
 """Error of a neighbour that is not moved, in grey levels."""
 LEAST_VARIANCE = 0.3
 """Variance to which a long static scene shrinks, in squared grey levels."""
+# Standard deviation added for each grey level of disagreement that rain does not explain.
 _DISAGREEMENT = 1.5
-"""Standard deviation added for each grey level of disagreement that rain does not explain."""
+# Share of the rain around a pixel by which neighbours may disagree.
 _EXPLAINED = 0.2
-"""Share of the rain around a pixel by which neighbours may disagree."""
 _UNEXPLAINED_LEVELS = 1.0
+# Side of the window for disagreement, in pixels.
 _WINDOW = 7
-"""Side of the window for disagreement, in pixels."""
+# Side of the window for rain at a pixel, in pixels.
 _NEAR = 3
-"""Side of the window for rain at a pixel, in pixels."""
+# Range of three rainy frames that counts as no change, in grey levels.
 _ALIKE_LEVELS = 8.0
-"""Range of three rainy frames that counts as no change, in grey levels."""
 
+# Difference from the median of three rainy frames that counts as noise, in grey levels.
 _OWN_LEVELS = 3.0
-"""Difference from the median of three rainy frames that counts as noise, in grey levels."""
 
 
 @dataclass(frozen=True, eq=False)

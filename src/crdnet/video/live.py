@@ -24,12 +24,12 @@ from crdnet.video.source import STREAM, Clip, FrameChecker, open_clip
 from crdnet.video.temporal import DerainedFrame
 from crdnet.video.writer import ClipWriter, choose_container, needs_global_header, open_writer
 
+# Seconds before the first attempt to connect again, and the most; each pause doubles.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-"""Seconds before the first attempt to connect again, and the most; each pause doubles."""
 _INPUT_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay", "rtsp_transport": "tcp"}
 _LOW_LATENCY = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
+# Packets of sound and other streams that wait at most for the video.
 _FEWEST_PACKETS = 512
-"""Packets of sound and other streams that wait at most for the video."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
 _SINGLE_FRAMES = ("mjpeg", "prores", "ffvhuff", "huffyuv", "utvideo", "rawvideo", "png", "qtrle")
+# Frames of a segment where every frame stands alone.
 _LONGEST_GROUP = 48
-"""Frames of a segment where every frame stands alone."""
 _SPS, _PPS = 7, 8
 _MOST_IDS = 31
 

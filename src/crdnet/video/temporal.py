@@ -23,12 +23,12 @@ STILL_PIXELS = 0.15
 """Largest shift of a static camera between two frames, in pixels."""
 STILL_FRAMES = 5
 """Frames after which a camera that does not move counts as static."""
+# Side of a cell of coarse luma, in pixels.
 _COARSE = 16
-"""Side of a cell of coarse luma, in pixels."""
+# Grey levels by which a displacement must match better than none.
 _PREFERRED_LEVELS = 0.1
-"""Grey levels by which a displacement must match better than none."""
+# Side of the window in which displacements are compared, in pixels.
 _COMPARED = 15
-"""Side of the window in which displacements are compared, in pixels."""
 
 
 class DerainedFrame(NamedTuple):

@@ -30,6 +30,7 @@ _PRIMARIES: Mapping[int, tuple[str, Chromaticities]] = {
 }
 _UNSPECIFIED, _BT709, _SRGB = 2, 1, 13
 _CAMERA_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+# Parametric curves of an ICC profile, by the codes of transfer functions.
 _CURVES: Mapping[int, tuple[float, ...]] = {
     **dict.fromkeys((1, 6, 14, 15), _CAMERA_CURVE),
     4: (2.2,),
@@ -38,11 +39,10 @@ _CURVES: Mapping[int, tuple[float, ...]] = {
     8: (1.0,),
     **dict.fromkeys((_UNSPECIFIED, _SRGB), (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)),
 }
-"""Parametric curves of an ICC profile, by the codes of transfer functions."""
 _TRANSFERS: Mapping[int, str] = {16: "PQ", 18: "HLG", 9: "logarithmic", 10: "logarithmic"}
 _SRGB_GAMMA = 0.45455
+# Differences of gamma and chromaticities that are rounding.
 _CLOSE = 0.0015
-"""Differences of gamma and chromaticities that are rounding."""
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )

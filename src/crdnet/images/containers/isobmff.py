@@ -14,8 +14,9 @@ from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 
 _XMP_KIND = b"application/rdf+xml"
 _IDENTITY_MATRIX = 0
+# Matrix of BT.601 and full range, by which libheif codes colours where it does not say so.
 _USUAL_MATRIX = 6, 0x80
-"""Matrix of BT.601 and full range, by which libheif codes colours where it does not say so."""
+# Content of each type of auxiliary image, for messages; alpha is kept and has no name here.
 _AUXILIARY: Mapping[bytes, str] = {
     b"alpha": "",
     b"urn:mpeg:hevc:2015:auxid:1": "",
@@ -24,14 +25,13 @@ _AUXILIARY: Mapping[bytes, str] = {
     b"hdrgainmap": "the gain map",
     b"matte": "a matte",
 }
-"""Content of each type of auxiliary image, for messages; alpha is kept and has no name here."""
 _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
 _MOST_SPANS = 20_000
 _MOST_PROPERTIES = 100_000
+# In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds.
 _MOST_BOXES = 20_000
-"""In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds."""
+# Boxes of which everybody knows whether they tell the location.
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
-"""Boxes of which everybody knows whether they tell the location."""
 # EXIF orientation as (quarter turns counterclockwise, mirrored: 0 top and bottom, 1 left and
 # right), turned first, by HEIF's annex on EXIF.
 _TURNS: Mapping[int, tuple[int, int | None]] = {

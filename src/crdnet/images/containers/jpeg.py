@@ -17,8 +17,8 @@ from crdnet.images.containers.photoshop import (
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+# Markers without a length: TEM, the restarts, and the start of an image.
 _ALONE = {0x01, *range(0xD0, 0xD9)}
-"""Markers without a length: TEM, the restarts, and the start of an image."""
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _MORE_XMP_HEAD = len(_MORE_XMP) + 32 + 4 + 4
@@ -31,6 +31,7 @@ _LEFT_BEHIND = (
     (0xEB, b"JP", "a signed history (C2PA)"),
 )
 _ADOBE = b"Adobe"
+# Blocks of which everybody knows whether they tell the location.
 _KNOWN = {
     _APP0: (b"JFIF\0", b"JFXX\0"),
     _APP1: (exif.MARK, _XMP, _MORE_XMP),
@@ -39,16 +40,15 @@ _KNOWN = {
     _APP13: (_PHOTOSHOP,),
     _APP14: (_ADOBE,),
 }
-"""Blocks of which everybody knows whether they tell the location."""
+# Kinds of frames that are read and not written.
 _CODINGS = {0xC3: "lossless coding", 0xC9: "arithmetic coding", 0xCA: "arithmetic coding"}
-"""Kinds of frames that are read and not written."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
+# Bytes in one block.
 _MOST = 65533
-"""Bytes in one block."""
+# Before the first scan. Large profiles and XMP take some hundreds; millions of empty blocks would
+# take a parser seconds.
 _MOST_BLOCKS = 10_000
-"""Before the first scan. Large profiles and XMP take some hundreds; millions of empty blocks would
-take a parser seconds."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ _IMAGE_RESOURCE = b"8BIM"
 _RESOURCE_THUMBNAILS = (0x0409, 0x040C)
 _IPTC, _EXIF, _MORE_EXIF, _XMP, _IPTC_DIGEST = 0x0404, 0x0422, 0x0423, 0x0424, 0x0425
 _DATASET = 0x1C
+# Content location code and name, city, sublocation, province or state, country code and name.
 _LOCATION_DATASETS = {(2, 26), (2, 27), (2, 90), (2, 92), (2, 95), (2, 100), (2, 101)}
-"""Content location code and name, city, sublocation, province or state, country code and name."""
 _LONG_DATASET = 0x8000
 
 

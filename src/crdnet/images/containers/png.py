@@ -13,8 +13,9 @@ MAGIC = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
 _METRES_PER_INCH = 0.0254
 _MOST_LONG = 2**32 - 1
+# Gamma and chromaticities are whole numbers of this part.
 _UNIT = 100_000
-"""Gamma and chromaticities are whole numbers of this part."""
+# Chunks to copy although PNG's rules forbid it after an edit; they stay valid for the output.
 _COLOUR = {
     b"cHRM",
     b"cICP",
@@ -29,27 +30,26 @@ _COLOUR = {
     b"mDCv",
     b"cLLi",
 }
-"""Chunks to copy although PNG's rules forbid it after an edit; they stay valid for the output."""
+# Chunks about the stored samples; they are wrong once a palette has become colours.
 _OF_SAMPLES = {b"sBIT", b"bKGD"}
-"""Chunks about the stored samples; they are wrong once a palette has become colours."""
 _OF_ENCODER = {b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"tRNS"}
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+# Metadata in hexadecimal, which programs wrote before PNG had chunks for it.
 _RAW_PROFILE = b"Raw profile type "
-"""Metadata in hexadecimal, which programs wrote before PNG had chunks for it."""
 _LOCATION_KEYWORD = re.compile(
     rb"gps|latitude|longitude|altitude|location|coverage|city|country", re.IGNORECASE
 )
+# Chunks whose content other formats hold in their own way.
 _TRAVELS = {b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"}
-"""Chunks whose content other formats hold in their own way."""
+# Ancillary chunks of which everybody knows whether they tell the location.
 _KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
-"""Ancillary chunks of which everybody knows whether they tell the location."""
 _CUT_OFF = "the chunk {}, which is cut off"
 _MOST_INFLATED = 64 << 20
+# Beside one for each KiB of the file, which allows pixels in any usual chunks; millions of empty
+# chunks would take a parser seconds.
 _MOST_CHUNKS = 10_000
-"""Beside one for each KiB of the file, which allows pixels in any usual chunks; millions of empty
-chunks would take a parser seconds."""
+# Chunks that a file has once; inflating each of many could take minutes.
 _ONCE = (b"iCCP", _XMP)
-"""Chunks that a file has once; inflating each of many could take minutes."""
 
 
 def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadata:
@@ -222,8 +222,9 @@ def is_animated(content: Content) -> bool:
     return False
 
 
+# Per pixel, by colour type.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Per pixel, by colour type."""
+# First row and column of each pass of an interlaced image, and the distance to the next ones.
 _PASSES = (
     (0, 0, 8, 8),
     (0, 4, 8, 8),
@@ -233,11 +234,10 @@ _PASSES = (
     (0, 1, 2, 2),
     (1, 0, 2, 1),
 )
-"""First row and column of each pass of an interlaced image, and the distance to the next ones."""
 _HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
+# Each call of zlib copies what it was given and did not use.
 _DEFLATED_AT_ONCE = 1 << 16
-"""Each call of zlib copies what it was given and did not use."""
 
 
 def has_all_rows(content: Content) -> bool:

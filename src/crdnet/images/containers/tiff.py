@@ -32,8 +32,8 @@ STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = (
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
 _PLANAR, _PREVIEW, _OLD_JPEG = 0x011C, 0x0201, 6
 _SEPARATE, _YCBCR, _WHITE_IS_ZERO, _JPEG_CODED, _INKS = 2, 6, 0, 7, 5
+# Compressions that are written again as they were: none, LZW, Deflate, PackBits.
 _PLAIN_CODINGS = (1, 5, 8, 32946, 32773)
-"""Compressions that are written again as they were: none, LZW, Deflate, PackBits."""
 _COMPRESSIONS = {
     2: "CCITT",
     3: "CCITT group 3",
@@ -42,8 +42,8 @@ _COMPRESSIONS = {
     34712: "JPEG 2000",
     50001: "WebP",
 }
+# Samples per pixel below which there is grey.
 _NO_COLOURS = 3
-"""Samples per pixel below which there is grey."""
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _DIRECTORIES = {EXIF, GPS, INTEROP}
 _PAGE_KIND = 0x00FE
@@ -56,8 +56,8 @@ _UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
 _MOST_LONG = 2**32 - 1
 _MAX_DIRECTORIES = 4096
 _MAX_TAGS = 4096
+# In all directories of a file; directories that share bytes could have millions.
 _MAX_ENTRIES = 50_000
-"""In all directories of a file; directories that share bytes could have millions."""
 
 # Tags that tell how the pixels are stored, which whoever stores them anew writes himself.
 _OF_PIXELS = {
@@ -80,8 +80,8 @@ _LEFT_BEHIND = {
     0xCD2D: "a signed history (C2PA)",
     0xCD41: "a signed history (C2PA)",
 }
+# Tags of metadata that other formats hold beside EXIF.
 _AROUND = {"xmp": XMP, "icc": ICC, "photoshop": PHOTOSHOP}
-"""Tags of metadata that other formats hold beside EXIF."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from crdnet.images.containers.metadata import FileMetadata, Metadata
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
+# Millions of empty chunks would take a parser seconds.
 _MOST_CHUNKS = 10_000
-"""Millions of empty chunks would take a parser seconds."""
 _OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
