@@ -31,6 +31,7 @@ ScorableImage = npt.NDArray[Any]
 Planes = npt.NDArray[np.float64]
 """Planes to compare (planes, h, w): three colours, or luma alone."""
 
+# Constants of SSIM, from Wang et al., IEEE TIP 13, 2004.
 K1, K2 = 0.01, 0.03
 DOWNSAMPLED_SIDE = 256
 """Length of the shorter side, in pixels, that Wang's `ssim.m` downsamples to."""

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _SINGLE_FRAMES = ("mjpeg", "prores", "ffvhuff", "huffyuv", "utvideo", "rawvideo", "png", "qtrle")
 # Frames of a segment where every frame stands alone.
 _LONGEST_GROUP = 48
+# Types of NAL units in H.264: sets of parameters of the sequence and of the frame.
 _SPS, _PPS = 7, 8
+# seq_parameter_set_id is at most 31 (H.264, 7.4.2.1.1).
 _MOST_IDS = 31
 
 

@@ -23,6 +23,7 @@ _MATRICES = {
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
 }
+# AVCOL_SPC_UNSPECIFIED and AVCOL_RANGE_JPEG of FFmpeg.
 _UNSPECIFIED = 2
 _FULL_RANGE = 2
 # Rows from which unspecified colours are taken as BT.709; below, as BT.601.

@@ -8,6 +8,8 @@ from crdnet.images.containers import tiff, xmp
 from crdnet.images.containers.photoshop import remove_iptc_location, remove_resource_location
 
 MARK = b"Exif\0\0"
+# JPEGInterchangeFormat and its length, StripOffsets and StripByteCounts: a thumbnail is a JPEG or
+# raw strips.
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 _STRIPS, _STRIP_BYTES = 0x0111, 0x0117
 _MAKER_NOTE = 0x927C
@@ -27,6 +29,7 @@ _EDITED: Mapping[int, Callable[[bytes], bytes]] = {
     tiff.IPTC: remove_iptc_location,
     tiff.PHOTOSHOP: remove_resource_location,
 }
+# SubIFDs (TIFF technical note 1): full-size raw images and previews.
 _SUB_DIRECTORIES = 0x014A
 _MOST_DIRECTORIES = 64
 

@@ -16,11 +16,13 @@ from crdnet.images.containers.photoshop import (
 
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
+# SOF0 to SOF15; C4, C8 and CC in their range are DHT, JPG and DAC.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM, the restarts, and the start of an image.
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+# Behind the mark stand a digest of 32 characters, the length of the whole and the part's offset.
 _MORE_XMP_HEAD = len(_MORE_XMP) + 32 + 4 + 4
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"

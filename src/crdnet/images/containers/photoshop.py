@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from crdnet.images.containers import xmp
 
 _IMAGE_RESOURCE = b"8BIM"
+# Thumbnails of Photoshop 4 (BGR) and of later versions.
 _RESOURCE_THUMBNAILS = (0x0409, 0x040C)
 _IPTC, _EXIF, _MORE_EXIF, _XMP, _IPTC_DIGEST = 0x0404, 0x0422, 0x0423, 0x0424, 0x0425
+# Marker before each dataset of IPTC-NAA, and the flag of a length that is itself counted.
 _DATASET = 0x1C
 # Content location code and name, city, sublocation, province or state, country code and name.
 _LOCATION_DATASETS = {(2, 26), (2, 27), (2, 90), (2, 92), (2, 95), (2, 100), (2, 101)}

@@ -234,6 +234,7 @@ _PASSES = (
     (0, 1, 2, 2),
     (1, 0, 2, 1),
 )
+# Signature of 8 bytes, and IHDR of 25 with its length and checksum.
 _HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
 # Each call of zlib copies what it was given and did not use.

@@ -18,6 +18,7 @@ import numpy as np
 from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import remove_resource_thumbnail
 
+# Tags that point to directories.
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 ORIENTATION, SAMPLES, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 0x0112, 0x0115, 0x013D, 0x0142, 0x0143

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from crdnet.images.containers import exif, xmp
 from crdnet.images.containers.metadata import FileMetadata, Metadata
 
+# Flags of the chunk VP8X (RFC 9649).
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
 # Millions of empty chunks would take a parser seconds.
