@@ -5,8 +5,8 @@
 
 Contract. Every file under FOLDER, images or not, is decoded and encoded as `crdnet derain` does,
 with its pixels unchanged, in a subprocess of at most `SECONDS` for each task; a format that is only
-read becomes PNG. Printed are the files done, those refused by reason with an example, and the metadata
-that outputs lack, by what the program said of it. Metadata is read by exiftool where it is
+read becomes PNG. Printed are the files done, those refused by reason with an example, and the
+metadata that outputs lack, by what the program said of it. Metadata is read by exiftool where it is
 installed, else by crdnet itself, which misses what crdnet cannot read. Tags about the coding of
 pixels, and about the file itself, are not compared.
 
@@ -61,7 +61,7 @@ _NOT_COMPARED = re.compile(
 
 @dataclass
 class Report:
-    """What became of a collection."""
+    """Outcomes of a collection."""
 
     done: int = 0
     refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))

@@ -65,9 +65,9 @@ class Protocol:
     window: tuple[float, ...]
     """Weights of the SSIM window along one side; the window is their outer product."""
     sample_covariance: bool = False
-    """Whether SSIM divides variances by n - 1, for n pixels in the window."""
+    """True if SSIM divides variances by n - 1, for n pixels in the window."""
     downsampling: bool = False
-    """Whether SSIM first averages blocks of round(shorter side / 256) pixels."""
+    """True if SSIM first averages blocks of round(shorter side / 256) pixels."""
 
     @property
     def smallest_side(self) -> int:

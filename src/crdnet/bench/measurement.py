@@ -81,7 +81,7 @@ class Row:
 
     @property
     def is_on_processor(self) -> bool:
-        """Whether the measured limits, which are the processor's, apply to it."""
+        """True if the measured limits, which are the processor's, apply to it."""
         return self.device != "cuda"
 
     @property

@@ -83,16 +83,16 @@ class Header:
 def read_header(
     source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> Header:
-    """Return what a picture file is, reading only its header.
+    """Return the header of an image file, without reading more.
 
     Args:
-        source: The whole file, or where it is.
-        name: What messages call it; None is its path.
-        max_pixels: The most that it may have, all frames together.
+        source: Content or path of the file.
+        name: Name of the file in messages; None is its path.
+        max_pixels: Maximum number of pixels, all frames together.
 
     Raises:
-        NotAnImageError: It is no picture that is read here.
-        ImageError: It is damaged, or has more pixels than it may have.
+        NotAnImageError: The file is not an image in a supported format.
+        ImageError: The file is damaged or has too many pixels.
         OSError: The path cannot be read.
     """
     if isinstance(source, Path):
@@ -146,7 +146,7 @@ def check_writable(format: str, name: str) -> str:  # noqa: A002
 
 
 def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Content, str], Header]]:
-    """Return the format that the content has, and who measures it."""
+    """Return the format of the content, and the function that reads its header."""
     start = content[:16]
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
@@ -183,7 +183,7 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
 def _measure_jpeg(content: Content, format: str) -> Header:  # noqa: A002
     frame = jpeg.read_frame(content)
     if frame is None:
-        raise ValueError("it ends before its size is told")
+        raise ValueError("it ends before its size")
     return Header(format, frame.width, frame.height, bits=frame.bits)
 
 

@@ -49,7 +49,7 @@ _TOO_LARGE = "the image does not fit into the memory that one image may take"
 
 
 class Fault(StrEnum):
-    """Why an image cannot be decoded or encoded."""
+    """Reason for which an image cannot be decoded or encoded."""
 
     BROKEN = "broken"
     NO_MEMORY = "no memory"
@@ -121,7 +121,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be given another task."""
+        """True if it can take another task."""
         return not self._killed and self._process.poll() is None
 
     def call(self, task: str, frames: Frames, **fields: Any) -> tuple[Message, list[bytes]]:
@@ -351,7 +351,7 @@ class WorkerCodec:
 def main() -> None:
     """Do one task after the other until the parent is gone; the program of a worker."""
     with os.fdopen(os.dup(0), "rb") as tasks, os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # whatever a library prints is no answer
+        os.dup2(2, 1)  # libraries may print, which must not reach the pipe
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the parent as well
         warnings.simplefilter("ignore")
         _limit(int(sys.argv[1]) if sys.argv[1] else None)
@@ -435,7 +435,7 @@ _TASKS: Mapping[str, Callable[[Frames, Message], tuple[Message, Frames]]] = {
 
 
 def _limit(megabytes: int | None) -> None:
-    """Bound what a picture can make this process take; Windows has no such limits."""
+    """Limit the memory of this process; Windows has no such limits."""
     try:
         import resource  # noqa: PLC0415
     except ImportError:

@@ -56,7 +56,7 @@ class _Sample(NamedTuple):
     top: int
     left: int
     height: int
-    """In pixels of the reduced image, like the width; top and left are in pixels of the image."""
+    """Pixels of the reduced image, as for the width; top and left count pixels of the image."""
     width: int
 
 

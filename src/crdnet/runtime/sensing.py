@@ -158,7 +158,7 @@ class HasReport:
 
     @property
     def dry(self) -> bool:
-        """Whether the image is surely without rain; False where the model does not sense rain."""
+        """True if the image is surely without rain; False where the model does not sense rain."""
         return self.sensed.dry
 
 

@@ -148,7 +148,7 @@ class TemporalDerainer:
 
     @property
     def is_static(self) -> bool:
-        """Whether the camera counts as static."""
+        """True if the camera counts as static."""
         if self._static == "auto":
             return self._still_frames >= STILL_FRAMES
         return self._static == "on"

@@ -30,7 +30,7 @@ _MOST_SPANS = 20_000
 _MOST_PROPERTIES = 100_000
 # In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds.
 _MOST_BOXES = 20_000
-# Boxes of which everybody knows whether they tell the location.
+# Boxes of known content; the others are cleared to remove the location.
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
 # EXIF orientation as (quarter turns counterclockwise, mirrored: 0 top and bottom, 1 left and
 # right), turned first, by HEIF's annex on EXIF.
@@ -57,11 +57,11 @@ class Coding:
     grey: bool = False
     subsampling: str = "4:4:4"
     orientation: int = 1
-    """As EXIF has it, but told by the file's own properties, which rule over EXIF."""
+    """EXIF value, from the properties of the file, which take precedence over its EXIF."""
     identity: bool = False
-    """Whether the colours are stored as red, green and blue, as files without loss have them."""
+    """True if the colours are stored as red, green and blue, as lossless files store them."""
     cropped: bool = False
-    """Whether a clean aperture crops it."""
+    """True if a clean aperture crops it."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ class _Meta:
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     """(kind, payload)."""
     associations: dict[int, list[int]] = field(default_factory=dict)
-    """For each item the places of its properties in `properties`, from 1."""
+    """Indices into `properties` by item, from 1."""
     references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
     """(kind, from which item, to which items)."""
 
@@ -252,7 +252,7 @@ def _insert_items(
     first = max(meta.items) + 1
     numbered = [(first + at, *item) for at, item in enumerate(new)]
     data = b"".join(plain for *_, plain in numbered)
-    pictures = [number for number, item in meta.items.items() if item.kind in (b"av01", b"grid")]
+    images = [number for number, item in meta.items.items() if item.kind in (b"av01", b"grid")]
 
     def rebuilt(grown: int) -> bytes:
         parts, has_references = [content[meta.begin + 8 : meta.begin + 12]], False
@@ -266,7 +266,7 @@ def _insert_items(
                 has_references = True
                 plain += b"".join(_pack_reference(number, meta.primary) for number, *_ in numbered)
             elif kind == b"iprp":
-                plain = _add_properties(content, body, end, properties, meta.primary, pictures)
+                plain = _add_properties(content, body, end, properties, meta.primary, images)
             parts.append(
                 content[begin:end] if plain == content[body:end] else _pack_box(kind, plain)
             )
@@ -506,7 +506,7 @@ def _add_properties(
     end: int,
     new: list[tuple[bytes, bytes, bool]],
     primary: int,
-    pictures: list[int],
+    images: list[int],
 ) -> bytes:
     parts, count = [], 0
     for kind, _, at, last in _iterate_boxes(content, body, end):
@@ -522,7 +522,7 @@ def _add_properties(
                     for i, (name, _, must) in enumerate(new)
                     if must or item == primary
                 ]
-                for item in pictures
+                for item in images
             }
             plain = _add_associations(plain, added)
         parts.append(_pack_box(kind, plain))

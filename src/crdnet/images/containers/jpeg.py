@@ -28,12 +28,12 @@ _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _LEFT_BEHIND = (
     (0xE0, b"JFXX\0", "the thumbnail of JFIF"),
-    (0xE2, b"MPF\0", "further pictures (MPF)"),
+    (0xE2, b"MPF\0", "further images (MPF)"),
     (0xE2, b"urn:iso:std:iso:ts:21496:-1", "the gain map"),
     (0xEB, b"JP", "a signed history (C2PA)"),
 )
 _ADOBE = b"Adobe"
-# Blocks of which everybody knows whether they tell the location.
+# Blocks of known content, which are edited, not dropped, to remove the location.
 _KNOWN = {
     _APP0: (b"JFIF\0", b"JFXX\0"),
     _APP1: (exif.MARK, _XMP, _MORE_XMP),
@@ -63,13 +63,13 @@ class Frame:
     height: int
     width: int
     tables: tuple[int, ...]
-    """For each component the number of its quantisation table."""
+    """Number of the quantisation table of each component."""
     samplings: tuple[tuple[int, int], ...]
-    """For each component its samples across and down."""
+    """Samples of each component across and down."""
 
 
 def read_frame(content: Content) -> Frame | None:
-    """Return how the pixels are coded; None where the file ends before it says so."""
+    """Return the coding of the pixels, or None if the file ends before it."""
     for marker, block in _iterate_blocks(content):
         if marker in _FRAMES and len(block) >= 10 and len(block) >= 10 + 3 * block[9]:
             parts = [block[at : at + 3] for at in range(10, 10 + 3 * block[9], 3)]
@@ -85,7 +85,7 @@ def read_frame(content: Content) -> Frame | None:
 
 
 def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
-    """Take a JPEG apart."""
+    """Return the metadata of a JPEG file."""
     kept, left, recoded, stray, place = list[bytes](), list[str](), list[str](), 0, 2
     for marker, begin, end in _iterate_spans(content):
         stray += len(bytes(content[place:begin]).strip(b"\xff"))
@@ -138,8 +138,8 @@ def _name_trailer(content: Content, left: list[str]) -> list[str]:
         return []
     if b"ftyp" in rest:
         return ["the video behind the image"]
-    told = "further pictures (MPF)" in left
-    return [] if told else [f"{len(rest)} bytes behind the picture"]
+    told = "further images (MPF)" in left
+    return [] if told else [f"{len(rest)} bytes behind the image"]
 
 
 def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
@@ -200,9 +200,9 @@ def set_height(head: bytes, height: int) -> bytes:
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a JPEG that does not tell where it was taken, and what had to go with it.
+    """Remove the location from a JPEG; return the content and the names of what went with it.
 
-    Blocks of which nobody knows what they tell go, and so does all that lies behind the image.
+    Blocks of unknown content go, and so does everything behind the image.
     """
     pieces, left, place = [content[:2]], list[str](), 2
     for marker, begin, end in _iterate_spans(content):

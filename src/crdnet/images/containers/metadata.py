@@ -35,8 +35,8 @@ class FileMetadata:
     left_behind: tuple[str, ...] = ()
     """Names of what no output will hold."""
     only_here: bool = False
-    """Whether `blocks` hold more than `around`, which another format will lack."""
+    """True if `blocks` hold more than `around`, which another format will lack."""
     recoded: tuple[str, ...] = ()
     """The names of ways of coding that a file of the same format will not have again."""
     has_unnamed_channel: bool = False
-    """Whether the file does not declare that its additional channel is alpha."""
+    """True if the file does not declare that its additional channel is alpha."""

@@ -41,7 +41,7 @@ _LOCATION_KEYWORD = re.compile(
 )
 # Chunks whose content other formats hold in their own way.
 _TRAVELS = {b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"}
-# Ancillary chunks of which everybody knows whether they tell the location.
+# Ancillary chunks of known content, which are edited, not dropped, to remove the location.
 _KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
 _CUT_OFF = "the chunk {}, which is cut off"
 _MOST_INFLATED = 64 << 20
@@ -53,7 +53,7 @@ _ONCE = (b"iCCP", _XMP)
 
 
 def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadata:
-    """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
+    """Return the metadata of a PNG; `same_samples` is False if the stored samples will differ."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
     dpi, told, once = None, dict[bytes, bytes](), set[bytes]()
@@ -157,9 +157,9 @@ def add_metadata(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a PNG that does not tell where it was taken, and what had to go with it.
+    """Remove the location from a PNG; return the content and the names of what went with it.
 
-    Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
+    Chunks of unknown content go, and so does everything behind the image.
     """
     pieces, left, size = [MAGIC], list[str](), len(MAGIC)
     once = set[bytes]()

@@ -93,7 +93,7 @@ class Tag:
     value: bytes
     """Little-endian."""
     directory: "Mapping[int, Tag] | None" = None
-    """For those tags that are directories; `value` is then empty."""
+    """Content of a tag that is a directory; `value` is then empty."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -112,9 +112,9 @@ class Layout:
     """Layout of a TIFF file."""
 
     order: str
-    """As `struct` has it: < or >."""
+    """Byte order in the notation of `struct`: < or >."""
     big: bool
-    """Whether offsets take eight bytes."""
+    """True if offsets take eight bytes."""
     first: int
     """Offset of the first directory."""
 

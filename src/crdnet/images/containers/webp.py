@@ -82,9 +82,9 @@ def add_metadata(
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a WebP that does not tell where it was taken, and what had to go with it.
+    """Remove the location from a WebP; return the content and the names of what went with it.
 
-    Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
+    Chunks of unknown content go, and so does everything behind the image.
     """
     size = 8 + int.from_bytes(content[4:8], "little")
     chunks, left = list[bytes](), list[str]()

@@ -58,7 +58,7 @@ _DEEPEST = 200
 _MOST_SPACES = 1000
 
 Matches = Callable[[str, str], bool]
-"""Whether a property of a namespace and a name is meant."""
+"""Function that selects properties by namespace and name."""
 
 
 class _UnreadableError(ValueError):
