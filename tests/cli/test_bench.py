@@ -73,7 +73,7 @@ def test_json_holds_everything(crdnet: Crdnet, quick: list[str], tmp_path: Path)
             )
         rate = row["height"] * row["width"] / 1e3 / row["network_milliseconds"]["median"]
         assert row["megapixels_per_second"] == pytest.approx(rate)
-        # A new process takes longer for its first picture than for the next ones.
+        # A new process takes longer for its first image than for the next ones.
         assert row["first_image_seconds"] > row["image_milliseconds"]["fastest"] / 1e3
         assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] > 2e7
     small, _, large, convolutionless = rows
