@@ -5,7 +5,8 @@ codec and the output:
 
 - a source is a file or bytes (`crdnet.images.ImageSource`),
 - a codec works in this process, in worker processes, or in bands of rows for files too large for
-memory, - an output is opened when the result is ready for it, and is complete when its context ends
+  memory,
+- an output is opened when the result is ready for it, and is complete when its context ends
 without an error.
 
 The gate keeps the pixels of an image that is surely dry. Its file is copied byte for byte unless
@@ -218,12 +219,12 @@ def _open_codec(
 
 
 def _check_whole_fits(source: ImageSource, reason: str) -> None:
-    """Refuse an image that must be read whole and cannot be, before the machine runs out of memory."""
+    """Refuse an image that must be read whole and does not fit into memory."""
     header = source.header
     needed = header.width * header.height * _WHOLE_BYTES * (2 if header.bits > 8 else 1)
     if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise ImageError(
-            f"{source.name} of {header.width} x {header.height} pixels must be read whole for {reason}, which takes "
-            f"{needed / 1e9:.0f} GB of memory, more than there is; store it upright as TIFF, PNG or JPEG, and ask for "
-            "the result alone"
+            f"{source.name} of {header.width} x {header.height} pixels must be read whole for "
+            f"{reason}, which takes {needed / 1e9:.0f} GB of memory, more than there is; store it "
+            "upright as TIFF, PNG or JPEG, and ask for the result alone"
         )
