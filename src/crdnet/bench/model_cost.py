@@ -58,6 +58,16 @@ class ModelCost:
         """Return the cost as JSON values."""
         return asdict(self)
 
+    def as_text(self) -> str:
+        """Return the cost as two lines."""
+        memory = "" if self.peak_bytes is None else f", {self.peak_bytes / 1e6:.0f} MB"
+        return (
+            f"{self.model}: {self.parameters:,} parameters, {self.kilo_macs:.2f} kMAC per pixel, "
+            f"sides in multiples of {self.size_multiple}, margin {self.margin} px\n"
+            f"    {self.width} x {self.height}: {self.seconds:.3f} s{memory} "
+            f"({self.engine}, {self.threads} threads)"
+        )
+
 
 def measure_model_cost(
     model: StoredModel, height: int, width: int, *, device: str, threads: int

@@ -17,6 +17,7 @@ from crdnet.data.leakage import (
     list_entries,
     make_entries,
     make_entry,
+    write_leaks,
 )
 from crdnet.data.listing import Listing, list_images
 from crdnet.data.lists import find_listed, match_patterns
@@ -55,5 +56,6 @@ __all__ = [
     "read_frames",
     "read_rgb",
     "split_scenes",
+    "write_leaks",
     "write_list",
 ]

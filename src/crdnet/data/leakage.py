@@ -12,9 +12,11 @@ least 0.4 of the shorter side. It has two steps:
 Streaks are thinner than a cell, so rain adds little but a tint, and the correlations ignore a tint.
 """
 
+import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from crdnet.data.loading import Pair
 from crdnet.data.tar_members import open_image_file
 from crdnet.density import luma
 from crdnet.errors import DataError
+from crdnet.files import write_whole
 
 _SHOWN_LEAKS = 10
 SHORT_SIDE = 96
@@ -354,6 +357,15 @@ def _normalise(values: Planes) -> tuple[Planes, float]:
 def _digest(path: Path) -> str:
     opened = open_image_file(path)
     return sha256(opened.read_bytes() if isinstance(opened, Path) else opened.read()).hexdigest()
+
+
+def write_leaks(leaks: Iterable[Leak], path: Path) -> None:
+    """Write leaks as a table, a line for each."""
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([field.name for field in fields(Leak)])
+    rows.writerows(astuple(leak) for leak in leaks)
+    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def count_leaks(

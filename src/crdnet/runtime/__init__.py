@@ -14,6 +14,7 @@ from crdnet.runtime.scales import REDUCTIONS
 from crdnet.runtime.sensing import UNKNOWN, HasReport, SenseReport
 from crdnet.runtime.session import Session
 from crdnet.runtime.store import StoredModel, find_model, list_models, register_model
+from crdnet.runtime.summary import ModelSummary
 
 __all__ = [
     "DENSITY_NAME",
@@ -29,6 +30,7 @@ __all__ = [
     "Colours",
     "HasReport",
     "ModelInfo",
+    "ModelSummary",
     "Network",
     "OnTile",
     "SenseReport",

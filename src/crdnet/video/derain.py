@@ -276,7 +276,7 @@ class _FileRun:
         with self._open() as clip:
             if is_sequence(self._source) and not self._to_images and self._options.rate is None:
                 raise VideoError(
-                    f"{self._source} has no timestamps, and no frame rate is made up; give --rate"
+                    f"{self._source} has no timestamps, and no frame rate is made up; give `rate`"
                 )
             for frame in read_frames(clip):
                 return frame, prepare_frame(copy_frame(frame) if _is_copyable(frame) else frame)
@@ -355,7 +355,7 @@ class _FileRun:
                 state = derainer.save_state()
         if making is None:
             raise VideoError(
-                f"{self._source} has no frame in this part; choose another --start, --end"
+                f"{self._source} has no frame in this part; choose another `start`, `end`"
             )
         if tally.frames == 1 and options.window == Window() and not is_sequence(self._source):
             raise VideoError(
@@ -485,7 +485,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
                 f"{output} is the source, and is never replaced; choose another folder"
             )
         if first.exists() and not options.overwrite:
-            raise OutputError(f"{first} exists and is not replaced unasked; use --overwrite")
+            raise OutputError(f"{first} exists and is not replaced unasked; use `overwrite=True`")
         return
     is_path = isinstance(source, str | Path) and output.exists() and Path(source).exists()
     if is_path and output.samefile(source):
@@ -493,7 +493,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
     if output.is_dir():
         raise OutputError(f"{output} is a folder; give the name of a file")
     if output.exists() and not options.overwrite:
-        raise OutputError(f"{output} exists and is not replaced unasked; use --overwrite")
+        raise OutputError(f"{output} exists and is not replaced unasked; use `overwrite=True`")
 
 
 def _identify(source: str) -> dict[str, Any]:

@@ -269,7 +269,7 @@ def _choose_format(clip: Clip, encoder: str, name: str, wanted: str | None) -> s
             return each
     raise VideoError(
         f"the encoder {encoder} has no pixel format {name}, and converting would lose colours; "
-        f"choose one with --pix-fmt ({', '.join(accepted[:8])}) or another -c"
+        f"choose one with `pixel_format` ({', '.join(accepted[:8])}) or another `codec`"
     )
 
 
