@@ -50,14 +50,14 @@ class DerainRun(Run):
             OutputError: Another run writes into the folder, or it cannot be written to.
         """
         with ExitStack() as stack:
-            settings = self._describe_settings()
+            settings = self._describe_settings()  # a damaged model fails before a folder is made
             self._open_journal(stack, settings)
             self.to_do, self.settled = sort_outputs(self._plan.inputs, self._journal, self._options)
             if self._options.dry_run:
                 self.settled += [Outcome(job.name, job.output, "planned") for job in self.to_do]
                 self.to_do = []
             if self.to_do:
-                _ = self.derainer.session
+                _ = self.derainer.session  # a model that cannot be opened is one error, not many
                 _remove_stale_parts(self._plan.jobs, locked=self._journal is not None)
                 self._begin_journal(settings)
             self._open_codec(stack)

@@ -244,6 +244,7 @@ def _names_rain(rain: str, *, single_file: bool) -> bool:
 
 def _remove_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome]:
     """Leave out jobs given twice, and refuse outputs that would meet another output or an input."""
+    # By inode: a link, or a file system without case, gives one file several names.
     inputs = {
         (each.found.st_dev, each.found.st_ino): each
         for each in planned

@@ -46,6 +46,7 @@ def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome
         return Outcome(job.name, job.output, "skipped", f"{job.output} exists")
     if options.overwrite or job.output is None or job.source is None:
         return None
+    # The rain is no entry of the journal: it may be replaced where its output may.
     origin = None if journal is None else journal.find_origin(job.output)
     if origin is None and job.rain is not None and lexists(job.rain):
         return _make_failure(

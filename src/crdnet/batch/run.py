@@ -46,6 +46,7 @@ class Run(ABC):
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._options = plan, plan.options
+        # Images at a time share the processors; a single image gets all.
         at_once = min(self._options.jobs, max(1, len(plan.jobs)))
         self.derainer = Derainer(
             self._options.model,
@@ -99,6 +100,7 @@ class Run(ABC):
         """Read standard input if it is a job, and open what stays open until the run ends."""
         if any(job.source is None for job in self.to_do):
             self._standard_input = sys.stdin.buffer.read()
+        # A process takes longer to start than one image to decode.
         if len(self.to_do) > 1:
             self._codec = stack.enter_context(WorkerCodec())
         self._stack = stack.pop_all()
@@ -143,6 +145,7 @@ class Run(ABC):
                         yield _take_outcome(job, future)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            # Asked again and again: a job may reach the network after the first time.
             while running := [future for future in pending if not future.done()]:
                 self._abort()
                 wait(running, timeout=0.05)

@@ -133,6 +133,7 @@ class Derainer:
     @property
     def session(self) -> Session:
         """The opened model, with its `info` and `device`; opens it if need be."""
+        # Asked twice, so that a derainer that is open never waits for the lock.
         if self._session is None:
             with self._lock:
                 if self._session is None:
@@ -188,7 +189,7 @@ class Derainer:
         derained, report = derain_pixels(
             network, rainy, strength=options.strength, always=options.always
         )
-        left_alone = derained is rainy
+        left_alone = derained is rainy  # the gate returns the very object
         return DerainResult(
             image if left_alone else restore(derained),
             report,
@@ -207,6 +208,7 @@ class Derainer:
                 "pixels, or the file to crdnet.derain_file with "
                 "DerainOptions(fallback_format='png')"
             )
+        # A file in memory takes the same route as one on disk; the pixels come as by-product.
         buffer = BytesIO()
         pixels: list[Array] = []
         outcome = derain_source(

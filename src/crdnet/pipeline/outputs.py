@@ -45,6 +45,7 @@ def choose_format(
     """
     source_suffix = "" if source is None else source.suffix
     suffix = source_suffix if output is None else output.suffix
+    # A suffix that names no format at all, as of a temporary file, contradicts none.
     named = FORMAT_OF_SUFFIX.get(suffix.lower())
     if format is not None:
         if named not in (None, FORMATS[format]):
@@ -90,6 +91,7 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
             "output"
         )
     try:
+        # Only the length of the name matters here; the writer reports other faults.
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             output.lstat()
     except OSError as error:
