@@ -1,4 +1,4 @@
-"""`crdnet serve`: an HTTP server and a page to drop a photo on (extra: serve)."""
+"""`crdnet serve`: an HTTP server and a page to drop an image on (extra: serve)."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from crdnet.devices import DEVICES
 from crdnet.errors import MissingExtraError, ModelError
 
 _HELP = """\
-Serve an HTTP API and a page to drop a photo on; offline, on this machine alone unless told
+Serve an HTTP API and a page to drop an image on; offline, on this machine alone unless told
 otherwise.
 
 \b
