@@ -293,7 +293,10 @@ def _iterate_spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
         if left < 0:
             raise ValueError("it has more chunks than any image needs")
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        yield bytes(content[place + 4 : place + 8]), place, end
+        name = bytes(content[place + 4 : place + 8])
+        yield name, place, end
+        if name == b"IEND":
+            return  # what lies behind the image is no chunk of it
         place = end
 
 
