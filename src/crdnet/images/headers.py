@@ -65,7 +65,7 @@ class Header:
     """Width of the stored pixels, before any rotation."""
     height: int
     frames: int = 1
-    """Pages or frames; 2 stands for several where counting them takes longer than a look."""
+    """Pages or frames; 2 means several where counting them would take long."""
     bits: int = 8
     """Bits per sample."""
 

@@ -361,7 +361,7 @@ def main() -> None:
                 _send(answers, *_do(task, frames))
                 del frames
         except (EOFError, OSError):
-            os._exit(0)  # nothing is left to be said, nor anybody to hear it
+            os._exit(0)  # the parent has ended
 
 
 def _send(pipe: Any, message: Message, frames: Frames) -> None:

@@ -76,7 +76,7 @@ class PairDrawer:
     jpeg_quality: int | None = None
 
     def draw(self, clean: RgbImage, plan: PairPlan) -> tuple[RainyPair, dict[str, object]]:
-        """Return a pair, and what its entry of the manifest tells of its making."""
+        """Return a pair, and its entry of the manifest."""
         photo = plan.photo.as_posix()
         rng = make_rng(self.seed, photo, plan.variant)
         about: dict[str, object] = {"photo": photo, "variant": plan.variant}
@@ -180,7 +180,7 @@ def draw_pairs(
 
 
 def describe_pairs(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words how many pairs of each density the entries of a manifest tell of."""
+    """Describe the number of pairs of each density in the entries of a manifest."""
     counts = Counter(record["density"] for record in records)
     names = [grade.name.lower() for grade in RainDensity]
     densities = ", ".join(f"{name} {counts[name]}" for name in names if counts[name])

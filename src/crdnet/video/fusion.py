@@ -4,12 +4,13 @@ Each frame is a measurement of the same scene with an error that is large where 
 rain. The estimates of a pixel are averaged by their inverse variances, as a Kalman filter does:
 
 - the frame itself: error in proportion to the rain removed around the pixel;
-- what was estimated up to the previous frame: its variance, and more for moving it;
+- the estimate up to the previous frame: its variance, and more if it was moved;
 - the next frame.
 
-Neighbours that disagree over a window wider than a streak show something else (an occlusion, a
-moving object, a cut, another exposure): their variance grows by the disagreement, and the frame
-stands alone. What the network took for rain and three frames show alike was none: rain never stays.
+Neighbours that disagree over a window wider than a streak show something else: an occlusion, a
+moving object, a cut, another exposure. Their variance grows by the disagreement, so the frame alone
+decides. Pixels that three frames show alike are restored even if the network removed them, because
+rain does not stay in place.
 """
 
 from dataclasses import dataclass
@@ -50,11 +51,11 @@ _OWN_LEVELS = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A frame as the network saw it.
+    """A frame, the estimate of the network, and the rain between them.
 
     Attributes:
-        rainy: The frame as it came (h, w, 3).
-        derained: The network's estimate (h, w, 3).
+        rainy: The input frame (h, w, 3).
+        derained: Estimate of the network (h, w, 3).
         luma: Luma of the estimate (h, w).
         rain: Rain removed around each pixel (h, w), in grey levels.
         wide: The same over the window for disagreement.
@@ -96,7 +97,7 @@ class Belief(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A frame before or after, and where its pixels lie.
+    """A frame before or after, and the displacement towards it.
 
     Attributes:
         seen: The frame.
@@ -112,7 +113,9 @@ class Neighbour(NamedTuple):
 
 
 def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple[Colours, Belief]:
-    """Fuse a frame with its neighbours. A network of three frames would take this one's place.
+    """Fuse a frame with its neighbours.
+
+    A network that takes three frames would replace this function.
 
     Args:
         here: The frame.
@@ -153,7 +156,7 @@ def _weigh(here: Seen, neighbour: Neighbour) -> tuple[Colours, Plane]:
         moved = np.abs(flow).max(2) > 0.05
         slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * moved
         variance = variance + np.float32(STILL_LEVELS**2) + slip
-    # In all channels, since things that move may differ from what is behind them by hue alone.
+    # In all channels, since a moving object may differ from its background by hue alone.
     apart = average_box(np.abs(colours - here.derained).mean(2), _WINDOW)
     explained = _EXPLAINED * (here.wide + _move(neighbour.seen.wide, flow)) + _UNEXPLAINED_LEVELS
     variance = variance + (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2

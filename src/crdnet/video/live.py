@@ -178,7 +178,7 @@ class _Reader(Thread):
         if self.clip is not clip:
             if self.clip is not None:
                 self._on_event(f"found {self._source} again")
-                # Time goes on: what was lost took as long as the connection was away.
+                # The lost frames took as long as the connection was down.
                 away = max(1, round((time.monotonic() - began) / clip.time_base))
                 self._offset = (self._last_pts or 0) + away - frame.pts
             self.clip = clip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
 _SINGLE_FRAMES = ("mjpeg", "prores", "ffvhuff", "huffyuv", "utvideo", "rawvideo", "png", "qtrle")
-# Frames of a segment where every frame stands alone.
+# Frames of a segment of a codec of single frames.
 _LONGEST_GROUP = 48
 # Types of NAL units in H.264: sets of parameters of the sequence and of the frame.
 _SPS, _PPS = 7, 8

@@ -125,14 +125,14 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
 
 
 def _name_dropped(marker: int, payload: bytes) -> list[str]:
-    """Return the name of a block that no derained file holds, in a list, which is else empty."""
+    """Return the name of a block that no output holds, in a list; empty for other blocks."""
     return [
         name for kind, start, name in _LEFT_BEHIND if marker == kind and payload.startswith(start)
     ]
 
 
 def _name_trailer(content: Content, left: list[str]) -> list[str]:
-    """Return the name of what lies behind the image, in a list, unless `left` tells of it."""
+    """Return the name of the data behind the image in a list, unless `left` names it."""
     rest = bytes(content[_find_end(content) :])
     if not rest.strip(b"\0"):
         return []
@@ -298,7 +298,7 @@ def _remove_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[
 
 
 def _join_blocks(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
-    """Return what the blocks of one kind hold together."""
+    """Return the joined content of the blocks of one kind."""
     begin = 4 + len(mark) + skipped
     return b"".join(
         block[begin:]
