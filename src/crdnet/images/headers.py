@@ -208,14 +208,17 @@ def _measure_gif(content: Content, format: str) -> Header:  # noqa: A002
 
 
 def _measure_bmp(content: Content, format: str) -> Header:  # noqa: A002
+    # A header of 12 bytes is that of OS/2, with sides of 16 bits.
     old = struct.unpack_from("<I", content, 14)[0] == 12
     width, height = struct.unpack_from("<HH" if old else "<ii", content, 18)
+    # A negative height means that rows are stored from the top.
     return Header(format, width, abs(height))
 
 
 def _measure_ppm(content: Content, format: str) -> Header:  # noqa: A002
     plain = content[:4096]
     words = b" ".join(line.split(b"#")[0] for line in plain.split(b"\n")).split()
+    # P1 and P4 are bitmaps, which state no largest value.
     count = 3 if plain[1:2] in b"14" else 4
     if not all(word.isdigit() for word in words[1:count]):
         raise ValueError("its header holds something else than numbers")

@@ -139,6 +139,7 @@ def _compute_matrices(chromaticities: Chromaticities) -> tuple[np.ndarray, np.nd
 
 
 def _pack_curve(curve: tuple[float, ...]) -> bytes:
+    # Function type 0 is a plain gamma, 3 has a linear part (ICC.1, parametricCurveType).
     kind = 0 if len(curve) == 1 else 3
     return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _pack_fixed(*curve)
 
@@ -153,6 +154,7 @@ def _pack_xyz(value: np.ndarray) -> bytes:
 
 
 def _pack_fixed(*values: float) -> bytes:
+    # s15Fixed16Number.
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 

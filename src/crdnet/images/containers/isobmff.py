@@ -128,6 +128,7 @@ def read_coding(content: Content) -> Coding:
             (body for kind, body in meta.properties if kind == b"av1C" and len(body) >= 4),
             b"\x81\0\x0c\0",
         )
+    # Byte 2 of av1C: 0x40 high bit depth, 0x20 twelve bits, 0x10 monochrome, 0x0C subsampling.
     flags = av1[2]
     nclx = _find_codes(own)
     return Coding(
@@ -417,6 +418,7 @@ def _read_references(
 def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
     version = content[at]
     sizes = content[at + 4], content[at + 5]
+    # Version 0 has no index; version 2 numbers items in four bytes.
     offset_bytes, length_bytes, base_bytes = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
     index_bytes = sizes[1] & 15 if version else 0
     wide = 4 if version == 2 else 2
@@ -445,6 +447,7 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
                 base + number(offset_bytes) + (data if method == 1 else 0),
                 number(length_bytes),
             )
+            # Method 0 counts from the start of the file, 1 from that of idat.
             if item in meta.items and method in (0, 1):
                 meta.items[item].spans.append(span)
 
@@ -460,6 +463,7 @@ def _read_associations(content: Content, meta: _Meta, at: int) -> None:
             raise ValueError("it has too many properties")
         place += wide + 1
         size = 2 if long else 1
+        # The highest bit marks a property that a reader must know.
         mask = 0x7FFF if long else 0x7F
         meta.associations.setdefault(item, []).extend(
             int.from_bytes(content[place + i * size : place + (i + 1) * size], "big") & mask
@@ -561,6 +565,7 @@ def _pack_reference(number: int, primary: int) -> bytes:
 
 def _find_exif(plain: bytes) -> int:
     """Return where the TIFF structure begins in the content of an Exif item."""
+    # An Exif item begins with the offset of its TIFF header (ISO/IEC 23008-12, annex A).
     begin = 4 + int.from_bytes(plain[:4], "big")
     return begin + 6 if plain[begin:].startswith(exif.MARK) else begin
 
@@ -599,6 +604,7 @@ def _iterate_boxes(content: Content, begin: int, end: int) -> Iterator[tuple[byt
             bytes(content[begin + 4 : begin + 8]),
         )
         body = begin + 8
+        # Size 1 means that a size of 8 bytes follows, size 0 that the box ends with the file.
         if size == 1:
             size, body = int.from_bytes(content[begin + 8 : begin + 16], "big"), begin + 16
         stop = end if size == 0 else begin + size

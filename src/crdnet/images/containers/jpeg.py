@@ -71,6 +71,7 @@ class Frame:
 def read_frame(content: Content) -> Frame | None:
     """Return the coding of the pixels, or None if the file ends before it."""
     for marker, block in _iterate_blocks(content):
+        # The frame header: length, bits, height, width, number of components, 3 bytes for each.
         if marker in _FRAMES and len(block) >= 10 and len(block) >= 10 + 3 * block[9]:
             parts = [block[at : at + 3] for at in range(10, 10 + 3 * block[9], 3)]
             return Frame(
@@ -147,6 +148,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
     blocks, lost = [], []
     if around.dpi:
         across, down = (max(1, min(65535, round(value))) for value in around.dpi)
+        # JFIF stores dots per inch (unit 1) in 16 bits.
         density = across.to_bytes(2, "big") + down.to_bytes(2, "big")
         blocks.append(_pack_block(_APP0, b"JFIF\0\x01\x01\x01" + density + b"\0\0"))
     for name, mark, marker, value in (
@@ -160,6 +162,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
             blocks.append(_pack_block(marker, mark + value))
     room = _MOST - len(_ICC) - 2
     parts = [around.icc[at : at + room] for at in range(0, len(around.icc), room)]
+    # An ICC profile is numbered in parts from 1 to 255 (ICC.1, annex B).
     if len(parts) > 255:
         lost.append(f"the colour profile of {len(around.icc)} bytes")
     else:
@@ -185,6 +188,7 @@ def split_scan(content: bytes) -> tuple[bytes, bytes]:
     place = 2
     for _, block in _iterate_blocks(content):
         place += len(block)
+    # The scan header follows the other blocks.
     place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
     return content[:place], content[place:-2]
 
@@ -274,6 +278,7 @@ def _edit_blocks(
 def _remove_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
     """Return a block's payload without its thumbnail, and the thumbnail's name in a list."""
     if marker == _APP0 and payload.startswith(b"JFIF\0"):
+        # Width and height of the thumbnail; its RGB samples follow.
         had = payload[12:14] != b"\0\0"
         return payload[:12].ljust(14, b"\0"), ["the thumbnail of JFIF"] * had
     if marker == _APP1 and payload.startswith(exif.MARK):
@@ -335,6 +340,7 @@ def _iterate_spans(content: Content) -> Iterator[tuple[int, int, int]]:
         if marker in _ALONE:
             place = found.end()
             continue
+        # A length includes its own two bytes; less would repeat the block without end.
         place = begin + 2 + max(int.from_bytes(content[begin + 2 : begin + 4], "big"), 2)
         yield marker, begin, min(place, len(content))
 
@@ -362,6 +368,7 @@ def _find_end(content: Content) -> int:
 def _read_dpi(blocks: list[bytes]) -> tuple[float, float] | None:
     for block in blocks:
         if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11:12] in (b"\1", b"\2"):
+            # Unit 1 is per inch, 2 per centimetre; 0 states an aspect only.
             scale = 1.0 if block[11] == 1 else 2.54
             across, down = int.from_bytes(block[12:14], "big"), int.from_bytes(block[14:16], "big")
             return (scale * across, scale * down) if across and down else None

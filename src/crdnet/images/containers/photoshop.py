@@ -75,11 +75,13 @@ def _iterate_resources(resources: bytes) -> Iterator[tuple[int, int, int, int]]:
     place = 0
     while resources[place : place + 4] == _IMAGE_RESOURCE and place + 12 <= len(resources):
         number = int.from_bytes(resources[place + 4 : place + 6], "big")
+        # A Pascal string, padded to an even length.
         name = resources[place + 6] + 1
         data = place + 6 + name + name % 2 + 4
         size = int.from_bytes(resources[data - 4 : data], "big")
         if data + size > len(resources):
             return
+        # Values are padded to an even length.
         end = min(data + size + size % 2, len(resources))
         yield number, place, data, end
         place = end

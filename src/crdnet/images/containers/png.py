@@ -58,6 +58,7 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
     around = {"exif": b"", "xmp": b"", "icc": b""}
     dpi, told, once = None, dict[bytes, bytes](), set[bytes]()
     for name, begin, end in _iterate_spans(content):
+        # Lower case marks ancillary chunks (first letter) and those safe to copy (fourth letter).
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
         if name == b"fdAT":  # an image is still where acTL is missing, or comes too late
             left.append("the frames of an animation")
@@ -83,6 +84,7 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
                 continue
         elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
             around["xmp"] = _read_xmp(payload)
+        # Unit 1 is the metre; unit 0 states an aspect only.
         elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:
             across, down = (value * _METRES_PER_INCH for value in struct.unpack(">II", payload[:8]))
             dpi = (across, down) if across and down else None
@@ -211,6 +213,7 @@ def _remove_text_location(name: bytes, chunk: bytes, left: list[str]) -> list[by
 
 def is_interlaced(content: Content) -> bool:
     """Return whether a PNG is stored in the seven passes of Adam7."""
+    # The last byte of IHDR.
     return content[28:29] == b"\1"
 
 

@@ -144,6 +144,7 @@ def read_layout(content: Content) -> Layout:
     if order is None or len(content) < 8:
         raise ValueError("no TIFF structure")
     magic = struct.unpack_from(order + "H", content, 2)[0]
+    # 42 is TIFF, 43 is BigTIFF.
     if magic == 43 and len(content) >= 16:
         return Layout(order, True, struct.unpack_from(order + "Q", content, 8)[0])
     if magic != 42:
@@ -319,6 +320,7 @@ def convert_to_tags(around: Metadata) -> dict[int, Tag]:
 
 def count_extra_pages(found: list[dict[int, Tag]]) -> int:
     """Count the pages after the first that are not smaller copies or masks of it."""
+    # Bit 0 of NewSubfileType marks a smaller copy, bit 2 a mask.
     return sum(1 for page in found[1:] if not (get_number(page, _PAGE_KIND, 0) & 0b101))
 
 
@@ -348,6 +350,7 @@ def is_structure(content: bytes) -> bool:
 
 def read_dpi(tags: Tags) -> tuple[float, float] | None:
     """Return the pixels per inch that tags tell."""
+    # Unit 2, the default, is the inch, 3 the centimetre; 1 states an aspect only.
     scale = {2: 1.0, 3: 2.54}.get(get_number(tags, _RESOLUTION_UNIT, 2))
     if scale is None or _X_RESOLUTION not in tags or _Y_RESOLUTION not in tags:
         return None

@@ -75,6 +75,7 @@ def add_metadata(
     flags = _ALPHA * alpha
     for chunk in chunks:
         flags |= _FLAGS.get(chunk[:4], 0)
+    # VP8X stores each side minus 1 in 24 bits.
     canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
     head = _pack_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + canvas)
     pixels = [chunk for name, chunk in _iterate_chunks(content) if name in _OF_PIXELS]
@@ -140,7 +141,9 @@ def read_size(content: bytes) -> tuple[int, int, int]:
             return width, height, 2 if payload[0] & _ANIMATED else 1
         if name == b"VP8 " and len(payload) >= 10:
             width, height = (
-                int.from_bytes(payload[at : at + 2], "little") & 0x3FFF for at in (6, 8)
+                # 14 bits; the upper two scale the display.
+                int.from_bytes(payload[at : at + 2], "little") & 0x3FFF
+                for at in (6, 8)
             )
             return width, height, 1
         if name == b"VP8L" and len(payload) >= 5:
