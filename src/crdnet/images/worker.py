@@ -349,7 +349,7 @@ class WorkerCodec:
 
 
 def main() -> None:
-    """Do one task after the other until the parent is gone; the program of a worker."""
+    """Do tasks until the parent ends; the program of a worker."""
     with os.fdopen(os.dup(0), "rb") as tasks, os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # libraries may print, which must not reach the pipe
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the parent as well

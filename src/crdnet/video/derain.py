@@ -497,7 +497,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
 
 
 def _identify(source: str) -> dict[str, Any]:
-    """Return what tells a source from another, or from itself after a change."""
+    """Return the size of a source and a digest of its ends; for numbered images the path."""
     path = Path(source)
     if is_sequence(source):
         return {"path": str(path.resolve())}
@@ -529,7 +529,7 @@ def _read_copied(
 
 
 def _count_frames(clip: Clip, window: Window) -> int | None:
-    """Return how many frames a part of a clip has, as far as its container tells."""
+    """Return the number of frames of a part of a clip, if its container states it."""
     total = clip.frame_count
     seconds = clip.seconds
     if total is None and clip.rate and seconds:

@@ -66,7 +66,7 @@ class _Waiting:
 
 
 class TemporalDerainer:
-    """Derains frames one after the other; a frame comes out when the next has gone in.
+    """Derainer of frames in order; returns a frame when it gets the next one.
 
     Args:
         network: Network for single frames.

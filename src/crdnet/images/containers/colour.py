@@ -1,4 +1,4 @@
-"""Colour spaces that files tell without an ICC profile: by codes, or by gamma and chromaticities.
+"""Colour spaces stated without an ICC profile: by codes, or by gamma and chromaticities.
 
 Sources: ITU-T H.273 (codes), PNG specification third edition (cICP, gAMA, cHRM), ICC.1:2022
 (profiles), Lindbloom's description of Bradford adaptation.
@@ -82,7 +82,7 @@ class ColourSpace:
 
 
 def build_space_of_codes(primaries: int, transfer: int) -> ColourSpace | None:
-    """Return the colour space of codes; None for sRGB and where nothing is told."""
+    """Return the colour space of codes; None for sRGB and if the codes are unspecified."""
     if primaries in (_BT709, _UNSPECIFIED) and transfer in (_SRGB, _UNSPECIFIED):
         return None
     known = _PRIMARIES.get(_BT709 if primaries == _UNSPECIFIED else primaries)
@@ -102,7 +102,7 @@ def build_space_of_gamma(
 
 
 def build_profile(space: ColourSpace, *, grey: bool) -> bytes:
-    """Return an ICC profile of a colour space; empty where no profile can tell it."""
+    """Return an ICC profile of a colour space; empty if no profile can hold it."""
     if space.curve is None or space.chromaticities is None:
         return b""
     try:

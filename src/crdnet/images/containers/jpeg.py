@@ -194,7 +194,7 @@ def split_scan(content: bytes) -> tuple[bytes, bytes]:
 
 
 def set_height(head: bytes, height: int) -> bytes:
-    """Return the beginning of an encoder's JPEG that tells another height."""
+    """Set the height in the beginning of an encoder's JPEG; return the beginning."""
     place = 2
     for marker, block in _iterate_blocks(head):
         if marker in _FRAMES:
