@@ -3,7 +3,7 @@
 The package needs numpy and Pillow, never torch.
 """
 
-from crdnet.data.clips import Frame, read_frames
+from crdnet.data.clips import Frame, drop_repeated, read_frames
 from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
 from crdnet.data.image_reader import read_rgb
@@ -42,6 +42,7 @@ __all__ = [
     "assign_scenes",
     "check",
     "count_leaks",
+    "drop_repeated",
     "find_leaks",
     "find_listed",
     "find_pairs",

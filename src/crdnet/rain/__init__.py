@@ -27,7 +27,13 @@ from crdnet.rain.pairs import (
     plan_pairs,
 )
 from crdnet.rain.presets import sample_spec, sample_target
-from crdnet.rain.random_rain import add_random_drops, sample_camera, sample_streaks
+from crdnet.rain.random_rain import (
+    add_random_drops,
+    draw_lamps,
+    sample_camera,
+    sample_lamps,
+    sample_streaks,
+)
 from crdnet.rain.recorded import RecordedRain, RecordedWindow
 from crdnet.rain.spec import (
     Haze,
@@ -74,6 +80,7 @@ __all__ = [
     "defocus",
     "describe_pairs",
     "draw_camera_opacity",
+    "draw_lamps",
     "draw_pairs",
     "draw_streaks",
     "estimate_drop_light",
@@ -85,6 +92,7 @@ __all__ = [
     "render",
     "sample_camera",
     "sample_camera_streaks",
+    "sample_lamps",
     "sample_spec",
     "sample_streaks",
     "sample_target",
