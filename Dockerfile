@@ -2,16 +2,23 @@
 #
 #   docker build -t crdnet .
 #   docker run --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -e CRDNET_API_KEY=... crdnet
+#
+# buildah and podman drop HEALTHCHECK from images in the OCI format; give --format docker, or the
+# check of compose.yaml.
 
-FROM python:3.11-slim AS build
+# BASE: an image with Python 3.11 and venv; tools/check_container.sh builds one on Debian itself.
+ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
+
+FROM ${BASE} AS build
 WORKDIR /src
-RUN python -m venv /venv
+RUN python3 -m venv /venv
 COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md ./
 COPY configs configs
 COPY src src
-RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[serve]"
+RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[serve]" \
+    && /venv/bin/pip uninstall --yes pip setuptools
 
-FROM python:3.11-slim
+FROM ${BASE}
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin crdnet
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \

@@ -50,7 +50,9 @@ soak: $(VENV)/.dev
 	$(PIP) atheris==3.0.0
 	$(BIN)/python -m tests.images.fuzz all -max_total_time=600
 	CRDNET_KILLS=20 $(BIN)/python -m pytest tests/video/test_resume.py -k random
+	$(BIN)/python -m benchmarks.speed.server fairness
 	$(BIN)/python -m benchmarks.speed.server soak --minutes 30
+	if command -v buildah && command -v debootstrap; then tools/check_container.sh; fi
 
 # Is anything slower than what is committed? Ten minutes of a quiet machine make the page of figures anew.
 bench: $(VENV)/.dev

@@ -66,7 +66,8 @@ PREDICATES = frozenset(
 CONVERSIONS = frozenset(("as", "from", "to"))
 _GIVEN = re.compile(
     r"__\w+__|main|forward|setup|step|on_\w+|before_\w+|(training|validation)_step"
-    r"|(train|val)_dataloader|(state_dict|handle)_\w+|(connection|data|eof)_(made|received|lost)"
+    r"|(train|val)_dataloader|(load_)?state_dict|handle_\w+"
+    r"|(connection|data|eof)_(made|received|lost)"
 )
 _FORMULA = re.compile(r"psnr|ssim|luma|charbonnier|\w+_loss")
 _TOOL = re.compile(r"#\s*(noqa|type:|fmt:|pragma|ruff:|mypy:)")

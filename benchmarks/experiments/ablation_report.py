@@ -25,7 +25,7 @@ STUDENT = {2: 12.71, 3: 4.30}
 
 
 class Verdict(StrEnum):
-    """What can be said of an effect, in words."""
+    """Statement about an effect, in words."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -49,7 +49,7 @@ class Effect(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether more can be said than chance would say."""
+        """True if the effect exceeds what chance would give."""
         mean, low, high = self.over_scenes.mean, self.over_scenes.low, self.over_scenes.high
         if low is None or high is None or low <= 0 <= high:
             return Verdict.WITHIN_SCENES

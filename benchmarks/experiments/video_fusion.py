@@ -4,9 +4,9 @@
     python -m benchmarks.experiments.video_fusion train FOLDER -o video.safetensors
     python -m benchmarks.experiments.video_fusion export video.safetensors -o video.onnx
 
-Contract: `draw` makes dry sequences of frames, adds rain whose drops are drawn anew in every frame, and
-derains them as `crdnet video` does. It saves what the network sees of each frame, aligned, and the truth:
-one file for each, uint8 (8, h, w, 3). `train` reads those files, while `draw` still adds some too.
+Contract: `draw` makes dry sequences of frames, adds rain whose drops are drawn anew in every frame,
+and derains them as `crdnet video` does. It saves what the network sees of each frame, aligned, and
+the truth: one file for each, uint8 (8, h, w, 3). `train` may read them while `draw` adds others.
 
 `video_scenes` tells what the sequences show.
 """

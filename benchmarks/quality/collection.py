@@ -3,10 +3,10 @@
     apt-get install libimage-exiftool-perl
     python -m benchmarks.quality.collection report FOLDER [--format png]
 
-Contract. Every file under FOLDER, images or not, is decoded and encoded as `crdnet derain` does, with
-its pixels unchanged, in a subprocess of at most `SECONDS` for each task; a format that is only read
-becomes PNG. Printed are the files done, those refused by reason with an example, and the metadata
-that outputs lack, by what the program said of it. Metadata is read by exiftool where it is
+Contract. Every file under FOLDER, images or not, is decoded and encoded as `crdnet derain` does,
+with its pixels unchanged, in a subprocess of at most `SECONDS` for each task; a format that is only
+read becomes PNG. Printed are the files done, those refused by reason with an example, and the
+metadata that outputs lack, by what the program said of it. Metadata is read by exiftool where it is
 installed, else by crdnet itself, which misses what crdnet cannot read. Tags about the coding of
 pixels, and about the file itself, are not compared.
 
@@ -45,21 +45,23 @@ SECONDS = 120.0
 MOST_PIXELS = 100_000_000
 _SUFFIXES = {name: f".{suffix}" for suffix, name in FORMATS.items()}
 _NOT_COMPARED = re.compile(
-    r"^PNG:(SRGBRendering|ProfileName|Gamma|WhitePoint.|Red.|Green.|Blue.)$|:(OtherImage|PreviewImage)\w*$"
+    r"^PNG:(SRGBRendering|ProfileName|Gamma|WhitePoint.|Red.|Green.|Blue.)$"
+    r"|:(OtherImage|PreviewImage)\w*$"
     r"|^(System|ExifTool|File|Composite|SourceFile|JFIF|APP14|Adobe|RIFF|PNG-pHYs|GIF|BMP|HEIF|Meta"
     r"|QuickTime|ICC-header)\b"
-    r"|:(ThumbnailOffset|Image(Width|Height|Size)|BitsPerSample|BitDepth|ColorType|Compression|Filter"
-    r"|Interlace|PhotometricInterpretation|Strip\w+|Tile\w+|RowsPerStrip|SamplesPerPixel"
+    r"|:(ThumbnailOffset|Image(Width|Height|Size)|BitsPerSample|BitDepth|ColorType|Compression"
+    r"|Filter|Interlace|PhotometricInterpretation|Strip\w+|Tile\w+|RowsPerStrip|SamplesPerPixel"
     r"|PlanarConfiguration|Predictor|ExtraSamples|SampleFormat|SubfileType|OldSubfileType"
     r"|YCbCr\w+|ReferenceBlackWhite|ColorMap|Palette|Transparency|FillOrder|Encoding\w*"
-    r"|T4Options|T6Options|JPEG\w+|ExifByteOrder|PageNumber|Thresholding|SM(in|ax)SampleValue|Gray\w+|Min\w+|Max\w+"
+    r"|T4Options|T6Options|JPEG\w+|ExifByteOrder|PageNumber|Thresholding"
+    r"|SM(in|ax)SampleValue|Gray\w+|Min\w+|Max\w+"
     r"|FreeOffsets|FreeByteCounts|VP8Version|HorizontalScale|VerticalScale|WebP_Flags|AlphaIsUsed)$"
 )
 
 
 @dataclass
 class Report:
-    """What became of a collection."""
+    """Outcomes of a collection."""
 
     done: int = 0
     refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))

@@ -21,6 +21,7 @@ crops or frames.
 import csv
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -37,9 +38,9 @@ from benchmarks.helpers import (
 from benchmarks.quality.marks import Interval, format_marks, judge, read_marks, summarise
 from benchmarks.quality.sheets import draw_strips, write_sheet
 from crdnet import Derainer, RainDensity
-from crdnet.cli.clips import evaluate_clips
+from crdnet.cli.progress import progress
 from crdnet.data import read_rgb
-from crdnet.evaluation import Frame, read_frames
+from crdnet.evaluation import Frame, ImageFolder, read_frames, score_clips
 from crdnet.metrics import score
 from crdnet.rain import (
     CameraRain,
@@ -143,17 +144,17 @@ def clips_command(
         return derained
 
     if clips:
-        evaluate_clips(
+        report = score_clips(
             clips,
             derain,
             seed=0,
-            save=save,
-            output=None,
-            overwrite=True,
-            print_json=False,
-            quiet=False,
             about={"model": model},
+            progress=partial(progress, quiet=False),
+            folder=None if save is None else ImageFolder(save),
         )
+        click.echo(report.as_text())
+        for failure in report.failures:
+            click.echo(f"Error: {failure}", err=True)
     if dry:
         click.echo(
             f"{'dry clips with camera rain':28} {'rainy':>7} {'derained':>9} {'gain':>6} "

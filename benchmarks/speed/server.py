@@ -220,7 +220,7 @@ def _measure_derain(files: Sequence[bytes], model: str, jobs: int) -> float:
 
 @dataclass
 class _Seen:
-    """What clients and the watch over the memory saw."""
+    """Observations of the clients and of the memory monitor."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)

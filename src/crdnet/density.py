@@ -193,7 +193,7 @@ def compute_grade_probabilities(
         intensity if visible is None else visible,
         temperature,
     )
-    # What is MEDIUM is LIGHT at least, however little of it is visible.
+    # MEDIUM implies LIGHT, even if the visible intensity is low.
     reached = (1.0, max(light, medium), medium, heavy, 0.0)
     return {grade: reached[grade] - reached[grade + 1] for grade in RainDensity}
 

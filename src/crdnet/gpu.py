@@ -28,14 +28,14 @@ from crdnet.runtime.engines import Answer, Engine, Floats, Run, check_info, keep
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME
 from crdnet.runtime.store import StoredModel
 
+# Number of sizes whose runs are kept as CUDA graphs: scales of images of one size, or tiles.
 _MOST_GRAPHS = 4
-"""Number of sizes whose runs are kept as CUDA graphs: scales of images of one size, or tiles."""
 
+# Operations whose inputs after the first are constants: axes, positions and scales.
 _BY_VALUE = ("Resize", "Slice", "ReduceMax", "ReduceMin")
-"""Operations whose inputs after the first are constants: axes, positions and scales."""
 
+# Makes a function of tensors from the attributes and the constant inputs of an operation.
 _Factory = Callable[[Mapping[str, Any], Sequence[Any]], Callable[..., Tensor]]
-"""Makes a function of tensors from the attributes and the constant inputs of an operation."""
 
 
 class _Node(NamedTuple):
@@ -281,6 +281,7 @@ def _wrap_function(function: Callable[..., Tensor]) -> _Factory:
     return lambda _attributes, _values: function
 
 
+# Factories of the operations that the networks of crdnet consist of, by name in ONNX.
 _FACTORIES: dict[str, _Factory] = {
     "Abs": _wrap_function(torch.abs),
     "Add": _wrap_function(torch.add),
@@ -300,4 +301,3 @@ _FACTORIES: dict[str, _Factory] = {
     "Sub": _wrap_function(torch.sub),
     "Where": _wrap_function(torch.where),
 }
-"""Factories of the operations that the networks of crdnet consist of, by name in ONNX."""

@@ -31,11 +31,12 @@ ScorableImage = npt.NDArray[Any]
 Planes = npt.NDArray[np.float64]
 """Planes to compare (planes, h, w): three colours, or luma alone."""
 
+# Constants of SSIM, from Wang et al., IEEE TIP 13, 2004.
 K1, K2 = 0.01, 0.03
 DOWNSAMPLED_SIDE = 256
 """Length of the shorter side, in pixels, that Wang's `ssim.m` downsamples to."""
+# Number of windows computed at once, so that the work on large images fits into the cache.
 _BAND_ELEMENTS = 1 << 15
-"""Number of windows computed at once, so that the work on large images fits into the cache."""
 
 
 class ProtocolError(CRDNetError, ValueError):
@@ -64,9 +65,9 @@ class Protocol:
     window: tuple[float, ...]
     """Weights of the SSIM window along one side; the window is their outer product."""
     sample_covariance: bool = False
-    """Whether SSIM divides variances by n - 1, for n pixels in the window."""
+    """True if SSIM divides variances by n - 1, for n pixels in the window."""
     downsampling: bool = False
-    """Whether SSIM first averages blocks of round(shorter side / 256) pixels."""
+    """True if SSIM first averages blocks of round(shorter side / 256) pixels."""
 
     @property
     def smallest_side(self) -> int:

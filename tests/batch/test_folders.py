@@ -29,7 +29,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> BatchOptions:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with a dry image, one in medium rain (an intensity of 20), and one in heavy rain below."""
+    """A folder with a dry image, one in medium rain (intensity 20), and one in heavy rain below."""
     for name, level in {"dry.png": 0, "medium.png": 51, "deep/heavy.png": 255}.items():
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ INFO = ModelInfo(name="sensing", size_multiple=CELL, margin=0, version="1", trai
 
 
 def write_sensing_model(path: Path) -> Path:
-    """Write a model that halves every colour, and whose intensity is 100 times the mean colour of a cell.
+    """Write a model that halves colours, with an intensity of 100 times a cell's mean colour.
 
     So a black picture is dry, and a white one has heavy rain.
     """

@@ -62,7 +62,7 @@ def test_json_holds_everything(crdnet: Crdnet, quick: list[str], tmp_path: Path)
         assert row["device"] == "cpu"
         assert "onnxruntime" in row["engine"]
         assert row["precision"] == "float32"
-        for what in ("network_milliseconds", "picture_milliseconds"):
+        for what in ("network_milliseconds", "image_milliseconds"):
             times = row[what]
             assert (
                 0
@@ -73,8 +73,8 @@ def test_json_holds_everything(crdnet: Crdnet, quick: list[str], tmp_path: Path)
             )
         rate = row["height"] * row["width"] / 1e3 / row["network_milliseconds"]["median"]
         assert row["megapixels_per_second"] == pytest.approx(rate)
-        # A new process takes longer for its first picture than for the next ones.
-        assert row["first_picture_seconds"] > row["picture_milliseconds"]["fastest"] / 1e3
+        # A new process takes longer for its first image than for the next ones.
+        assert row["first_image_seconds"] > row["image_milliseconds"]["fastest"] / 1e3
         assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] > 2e7
     small, _, large, convolutionless = rows
     assert small["macs_per_pixel"] == large["macs_per_pixel"] == pytest.approx(344.25)
@@ -98,7 +98,7 @@ def test_the_table_has_every_column(crdnet: Crdnet, quick: list[str]) -> None:
         "MP/s",
         "of product",
         "of copy",
-        "picture, ms",
+        "image, ms",
         "first, s",
     ):
         assert heading in lines[at]

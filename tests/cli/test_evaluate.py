@@ -183,7 +183,7 @@ def test_outputs_that_exist_are_refused_before_work_and_replaced_when_asked(
         (["--results", "r", "--target", "t", "--layout", "folders"], "--layout goes with --data"),
         (["--data", "d", "--protocol", "psnr"], "restormer-y"),
         (["--data", "d", "--layout", "psnr"], "rainy-clean"),
-        (["--data", "d", "--tile", "-1"], "neither auto, nor 0"),
+        (["--data", "d", "--tile", "-1"], "neither auto nor a number from 0"),
         (["--data", "d", "-o", "x", "--csv", "x"], "two reports cannot share a file"),
     ],
 )

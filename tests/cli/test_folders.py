@@ -1,4 +1,4 @@
-"""`crdnet derain` on folders: what is taken, what is resumed, and what is never mixed, replaced or lost."""
+"""`crdnet derain` on folders: inputs, resuming, and what is never mixed, replaced or lost."""
 
 import json
 import os
@@ -119,7 +119,7 @@ def test_both_folders_may_be_moved_together(
 
 
 def killed_at_event(number: int, arguments: list[str]) -> bool:
-    """Run the command line in a fork that is killed when it is about to touch the disk for the nth time.
+    """Run the command line in a fork that is killed before it touches the disk the nth time.
 
     Returns:
         Whether it came so far.
@@ -158,7 +158,8 @@ def test_a_run_that_is_killed_twenty_times_leaves_the_tree_of_one_that_was_not(
     rng = np.random.default_rng(4)
     kills = 0
     for _ in range(20):
-        # Each file is a touch, an open, a rename and a removal; what is done is not done again, unless it is replaced.
+        # Each file is a touch, an open, a rename and a removal; what is done is not done again,
+        # unless it is replaced.
         kills += killed_at_event(
             int(rng.integers(1, 60 if "--overwrite" in more else 12)), arguments
         )
@@ -748,8 +749,8 @@ def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain
     done = derain("-j", "2")
     assert done.code == 1
     assert done.error_lines == [
-        f"Error: {Path('photos/b.jpg')} made its decoder crash (ended with -11); open it in another program and "
-        "save it anew"
+        f"Error: {Path('photos/b.jpg')} made its decoder crash (ended with -11); open it in "
+        "another program and save it anew"
     ]
     assert "9 done, 1 failed" in done.err
     assert len(results()) == 9

@@ -87,14 +87,14 @@ def test_halves_that_disagree_must_be_named(tmp_path: Path) -> None:
     _side_by_side(tmp_path, HalfOrder.RAINY_CLEAN, 6, swapped=3)
     with pytest.raises(
         DataError,
-        match=r"3 look rainy on the left, 3 on the right.*--layout rainy-clean",
+        match=r"3 look rainy on the left, 3 on the right.*`layout` rainy-clean",
     ):
         find_pairs(tmp_path)
 
 
 def test_dry_halves_must_be_named(tmp_path: Path) -> None:
     save_side_by_side(scene(1), scene(1), tmp_path / "1.png")
-    with pytest.raises(DataError, match=r"order of halves cannot be seen.*--layout"):
+    with pytest.raises(DataError, match=r"order of halves cannot be seen.*`layout`"):
         find_pairs(tmp_path)
 
 

@@ -37,7 +37,7 @@ def test_existing_files_are_refused_by_name(tmp_path: Path) -> None:
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
     refuse_existing([first, second])
     second.touch()
-    with pytest.raises(OutputError, match=r"b\.csv exists; .*--overwrite"):
+    with pytest.raises(OutputError, match=r"b\.csv exists; .*`overwrite=True`"):
         refuse_existing([first, second])
     first.touch()
     with pytest.raises(OutputError, match=r"a\.csv and 1 more of the outputs exist"):

@@ -89,7 +89,7 @@ def test_every_grade_of_rain_has_a_row_after_that_of_all_images() -> None:
 
 def test_what_is_not_known_has_no_column() -> None:
     headings, cells = build_table(rows_of(image("a", 20.0, None), image("b", 30.0, None)))
-    assert headings == ["protocol", "rain", "pictures", "scenes", "PSNR derained", "SSIM derained"]
+    assert headings == ["protocol", "rain", "images", "scenes", "PSNR derained", "SSIM derained"]
     assert cells[0][:4] == ["crdnet", "all", "2", "2"]
     assert cells[0][4].startswith("25.00 [20.00, 30.00]")
 
@@ -125,10 +125,10 @@ def test_json_holds_everything_and_is_valid_though_psnr_is_infinite() -> None:
         pytest.fail(f"{constant} is no JSON")
 
     document = json.loads(format_json(evaluation, rows, {"seed": 0}), parse_constant=refuse)
-    assert document["pictures"][0]["derained"]["crdnet"] == {"psnr": None, "ssim": 0.9}
-    assert document["pictures"][0]["rainy"]["crdnet"]["psnr"] == 30.0
-    assert document["pictures"][0]["rain"] == "light"
-    assert document["pictures"][1]["rainy"] is None
+    assert document["images"][0]["derained"]["crdnet"] == {"psnr": None, "ssim": 0.9}
+    assert document["images"][0]["rainy"]["crdnet"]["psnr"] == 30.0
+    assert document["images"][0]["rain"] == "light"
+    assert document["images"][1]["rainy"] is None
     assert document["failures"] == [{"name": "x.png", "message": "x.png: is broken"}]
     assert document["summary"][0]["psnr"] == {"mean": 20.0, "low": None, "high": None}
     assert document["summary"][0]["identical"] == 1

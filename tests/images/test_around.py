@@ -138,7 +138,7 @@ def test_a_png_chunk_that_must_not_be_copied_is_named() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_the_network_sees_a_picture_upright_and_it_comes_out_the_same_way_up(
+def test_the_network_sees_an_image_upright_and_it_comes_out_the_same_way_up(
     kind: str, orientation: int
 ) -> None:
     before = saved(kind=kind, exif=exif_of(orientation).tobytes())

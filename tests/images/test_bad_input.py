@@ -96,15 +96,15 @@ def test_what_cannot_be_kept_is_refused_by_name(content: bytes, reason: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_picture_is_told_from_a_picture_that_is_refused() -> None:
-    no_pictures = set()
+def test_what_is_no_image_is_told_from_an_image_that_is_refused() -> None:
+    no_images = set()
     for name, (content, _) in REFUSED.items():
         try:
             images.read_header(content)
         except ImageError as error:
             if isinstance(error, NotAnImageError):
-                no_pictures.add(name)
-    assert no_pictures == {"film", "jpeg xl", "raw tiff", "svg", "text"}
+                no_images.add(name)
+    assert no_images == {"film", "jpeg xl", "raw tiff", "svg", "text"}
 
 
 STARTS = (
@@ -153,7 +153,7 @@ def test_a_png_with_all_its_rows_is_read_however_it_is_stored() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1)], ids=str)
-def test_a_picture_may_be_a_pixel_or_a_line(kind: str, shape: tuple[int, int]) -> None:
+def test_an_image_may_be_a_pixel_or_a_line(kind: str, shape: tuple[int, int]) -> None:
     grey = np.arange(shape[0] * shape[1], dtype=np.uint32).astype(np.uint8).reshape(shape)
     assert opened(again(saved(grey, kind))).size == shape[::-1]
 
@@ -215,7 +215,7 @@ except ImageError as error:
     not Path("/proc/self/status").exists(), reason="the peak of memory is told by Linux alone"
 )
 @pytest.mark.parametrize("kind", ["png", "tiff"])
-def test_too_large_a_picture_is_refused_from_its_header(tmp_path: Path, kind: str) -> None:
+def test_too_large_an_image_is_refused_from_its_header(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "huge"
     if kind == "png":
         path.write_bytes(png_bomb(50_000))
@@ -232,7 +232,7 @@ def test_too_large_a_picture_is_refused_from_its_header(tmp_path: Path, kind: st
     assert int(kilobytes) < 50 << 10
 
 
-def test_a_picture_too_large_for_a_format_is_an_error_that_says_so() -> None:
+def test_an_image_too_large_for_a_format_is_an_error_that_says_so() -> None:
     wide = np.zeros((1, 20000, 3), np.uint8)
     with pytest.raises(ImageError, match="20000 x 1 pixels cannot be stored as WEBP"):
         again(saved(wide), "WEBP")
@@ -300,7 +300,7 @@ def test_a_fork_of_a_process_that_used_libvips_gets_an_error_instead_of_waiting_
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
-def test_a_damaged_block_of_photoshop_does_not_stop_a_picture() -> None:
+def test_a_damaged_block_of_photoshop_does_not_stop_an_image() -> None:
     plain = saved(kind="JPEG")
     before = (
         plain[:2]

@@ -123,7 +123,7 @@ print(next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHW
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the peak of memory is told by Linux alone"
 )
-def test_a_picture_of_sixty_megapixels_takes_the_memory_of_its_bands(tmp_path: Path) -> None:
+def test_an_image_of_sixty_megapixels_takes_the_memory_of_its_bands(tmp_path: Path) -> None:
     before, after = tmp_path / "before.tif", tmp_path / "after.tif"
     pixels = tifffile.memmap(
         before, shape=(10_000, 6_000, 3), dtype=np.uint8, photometric="rgb", rowsperstrip=64

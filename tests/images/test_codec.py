@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from crdnet.images import CodecError, Fault, ImageSource, WorkerCodec, worker
-from tests.server.pictures import JPEG, png_claiming
+from tests.server.images import JPEG, make_png_claiming
 from tests.waiting import HANG_SECONDS, wait_until
 
-BOMB = png_claiming(8_000, 6_000, rows=6_000)
+BOMB = make_png_claiming(8_000, 6_000, rows=6_000)
 """Of 140 kB, and a thousand times as much in memory."""
 
 

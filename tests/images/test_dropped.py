@@ -103,19 +103,19 @@ def test_a_thumbnail_of_photoshop_that_lies_in_two_blocks_is_dropped() -> None:
     assert opened(after).info["comment"] == b"remember"
 
 
-def test_further_pictures_and_gain_maps_are_dropped_and_named() -> None:
+def test_further_images_and_gain_maps_are_dropped_and_named() -> None:
     plain = saved(kind="JPEG", xmp=b'<x hdrgm:Version="1.0"/>')
     before = (
         plain[:2] + segment(0xE2, b"MPF\0" + b"\0" * 20) + plain[2:] + saved(255 - SMOOTH, "JPEG")
     )
-    assert images.list_lost(images.decode(before)) == ("further pictures (MPF)", "the gain map")
+    assert images.list_lost(images.decode(before)) == ("further images (MPF)", "the gain map")
     assert len(again(before)) < len(before) - 400
     np.testing.assert_array_equal(images.decode(before).pixels, images.decode(plain).pixels)
 
 
 def test_what_hangs_on_behind_a_jpeg_is_named() -> None:
     before = saved(kind="JPEG", progressive=True) + b"a short film"
-    assert images.list_lost(images.decode(before)) == ("12 bytes behind the picture",)
+    assert images.list_lost(images.decode(before)) == ("12 bytes behind the image",)
 
 
 def test_smaller_copies_in_a_tiff_are_dropped_and_named() -> None:

@@ -39,7 +39,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns before it gives up
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_mutated_file_ends_in_a_picture_or_a_named_error(kind: tuple[str, str, int]) -> None:
+def test_a_mutated_file_ends_in_an_image_or_a_named_error(kind: tuple[str, str, int]) -> None:
     content, rng, messages = make_image_file(*kind), np.random.default_rng(11), list[str]()
     with WorkerCodec() as codec:
         for _ in range(-(-FILES // len(KINDS))):
@@ -61,6 +61,6 @@ def test_a_mutated_file_ends_in_a_picture_or_a_named_error(kind: tuple[str, str,
     unnamed = [
         message
         for message in messages
-        if "\n" in message or not ("it " in message or "picture" in message)
+        if "\n" in message or not ("it " in message or "image" in message)
     ]
     assert not unnamed

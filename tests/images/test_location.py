@@ -157,7 +157,7 @@ def test_a_jpeg_tells_its_location_nowhere() -> None:
         "the maker note",
         "a signed history (C2PA)",
         "a block of unknown content (APP6)",
-        "further pictures (MPF)",
+        "further images (MPF)",
         "the video behind the image",
     }
     assert opened(after).getexif()[Base.Artist] == "Somebody"

@@ -56,7 +56,7 @@ def test_a_file_that_stands_still_is_read_with_what_is_known_of_it(place: Path) 
     assert (found.st_size, found.st_mtime_ns) == (len(content), place.stat().st_mtime_ns)
 
 
-def test_too_large_a_picture_is_refused_before_it_is_read(
+def test_too_large_an_image_is_refused_before_it_is_read(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with place.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""A decoder that crashes takes one process with it, and neither us nor the pictures beside."""
+"""A decoder that crashes takes one process with it, and neither us nor the images beside."""
 
 import os
 import pickle
@@ -33,7 +33,7 @@ def crashing(source):
 worker.decode_source = crashing
 worker.main()
 """
-"""What a process runs whose decoder crashes of some pictures, as decoders of C do."""
+"""What a process runs whose decoder crashes of some images, as decoders of C do."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "kind", [("JPEG", "rgb", 8), ("PNG", "rgba", 16), ("TIFF", "grey", 16)], ids=str
 )
-def test_a_picture_comes_out_of_another_process_as_it_is(kind: tuple[str, str, int]) -> None:
+def test_an_image_comes_out_of_another_process_as_it_is(kind: tuple[str, str, int]) -> None:
     content = make_image_file(*kind)
     here = images.decode(content)
     buffer = BytesIO()
@@ -98,7 +98,7 @@ def test_errors_and_limits_are_those_of_our_own_process() -> None:
 
 
 @pytest.mark.usefixtures("crashing")
-def test_a_crash_is_an_error_of_that_picture_and_the_next_is_decoded() -> None:
+def test_a_crash_is_an_error_of_that_image_and_the_next_is_decoded() -> None:
     with WorkerCodec() as codec:
         with pytest.raises(ImageError, match=r"it\.jpg made its decoder crash \(ended with -11\)"):
             codec.decode(ImageSource(FATAL, "it.jpg"))
@@ -106,7 +106,7 @@ def test_a_crash_is_an_error_of_that_picture_and_the_next_is_decoded() -> None:
         assert codec.replaced == 1
 
 
-def test_a_process_that_was_killed_while_idle_fails_no_picture() -> None:
+def test_a_process_that_was_killed_while_idle_fails_no_image() -> None:
     with WorkerCodec() as codec:
         codec.decode(ImageSource(saved(PIXELS)))
         (worker,) = codec._idle

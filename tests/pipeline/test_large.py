@@ -26,7 +26,7 @@ def derainer(tmp_path: Path) -> Derainer:
 
 @pytest.fixture
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read pictures of more than a tenth of a megapixel in bands, and refuse to decode them whole."""
+    """Read images of over a tenth of a megapixel in bands, and refuse to decode them whole."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the picture was decoded as a whole")

@@ -5,8 +5,10 @@ import pytest
 
 from crdnet.rain import (
     add_random_drops,
+    draw_lamps,
     draw_streaks,
     grade_colours,
+    sample_lamps,
     sample_streaks,
     simulate_capture,
 )
@@ -180,3 +182,30 @@ def test_dense_rain_shows_soft_bands_and_fine_grain() -> None:
         widths.append(next((lag for lag, each in enumerate(row) if each < row[0] / 2), 24))
     assert min(widths) <= 2
     assert max(widths) >= 4
+
+
+def test_lamps_shine_where_they_stand_and_rain_falls_before_them_too() -> None:
+    dark = np.full((96, 96, 3), 20, np.uint8)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        lamps = sample_lamps(96, 96, rng)
+        lit = draw_lamps(dark, lamps, rng)
+        assert 1 <= len(lamps) <= 3
+        for lamp in lamps:
+            if 2 <= lamp.row < 94 and 2 <= lamp.column < 94:
+                assert lit[round(lamp.row), round(lamp.column)].max() > 60
+            assert 0 < lamp.colour.max() <= 1
+    assert np.array_equal(dark, np.full((96, 96, 3), 20, np.uint8))
+
+
+def test_lamps_at_night_are_in_both_images_of_a_pair() -> None:
+    clean = np.full((64, 64, 3), 128, np.uint8)
+    bright = 0
+    for seed in range(60):
+        rainy, dry = add_random_drops(clean, np.random.default_rng(seed), physical=False)
+        # Darkening leaves at most 0.7 of 128; only a lamp is brighter in the clean crop at night.
+        if np.median(dry) < 60 and dry.max() > 200:
+            bright += 1
+            shining = dry.max(2) > 200
+            assert rainy.max(2)[shining].min() > 120
+    assert bright >= 3

@@ -29,7 +29,7 @@ def make_clip(scene: Frame, *, rain: bool, moving: bool = False) -> list[Frame]:
             place = np.s_[top : top + 20, left : left + 2]
             frame[place] = scene[place] + BRIGHTER
         if moving:
-            frame[40:50, 4 * (number % 4) : 4 * (number % 4) + 12] = 0
+            frame[40:50, abs(number % 12 - 6) * 2 :][:, :12] = 0
         frames.append(frame)
     return frames
 

@@ -41,7 +41,7 @@ def default() -> Derainer:
 
 
 def example(grade: RainDensity) -> tuple[Pixels, Pixels]:
-    """Return the example picture of a grade, rainy and clean."""
+    """Return the example image of a grade, rainy and clean."""
     name = f"{grade.name.lower()}.jpg"
     rainy, clean = (
         np.asarray(Image.open(folder / name).convert("RGB"))
@@ -89,7 +89,7 @@ def test_what_looks_like_rain_is_at_most_light_rain(default: Derainer, name: str
 
 
 @pytest.mark.parametrize("period", [8, 16, 32])
-def test_upright_bars_over_the_whole_picture_are_at_most_light_rain(
+def test_upright_bars_over_the_whole_image_are_at_most_light_rain(
     default: Derainer, period: int
 ) -> None:
     bars = np.zeros((256, 320, 3), np.uint8)
@@ -123,7 +123,7 @@ def test_a_pixel_and_a_strip_are_sensed_and_derained(
 
 
 @pytest.mark.parametrize("grade", GRADES)
-def test_the_examples_are_graded_and_derained_and_their_clean_pictures_left(
+def test_the_examples_are_graded_and_derained_and_their_clean_images_left(
     default: Derainer, grade: RainDensity
 ) -> None:
     rainy, clean = example(grade)
@@ -135,7 +135,7 @@ def test_the_examples_are_graded_and_derained_and_their_clean_pictures_left(
     assert psnr(dry.image, clean, "restormer-y") > 38
 
 
-def test_an_enlarged_picture_is_derained_at_a_smaller_size(default: Derainer) -> None:
+def test_an_enlarged_image_is_derained_at_a_smaller_size(default: Derainer) -> None:
     rainy, clean = example(RainDensity.MEDIUM)
     large, large_clean = enlarged(rainy, 4), enlarged(clean, 4)
     result = default.run(large)

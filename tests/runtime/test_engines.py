@@ -50,7 +50,7 @@ Colours = npt.NDArray[np.float32]
 
 
 def colours_of(path: Path, side: int = 256) -> Colours:
-    """Return the middle of a picture, of a side that every shipped model takes."""
+    """Return the middle of an image, of a side that every shipped model takes."""
     with Image.open(path) as opened:
         levels = np.asarray(opened.convert("RGB"))
     top, left = ((length - side) // 2 for length in levels.shape[:2])
@@ -95,9 +95,7 @@ def test_colours_in_two_parts_give_what_whole_colours_give() -> None:
 
 @pytest.mark.parametrize("device", FASTER)
 @pytest.mark.parametrize("name", NAMES)
-def test_an_engine_agrees_with_the_reference_on_the_example_pictures(
-    device: str, name: str
-) -> None:
+def test_an_engine_agrees_with_the_reference_on_the_example_images(device: str, name: str) -> None:
     reference, faster = (Session(find_model(name), each, threads=1) for each in ("cpu", device))
     for path in EXAMPLES:
         rainy = colours_of(path)
@@ -210,7 +208,7 @@ def test_a_processor_that_openvino_cannot_use_gets_onnxruntime() -> None:
     variables = {
         "ONEDNN_MAX_CPU_ISA": "SSE41",
         DEVICE_VARIABLE: "auto",
-    }  # has no way to enlarge a picture there
+    }  # has no way to enlarge an image there
     done = derain_elsewhere(variables=variables, device="auto")
     assert done.stdout.startswith("onnxruntime"), done.stderr
     assert "device 'openvino' does not work" in done.stderr

@@ -54,7 +54,7 @@ def rain_of(height: int, width: int, thickness: int, rng: np.random.Generator) -
 
 
 def rainy_scene(height: int, width: int, thickness: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a rainy picture and its scene, (h, w, 3) float32."""
+    """Return a rainy image and its scene, (h, w, 3) float32."""
     rng = np.random.default_rng(5)
     clean = np.full((height, width, 3), 0.3, np.float32)
     clean[height // 2 :] = 0.4
@@ -206,7 +206,7 @@ def test_what_is_not_rain_is_kept_at_a_reduced_size(streak_model: Path) -> None:
     estimate = Derainer(streak_model, threads=1).estimate(
         (fine / 255).astype(np.float32), scale=0.5
     )
-    # Noise of single pixels would be gone had the picture itself been reduced and enlarged.
+    # Noise of single pixels would be gone had the image itself been reduced and enlarged.
     assert np.corrcoef(estimate.ravel(), fine.ravel())[0, 1] > 0.9
 
 
@@ -280,14 +280,14 @@ def test_a_density_of_the_wrong_size_is_an_error_of_the_model(tmp_path: Path) ->
         Derainer(path, threads=1).sense(np.zeros((16, 16, 3), np.uint8))
 
 
-def test_a_small_picture_is_looked_at_as_it_is_and_a_photograph_down_to_an_eighth() -> None:
+def test_a_small_image_is_looked_at_as_it_is_and_a_photograph_down_to_an_eighth() -> None:
     assert list_reductions(1, 1) == (1,)
     assert list_reductions(255, 4000) == (1,)
     assert list_reductions(256, 4000) == (1, 2)
     assert list_reductions(3000, 4000) == (1, 2, 4, 8)
 
 
-def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_picture_and_spreads_it() -> None:
+def test_a_look_takes_at_most_a_quarter_of_a_megapixel_of_a_large_image_and_spreads_it() -> None:
     parts = list(list_samples(3000, 4000))
     assert sum(high * wide for _, _, high, wide in parts) <= 2**18
     assert all(
@@ -321,7 +321,7 @@ def test_a_size_without_detail_is_not_chosen_whatever_is_sensed_there() -> None:
     assert chosen_of([5.0, 4.0], [0.0, 0.0]) == 1  # a single colour
 
 
-def test_an_enlarged_picture_has_less_detail_than_its_half_and_a_sharp_one_has_not() -> None:
+def test_an_enlarged_image_has_less_detail_than_its_half_and_a_sharp_one_has_not() -> None:
     with PILImage.open(EXAMPLES / "clean" / "light.jpg") as opened:
         part = opened.crop((0, 0, 256, 256))
         large = part.resize((512, 512), PILImage.Resampling.BICUBIC)
@@ -342,7 +342,7 @@ def test_a_reduction_keeps_the_mean_and_the_range(dtype: type) -> None:
     assert small.mean() == pytest.approx(pixels.mean() / top, abs=0.01)
 
 
-def test_a_float_and_a_byte_picture_are_derained_alike(streak_model: Path) -> None:
+def test_a_float_and_a_byte_image_are_derained_alike(streak_model: Path) -> None:
     rainy, _ = rainy_scene(256, 256, 2)
     pixels = np.rint(rainy * 255).astype(np.uint8)
     derainer = Derainer(streak_model, threads=1)

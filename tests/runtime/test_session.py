@@ -1,4 +1,4 @@
-"""A session that lives long: what it took for a large picture goes back to the system."""
+"""A session that lives long: what it took for a large image goes back to the system."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ assert np.array_equal(session(small).derained, before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-def test_shrinking_gives_back_what_a_large_picture_took_and_changes_no_answer(
+def test_shrinking_gives_back_what_a_large_image_took_and_changes_no_answer(
     tmp_path: Path,
 ) -> None:
     """Run in a subprocess, because this process may reuse memory that other tests have freed."""

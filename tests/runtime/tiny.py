@@ -27,7 +27,7 @@ def write_tiny_model(
     Args:
         path: The file.
         info: Its metadata; None writes none, as somebody else's model.
-        gain: How much the network changes a picture; 0 is the identity.
+        gain: How much the network changes an image; 0 is the identity.
         output: Name of what it gives.
     """
     rng = np.random.default_rng(7)

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from crdnet.server import Settings, create_app
 from tests.runtime.tiny import write_streak_model
-from tests.server.running import Running, running
+from tests.server.running import Running, run_server
 from tests.waiting import HANG_SECONDS, wait_until
 
 BASE = "http://127.0.0.1:8000"
@@ -32,7 +32,7 @@ def client(model: Path) -> Iterator[TestClient]:
         body_seconds=HANG_SECONDS,
     )
     with TestClient(create_app(settings), base_url=BASE) as client:
-        # The pictures that warm the models up are counted too.
+        # The images that warm the models up are counted too.
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
 
@@ -43,7 +43,7 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     log = tmp_path_factory.mktemp("log") / "server.log"
     names = ("header", "body", "answer", "codec", "queue", "grace")
     limits = [word for name in names for word in (f"--{name}-seconds", HANG_SECONDS)]
-    with running(
+    with run_server(
         "-m", model, "-m", "paper", "-d", "cpu", "--max-megabytes", 4, *limits, log=log
     ) as server:
         yield server
@@ -54,5 +54,5 @@ def impatient(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A server in a process of its own, with short deadlines for its clients."""
     log = tmp_path_factory.mktemp("log") / "impatient.log"
     limits = ("--header-seconds", 1, "--body-seconds", 1, "--answer-seconds", 1)
-    with running("-m", model, "-d", "cpu", *limits, log=log) as server:
+    with run_server("-m", model, "-d", "cpu", *limits, log=log) as server:
         yield server

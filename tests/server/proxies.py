@@ -17,14 +17,14 @@ from tests.waiting import HANG_SECONDS, wait_until
 DOCS = Path(__file__).parents[2] / "docs" / "server.md"
 
 
-def documented(language: str) -> str:
+def read_documented(language: str) -> str:
     """Return the block of the documentation in a language."""
     blocks = re.findall(rf"(?ms)^```{language}\n(.*?)^```", DOCS.read_text(encoding="utf-8"))
     assert len(blocks) == 1
     return str(blocks[0])
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -35,8 +35,8 @@ def nginx(server: str, folder: Path, block: str | None = None) -> Iterator[str]:
     """Run nginx with a server block, by default the documented one."""
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed")
-    port = free_port()
-    block = block or documented("nginx")
+    port = find_free_port()
+    block = block or read_documented("nginx")
     block = re.sub(r"listen .*?;", f"listen 127.0.0.1:{port};", block)
     block = re.sub(r"(?m)^ *ssl_.*?;\n", "", block)
     block = block.replace("http://127.0.0.1:8000", server)
@@ -59,8 +59,8 @@ def caddy(server: str, folder: Path) -> Iterator[str]:
     """Run Caddy with the documented configuration."""
     if shutil.which("caddy") is None:
         pytest.skip("caddy is not installed")
-    port = free_port()
-    site = documented("caddy").replace("rain.example.org", f"http://:{port}")
+    port = find_free_port()
+    site = read_documented("caddy").replace("rain.example.org", f"http://:{port}")
     site = site.replace("127.0.0.1:8000", server.removeprefix("http://"))
     config = folder / "Caddyfile"
     config.write_text("{\nadmin off\n}\n" + site, encoding="utf-8")

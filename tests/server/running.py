@@ -54,7 +54,7 @@ class Running:
         )
 
 
-def crdnet_serve(*arguments: object, log: Path, **environment: str) -> "subprocess.Popen[bytes]":
+def start_serve(*arguments: object, log: Path, **environment: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "crdnet.cli", "serve", "--port", "0", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     with log.open("wb") as errors:
@@ -62,9 +62,9 @@ def crdnet_serve(*arguments: object, log: Path, **environment: str) -> "subproce
 
 
 @contextmanager
-def running(*arguments: object, log: Path, **environment: str) -> Iterator[Running]:
+def run_server(*arguments: object, log: Path, **environment: str) -> Iterator[Running]:
     """Start `crdnet serve`, wait until it is ready, and end it."""
-    process = crdnet_serve(*arguments, log=log, **environment)
+    process = start_serve(*arguments, log=log, **environment)
     try:
         server = Running(_url(process, log), process, log)
         wait_until(lambda: _is_ready(server))

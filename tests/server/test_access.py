@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from crdnet.server import Settings, create_app
 from crdnet.server.work import Work
 from tests.server.conftest import BASE
-from tests.server.pictures import RAINY
-from tests.server.test_bad_input import problem
+from tests.server.images import RAINY
+from tests.server.test_bad_input import check_problem
 
 KEY = "correct-horse-battery-staple"
 
@@ -30,14 +30,16 @@ def keyed(model: Path) -> Iterator[TestClient]:
         yield client
 
 
-def bearer(key: str = KEY) -> dict[str, str]:
+def make_bearer(key: str = KEY) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/docs", "/openapi.json", "/v1/models", "/nowhere"])
 def test_the_key_covers_metrics_and_documents(keyed: TestClient, path: str) -> None:
-    problem(keyed.get(path), 401, "key-missing")
-    assert keyed.get(path, headers=bearer()).status_code == (404 if path == "/nowhere" else 200)
+    check_problem(keyed.get(path), 401, "key-missing")
+    assert keyed.get(path, headers=make_bearer()).status_code == (
+        404 if path == "/nowhere" else 200
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/page.js", "/assets/example.jpg", "/healthz"])
@@ -49,7 +51,7 @@ def test_the_page_and_the_health_need_no_key(keyed: TestClient, path: str) -> No
 def test_a_key_that_is_almost_right_is_wrong(keyed: TestClient, given: str) -> None:
     headers = {b"authorization": f"Bearer {given}".encode()}
     answer = keyed.post("/v1/sense", content=RAINY, headers=headers)
-    problem(answer, 401, "key-missing")
+    check_problem(answer, 401, "key-missing")
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert KEY not in answer.text
 
@@ -80,11 +82,11 @@ def test_browsers_may_give_the_key_as_a_password(keyed: TestClient) -> None:
 def test_the_server_answers_to_its_own_names_only(
     keyed: TestClient, host: str, status: int
 ) -> None:
-    answer = keyed.get("/v1/models", headers={"host": host} | bearer())
+    answer = keyed.get("/v1/models", headers={"host": host} | make_bearer())
     assert keyed.get("/healthz", headers={"host": host}).status_code == 200
     assert answer.status_code == status
     if status != 200:
-        problem(answer, 421, "wrong-host")
+        check_problem(answer, 421, "wrong-host")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_posts_from_other_sites_are_refused_unless_they_are_named(
     answer = keyed.post("/v1/sense", content=RAINY, headers=basic | headers)
     assert answer.status_code == status
     if status == 403:
-        problem(answer, 403, "cross-site")
+        check_problem(answer, 403, "cross-site")
 
 
 def test_only_named_sites_may_read_answers(keyed: TestClient, client: TestClient) -> None:
@@ -126,7 +128,7 @@ def test_only_named_sites_may_read_answers(keyed: TestClient, client: TestClient
 
 
 def test_the_api_document_names_the_key(keyed: TestClient, client: TestClient) -> None:
-    assert keyed.get("/openapi.json", headers=bearer()).json()["security"] == [{"key": []}]
+    assert keyed.get("/openapi.json", headers=make_bearer()).json()["security"] == [{"key": []}]
     assert "security" not in client.get("/openapi.json").json()
 
 
@@ -162,7 +164,7 @@ def test_a_second_key_is_as_good_as_the_first(model: Path) -> None:
     settings = Settings(models=(str(model),), device="cpu", keys=("first", "second"))
     client = TestClient(create_app(settings), base_url=BASE)
     for key, status in (("first", 200), ("second", 200), ("third", 401)):
-        assert client.get("/v1/models", headers=bearer(key)).status_code == status
+        assert client.get("/v1/models", headers=make_bearer(key)).status_code == status
 
 
 def test_head_is_answered_as_get_without_a_body(client: TestClient) -> None:
@@ -195,7 +197,7 @@ def test_what_a_trusted_proxy_forwards_counts(
         "x-forwarded-for": "6.6.6.6, 192.0.2.7, 10.0.0.3",
         "x-forwarded-host": "evil.example",
     }
-    problem(proxied.get("/v1/models", headers=forwarded), 421, "wrong-host")
+    check_problem(proxied.get("/v1/models", headers=forwarded), 421, "wrong-host")
     assert client.get("/v1/models", headers=forwarded).status_code == 200
     clients = [vars(record)["said"]["client"] for record in caplog.records]
     assert clients == ["192.0.2.7", "testclient"]

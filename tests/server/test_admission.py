@@ -16,7 +16,7 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), HANG_SECONDS))
 
 
-def admission(
+def make_admission(
     lanes: int = 1,
     budget: int = 100,
     queue: int = 2,
@@ -44,7 +44,7 @@ async def settle() -> None:
 
 def test_places_are_given_in_the_order_of_arrival() -> None:
     async def test() -> None:
-        where, log, go = admission(queue=5), list[int](), asyncio.Event()
+        where, log, go = make_admission(queue=5), list[int](), asyncio.Event()
         tasks = [asyncio.create_task(take(where, pixels, log, go)) for pixels in (50, 90, 1, 2)]
         await settle()
         assert log == [50]
@@ -57,9 +57,9 @@ def test_places_are_given_in_the_order_of_arrival() -> None:
     run(test)
 
 
-def test_the_budget_holds_pictures_back_though_lanes_are_free() -> None:
+def test_the_budget_holds_images_back_though_lanes_are_free() -> None:
     async def test() -> None:
-        where, log, go = admission(lanes=4), list[int](), asyncio.Event()
+        where, log, go = make_admission(lanes=4), list[int](), asyncio.Event()
         tasks = [asyncio.create_task(take(where, pixels, log, go)) for pixels in (60, 50, 10)]
         await settle()
         assert log == [60]  # the small one does not overtake the large one
@@ -69,9 +69,9 @@ def test_the_budget_holds_pictures_back_though_lanes_are_free() -> None:
     run(test)
 
 
-def test_one_picture_over_the_budget_works_alone() -> None:
+def test_one_image_over_the_budget_works_alone() -> None:
     async def test() -> None:
-        async with admission(lanes=2).admit(1000):
+        async with make_admission(lanes=2).admit(1000):
             pass
 
     run(test)
@@ -79,7 +79,7 @@ def test_one_picture_over_the_budget_works_alone() -> None:
 
 def test_over_the_queue_one_is_sent_away_with_a_time_to_come_again() -> None:
     async def test() -> None:
-        where, go = admission(), asyncio.Event()
+        where, go = make_admission(), asyncio.Event()
         tasks = [asyncio.create_task(take(where, 1, [], go)) for _ in range(3)]
         await settle()
         with pytest.raises(ProblemError) as early:
@@ -97,7 +97,7 @@ def test_over_the_queue_one_is_sent_away_with_a_time_to_come_again() -> None:
 
 def test_a_queue_of_none_still_gives_its_lanes() -> None:
     async def test() -> None:
-        where = admission(queue=0)
+        where = make_admission(queue=0)
         where.check_room()
         async with where.admit(1):
             with pytest.raises(ProblemError):
@@ -108,7 +108,7 @@ def test_a_queue_of_none_still_gives_its_lanes() -> None:
 
 def test_who_waits_too_long_is_sent_away_and_leaves_no_trace() -> None:
     async def test() -> None:
-        where = admission(seconds=0.05)
+        where = make_admission(seconds=0.05)
         async with where.admit(1):
             with pytest.raises(ProblemError, match="waited"):
                 async with where.admit(1):
@@ -123,7 +123,7 @@ def test_who_waits_too_long_is_sent_away_and_leaves_no_trace() -> None:
 @pytest.mark.parametrize("given", [False, True], ids=["waiting", "just given its place"])
 def test_who_goes_away_frees_its_place(given: bool) -> None:
     async def test() -> None:
-        where, go = admission(), asyncio.Event()
+        where, go = make_admission(), asyncio.Event()
         first = asyncio.create_task(take(where, 5, [], go))
         await settle()
         second = asyncio.create_task(take(where, 6, [], asyncio.Event()))
@@ -149,7 +149,7 @@ LARGE = SMALL_PIXELS + 1
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_large_images_never_stop_the_small_ones(lanes: int, budget: int) -> None:
     async def test() -> None:
-        where = admission(lanes, budget, queue=6, express=True)
+        where = make_admission(lanes, budget, queue=6, express=True)
         log, never, go = list[int](), asyncio.Event(), asyncio.Event()
         go.set()
         large = [asyncio.create_task(take(where, LARGE, log, never)) for _ in range(4)]
@@ -165,7 +165,7 @@ def test_large_images_never_stop_the_small_ones(lanes: int, budget: int) -> None
 
 def test_one_small_image_at_a_time_takes_the_express_lane() -> None:
     async def test() -> None:
-        where, log, go = admission(express=True), list[int](), asyncio.Event()
+        where, log, go = make_admission(express=True), list[int](), asyncio.Event()
         tasks = [asyncio.create_task(take(where, each, log, go)) for each in (LARGE, 1, 2)]
         await settle()
         assert log == [LARGE, 1]
@@ -177,7 +177,7 @@ def test_one_small_image_at_a_time_takes_the_express_lane() -> None:
 
 def test_large_images_take_half_of_the_queue_at_most() -> None:
     async def test() -> None:
-        where, go = admission(budget=10 * LARGE, queue=4), asyncio.Event()
+        where, go = make_admission(budget=10 * LARGE, queue=4), asyncio.Event()
         tasks = [asyncio.create_task(take(where, LARGE, [], go)) for _ in range(3)]
         await settle()
         with pytest.raises(ProblemError, match="2 large images wait"):
@@ -193,7 +193,7 @@ def test_large_images_take_half_of_the_queue_at_most() -> None:
 
 def test_clients_take_turns() -> None:
     async def test() -> None:
-        where, log, go = admission(queue=9), list[int](), asyncio.Event()
+        where, log, go = make_admission(queue=9), list[int](), asyncio.Event()
         sent = [(11, "a"), (12, "a"), (13, "a"), (14, "a"), (15, "b"), (16, "b"), (17, "c")]
         tasks = [
             asyncio.create_task(take(where, pixels, log, go, client)) for pixels, client in sent
@@ -208,7 +208,7 @@ def test_clients_take_turns() -> None:
 
 def test_a_client_that_fills_the_queue_gives_way_to_another() -> None:
     async def test() -> None:
-        where, log, go = admission(queue=3), list[int](), asyncio.Event()
+        where, log, go = make_admission(queue=3), list[int](), asyncio.Event()
         greedy = [asyncio.create_task(take(where, each, log, go, "a")) for each in range(1, 5)]
         await settle()
         with pytest.raises(ProblemError):

@@ -1,4 +1,4 @@
-"""What the API answers to pictures that are fine, and how the server says that it is well."""
+"""What the API answers to images that are fine, and how the server says that it is well."""
 
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +12,7 @@ import crdnet
 import crdnet.server.work
 from crdnet.runtime import Session
 from tests.images.making import gradient, heic, heic_cropped
-from tests.server.pictures import DRY, JPEG, RAINY, SIZE, encoded, scene
+from tests.server.images import DRY, JPEG, RAINY, SIZE, encode, make_scene
 from tests.waiting import wait_until
 
 
@@ -21,7 +21,7 @@ def derainer(model: Path) -> crdnet.Derainer:
     return crdnet.Derainer(model, device="cpu", threads=1)
 
 
-def test_a_picture_comes_back_as_the_library_derains_it(
+def test_an_image_comes_back_as_the_library_derains_it(
     client: TestClient, derainer: crdnet.Derainer
 ) -> None:
     answer = client.post("/v1/derain", content=JPEG)
@@ -65,7 +65,7 @@ def test_another_format_is_answered_where_it_is_asked_for(
     assert Image.open(BytesIO(answer.content)).size == SIZE
 
 
-def test_a_picture_that_is_surely_dry_comes_back_byte_for_byte(client: TestClient) -> None:
+def test_an_image_that_is_surely_dry_comes_back_byte_for_byte(client: TestClient) -> None:
     answer = client.post("/v1/derain", content=DRY)
     assert answer.headers["x-rain-left-alone"] == "true"
     assert answer.headers["x-rain-density"] == "none"
@@ -79,8 +79,8 @@ def test_a_picture_that_is_surely_dry_comes_back_byte_for_byte(client: TestClien
 def test_metadata_comes_back(client: TestClient) -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
-    sent = encoded(
-        scene(rain=60),
+    sent = encode(
+        make_scene(rain=60),
         "JPEG",
         exif=exif.tobytes(),
         icc_profile=b"not a real profile, kept all the same",
@@ -138,7 +138,7 @@ def test_the_models_are_listed_without_their_places(client: TestClient, model: P
     assert str(model.parent) not in said.text
 
 
-def test_the_server_is_ready_when_each_model_has_done_a_picture(client: TestClient) -> None:
+def test_the_server_is_ready_when_each_model_has_done_an_image(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     answer = client.get("/readyz")
     assert answer.status_code == 200 or answer.json()["type"] == "urn:crdnet:not-ready"
@@ -156,7 +156,7 @@ def test_metrics_count_requests_errors_pixels_and_densities(client: TestClient) 
 
     before = counted()
     client.post("/v1/derain", content=RAINY)
-    client.post("/v1/derain", content=b"no picture")
+    client.post("/v1/derain", content=b"no image")
     after = counted()
     for name, more in {
         'crdnet_requests_total{method="POST",route="/v1/derain",status="200"}': 1,
@@ -201,7 +201,7 @@ def test_every_answer_has_an_id_and_headers_that_keep_browsers_from_guessing(
     assert "cdn" not in client.get("/docs").text.lower()
 
 
-def test_after_a_large_picture_the_networks_memory_is_given_back(
+def test_after_a_large_image_the_networks_memory_is_given_back(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shrunk: list[str] = []
@@ -209,8 +209,8 @@ def test_after_a_large_picture_the_networks_memory_is_given_back(
     monkeypatch.setattr(crdnet.server.work, "LARGE_PIXELS", SIZE[0] * SIZE[1])
     client.post("/v1/derain", content=RAINY)
     assert not shrunk
-    client.post("/v1/derain", content=encoded(scene(SIZE[0] + 1, SIZE[1], rain=60)))
-    client.post("/v1/sense", content=encoded(scene(SIZE[0] + 1, SIZE[1], rain=60)))
+    client.post("/v1/derain", content=encode(make_scene(SIZE[0] + 1, SIZE[1], rain=60)))
+    client.post("/v1/sense", content=encode(make_scene(SIZE[0] + 1, SIZE[1], rain=60)))
     assert len(shrunk) == 2
 
 

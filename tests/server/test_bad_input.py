@@ -1,4 +1,4 @@
-"""Every bad input gets the documented status and a problem document, and the next request is served."""
+"""Bad input gets the documented status and a problem document; the next request is served."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tests.server.pictures import DRY, JPEG, RAINY, encoded, png_claiming, scene
+from tests.server.images import DRY, JPEG, RAINY, encode, make_png_claiming, make_scene
 
 POLYGLOT = b"<html><script>alert(1)</script></html>" + JPEG
 
 
-def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+def check_problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     said: dict[str, Any] = answer.json()
     assert set(said) == {"type", "title", "status", "detail", "instance"}
@@ -31,7 +31,7 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     return said
 
 
-def refused(client: TestClient, query: str = "", **sent: Any) -> httpx.Response:
+def post_refused(client: TestClient, query: str = "", **sent: Any) -> httpx.Response:
     """Return the answer to what is refused before the network sees a pixel of it."""
 
     def pixels_done() -> str:
@@ -60,20 +60,20 @@ def _the_next_request_is_served(client: TestClient) -> Iterator[None]:
         (JPEG[: len(JPEG) // 2], 422, "broken-image"),
         (JPEG[:20], 422, "broken-image"),
         (RAINY[:-60], 422, "broken-image"),
-        (png_claiming(0, 5), 422, "broken-image"),
-        (png_claiming(1001, 1000, rows=1000), 413, "too-large"),
-        (png_claiming(60_000, 60_000), 413, "too-large"),
-        (png_claiming(1, 40_000, rows=40_000), 413, "too-large"),
-        (png_claiming(40_000, 1), 413, "too-large"),
+        (make_png_claiming(0, 5), 422, "broken-image"),
+        (make_png_claiming(1001, 1000, rows=1000), 413, "too-large"),
+        (make_png_claiming(60_000, 60_000), 413, "too-large"),
+        (make_png_claiming(1, 40_000, rows=40_000), 413, "too-large"),
+        (make_png_claiming(40_000, 1), 413, "too-large"),
         (bytes(2_000_001), 413, "too-large"),
-        (encoded(scene(), "BMP"), 422, "format-not-written"),
+        (encode(make_scene(), "BMP"), 422, "format-not-written"),
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
 )
 def test_bad_bytes_are_told_apart(
     client: TestClient, content: bytes, status: int, kind: str
 ) -> None:
-    problem(refused(client, content=content), status, kind)
+    check_problem(post_refused(client, content=content), status, kind)
 
 
 def test_an_animation_is_refused_by_name(client: TestClient) -> None:
@@ -82,14 +82,16 @@ def test_an_animation_is_refused_by_name(client: TestClient) -> None:
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
     assert (
         "frames"
-        in problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-image")[
+        in check_problem(client.post("/v1/derain", content=buffer.getvalue()), 422, "broken-image")[
             "detail"
         ]
     )
 
 
 def test_a_format_that_is_only_read_can_be_had_in_another(client: TestClient) -> None:
-    answer = client.post("/v1/derain", params={"format": "png"}, content=encoded(scene(), "BMP"))
+    answer = client.post(
+        "/v1/derain", params={"format": "png"}, content=encode(make_scene(), "BMP")
+    )
     assert answer.status_code == 200
 
 
@@ -108,12 +110,12 @@ def test_a_format_that_is_only_read_can_be_had_in_another(client: TestClient) ->
 )
 def test_wrong_parameters_are_named(client: TestClient, query: str) -> None:
     name = query.partition("=")[0]
-    answer = refused(client, f"?{query}", content=RAINY)
-    assert name in problem(answer, 422, "wrong-parameter")["detail"]
+    answer = post_refused(client, f"?{query}", content=RAINY)
+    assert name in check_problem(answer, 422, "wrong-parameter")["detail"]
 
 
 def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, model: Path) -> None:
-    problem(
+    check_problem(
         client.post("/v1/derain", params={"model": str(model)}, content=RAINY),
         422,
         "wrong-parameter",
@@ -163,7 +165,7 @@ def test_a_model_is_never_looked_for_in_the_file_system(client: TestClient, mode
 def test_bad_forms_are_told_apart(
     client: TestClient, form: dict[str, Any], status: int, kind: str
 ) -> None:
-    problem(refused(client, **form), status, kind)
+    check_problem(post_refused(client, **form), status, kind)
 
 
 def test_a_name_like_a_path_is_never_used(client: TestClient) -> None:
@@ -173,9 +175,9 @@ def test_a_name_like_a_path_is_never_used(client: TestClient) -> None:
 
 
 def test_what_is_not_here_is_told_in_the_same_words(client: TestClient) -> None:
-    problem(client.get("/v1/nothing"), 404, "no-such-page")
+    check_problem(client.get("/v1/nothing"), 404, "no-such-page")
     wrong = client.get("/v1/derain")
-    problem(wrong, 405, "wrong-method")
+    check_problem(wrong, 405, "wrong-method")
     assert wrong.headers["allow"] == "POST"
 
 

@@ -10,10 +10,10 @@ from hypothesis.strategies import floats, integers, lists
 
 from crdnet.server.clients import ClientLimits, group_client
 from crdnet.server.problems import Kind, ProblemError
-from tests.server.pictures import RAINY
-from tests.server.running import Running, running
-from tests.server.test_bad_input import problem
-from tests.server.test_running import until_closed
+from tests.server.images import RAINY
+from tests.server.running import Running, run_server
+from tests.server.test_bad_input import check_problem
+from tests.server.test_running import read_until_closed
 
 
 class Clock:
@@ -102,7 +102,7 @@ def test_a_network_of_ipv6_is_one_client(one: str, other: str, is_same: bool) ->
 def limited(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     log = tmp_path_factory.mktemp("log") / "limited.log"
     limits = ("--client-connections", 3, "--client-images-per-minute", 1)
-    with running("-m", model, "-d", "cpu", *limits, log=log) as server:
+    with run_server("-m", model, "-d", "cpu", *limits, log=log) as server:
         yield server
 
 
@@ -111,14 +111,14 @@ def proxied(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     log = tmp_path_factory.mktemp("log") / "proxied.log"
     limits = ("--client-connections", 1, "--client-images-per-minute", 1)
     proxy = ("--trusted-proxy", "127.0.0.1")
-    with running("-m", model, "-d", "cpu", *proxy, *limits, log=log) as server:
+    with run_server("-m", model, "-d", "cpu", *proxy, *limits, log=log) as server:
         yield server
 
 
 def test_a_client_over_its_rate_is_told_when_to_come_again(limited: Running) -> None:
     assert limited.post("/v1/sense", content=RAINY).status_code == 200
     refusal = limited.post("/v1/derain", content=RAINY)
-    problem(refusal, 429, "too-many-images")
+    check_problem(refusal, 429, "too-many-images")
     assert 0 < int(refusal.headers["retry-after"]) <= 60
     assert limited.get("/v1/models").status_code == 200
 
@@ -127,7 +127,7 @@ def test_a_connection_over_the_cap_of_its_client_is_told_so(limited: Running) ->
     with ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(limited.connect())
-        answer = until_closed(stack.enter_context(limited.connect()))
+        answer = read_until_closed(stack.enter_context(limited.connect()))
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: " in answer
     assert b"one client may have 3 connections" in answer

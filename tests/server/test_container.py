@@ -33,6 +33,8 @@ def stages() -> list[list[tuple[str, str]]]:
     for name, rest in instructions():
         if name == "FROM":
             found.append([])
+        elif not found:
+            continue
         found[-1].append((name, rest))
     return found
 
@@ -58,10 +60,10 @@ def test_hadolint_finds_nothing() -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_the_image_is_slim_and_pinned_to_a_version() -> None:
-    assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {
-        "python:3.11-slim"
-    }
+def test_the_image_is_slim_and_pinned_by_digest() -> None:
+    assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {"${BASE}"}
+    (base,) = (rest for name, rest in instructions() if name == "ARG")
+    assert re.fullmatch(r"BASE=python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)
 
 
 def test_it_runs_as_nobody_in_particular_and_answers_signals() -> None:
@@ -85,6 +87,11 @@ def test_the_health_check_tells_a_server_that_is_ready_from_none(server: Running
     exec(check[2].replace("8000", str(server.port)))
     with pytest.raises(OSError, match="refused"):
         exec(check[2].replace("8000", "9"))
+
+
+def test_the_service_checks_health_though_its_image_may_have_lost_the_check() -> None:
+    of_image = json.loads(dict(stages()[-1])["HEALTHCHECK"].partition("CMD ")[2])
+    assert service()["healthcheck"]["test"] == ["CMD", *of_image]
 
 
 def test_what_is_copied_exists_and_is_not_ignored() -> None:

@@ -10,7 +10,7 @@ import click
 from crdnet.cli.serve import command
 from crdnet.server.problems import Kind
 from tests.docs.markdown import REPOSITORY, blocks_in
-from tests.server.pictures import JPEG
+from tests.server.images import JPEG
 from tests.server.running import Running
 
 TEXT = (REPOSITORY / "docs" / "server.md").read_text(encoding="utf-8")

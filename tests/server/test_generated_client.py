@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pictures import JPEG, RAINY
+from tests.server.images import JPEG, RAINY
 from tests.server.running import Running
 from tests.waiting import HANG_SECONDS
 

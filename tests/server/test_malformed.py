@@ -4,8 +4,8 @@ import httpx2 as httpx
 import pytest
 
 from tests.server.running import Running
-from tests.server.test_bad_input import problem
-from tests.server.test_running import until_closed
+from tests.server.test_bad_input import check_problem
+from tests.server.test_running import read_until_closed
 
 POST = b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\n"
 MALFORMED = {
@@ -28,13 +28,13 @@ MALFORMED = {
 def test_malformed_http_gets_a_problem_document(server: Running, sent: bytes) -> None:
     with server.connect() as connection:
         connection.sendall(sent)
-        answer = until_closed(connection)
+        answer = read_until_closed(connection)
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     assert status.startswith("HTTP/1.1 400 ")
     headers = dict(line.split(": ", 1) for line in lines)
     assert int(headers["Content-Length"]) == len(body)  # and no second answer
-    problem(httpx.Response(400, headers=headers, content=body), 400, "bad-request")
+    check_problem(httpx.Response(400, headers=headers, content=body), 400, "bad-request")
     assert server.get("/healthz").status_code == 200
 
 

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from crdnet.server.negotiation import MEDIA_TYPES, choose_format, choose_media_type
 from crdnet.server.problems import ProblemError
-from tests.server.pictures import DRY, JPEG, RAINY, encoded, scene
-from tests.server.test_bad_input import problem
+from tests.server.images import DRY, JPEG, RAINY, encode, make_scene
+from tests.server.test_bad_input import check_problem
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_format_that_is_only_read_is_answered_in_one_that_is_accepted(
     client: TestClient,
 ) -> None:
     answer = client.post(
-        "/v1/derain", content=encoded(scene(), "BMP"), headers={"accept": "image/png"}
+        "/v1/derain", content=encode(make_scene(), "BMP"), headers={"accept": "image/png"}
     )
     assert answer.headers["content-type"] == "image/png"
 
@@ -83,7 +83,7 @@ def test_bytes_are_sent_where_nothing_else_is_accepted(client: TestClient) -> No
 
 def test_a_client_that_accepts_no_image_is_told_which_there_are(client: TestClient) -> None:
     answer = client.post("/v1/derain", content=RAINY, headers={"accept": "text/html"})
-    assert "image/png" in problem(answer, 406, "not-acceptable")["detail"]
+    assert "image/png" in check_problem(answer, 406, "not-acceptable")["detail"]
 
 
 def test_the_quality_of_a_lossy_format_can_be_chosen(client: TestClient) -> None:
@@ -97,4 +97,4 @@ def test_the_quality_of_a_lossy_format_can_be_chosen(client: TestClient) -> None
     ]
     assert sizes[0] < sizes[1]
     answer = client.post("/v1/derain", params={"quality": 101}, content=RAINY)
-    assert "quality" in problem(answer, 422, "wrong-parameter")["detail"]
+    assert "quality" in check_problem(answer, 422, "wrong-parameter")["detail"]

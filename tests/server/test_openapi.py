@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI document: schemathesis makes the requests and judges the answers."""
+"""The API against its OpenAPI document: schemathesis makes requests and judges the answers."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings, strategies
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
-from tests.server.pictures import DRY, JPEG, RAINY
+from tests.server.images import DRY, JPEG, RAINY
 from tests.server.running import Running
 
 EXAMPLES = 12
 """Of each operation and mode; the benchmark of the server asks for more."""
 
-# What a document cannot say: which bytes are a picture.
+# What a document cannot say: which bytes are an image.
 schemathesis.openapi.format("binary", strategies.sampled_from([DRY, JPEG, RAINY]))
 
 

@@ -12,8 +12,8 @@ from zipfile import ZipFile
 import pytest
 
 from tests.images.making import heic
-from tests.server.pictures import encoded, png_claiming, scene
-from tests.server.running import Running, running
+from tests.server.images import encode, make_png_claiming, make_scene
+from tests.server.running import Running, run_server
 from tests.waiting import HANG_SECONDS
 
 PAGE = Path(str(files("crdnet.server"))) / "page"
@@ -121,8 +121,8 @@ def page(browser: Any, server: Running) -> Iterator[Any]:
     assert [said for said in complaints if expected not in said] == []
 
 
-RAINY = encoded(scene(240, 160, rain=60), "JPEG", quality=90)
-DRY = encoded(scene(240, 160))
+RAINY = encode(make_scene(240, 160, rain=60), "JPEG", quality=90)
+DRY = encode(make_scene(240, 160))
 
 
 def drop(page: Any, content: bytes, name: str = "street.jpg") -> None:
@@ -288,7 +288,7 @@ def test_thumbnails_stand_in_the_order_of_choice_and_choose_what_is_shown(page: 
 
 
 def test_all_photos_are_downloaded_as_one_zip_file(page: Any, server: Running) -> None:
-    more = encoded(scene(200, 120, rain=60, seed=3), "JPEG", quality=90)
+    more = encode(make_scene(200, 120, rain=60, seed=3), "JPEG", quality=90)
     choose(page, street=RAINY)
     choose(page, street=more, letter=b"no image", house=DRY)
     wait_for_states(page, "done", "done", "failed", "done")
@@ -332,7 +332,7 @@ def test_format_and_quality_of_downloads_can_be_chosen(page: Any, server: Runnin
 
 
 def test_a_portrait_fills_its_frame(page: Any) -> None:
-    drop(page, encoded(scene(100, 200, rain=60), "JPEG", quality=90))
+    drop(page, encode(make_scene(100, 200, rain=60), "JPEG", quality=90))
     page.wait_for_selector(DONE)
     frame, image = (page.locator(each).bounding_box() for each in (".frame", ".before"))
     assert frame["height"] / frame["width"] == pytest.approx(2, rel=0.02)
@@ -346,7 +346,7 @@ def test_one_to_one_shows_single_pixels_which_can_be_moved(page: Any) -> None:
         image, frame = (page.locator(each).bounding_box() for each in (".after", ".frame"))
         return image["x"] - frame["x"], image["y"] - frame["y"], image["width"]
 
-    drop(page, encoded(scene(900, 600, rain=60), "JPEG", quality=90))
+    drop(page, encode(make_scene(900, 600, rain=60), "JPEG", quality=90))
     page.wait_for_selector(DONE)
     frame = page.locator(".frame").bounding_box()
     page.click(".pixels")
@@ -381,7 +381,7 @@ def test_zoom_works_by_keys_wheel_and_two_fingers(page: Any) -> None:
             page.locator(".frame").evaluate("frame => frame.style.getPropertyValue('--zoom')")
         )
 
-    drop(page, encoded(scene(900, 600, rain=60), "JPEG", quality=90))
+    drop(page, encode(make_scene(900, 600, rain=60), "JPEG", quality=90))
     page.wait_for_selector(DONE)
     page.focus(".split")
     page.keyboard.press("1")
@@ -429,11 +429,11 @@ def test_everything_can_be_done_by_keyboard(page: Any) -> None:
 
 
 def test_tiles_are_the_progress_of_a_large_photo(browser: Any, tmp_path: Path) -> None:
-    with running("-m", "paper", "-d", "cpu", log=tmp_path / "log") as server:
+    with run_server("-m", "paper", "-d", "cpu", log=tmp_path / "log") as server:
         page = browser.new_page()
         page.set_default_timeout(MILLISECONDS)
         page.goto(server.url)
-        drop(page, png_claiming(3000, 3000, rows=3000), "large.png")
+        drop(page, make_png_claiming(3000, 3000, rows=3000), "large.png")
         page.wait_for_function(
             "() => /rain out, [0-9]+ %/.test(document.querySelector('.status').textContent)"
         )
@@ -491,7 +491,7 @@ def test_nothing_serious_stands_between_the_page_and_anybody(
 def test_a_key_that_is_needed_can_be_given_on_the_page(
     browser: Any, model: Path, tmp_path: Path
 ) -> None:
-    with running("-m", model, log=tmp_path / "log", CRDNET_API_KEY="open-sesame") as server:
+    with run_server("-m", model, log=tmp_path / "log", CRDNET_API_KEY="open-sesame") as server:
         page = browser.new_page()
         page.set_default_timeout(MILLISECONDS)
         page.goto(server.url)

@@ -1,4 +1,4 @@
-"""The server behind the proxies of docs/server.md, and behind an nginx that nobody has configured."""
+"""The server behind the proxies of docs/server.md, and behind an nginx with its defaults."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.server.pictures import RAINY
+from tests.server.images import RAINY
 from tests.server.proxies import caddy, nginx
-from tests.server.running import Running, running
+from tests.server.running import Running, run_server
 from tests.waiting import HANG_SECONDS, wait_until
 
 Proxy = Callable[[str, Path], AbstractContextManager[str]]
@@ -24,7 +24,7 @@ def keyed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         pytest.skip("neither nginx nor caddy is installed")
     log = tmp_path_factory.mktemp("log") / "keyed.log"
     arguments = ("-m", model, "-d", "cpu", "--trusted-proxy", "127.0.0.1")
-    with running(*arguments, log=log, CRDNET_API_KEY=KEY) as server:
+    with run_server(*arguments, log=log, CRDNET_API_KEY=KEY) as server:
         yield server
 
 

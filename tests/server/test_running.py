@@ -1,4 +1,4 @@
-"""The server as users run it: slow and vanishing clients, signals, the log, what it refuses to start with."""
+"""The server as users run it: slow and vanishing clients, signals, log, wrong settings."""
 
 import json
 import select
@@ -10,17 +10,16 @@ from contextlib import suppress
 from itertools import chain, repeat
 from pathlib import Path
 
-import httpx2 as httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.cli.runner import Crdnet
-from tests.server.pictures import RAINY, encoded, png_claiming
-from tests.server.running import Running, crdnet_serve, running
+from tests.server.images import RAINY, encode, make_png_claiming
+from tests.server.running import Running, run_server, start_serve
 from tests.waiting import HANG_SECONDS, wait_until
 
-SLOW = png_claiming(1000, 800, rows=800)
+SLOW = make_png_claiming(1000, 800, rows=800)
 """Of a few bytes; `paper` needs seconds for it."""
 
 
@@ -33,7 +32,7 @@ def head(path: str, **headers: object) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def until_closed(connection: socket.socket) -> bytes:
+def read_until_closed(connection: socket.socket) -> bytes:
     received = b""
     try:
         while more := connection.recv(65536):
@@ -65,11 +64,11 @@ def test_a_head_that_trickles_is_cut_off(impatient: Running) -> None:
 
 
 def test_a_body_that_trickles_is_told_that_it_is_too_slow(impatient: Running) -> None:
-    # The head may be too slow as well, on a machine that is busy: such a connection is cut off without an answer.
+    # On a busy machine the head may be too slow as well; that is cut off without an answer.
     def answer() -> bytes:
         with impatient.connect() as connection:
             connection.sendall(head("/v1/derain", Content_Length=1000) + b"x")
-            return until_closed(connection)
+            return read_until_closed(connection)
 
     wait_until(lambda: answer().startswith(b"HTTP/1.1 408 "))
 
@@ -80,29 +79,29 @@ def test_ten_gigabytes_declared_and_ten_bytes_sent_are_refused_at_once(server: R
         answer = connection.recv(65536)
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"application/problem+json" in answer
-        until_closed(connection)  # and it does not wait for the rest
+        read_until_closed(connection)  # and it does not wait for the rest
 
 
 def test_a_chunked_body_without_end_is_refused_at_the_limit_and_then_cut_off(
     server: Running,
 ) -> None:
-    before = refused(server)
+    before = count_refused(server)
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
     send_until_cut_off(
         server, chain([head("/v1/derain", Transfer_Encoding="chunked")], repeat(chunk))
     )
-    wait_until(lambda: refused(server) > before)
+    wait_until(lambda: count_refused(server) > before)
 
 
-def refused(server: Running) -> int:
+def count_refused(server: Running) -> int:
     """Return how many uploads the server has called too large."""
     return sum(line.get("status") == 413 for line in server.lines())
 
 
 def one_large_answer() -> bytes:
-    """Return a request whose answer is more than the system keeps for a client that does not read."""
+    """Return a request whose answer is more than the system keeps for its client."""
     noise = np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), dtype=np.uint8)
-    sent = encoded(Image.fromarray(noise), "JPEG", quality=80)
+    sent = encode(Image.fromarray(noise), "JPEG", quality=80)
     return head("/v1/derain?format=png&strength=0", Content_Length=len(sent)) + sent
 
 
@@ -130,7 +129,7 @@ def test_connections_over_the_cap_are_told_so(server: Running) -> None:
     held = [server.connect() for _ in range(256)]
     try:
         with server.connect() as one_more:
-            answer = until_closed(one_more)
+            answer = read_until_closed(one_more)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 503
     finally:
@@ -139,7 +138,7 @@ def test_connections_over_the_cap_are_told_so(server: Running) -> None:
     wait_until(lambda: server.get("/healthz").status_code == 200)
 
 
-def test_a_client_that_goes_away_has_its_picture_stopped(server: Running) -> None:
+def test_a_client_that_goes_away_has_its_image_stopped(server: Running) -> None:
     done = server.metric("crdnet_pixels_done")
     with server.connect() as connection:
         connection.sendall(
@@ -158,7 +157,7 @@ def test_two_hundred_connections_at_once_all_get_an_answer(server: Running) -> N
     connections = [server.connect() for _ in range(200)]
     for connection in connections:
         connection.sendall(request)
-    answers = [until_closed(connection) for connection in connections]
+    answers = [read_until_closed(connection) for connection in connections]
     for connection in connections:
         connection.close()
     statuses = [answer[9:12] for answer in answers]
@@ -195,7 +194,7 @@ def test_the_log_tells_size_and_outcome_and_nothing_else(server: Running) -> Non
 def test_sigterm_finishes_what_is_in_flight_and_ends_with_0(model: Path, tmp_path: Path) -> None:
     limits = ("--grace-seconds", HANG_SECONDS, "--codec-seconds", HANG_SECONDS)
     with (
-        running("-m", "paper", "-d", "cpu", *limits, log=tmp_path / "log") as server,
+        run_server("-m", "paper", "-d", "cpu", *limits, log=tmp_path / "log") as server,
         ThreadPoolExecutor(1) as client,
     ):
         answer = client.submit(server.post, "/v1/derain?always=true", content=SLOW)
@@ -205,17 +204,22 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_with_0(model: Path, tmp_pat
         assert server.process.wait(HANG_SECONDS) == 0
 
 
-def test_after_the_grace_period_it_ends_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_name", ["default", "paper"], ids=["sensing", "deraining"])
+def test_after_the_grace_period_the_image_in_work_is_interrupted(
+    tmp_path: Path, model_name: str
+) -> None:
+    limits = ("--grace-seconds", 1, "--codec-seconds", HANG_SECONDS)
     with (
-        running("-m", "paper", "-d", "cpu", "--grace-seconds", 1, log=tmp_path / "log") as server,
+        run_server("-m", model_name, "-d", "cpu", *limits, log=tmp_path / "log") as server,
         ThreadPoolExecutor(1) as client,
     ):
-        huge = png_claiming(5000, 5000, rows=5000)
+        huge = make_png_claiming(5000, 5000, rows=5000)
         answer = client.submit(server.post, "/v1/derain?always=true", content=huge)
         wait_until(lambda: server.metric("crdnet_pixels_in_work") > 0)
         server.process.terminate()
         server.process.wait(HANG_SECONDS)
-        assert isinstance(answer.exception(), httpx.TransportError) or answer.result().is_error
+        assert answer.result().status_code == 503
+        assert answer.result().json()["type"] == "urn:crdnet:interrupted"
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
@@ -233,7 +237,7 @@ def test_a_unix_socket_is_served_and_replaced_when_it_was_left_behind(
 
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(path))
-    process = crdnet_serve("-m", model, "-d", "cpu", "--unix-socket", path, log=log)
+    process = start_serve("-m", model, "-d", "cpu", "--unix-socket", path, log=log)
     try:
         wait_until(lambda: is_alive() or process.poll() is not None)
         assert is_alive()
@@ -247,7 +251,7 @@ def test_a_unix_socket_is_served_and_replaced_when_it_was_left_behind(
 
 def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = crdnet_serve("-m", model, "--port", server.port, log=log)
+    process = start_serve("-m", model, "--port", server.port, log=log)
     assert process.wait(HANG_SECONDS) == 1
     said = log.read_text(encoding="utf-8")
     assert said.startswith("Error: cannot listen on 127.0.0.1")
@@ -305,7 +309,7 @@ def test_without_its_extra_the_command_names_it(
 
 
 def test_the_progress_of_a_large_image_is_counted_in_tiles(server: Running) -> None:
-    large = png_claiming(3000, 3000, rows=3000)
+    large = make_png_claiming(3000, 3000, rows=3000)
     path = "/v1/derain?model=paper&always=true&progress=my-identifier"
 
     def progress() -> dict[str, object]:

@@ -331,7 +331,7 @@ def test_without_pairs_their_share_is_synthetic(backgrounds: Path) -> None:
 
 
 def test_recorded_rain_has_its_share_and_without_clips_drops_have_it(backgrounds: Path) -> None:
-    spec = MixtureSpec(synthetic=0, real=0, recorded=0.5)
+    spec = MixtureSpec(synthetic=0.0, real=0.0, recorded=0.5)
     white = np.full((32, 32, 3), 255, np.uint8)
     window = RecordedWindow(white, behind=60.0, strength=127.0)
     with_clips = mixture(backgrounds, None, spec, recorded=RecordedRain(((window,),)))

@@ -175,7 +175,7 @@ def test_odd_sizes_are_not_cropped(
     assert read_rgb(tmp_path / "out.mkv")[0].shape == (height, width, 3)
 
 
-def test_sound_and_picture_do_not_drift_at_a_variable_frame_rate(
+def test_sound_and_image_do_not_drift_at_a_variable_frame_rate(
     options: VideoOptions, tmp_path: Path
 ) -> None:
     """Ten minutes in sixty frames, 0.05 to 20 seconds apart."""

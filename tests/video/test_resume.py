@@ -101,8 +101,8 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(
     program = (
         "import sys\n"
         "from crdnet.video import EncoderOptions, VideoOptions, derain_video\n"
-        f"options = VideoOptions(model={options.model!r}, device='cpu', threads=1, segment_frames=4,"
-        " encoder=EncoderOptions(crf=0.0, preset='ultrafast'))\n"
+        f"options = VideoOptions(model={options.model!r}, device='cpu', threads=1,"
+        " segment_frames=4, encoder=EncoderOptions(crf=0.0, preset='ultrafast'))\n"
         "print('ready', flush=True)\n"
         f"derain_video({str(source)!r}, {str(broken)!r}, options,"
         " lambda progress: print(progress.frames, flush=True))\n"

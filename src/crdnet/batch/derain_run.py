@@ -50,14 +50,14 @@ class DerainRun(Run):
             OutputError: Another run writes into the folder, or it cannot be written to.
         """
         with ExitStack() as stack:
-            settings = self._describe_settings()
+            settings = self._describe_settings()  # a damaged model fails before a folder is made
             self._open_journal(stack, settings)
             self.to_do, self.settled = sort_outputs(self._plan.inputs, self._journal, self._options)
             if self._options.dry_run:
                 self.settled += [Outcome(job.name, job.output, "planned") for job in self.to_do]
                 self.to_do = []
             if self.to_do:
-                _ = self.derainer.session
+                _ = self.derainer.session  # a model that cannot be opened is one error, not many
                 _remove_stale_parts(self._plan.jobs, locked=self._journal is not None)
                 self._begin_journal(settings)
             self._open_codec(stack)
@@ -76,10 +76,10 @@ class DerainRun(Run):
         if journal is None:
             return
         if works:
-            stack.enter_context(journal.run())
+            stack.enter_context(journal.hold())
         else:
             journal.read()
-        if not options.overwrite and (differences := journal.differences(settings)):
+        if not options.overwrite and (differences := journal.describe_differences(settings)):
             raise ArgumentError(
                 f"{journal.folder} holds results of another run ({', '.join(differences)}); "
                 "choose another folder, or replace them with `overwrite=True`"
@@ -90,7 +90,7 @@ class DerainRun(Run):
         if self._journal is None:
             return
         to_make = {
-            job.output: self._journal.origin(job.source, job.found)
+            job.output: self._journal.make_origin(job.source, job.found)
             for job in self.to_do
             if job.output is not None and job.source is not None and job.found is not None
         }
@@ -145,7 +145,7 @@ class DerainRun(Run):
             return None
         if job.source is None or source.found is None:
             return None
-        origin = self._journal.origin(job.source, source.found)
+        origin = self._journal.make_origin(job.source, source.found)
         self._journal.note_source(job.output, origin)
         return job.output, origin
 

@@ -62,7 +62,9 @@ def find_inputs(
     found: list[Job | Outcome] = []
     for argument in arguments:
         if not argument:
-            found.append(_fail("''", "an empty name is no file; check what the name was made of"))
+            found.append(
+                _make_failure("''", "an empty name is no file; check what the name was made of")
+            )
         elif os.path.isdir(argument):
             found += _walk(argument, results, recursive=recursive, left_out=left_out)
         elif os.path.lexists(argument):
@@ -70,15 +72,17 @@ def find_inputs(
         elif has_magic(argument):
             found += _expand_pattern(argument, results, left_out)
         else:
-            found.append(_fail(argument, "there is no such file or folder; check the path"))
-    yield from _without_results(found, left_out)
+            found.append(_make_failure(argument, "there is no such file or folder; check the path"))
+    yield from _remove_results(found, left_out)
 
 
 def _check_regular(path: str) -> Job | Outcome:
     stat = read_status(path)
     if stat is None or S_ISREG(stat.st_mode):
         return Job(Path(path), os.path.basename(path), found=stat)
-    return _fail(path, "is no regular file but a pipe, socket or device; pipe its image through -")
+    return _make_failure(
+        path, "is no regular file but a pipe, socket or device; pipe its image through -"
+    )
 
 
 def _expand_pattern(
@@ -86,17 +90,17 @@ def _expand_pattern(
 ) -> Iterator[Job | Outcome]:
     """Yield the images that match a pattern, without the results among them."""
     none = True
-    for match, below in _matches(pattern):
+    for match, below in _find_matches(pattern):
         if any(f"{os.path.realpath(match)}/".startswith(f"{place}/") for place in results):
             continue
-        if (each := _image_in_folder(match, below, left_out)) is not None:
+        if (each := _check_image_in_folder(match, below, left_out)) is not None:
             none = False
             yield each
     if none:
-        yield _fail(pattern, "no image matches this pattern")
+        yield _make_failure(pattern, "no image matches this pattern")
 
 
-def _fail(name: str, reason: str) -> Outcome:
+def _make_failure(name: str, reason: str) -> Outcome:
     return Outcome(name, status="failed", reason=reason)
 
 
@@ -122,7 +126,9 @@ def _walk(
             ]
         for name in sorted(names):
             where = name if below == "." else os.path.join(below, name)
-            if (each := _image_in_folder(os.path.join(here, name), where, left_out)) is not None:
+            if (
+                each := _check_image_in_folder(os.path.join(here, name), where, left_out)
+            ) is not None:
                 none = False
                 yield each
         if not recursive:
@@ -133,18 +139,18 @@ def _walk(
             os.path.islink(os.path.join(here, name)) for name in folders
         )
     for error in errors:
-        yield _fail(str(error.filename), f"cannot be read: {error.strerror}")
+        yield _make_failure(str(error.filename), f"cannot be read: {error.strerror}")
     if none and not errors:
         raw_files = left_out[RAW] - raw_before
         raw = f", but {raw_files:,} {RAW}" if raw_files else ""
         hint = "; `recursive=True` looks into the folders in it" if deeper else ""
-        yield _fail(
+        yield _make_failure(
             folder,
             f"no images in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){raw}{hint}",
         )
 
 
-def _image_in_folder(path: str, below: str, left_out: Counter[str]) -> Job | None:
+def _check_image_in_folder(path: str, below: str, left_out: Counter[str]) -> Job | None:
     """Return an image that nobody named, or count why it is none."""
     name = os.path.basename(below)
     if name.startswith("."):
@@ -176,7 +182,7 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in FORMAT_OF_SUFFIX
 
 
-def _matches(pattern: str) -> Iterator[tuple[str, str]]:
+def _find_matches(pattern: str) -> Iterator[tuple[str, str]]:
     """Yield what a pattern matches and is not hidden.
 
     Each is a path, and the part of it from the first wildcard on.
@@ -197,7 +203,7 @@ def _matches(pattern: str) -> Iterator[tuple[str, str]]:
             yield str(match), str(where)
 
 
-def _without_results(
+def _remove_results(
     found: Sequence[Job | Outcome], left_out: Counter[str]
 ) -> Iterator[Job | Outcome]:
     """Leave out what an earlier run wrote beside its source.
@@ -232,9 +238,9 @@ def _has_image_called(path: Path) -> bool:
 def find_place(path: str) -> str:
     """Return one text for one place, without asking the file system for each file of a folder."""
     folder, name = os.path.split(path)
-    return os.path.join(_real_folder(folder), name)
+    return os.path.join(_resolve_folder(folder), name)
 
 
 @lru_cache(maxsize=4096)
-def _real_folder(folder: str) -> str:
+def _resolve_folder(folder: str) -> str:
     return os.path.realpath(folder)

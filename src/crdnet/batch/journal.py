@@ -64,7 +64,7 @@ class Journal:
         return self._path.is_file()
 
     @contextmanager
-    def run(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Lock the folder, and save its journal in whatever way the block ends.
 
         Raises:
@@ -117,13 +117,13 @@ class Journal:
                 "and use `skip_existing=True` to keep the results that are there"
             ) from error
 
-    def differences(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return in words how the results that exist were made otherwise than with these settings."""
-        changed = self._changed_settings(settings)
+    def describe_differences(self, settings: Mapping[str, Any]) -> list[str]:
+        """Return in words how the existing results were made with other settings than these."""
+        changed = self._find_changed_settings(settings)
         if not changed or not any(os.path.lexists(self.folder / name) for name in self._origins):
             return []
         return [
-            f"{key} was {_short(self._settings.get(key))} and is {_short(settings.get(key))}"
+            f"{key} was {_shorten(self._settings.get(key))} and is {_shorten(settings.get(key))}"
             for key in changed
         ]
 
@@ -137,25 +137,25 @@ class Journal:
             settings: The model and the options that decide what a result looks like.
             to_make: Results, and what they will be made from.
         """
-        if self._changed_settings(settings):
+        if self._find_changed_settings(settings):
             self._origins.clear()
         self._settings = dict(settings)
         for result, origin in to_make.items():
             if not os.path.lexists(result):
-                self._origins[self._name(result)] = origin
-            elif self.origin_of(result) != origin:
-                self._origins.pop(self._name(result), None)
+                self._origins[self._make_relative(result)] = origin
+            elif self.find_origin(result) != origin:
+                self._origins.pop(self._make_relative(result), None)
         self._changed = True
         self._write()
 
-    def origin_of(self, result: Path) -> Origin | None:
+    def find_origin(self, result: Path) -> Origin | None:
         """Return what a result was, or was going to be, made from; None if it is none of ours."""
-        return self._origins.get(self._name(result))
+        return self._origins.get(self._make_relative(result))
 
     def note_source(self, result: Path, origin: Origin) -> None:
         """Note that a source is not what it was when the run began, before its result is made."""
         with self._lock:
-            name = self._name(result)
+            name = self._make_relative(result)
             if name in self._origins and self._origins[name] != origin:
                 # The old result stays until the new one is whole, and is not of this source.
                 if os.path.lexists(result):
@@ -168,15 +168,15 @@ class Journal:
     def note_result(self, result: Path, origin: Origin) -> None:
         """Note that a result was made or replaced; it is saved when the run ends."""
         with self._lock:
-            if self._origins.get(self._name(result)) != origin:
-                self._origins[self._name(result)] = origin
+            if self._origins.get(self._make_relative(result)) != origin:
+                self._origins[self._make_relative(result)] = origin
                 self._changed = True
 
-    def origin(self, source: Path, found: os.stat_result) -> Origin:
+    def make_origin(self, source: Path, found: os.stat_result) -> Origin:
         """Return what a result made from a source now would be made from."""
-        return Origin(self._name(source), found.st_size, found.st_mtime_ns)
+        return Origin(self._make_relative(source), found.st_size, found.st_mtime_ns)
 
-    def _changed_settings(self, settings: Mapping[str, Any]) -> list[str]:
+    def _find_changed_settings(self, settings: Mapping[str, Any]) -> list[str]:
         keys = dict.fromkeys([*settings, *self._settings])
         return [
             key
@@ -186,7 +186,7 @@ class Journal:
             and not (key in _ADDABLE and self._settings.get(key) is None)
         ]
 
-    def _name(self, path: Path) -> str:
+    def _make_relative(self, path: Path) -> str:
         """Return a path as seen from the folder."""
         parent, name = os.path.split(path)
         if parent not in self._names:  # many files lie in few folders
@@ -202,7 +202,7 @@ class Journal:
         self._changed = False
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     """Return a setting in few letters; of a hash the first twelve tell enough."""
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "on", False: "off"}[value]

@@ -19,9 +19,9 @@ from crdnet.pipeline import (
     STREAM,
     DerainOptions,
     Outcome,
-    default_output,
+    choose_suffix,
     describe_unwritten,
-    suffix_for,
+    name_output,
 )
 
 Sources = str | Path | Sequence[str | Path]
@@ -97,7 +97,7 @@ def plan_deraining(
     outputs = _Outputs(place, rain, options.derain, into_folder=into_folder, single=single)
     planned = [each if isinstance(each, Outcome) else outputs.name_for(each) for each in found]
     folder = Path(place) if place is not None and into_folder else None
-    return Plan(list(_without_clashes(planned)), options, folder, single, left_out)
+    return Plan(list(_remove_clashes(planned)), options, folder, single, left_out)
 
 
 def plan_sensing(
@@ -156,9 +156,9 @@ class _Outputs:
         below = Path(job.below)
         output, rain = self._destination, self._rain
         if output is None:
-            output = default_output(job.source, self._options)
+            output = name_output(job.source, self._options)
         elif self._into_folder:
-            suffix = suffix_for(below, self._options)
+            suffix = choose_suffix(below, self._options)
             output /= below if suffix == below.suffix else below.with_suffix(suffix)
         elif output == Path(STREAM):
             output = None
@@ -174,20 +174,25 @@ def _plan_stream(sources: Sequence[str], destination: str | None, rain: str | No
         )
     if rain is not None and not _names_rain(rain, single_file=True):
         raise ArgumentError(
-            f"an image from standard input has no name; give `rain` a PNG file, not the folder {rain}"
+            "an image from standard input has no name; give `rain` a PNG file, not the folder "
+            f"{rain}"
         )
     streaks = None if rain is None else Path(rain)
     if destination is None or destination == STREAM:
         return Job(rain=streaks)
     if not _names_file(destination, single_file=True):
         raise ArgumentError(
-            f"an image from standard input has no name; give `destination` a file, not the folder {destination}"
+            "an image from standard input has no name; give `destination` a file, not the folder "
+            f"{destination}"
         )
     return Job(output=Path(destination), rain=streaks)
 
 
 def _names_file(destination: str, *, single_file: bool) -> bool:
-    """Return whether the destination is a file: it is one, or it is nothing yet and has the suffix of an image."""
+    """Return whether the destination is a file.
+
+    It is one, or it is nothing yet and has the suffix of an image.
+    """
     path = Path(destination)
     if destination == STREAM or os.path.isfile(path):  # noqa: PTH113 - takes names of any length
         return True
@@ -226,17 +231,20 @@ def _names_rain(rain: str, *, single_file: bool) -> bool:
         return False
     if path.suffix.lower() != _RAIN_SUFFIX:
         raise ArgumentError(
-            f"`rain` {rain}: rain is stored as PNG; give a name that ends in .png, or {rain}/ for a folder"
+            f"`rain` {rain}: rain is stored as PNG; give a name that ends in .png, or {rain}/ for "
+            "a folder"
         )
     if not single_file:
         raise ArgumentError(
-            f"`rain` {rain} names one file, but the input is not one file; give a folder, such as {rain}/"
+            f"`rain` {rain} names one file, but the input is not one file; give a folder, such as "
+            f"{rain}/"
         )
     return True
 
 
-def _without_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome]:
+def _remove_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome]:
     """Leave out jobs given twice, and refuse outputs that would meet another output or an input."""
+    # By inode: a link, or a file system without case, gives one file several names.
     inputs = {
         (each.found.st_dev, each.found.st_ino): each
         for each in planned
@@ -257,8 +265,8 @@ def _without_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome
                 break
             if other is not each or (target is each.rain and other.output == target):
                 raise ArgumentError(
-                    f"{other.name} and {each.name} would both be written to {target}; nothing was done. "
-                    "Derain them into different folders, or leave `format` away"
+                    f"{other.name} and {each.name} would both be written to {target}; nothing was "
+                    "done. Derain them into different folders, or leave `format` away"
                 )
             there = read_status(str(target))
             replaced = None if there is None else inputs.get((there.st_dev, there.st_ino))
@@ -267,8 +275,8 @@ def _without_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome
                 target is each.rain or find_place(replaced.name) != find_place(each.name)
             ):
                 raise ArgumentError(
-                    f"the result of {each.name} would replace the input {replaced.name}; nothing was done. "
-                    "Choose another output folder"
+                    f"the result of {each.name} would replace the input {replaced.name}; nothing "
+                    "was done. Choose another output folder"
                 )
         if not given_twice:
             yield each

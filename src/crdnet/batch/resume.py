@@ -46,18 +46,19 @@ def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome
         return Outcome(job.name, job.output, "skipped", f"{job.output} exists")
     if options.overwrite or job.output is None or job.source is None:
         return None
-    origin = None if journal is None else journal.origin_of(job.output)
+    # The rain is no entry of the journal: it may be replaced where its output may.
+    origin = None if journal is None else journal.find_origin(job.output)
     if origin is None and job.rain is not None and lexists(job.rain):
-        return _failed(
+        return _make_failure(
             job,
             f"{job.rain} exists and is not replaced unasked; use `overwrite=True` or another "
             "`rain`",
         )
     if journal is None or job.found is None or not lexists(job.output) or _is_own_source(job):
         return None  # to do; or whoever does it will find what is wrong with it
-    if origin == journal.origin(job.source, job.found):
+    if origin == journal.make_origin(job.source, job.found):
         return Outcome(job.name, job.output, "skipped", "done already", resumed=True)
-    return _failed(
+    return _make_failure(
         job,
         f"{job.output} exists, is of no earlier run and is not replaced unasked; use "
         "`overwrite=True`, `skip_existing=True` or another folder"
@@ -77,5 +78,5 @@ def _is_own_source(job: Job) -> bool:
     return (there.st_dev, there.st_ino) == (job.found.st_dev, job.found.st_ino)
 
 
-def _failed(job: Job, reason: str) -> Outcome:
+def _make_failure(job: Job, reason: str) -> Outcome:
     return Outcome(job.name, job.output, "failed", reason)

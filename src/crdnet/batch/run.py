@@ -46,6 +46,7 @@ class Run(ABC):
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._options = plan, plan.options
+        # Images at a time share the processors; a single image gets all.
         at_once = min(self._options.jobs, max(1, len(plan.jobs)))
         self.derainer = Derainer(
             self._options.model,
@@ -58,6 +59,7 @@ class Run(ABC):
         self.to_do: list[Job] = []
         self.on_tile: Callable[[str, int, int], object] | None = None
         self._is_stopped = self._disk_is_full = False
+        self._pending: dict[Future[Outcome], Job] = {}
         self._stack = ExitStack()
         self._codec: WorkerCodec | None = None
         self._standard_input = b""
@@ -88,6 +90,7 @@ class Run(ABC):
     def stop(self) -> None:
         """Finish the images in work and begin no other; may be called from a signal handler."""
         self._is_stopped = True
+        self._cancel_waiting()
 
     @abstractmethod
     def _do(self, job: Job) -> Outcome:
@@ -97,6 +100,7 @@ class Run(ABC):
         """Read standard input if it is a job, and open what stays open until the run ends."""
         if any(job.source is None for job in self.to_do):
             self._standard_input = sys.stdin.buffer.read()
+        # A process takes longer to start than one image to decode.
         if len(self.to_do) > 1:
             self._codec = stack.enter_context(WorkerCodec())
         self._stack = stack.pop_all()
@@ -117,24 +121,31 @@ class Run(ABC):
         goes on; a file is whole or not there.
         """
         yield from self.settled
-        pending: dict[Future[Outcome], Job] = {}
-        remaining = iter(self.to_do)
+        pending, remaining = self._pending, iter(self.to_do)
         pool = ThreadPoolExecutor(self._options.jobs)
         try:
             while True:
-                # No job waits in the pool, where nothing could stop it from beginning.
+                # One job waits for the next free thread. More are not handed out, so that a
+                # hundred thousand images are not a hundred thousand futures.
                 while (
                     not (self._is_stopped or self._disk_is_full)
-                    and len(pending) < self._options.jobs
+                    and len(pending) <= self._options.jobs
                     and (job := next(remaining, None)) is not None
                 ):
-                    pending[pool.submit(self._do, job)] = job
+                    future = pool.submit(self._do, job)
+                    pending[future] = job
+                    future.add_done_callback(self._stop_on_full_disk)
+                if self._is_stopped:  # while a job was handed out
+                    self._cancel_waiting()
                 if not pending:
                     break
-                future = next(iter(wait(pending, return_when=FIRST_COMPLETED).done))
-                yield self._take_outcome(pending.pop(future), future)
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    job = pending.pop(future)
+                    if not future.cancelled():
+                        yield _take_outcome(job, future)
         finally:
-            pool.shutdown(wait=False)
+            pool.shutdown(wait=False, cancel_futures=True)
+            # Asked again and again: a job may reach the network after the first time.
             while running := [future for future in pending if not future.done()]:
                 self._abort()
                 wait(running, timeout=0.05)
@@ -143,19 +154,28 @@ class Run(ABC):
                 "the disk is full, and the run stops here; make room and call it again to go on"
             )
 
-    def _take_outcome(self, job: Job, future: Future[Outcome]) -> Outcome:
-        try:
-            return future.result()
-        except (CRDNetError, OSError) as error:
-            self._disk_is_full |= means_full_disk(error)
-            return Outcome(job.name, job.output, "failed", str(error), error=error)
-        except Exception as error:  # a fault of ours must not cost the user the other images
-            reason = (
-                f"unexpected {type(error).__name__}: {error}; please report it, with its traceback"
-            )
-            return Outcome(job.name, job.output, "failed", reason, error=error)
+    def _stop_on_full_disk(self, future: Future[Outcome]) -> None:
+        """Let the thread that found the disk full begin no other job."""
+        error = None if future.cancelled() else future.exception()
+        if error is not None and means_full_disk(error):
+            self._disk_is_full = True
+            self._cancel_waiting()
+
+    def _cancel_waiting(self) -> None:
+        for future in list(self._pending):
+            future.cancel()  # those that have begun go on
 
     def _abort(self) -> None:
         self.derainer.stop()
         if self._codec is not None:
             self._codec.stop()
+
+
+def _take_outcome(job: Job, future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except (CRDNetError, OSError) as error:
+        return Outcome(job.name, job.output, "failed", str(error), error=error)
+    except Exception as error:  # a fault of ours must not cost the user the other images
+        reason = f"unexpected {type(error).__name__}: {error}; please report it, with its traceback"
+        return Outcome(job.name, job.output, "failed", reason, error=error)

@@ -31,15 +31,15 @@ from crdnet.sizes import cut_reflected_window
 WARM_UP_MEGAPIXELS = 3.0
 """Pixels before the first timed round: an engine may compile for a size that comes repeatedly."""
 MOST_WARM_UP_ROUNDS = 10
+# Environment variables for the number of threads of numpy's BLAS, which reads them when loaded.
 _BLAS_THREADS = (
     "OPENBLAS_NUM_THREADS",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""Environment variables for the number of threads of numpy's BLAS, which reads them when loaded."""
+# Side of the drawn image in pixels; larger images are reflections of it.
 _DRAWN_SIDE = 512
-"""Side of the drawn image in pixels; larger images are reflections of it."""
 
 
 class Subject(NamedTuple):
@@ -81,7 +81,7 @@ class Row:
 
     @property
     def is_on_processor(self) -> bool:
-        """Whether the measured limits, which are the processor's, apply to it."""
+        """True if the measured limits, which are the processor's, apply to it."""
         return self.device != "cuda"
 
     @property

@@ -18,10 +18,10 @@ from crdnet.errors import ModelError
 from crdnet.runtime import StoredModel, read_info
 
 ROUNDS = 3
+# Data types of ONNX that hold weights: float32, float16, float64, bfloat16.
 _FLOATING = frozenset({1, 10, 11, 16})
-"""Data types of ONNX that hold weights: float32, float16, float64, bfloat16."""
+# Dimensionless constants of the graph are no parameters.
 _SMALLEST_WEIGHT = 2
-"""Dimensionless constants of the graph are no parameters."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class ModelCost:
     def as_dict(self) -> dict[str, Any]:
         """Return the cost as JSON values."""
         return asdict(self)
+
+    def as_text(self) -> str:
+        """Return the cost as two lines."""
+        memory = "" if self.peak_bytes is None else f", {self.peak_bytes / 1e6:.0f} MB"
+        return (
+            f"{self.model}: {self.parameters:,} parameters, {self.kilo_macs:.2f} kMAC per pixel, "
+            f"sides in multiples of {self.size_multiple}, margin {self.margin} px\n"
+            f"    {self.width} x {self.height}: {self.seconds:.3f} s{memory} "
+            f"({self.engine}, {self.threads} threads)"
+        )
 
 
 def measure_model_cost(

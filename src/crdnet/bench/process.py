@@ -1,4 +1,4 @@
-"""Worker processes, as seen from the process that starts them."""
+"""Client side of the worker processes that measure."""
 
 import json
 import os

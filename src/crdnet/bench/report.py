@@ -17,7 +17,7 @@ HEADINGS = (
     "MP/s",
     "of product",
     "of copy",
-    "picture, ms",
+    "image, ms",
     "first, s",
     "peak, MB",
 )
@@ -25,7 +25,7 @@ LEGEND = """\
 network: alone, at full size, median [quartiles]; MP/s: megapixels per second of it;
 of product: its multiplications against a matrix product of the same precision;
 of copy: what its convolutions read and write against a copy of memory, as if nothing stayed in
-caches; picture: the whole image, sensing at smaller scales included;
+caches; image: the whole image, sensing at smaller scales included;
 first: a new process until its first image; peak: most memory of that process"""
 
 
@@ -130,8 +130,8 @@ def _convert_row(report: Report, row: Row) -> dict[str, Any]:
         "samples_per_pixel": row.cost.samples,
         "share_of_product": report.compute_product_share(row),
         "share_of_copy": report.compute_copy_share(row),
-        "picture_milliseconds": row.image.to_dict(),
-        "first_picture_seconds": row.first_seconds,
+        "image_milliseconds": row.image.to_dict(),
+        "first_image_seconds": row.first_seconds,
         "peak_memory_bytes": row.peak_bytes,
     }
 

@@ -7,18 +7,19 @@ from crdnet.cli.progress import progress
 from crdnet.devices import DEVICES
 
 _HELP = """\
-Measure how fast each engine derains on this machine, and how near it comes to what the machine can do.
+Measure how fast each engine derains on this machine, and how near it comes to what it could do.
 
 \b
-crdnet bench                              every device that is installed, at 0.25, 2 and 12 megapixels
+crdnet bench                              every device that is installed, at 0.25, 2 and 12 MP
 crdnet bench -d cpu --size 2 --rounds 20  one device and one size, more exactly
 crdnet bench -m default -m my.onnx --json
 
-Every row is a process of its own; those of one size take turns, so that whatever disturbs the machine disturbs them
-alike. The table has the network alone (median and quartiles, megapixels per second, its share of a matrix product and
-of a copy of memory that are timed in the same turns), a picture as users have it derained, the time from the start of
-a process to its first picture, and the peak of its memory. Quartiles far apart say that the machine was busy: measure
-again. It takes a minute or two; memory for all devices at once is needed, some 1 GB each at 12 megapixels.
+Every row is a process of its own; those of one size take turns, so that whatever disturbs the
+machine disturbs them alike. The table has the network alone (median and quartiles, megapixels per
+second, its share of a matrix product and of a copy of memory that are timed in the same turns), an
+image as users have it derained, the time from the start of a process to its first image, and the
+peak of its memory. Quartiles far apart say that the machine was busy: measure again. It takes a
+minute or two; memory for all devices at once is needed, some 1 GB each at 12 megapixels.
 
 Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 interrupted.
 """
@@ -31,8 +32,7 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     "models",
     multiple=True,
     default=("default",),
-    show_default=True,
-    help="A name that `crdnet models` lists, or the path of an .onnx file; may be given several times.",
+    help="A name that `crdnet models` lists, or an .onnx file; may be repeated.",
 )
 @click.option(
     "-d",
@@ -40,7 +40,7 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     "devices",
     type=click.Choice(DEVICES),
     multiple=True,
-    help="May be given several times. All that are installed, if not given.",
+    help="May be repeated. All that are installed, if not given.",
 )
 @click.option(
     "--size",
@@ -48,28 +48,21 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     type=click.FloatRange(min=0, max=1000, min_open=True),
     multiple=True,
     default=(0.25, 2.0, 12.0),
-    show_default=True,
     metavar="MEGAPIXELS",
-    help="Of the picture, 4 to 3; may be given several times.",
+    help="Of the image, 4 to 3; may be repeated.",
 )
 @click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Timed runs of each, after the warm-up.",
+    "--rounds", type=options.AT_LEAST_ONE, default=5, help="Timed runs of each after the warm-up."
 )
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=options.AT_LEAST_ONE,
     help="Processors for each; all that may be used, if not given.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
-@click.option("--markdown", is_flag=True, help="Print Markdown.")
-@click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
-@click.option(
-    "-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from."
-)
+@options.as_one_json
+@options.add_flag("--markdown", help="Print Markdown.")
+@options.quiet
+@options.traceback
 def command(  # noqa: D103 - its help stands above
     models: tuple[str, ...],
     devices: tuple[str, ...],
@@ -86,7 +79,7 @@ def command(  # noqa: D103 - its help stands above
     from crdnet import bench  # noqa: PLC0415
     from crdnet.runtime import count_cpus, list_installed_devices  # noqa: PLC0415
 
-    stored = [options.stored_model(model) for model in models]
+    stored = [options.find_stored_model(model) for model in models]
     subjects = [
         bench.Subject(model, device)
         for model in stored

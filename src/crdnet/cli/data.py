@@ -1,10 +1,8 @@
 """`crdnet data`: check a data set, find what sets share, and split a set by scene."""
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple
-from io import StringIO
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +10,8 @@ from typing import TypeVar
 import click
 import numpy as np
 
+from crdnet.cli import options
+from crdnet.cli.messages import name_flags
 from crdnet.cli.progress import track
 from crdnet.data import (
     LAYOUTS,
@@ -22,35 +22,33 @@ from crdnet.data import (
     format_leaks,
     list_entries,
     split_scenes,
+    write_leaks,
     write_list,
 )
 from crdnet.errors import CRDNetError
-from crdnet.files import write_whole
 
 EXIT_PROBLEMS = 1
 Item = TypeVar("Item")
-_layout = click.option(
+layout = click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
     default="auto",
-    show_default=True,
-    help="How the pairs are stored; auto tells by names, and by pictures where halves stand side by side.",
+    help="How the pairs are stored; auto tells by names, and by images where halves stand side by "
+    "side.",
 )
 
 
-@click.group(name="data", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(name="data")
 def command() -> None:
     """Check a data set before training on it; find what sets share; split a set by scene."""
 
 
 @command.command(name="check")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@_layout
-@click.option("--json", "as_json", is_flag=True, help="Write the whole report as one JSON object.")
-@click.option(
-    "--csv", "csv_file", type=click.Path(path_type=Path), help="Write every shared image to a file."
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@click.argument("paths", nargs=-1, required=True, type=options.PATH)
+@layout
+@options.as_one_json
+@click.option("--csv", "csv_file", type=options.PATH, help="Write every shared image to a file.")
+@options.quiet
 @click.pass_context
 def check_command(
     context: click.Context,
@@ -60,25 +58,29 @@ def check_command(
     csv_file: Path | None,
     quiet: bool,
 ) -> None:
-    """Check the data set at PATH; of several PATHS, find what they share.
+    r"""Check the data set at PATH; of several PATHS, find what they share.
 
-    One path: load every pair, report what the set holds and name each problem. Several paths: find images that are
-    the same file or show the same scene in two of them, whatever their rain, size or crop. A path is a data set, a
-    list of pairs, or a folder of images.
+    \b
+    crdnet data check rain800/train
+    crdnet data check rain800/train rain800/val --csv shared.csv
+
+    One path: load every pair, report what the set holds and name each problem. Several paths: find
+    images that are the same file or show the same scene in two of them, whatever their rain, size
+    or crop. A path is a data set, a list of pairs, or a folder of images.
 
     Exit code 0 means healthy, 1 that problems or shared images were found.
     """
     try:
         if len(paths) > 1:
-            context.exit(_check_leakage(paths, layout, csv_file, as_json=as_json, quiet=quiet))
+            context.exit(_report_leaks(paths, layout, csv_file, as_json=as_json, quiet=quiet))
         if csv_file is not None:
             raise click.UsageError("--csv lists what several sets share; name at least two")
-        report = check(paths[0], layout, progress=iter if quiet else _with_bar)
+        report = check(paths[0], layout, progress=_choose_tracker(quiet=quiet))
     except CRDNetError as error:
         if not as_json:
             raise
         # A script that asked for JSON gets JSON, also where there is nothing to report on.
-        about = {"root": str(paths[0]), "healthy": False, "error": str(error)}
+        about = {"root": str(paths[0]), "healthy": False, "error": name_flags(str(error))}
         click.echo(json.dumps(about, indent=2))
         context.exit(EXIT_PROBLEMS)
     click.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.as_text())
@@ -86,22 +88,20 @@ def check_command(
 
 
 @command.command(name="split")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=options.PATH)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     required=True,
     help="Folder for the lists: training.csv, validation.csv and, with --test, test.csv.",
 )
-@click.option(
-    "--validation", type=float, default=0.1, show_default=True, help="Share of the pairs."
-)
-@click.option("--test", type=float, default=0.0, show_default=True, help="Share of the pairs.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@_layout
-@click.option("--overwrite", is_flag=True, help="Replace lists that exist.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@click.option("--validation", type=float, default=0.1, help="Share of the pairs.")
+@click.option("--test", type=float, default=0.0, help="Share of the pairs.")
+@options.seed
+@layout
+@options.overwrite
+@options.quiet
 def split_command(
     path: Path,
     output: Path,
@@ -112,9 +112,11 @@ def split_command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Split the data set at PATH into lists, so that no scene is in two of them.
+    r"""Split the data set at PATH into lists, so that no scene is in two of them.
 
-    `crdnet train --data.root lists/training.csv --data.validation lists/validation.csv` reads the lists.
+    \b
+    crdnet data split photos/ -o lists/ --validation 0.2
+    crdnet train --data.root lists/training.csv --data.validation lists/validation.csv ...
     """
     shares = {"training": 1 - validation - test, "validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if share}
@@ -122,27 +124,23 @@ def split_command(
     existing = [file for file in files.values() if file.exists()]
     if existing and not overwrite:
         raise click.UsageError(f"{existing[0]} exists; add --overwrite to replace it")
-    progress = iter if quiet else _with_bar
+    progress = _choose_tracker(quiet=quiet)
     parts = split_scenes(find_pairs(path, layout), shares, np.random.default_rng(seed), progress)
     for name, pairs in parts.items():
         write_list(pairs, files[name])
         click.echo(f"{files[name]}  {len(pairs)} pairs")
 
 
-def _check_leakage(
+def _report_leaks(
     paths: Sequence[Path], layout: str, csv_file: Path | None, *, as_json: bool, quiet: bool
 ) -> int:
     names = [path.as_posix() for path in paths]
     if len(set(names)) < len(names):
         raise click.UsageError("a path is given twice; name different sets")
     sets = {name: list_entries(path, layout) for name, path in zip(names, paths, strict=True)}
-    leaks = find_leaks(sets, iter if quiet else _with_bar)
+    leaks = find_leaks(sets, _choose_tracker(quiet=quiet))
     if csv_file is not None:
-        text = StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["first_set", "first", "second_set", "second", "kind"])
-        rows.writerows(astuple(leak) for leak in leaks)
-        write_whole(csv_file, text.getvalue().encode("utf-8", "surrogateescape"))
+        write_leaks(leaks, csv_file)
     counts = [count_leaks(leaks, sets, pair) for pair in combinations(names, 2)]
     if as_json:
         shared = [asdict(leak) for leak in leaks]
@@ -152,5 +150,5 @@ def _check_leakage(
     return EXIT_PROBLEMS if leaks else 0
 
 
-def _with_bar(items: Sequence[Item]) -> Iterable[Item]:
-    return track(items, "images")
+def _choose_tracker(*, quiet: bool) -> Callable[[Sequence[Item]], Iterable[Item]]:
+    return lambda items: track(items, "images", quiet=quiet)

@@ -1,7 +1,6 @@
 """`crdnet derain`: images and folders of images, one output for each."""
 
 import sys
-from math import isnan
 from typing import Any
 
 import click
@@ -22,81 +21,43 @@ named; 2 wrong usage; 130 interrupted.
 """
 
 
-def _strength(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    """Refuse not-a-number, which passes every comparison of a range."""
-    if isnan(value):
-        raise click.BadParameter("nan is not in the range 0<=x<=1", ctx, param)
-    return value
-
-
-def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
-    """Turn the text of --quality into what `DerainOptions` takes."""
-    if value == "keep":
-        return None
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
-        raise click.BadParameter(
-            f"{value!r} is neither keep nor a number from 1 to 100", ctx, param
-        )
-    return int(value)
-
-
 @click.command("derain", help=_HELP)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
-    "-o",
-    "--output",
-    metavar="PATH",
-    help="A file for one input, or a folder. A folder as input needs it.",
+    "-o", "--output", metavar="PATH", help="A file for one input, or a folder: a folder needs it."
 )
 @options.model
 @options.device
 @options.jobs
 @options.tile
-@click.option(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    default=1.0,
-    show_default=True,
-    callback=_strength,
-    help="How much of the rain to take out.",
-)
-@click.option(
-    "-r", "--recursive", is_flag=True, help="Look into the folders in a folder, and mirror them."
-)
-@click.option(
-    "--overwrite", is_flag=True, help="Replace results that exist. An input is never replaced."
-)
-@click.option(
+@options.strength
+@options.recursive
+@options.overwrite
+@options.add_flag(
     "--skip-existing",
-    is_flag=True,
-    help="Leave out inputs whose result exists, whoever made it. A run into a folder that is called again goes "
-    "on without it.",
+    help="Leave out inputs whose result exists, whoever made it. A run into a folder that is "
+    "called again goes on without it.",
 )
-@click.option(
+@options.add_flag(
     "--always",
-    is_flag=True,
-    help="Derain images that are surely dry too. Models that do not sense rain do so anyway, `paper` among "
-    "them.",
+    help="Derain images that are surely dry too. Models that do not sense rain do so anyway, "
+    "`paper` among them.",
 )
-@click.option(
+@options.add_flag(
     "--ensemble",
-    is_flag=True,
     help="Take the mean of the results for the image and for its mirror image (left to right), "
     "at twice the time.",
 )
 @click.option(
     "--rain",
     metavar="FILE|DIR",
-    help="Save what was taken out as well, a PNG of streaks on black: a file for one input, or a folder.",
+    help="Save what was taken out as well, a PNG of streaks on black: a file for one input, or a "
+    "folder.",
 )
-@click.option(
-    "--format",
-    type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
-    help="Format of all results.",
-)
+@click.option("--format", type=options.FORMATS, help="Format of all results.")
 @click.option(
     "--fallback-format",
-    type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
+    type=options.FORMATS,
     help="Format of the results of images whose format is only read: GIF, BMP, PPM, HEIC. All "
     "others keep theirs.",
 )
@@ -104,20 +65,19 @@ def _quality(ctx: click.Context, param: click.Parameter, value: str) -> int | No
     "--quality",
     metavar="keep|N",
     default="keep",
-    show_default=True,
-    callback=_quality,
-    help="1 to 100 for formats that lose something; keep: what the image had, a JPEG's tables and subsampling.",
+    type=options.parse_number_or("keep", None, int, 1, 100),
+    help="1 to 100 for formats that lose something; keep: what the image had, a JPEG's tables "
+    "and subsampling.",
 )
-@click.option(
+@options.add_flag(
     "--strip-gps",
-    is_flag=True,
     help="Remove the location from EXIF, XMP and IPTC, of dry images too, and what may hold it: "
     "maker notes, unknown blocks, videos behind the image. Captions and keywords stay.",
 )
-@click.option("--preserve-times", is_flag=True, help="Give each result the times of its input.")
+@options.add_flag("--preserve-times", help="Give each result the times of its input.")
 @options.files_from
 @options.max_pixels
-@click.option("--dry-run", is_flag=True, help="List what would be done, and do nothing.")
+@options.add_flag("--dry-run", help="List what would be done, and do nothing.")
 @options.as_json
 @options.quiet
 @options.verbose
@@ -140,7 +100,7 @@ def command(  # noqa: D103 - its help stands above
         return Report("derain", reported).fail(files_from.name, "this list names no images")
     derain = options.take_fields(values, DerainOptions)
     batch = options.take_fields(
-        values, BatchOptions, model=options.as_path_or_name(model), derain=derain
+        values, BatchOptions, model=options.parse_model(model), derain=derain
     )
     with options.refuse_unknown_model():
         run = DerainRun(plan_deraining(sources, output, batch, recursive=recursive))

@@ -1,4 +1,4 @@
-"""`crdnet evaluate`: score a model, or pictures made by any method, under named protocols."""
+"""`crdnet evaluate`: score a model, or images made by any method, under named protocols."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,36 +13,35 @@ import click
 from click.core import ParameterSource
 
 from crdnet.cli import options
+from crdnet.cli.data import layout
+from crdnet.cli.messages import report_errors
 from crdnet.cli.progress import progress
-from crdnet.data import LAYOUTS, DataProblem, Pair, find_pairs
+from crdnet.data import DataProblem, Pair, find_pairs
 from crdnet.evaluation import (
     Case,
     Derain,
     Document,
-    Evaluation,
     Failure,
     Frame,
     ImageFolder,
-    LoadedCase,
     Thumbnails,
-    assign_seen_scenes,
     build_table,
-    evaluate,
     format_differences,
-    keep_common_images,
     make_model_cases,
     make_saved_cases,
     make_saved_pair_cases,
     refuse_existing,
+    score_clips,
+    score_methods,
     write_text,
 )
 from crdnet.metrics import PROTOCOLS
 
 _MOST_JOBS_UNASKED = 4
-"""Pictures in memory at a time, unless -j says otherwise."""
+"""Images in memory at a time, unless -j says otherwise."""
 _WEIGHTS = (".ckpt", ".safetensors")
 _HELP = """\
-Score a model on a data set, or pictures that any method has saved.
+Score a model on a data set, or images that any method has saved.
 
 \b
 crdnet evaluate --data rain800/val
@@ -52,204 +51,163 @@ crdnet evaluate --data rain800/val --results a=ours/ --results b=theirs/ --html 
 crdnet evaluate --target gt/ --rainy input/ --results theirs/
 crdnet evaluate --clip street.mp4 --clip garden/ --save looks/
 
-Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all pictures and for each
-density of rain. Several --results are compared in pairs, on the images that all have. Pictures that cannot be
-scored are named, and the exit code is then 1.
+Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all images and for
+each density of rain. Several --results are compared in pairs, on the images that all have. Images
+that cannot be scored are named, and the exit code is then 1.
 
---clip scores real rain: frames of a static camera (a video, or a folder of images) against their temporal
-median. Prints the contrast of the streaks in grey levels, the share of it that is left (1 untouched, 0 gone), the
-change where nothing rains, and how many frames came back unchanged.
+--clip scores real rain: frames of a static camera (a video, or a folder of images) against their
+temporal median. Prints the contrast of the streaks in grey levels, the share of it that is left
+(1 untouched, 0 gone), the change where nothing rains, and how many frames came back unchanged.
 """
-_FOLDER = click.Path(path_type=Path)
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_REPORTS = ("output", "csv", "markdown", "html")
+_NOT_OF_CLIPS = (
+    *("data", "layout", "results", "target", "rainy", "protocol", "csv", "markdown", "html"),
+    *("names", "jobs"),
+)
 
 
-@click.command(
-    help=_HELP, short_help="Score a model, or pictures made by any method, under a named protocol."
-)
-@click.option(
-    "--data", type=_FOLDER, help="Data set to score on; `crdnet data check` looks at one."
-)
-@click.option(
-    "--layout",
-    type=click.Choice(LAYOUTS),
-    default="auto",
-    show_default=True,
-    help="How it is laid out.",
-)
+@click.command(help=_HELP)
+@click.option("--data", type=options.PATH, help="Data set to score on, see `crdnet data check`.")
+@layout
 @click.option(
     "-m",
     "--model",
     default="default",
-    show_default=True,
     help="Name of a model, an .onnx file, or weights: .ckpt, .safetensors.",
 )
 @click.option(
     "--results",
     multiple=True,
     metavar="[NAME=]FOLDER",
-    help="Score these saved pictures instead of running a model; several are compared.",
+    help="Score these saved images instead of running a model; several are compared.",
 )
 @click.option(
     "--names",
     metavar="PATTERN",
-    help="Name of a saved picture for the {stem} of a rainy one, such as '{stem}_out' [default: found].",
+    help="Name of a saved image for the {stem} of a rainy one, such as '{stem}_out' [default: "
+    "found].",
 )
 @click.option(
-    "--clip",
-    "clips",
-    type=_FOLDER,
-    multiple=True,
-    help="Clip of a static camera; may be given several times.",
+    "--clip", type=options.PATH, multiple=True, help="Clip of a static camera; may be repeated."
 )
-@click.option("--target", type=_FOLDER, help="Ground truth of --results, matched by name.")
-@click.option("--rainy", type=_FOLDER, help="Input of --results, to be scored beside them.")
+@click.option("--target", type=options.PATH, help="Ground truth of --results, matched by name.")
+@click.option("--rainy", type=options.PATH, help="Input of --results, to be scored beside them.")
 @click.option(
     "--protocol",
-    "protocols",
     type=click.Choice(list(PROTOCOLS)),
     multiple=True,
     default=("restormer-y",),
-    show_default=True,
-    help="How to compare; may be given several times.",
+    help="How to compare; may be repeated.",
 )
-@click.option("-o", "--output", type=_FILE, help="Write everything as JSON to this file.")
-@click.option(
-    "--csv", "csv_file", type=_FILE, help="Write the scores of every picture to this file."
-)
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write the table to this file.")
-@click.option(
-    "--html",
-    "html_file",
-    type=_FILE,
-    help="Write a page with tables, charts and pictures to this file.",
-)
-@click.option("--save", type=_FOLDER, help="Save the derained pictures in this folder, as PNG.")
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option(
-    "--json", "print_json", is_flag=True, help="Print everything as JSON instead of a table."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For the intervals."
-)
+@click.option("-o", "--output", type=options.FILE, help="Write everything as JSON to this file.")
+@click.option("--csv", type=options.FILE, help="Write the scores of every image to this file.")
+@click.option("--markdown", type=options.FILE, help="Write the table to this file.")
+@click.option("--html", type=options.FILE, help="Write a page with tables, charts and images.")
+@click.option("--save", type=options.PATH, help="Save the derained images here, as PNG.")
+@options.overwrite
+@options.as_one_json
+@options.seed
 @options.device
 @options.tile
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Pictures worked on at a time.")
-@click.option("-q", "--quiet", is_flag=True, help="Draw no progress bar.")
-@click.option(
-    "-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from."
-)
+@click.option("-j", "--jobs", type=options.AT_LEAST_ONE, help="Images worked on at a time.")
+@options.quiet
+@options.traceback
 @click.pass_context
-def command(
-    ctx: click.Context,
-    *,
-    data: Path | None,
-    layout: str,
-    model: str,
-    results: tuple[str, ...],
-    names: str | None,
-    clips: tuple[Path, ...],
-    target: Path | None,
-    rainy: Path | None,
-    protocols: tuple[str, ...],
-    output: Path | None,
-    csv_file: Path | None,
-    markdown_file: Path | None,
-    html_file: Path | None,
-    save: Path | None,
-    overwrite: bool,
-    print_json: bool,
-    seed: int,
-    device: str,
-    tile: int | Literal["auto"],
-    jobs: int | None,
-    quiet: bool,
+def command(  # noqa: D103 - its help stands above
+    ctx: click.Context, /, as_json: bool, overwrite: bool, quiet: bool, **given: Any
 ) -> int:
-    """Score cases, write the reports, print the table."""
-    reports = [path for path in (output, csv_file, markdown_file, html_file) if path is not None]
-    _check_usage(ctx, reports)
-    if clips:
-        from crdnet.cli.clips import evaluate_clips  # noqa: PLC0415
-
-        return evaluate_clips(
-            clips,
-            _opened_derainer(model, device, tile),
-            seed=seed,
-            save=save,
-            output=output,
-            overwrite=overwrite,
-            print_json=print_json,
-            quiet=quiet,
-            about={"model": model, "seed": seed},
-        )
-    jobs = jobs or _default_jobs()
-    folder = ImageFolder(save) if save is not None else None
-    pairs, failures = _pairs(data, layout) if data is not None else ([], [])
-    about = _about(ctx)
+    reports = {name: given[name] for name in _REPORTS if given[name] is not None}
+    folder = None if given["save"] is None else ImageFolder(given["save"])
+    _check_usage(ctx, list(reports.values()))
+    if given["clip"]:
+        return _evaluate_clips(given, folder, as_json=as_json, overwrite=overwrite, quiet=quiet)
+    jobs = given["jobs"] or _choose_jobs()
     with ExitStack() as stack:
-        cases: dict[str, Sequence[Case]] = {}
-        for name, place in _name_results(results).items():
-            if target is not None:
-                cases[name], unmatched = make_saved_cases(place, target, rainy)
-            else:
-                cases[name], unmatched = make_saved_pair_cases(pairs, place, names)
-            failures += unmatched
-        if not results:
-            derain, facts = _open_model(stack, model, device, tile, jobs)
+        cases, failures = _list_saved_cases(given)
+        about = _describe_scored(given)
+        if not given["results"]:
+            derain, facts = _open_model(stack, given["model"], given["device"], given["tile"], jobs)
             about |= facts
-            cases[model] = make_model_cases(pairs, derain, folder.save if folder else None)
+            pairs, failures = _find_pairs(given)
+            cases[given["model"]] = make_model_cases(pairs, derain, folder.save if folder else None)
         listed = [case.pair.name for each in cases.values() for case in each]
         if not overwrite:
-            refuse_existing([*reports, *(folder.locate_all(listed) if folder else [])])
-        thumbnails = Thumbnails(len(listed)) if html_file is not None else None
-        with progress(len(listed), "pictures", quiet=quiet) as advance:
-            evaluations, found = _score_methods(cases, protocols, jobs, advance, thumbnails)
-        failures += found
-        document = Document.summarise(evaluations, failures, about, seed)
-        if html_file is not None and thumbnails is not None:
-            write_text(html_file, document.as_html(cases, thumbnails))
-    for path, write in (
-        (output, document.as_json),
-        (csv_file, document.as_csv),
-        (markdown_file, document.as_markdown),
-    ):
-        if path is not None:
-            write_text(path, write())
-    if print_json:
+            refuse_existing([*reports.values(), *(folder.locate_all(listed) if folder else [])])
+        thumbnails = Thumbnails(len(listed)) if "html" in reports else None
+        with progress(len(listed), "images", quiet=quiet) as advance:
+            evaluations, found = score_methods(
+                cases, given["protocol"], jobs=jobs, on_done=advance, thumbnails=thumbnails
+            )
+    failures += found
+    document = Document.summarise(evaluations, failures, about, given["seed"])
+    _write_reports(reports, document, cases, thumbnails)
+    if as_json:
         click.echo(document.as_json(), nl=False)
     else:
         _print_tables(document)
-    for failure in failures:
-        click.echo(f"Error: {failure.message}", err=True)
-    return 1 if failures else 0
+    return report_errors(failure.message for failure in failures)
 
 
-def _score_methods(
+def _list_saved_cases(given: Mapping[str, Any]) -> tuple[dict[str, Sequence[Case]], list[Failure]]:
+    """Return the cases of each --results, and the images without a partner."""
+    cases: dict[str, Sequence[Case]] = {}
+    if not given["results"]:
+        return cases, []
+    pairs, failures = _find_pairs(given)
+    for name, place in _name_results(given["results"]).items():
+        if given["target"] is not None:
+            cases[name], unmatched = make_saved_cases(place, given["target"], given["rainy"])
+        else:
+            cases[name], unmatched = make_saved_pair_cases(pairs, place, given["names"])
+        failures += unmatched
+    return cases, failures
+
+
+def _write_reports(
+    reports: Mapping[str, Path],
+    document: Document,
     cases: Mapping[str, Sequence[Case]],
-    protocols: Sequence[str],
-    jobs: int,
-    advance: Callable[[], object],
     thumbnails: Thumbnails | None,
-) -> tuple[dict[str, Evaluation], list[Failure]]:
-    """Score the cases of each method; of several keep the images that all have."""
-    evaluations = {}
-    for name, of_method in cases.items():
-        look = _ignore if thumbnails is None else partial(thumbnails.add, name)
-        scored = evaluate(of_method, protocols, jobs=jobs, on_done=advance, on_loaded=look)
-        evaluations[name] = assign_seen_scenes(scored, of_method)
-    failures = [failure for each in evaluations.values() for failure in each.failures]
-    if len(evaluations) > 1:
-        evaluations, different = keep_common_images(evaluations)
-        failures += different
-    return evaluations, failures
+) -> None:
+    forms: dict[str, Callable[[], str]] = {
+        "output": document.as_json,
+        "csv": document.as_csv,
+        "markdown": document.as_markdown,
+    }
+    if thumbnails is not None:
+        forms["html"] = partial(document.as_html, cases, thumbnails)
+    for name, path in reports.items():
+        write_text(path, forms[name]())
 
 
-def _ignore(case: Case, loaded: LoadedCase) -> None:
-    """Keep nothing of a case."""
+def _evaluate_clips(
+    given: Mapping[str, Any],
+    folder: ImageFolder | None,
+    *,
+    as_json: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> int:
+    clips, output = given["clip"], given["output"]
+    if not overwrite:
+        saved = folder.locate_all(path.stem for path in clips) if folder else []
+        refuse_existing([*saved, *([output] if output else [])])
+    report = score_clips(
+        clips,
+        _open_derainer(given["model"], given["device"], given["tile"]),
+        seed=given["seed"],
+        about={"model": given["model"], "seed": given["seed"]},
+        progress=partial(progress, quiet=quiet),
+        folder=folder,
+    )
+    if output is not None:
+        write_text(output, report.as_json() + "\n")
+    click.echo(report.as_json() if as_json else report.as_text())
+    return report_errors(report.failures)
 
 
 def _name_results(results: Sequence[str]) -> dict[str, Path]:
-    """Return the folders of saved pictures by the name of their method: NAME=FOLDER, or FOLDER."""
+    """Return the folders of saved images by the name of their method: NAME=FOLDER, or FOLDER."""
     named: dict[str, Path] = {}
     for result in results:
         name, equals, place = result.partition("=")
@@ -268,63 +226,44 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
     given = {
         name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    if "clips" in given:
-        _check_clip_usage(given)
+    if "clip" in given:
+        for name in _NOT_OF_CLIPS:
+            if name in given:
+                raise click.UsageError(
+                    f"--{name} is for pairs of images and does not go with --clip"
+                )
         return
     if "results" not in given and "data" not in given:
         raise click.UsageError(
-            "nothing to score: name a data set with --data, images with --results or a clip with --clip"
+            "nothing to score: name a data set with --data, images with --results or a clip with "
+            "--clip"
         )
     if "results" in given and ("data" in given) == ("target" in given):
         raise click.UsageError("--results needs its ground truth: either --target or --data")
-    for name, partner in (
-        ("target", "results"),
-        ("rainy", "target"),
-        ("layout", "data"),
-        ("names", "data"),
-    ):
+    partners = {"target": "results", "rainy": "target", "layout": "data", "names": "data"}
+    for name, partner in partners.items():
         if name in given and partner not in given:
             raise click.UsageError(f"--{name} goes with --{partner}")
     for name in ("model", "save", "device", "tile"):
         if name in given and "results" in given:
             raise click.UsageError(
-                f"--{name} is for running a model, --results for pictures that are there"
+                f"--{name} is for running a model, --results for images that are there"
             )
     if len({path.absolute() for path in reports}) < len(reports):
         raise click.UsageError("two reports cannot share a file")
 
 
-def _check_clip_usage(given: set[str]) -> None:
-    for name in (
-        "data",
-        "layout",
-        "results",
-        "target",
-        "rainy",
-        "protocols",
-        "csv_file",
-        "markdown_file",
-        "html_file",
-        "names",
-        "jobs",
-    ):
-        if name in given:
-            flag = {
-                "protocols": "protocol",
-                "csv_file": "csv",
-                "markdown_file": "markdown",
-                "html_file": "html",
-            }.get(name, name)
-            raise click.UsageError(f"--{flag} is for pairs of images and does not go with --clip")
-
-
-def _pairs(data: Path, layout: str) -> tuple[list[Pair], list[Failure]]:
+def _find_pairs(given: Mapping[str, Any]) -> tuple[list[Pair], list[Failure]]:
+    """Return the pairs of --data, and what is wrong with it."""
+    if given["data"] is None:
+        return [], []
     problems: list[DataProblem] = []
-    pairs = find_pairs(data, layout, problems=problems)
+    pairs = find_pairs(given["data"], given["layout"], problems=problems)
     return pairs, [Failure(str(problem.path), str(problem)) for problem in problems]
 
 
-def _default_jobs() -> int:
+def _choose_jobs() -> int:
+    # Imported here, since onnxruntime takes longer to load than --help may take.
     from crdnet.runtime import count_cpus  # noqa: PLC0415
 
     return min(_MOST_JOBS_UNASKED, count_cpus())
@@ -362,11 +301,11 @@ def _export_weights(stack: ExitStack, path: Path) -> Path:
     return file
 
 
-def _opened_derainer(
+def _open_derainer(
     model: str, device: str, tile: int | Literal["auto"]
 ) -> Callable[[Frame], Frame]:
-    """Return what derains a frame as `crdnet derain` derains a file, which leaves dry ones alone."""
-    from crdnet.pipeline import Derainer  # noqa: PLC0415
+    """Return what derains a frame as `crdnet derain` does a file: dry ones are left alone."""
+    from crdnet.pipeline import Derainer  # noqa: PLC0415 - as above
 
     derainer = Derainer(model, device, tile=tile)
     _ = derainer.session
@@ -378,23 +317,15 @@ def _opened_derainer(
     return derain
 
 
-def _about(ctx: click.Context) -> dict[str, Any]:
-    """Return what was scored, for the reports."""
-    told = ["results", "target"] if ctx.params["target"] else ["results", "data", "layout"]
-    told = (
-        ["seed", *told]
-        if ctx.params["results"]
-        else ["seed", "model", "device", "tile", "data", "layout"]
-    )
-    values = {name: ctx.params[name] for name in told}
-    return {
-        name: list(value)
-        if isinstance(value, tuple)
-        else str(value)
-        if isinstance(value, Path)
-        else value
-        for name, value in values.items()
-    }
+def _describe_scored(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was scored, as JSON values for the reports."""
+    names = ["seed", "model", "device", "tile", "data", "layout"]
+    if given["results"]:
+        names = ["seed", "results", *(["target"] if given["target"] else ["data", "layout"])]
+    values = {name: given[name] for name in names}
+    if given["results"]:
+        values["results"] = list(given["results"])
+    return {name: str(each) if isinstance(each, Path) else each for name, each in values.items()}
 
 
 def _print_tables(document: Document) -> None:

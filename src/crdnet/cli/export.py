@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from crdnet.cli import options
 
-def _scores(
+
+def _parse_scores(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, float]:
     del context, parameter
@@ -24,10 +26,11 @@ def _scores(
 HELP = """
 Turn trained weights into a model file that runs without torch.
 
-SOURCE is a checkpoint of `crdnet train`, a .safetensors or .onnx file, a folder of save_pretrained, the name of a
-model that comes with crdnet, or OWNER/NAME on the Hugging Face hub (extra: hub).
+SOURCE is a checkpoint of `crdnet train`, a .safetensors or .onnx file, a folder of save_pretrained,
+the name of a model that comes with crdnet, or OWNER/NAME on the Hugging Face hub (extra: hub).
 
-The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left in place.
+The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left
+in place.
 
 \b
 crdnet export runs/a/last.ckpt -o my.onnx
@@ -42,13 +45,13 @@ crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="The model file to write, NAME.onnx.",
 )
 @click.option(
     "--published",
     metavar="ROOT",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Folder of the authors' checkpoints.",
 )
 @click.option("--epoch", type=int, help="Which of the authors' checkpoints, with --published.")
@@ -62,16 +65,12 @@ crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
     "--score",
     "scores",
     multiple=True,
-    callback=_scores,
+    callback=_parse_scores,
     metavar="NAME=NUMBER",
     help="A measured score.",
 )
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="Write the torch weights too, as safetensors.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--weights", type=options.PATH, help="Write the torch weights too, as safetensors.")
+@options.overwrite
 def command(
     source: str | None,
     output: Path,
@@ -112,6 +111,6 @@ def command(
     if weights is not None:
         save_weights(network, weights)
     click.echo(
-        f"{report.path}  {report.bytes / 1e6:.1f} MB; differs from torch by at most {report.largest_difference:.1e} "
-        "on colours of 0..1"
+        f"{report.path}  {report.bytes / 1e6:.1f} MB; differs from torch by at most "
+        f"{report.largest_difference:.1e} on colours of 0..1"
     )

@@ -45,13 +45,17 @@ _COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and imports a command only to run it or to show its help."""
+    """A group that imports a command only to run it or to show its help."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the commands in the order in which a newcomer meets them."""
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
         """Import the module of a command."""
         if cmd_name not in _COMMANDS:
             return None
@@ -68,7 +72,11 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
@@ -97,14 +105,18 @@ cat a.png | crdnet derain - > b.png       a pipe
 @click.group(
     cls=LazyGroup,
     help=HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
 )
 @click.version_option(__version__, "-V", "--version", prog_name="crdnet")
 def cli() -> None:
     """Take the rain out of photographs; `crdnet COMMAND --help` teaches each command."""
 
 
-def _one_line(error: click.ClickException) -> str:
+def _format_error(error: click.ClickException) -> str:
     """Return what is wrong with a call, and where its right form is told."""
     message = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
@@ -123,7 +135,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
-        click.echo(f"Error: {_one_line(error)}", err=True)
+        click.echo(f"Error: {_format_error(error)}", err=True)
         code = error.exit_code
     except CRDNetError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:

@@ -6,6 +6,8 @@ import re
 import click
 
 from crdnet.cli import options
+from crdnet.cli.messages import report_errors
+from crdnet.errors import CRDNetError
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -20,22 +22,17 @@ def _parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 
 @click.command("models")
 @click.argument("models", nargs=-1)
-@click.option(
-    "--cost",
-    is_flag=True,
-    help="Measure parameters, operations, margin, memory and time of MODELS: names or .onnx files.",
-)
+@options.add_flag("--cost", help="Measure what MODELS cost: names or .onnx files.")
 @click.option(
     "--size",
     callback=_parse_size,
     default="512x512",
-    show_default=True,
     metavar="WIDTHxHEIGHT",
     help="Image for memory and time, with --cost.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads, with --cost [default: all].")
+@click.option("--threads", type=options.AT_LEAST_ONE, help="Threads, with --cost [default: all].")
 @options.device
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each model.")
+@options.as_json
 def command(
     models: tuple[str, ...],
     cost: bool,
@@ -44,97 +41,43 @@ def command(
     device: str,
     as_json: bool,
 ) -> int:
-    """List the models that come with crdnet: name, size, what it is, and measured scores.
+    r"""List the models that come with crdnet: name, size, what it is, and measured scores.
 
-    With --cost, print what MODELS cost, by default those that come with crdnet. The network alone is timed, in a
-    process of its own; its memory is the peak of that process while it derains the image.
+    \b
+    crdnet models
+    crdnet models --cost --size 1920x1080 default my.onnx
+
+    --cost measures parameters, operations, margin, memory and time of MODELS, by default of those
+    that come with crdnet. The network alone is timed, in a process of its own; its memory is the
+    peak of that process while it derains the image.
     """
-    if cost:
-        return _print_costs(models, size, threads, device, as_json=as_json)
-    if models:
-        raise click.UsageError("names of models go with --cost; without it all are listed")
-    return _list_models(as_json=as_json)
-
-
-def _print_costs(
-    names: tuple[str, ...],
-    size: tuple[int, int],
-    threads: int | None,
-    device: str,
-    *,
-    as_json: bool,
-) -> int:
+    # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet.bench import measure_model_cost  # noqa: PLC0415
-    from crdnet.errors import CRDNetError  # noqa: PLC0415
-    from crdnet.runtime import count_cpus, find_model, list_models  # noqa: PLC0415
+    from crdnet.runtime import (  # noqa: PLC0415
+        FUSE,
+        ModelSummary,
+        count_cpus,
+        find_model,
+        list_models,
+    )
 
-    failed = False
-    for name in names or tuple(model.name for model in list_models()):
+    if models and not cost:
+        raise click.UsageError("names of models go with --cost; without it all are listed")
+    every = list_models() if cost else (*list_models(), *list_models(task=FUSE))
+    chosen = models or every
+    if not chosen:
+        click.echo("no models come with this installation; give -m an .onnx file", err=True)
+    failures = []
+    for each in chosen:
         try:
-            measured = measure_model_cost(
-                find_model(name), *size, device=device, threads=threads or count_cpus()
+            model = find_model(each) if isinstance(each, str) else each
+            described = (
+                measure_model_cost(model, *size, device=device, threads=threads or count_cpus())
+                if cost
+                else ModelSummary.read(model)
             )
         except CRDNetError as error:
-            failed = True
-            click.echo(f"Error: {error}", err=True)
+            failures.append(str(error))
             continue
-        if as_json:
-            click.echo(json.dumps(measured.as_dict()))
-            continue
-        memory = "" if measured.peak_bytes is None else f", {measured.peak_bytes / 1e6:.0f} MB"
-        click.echo(
-            f"{measured.model}: {measured.parameters:,} parameters, "
-            f"{measured.kilo_macs:.2f} kMAC per pixel, sides in multiples of "
-            f"{measured.size_multiple}, margin {measured.margin} px"
-        )
-        click.echo(
-            f"    {measured.width} x {measured.height}: {measured.seconds:.3f} s{memory} "
-            f"({measured.engine}, {measured.threads} threads)"
-        )
-    return 1 if failed else 0
-
-
-def _list_models(*, as_json: bool) -> int:
-    from crdnet.errors import ModelError  # noqa: PLC0415
-    from crdnet.runtime import FUSE, list_models, read_info  # noqa: PLC0415
-
-    failed = False
-    models = (*list_models(), *list_models(task=FUSE))
-    if not models:
-        click.echo(
-            "no models come with this installation; give -m the path of an .onnx file", err=True
-        )
-    for model in models:
-        try:
-            info, size = read_info(model), model.path.stat().st_size
-        except ModelError as error:
-            failed = True
-            click.echo(f"Error: {error}", err=True)
-            continue
-        if as_json:
-            click.echo(
-                json.dumps(
-                    {
-                        "name": model.name,
-                        "aliases": list(model.aliases),
-                        "summary": model.summary,
-                        "bytes": size,
-                        "parameters": model.parameters,
-                        "version": info.version,
-                        "size_multiple": info.size_multiple,
-                        "margin": info.margin,
-                        "training_data": info.training_data,
-                        "scores": dict(info.scores),
-                        "sha256": model.sha256,
-                    }
-                )
-            )
-            continue
-        also = f" (also called {', '.join(model.aliases)})" if model.aliases else ""
-        parameters = "" if model.parameters is None else f", {model.parameters:,} parameters"
-        click.echo(f"{model.name}{also}: {size / 1e6:.1f} MB{parameters}")
-        click.echo(f"    {model.summary}")
-        click.echo(f"    trained on: {info.training_data}")
-        for score, value in info.scores.items():
-            click.echo(f"    {score}: {value:g}")
-    return 1 if failed else 0
+        click.echo(json.dumps(described.as_dict()) if as_json else described.as_text())
+    return report_errors(failures)

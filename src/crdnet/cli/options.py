@@ -1,10 +1,11 @@
-"""Options that `crdnet derain` and `crdnet sense` have in common."""
+"""Options that several commands have, and the types of their values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from math import inf, isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -15,12 +16,61 @@ if TYPE_CHECKING:
     from crdnet.runtime import StoredModel
 
 Options = TypeVar("Options", bound=Any)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+PATH = click.Path(path_type=Path)
+FORMATS = click.Choice(["jpg", "png", "webp", "tiff", "avif"])
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
+AT_LEAST_ONE = click.IntRange(min=1)
+
+
+def parse_number_or(
+    word: str, value: Any, number: type[Any], low: float | int, high: float | int = inf
+) -> Callable[[str], Any]:
+    """Return the type of an option: a number in a range, or one word.
+
+    Args:
+        word: The word.
+        value: What the word stands for.
+        number: `int` or `float`.
+        low: The smallest number.
+        high: The largest number.
+    """
+
+    def parse(text: str) -> Any:
+        if text == word:
+            return value
+        try:
+            # int takes 1_0 and digits of any script.
+            is_plain = number is float or (text.isascii() and text.isdecimal())
+            parsed = number(text) if is_plain else nan
+        except ValueError:
+            parsed = nan
+        if not low <= parsed <= high:
+            span = f"from {low:g}" + (f" to {high:g}" if high < inf else "")
+            raise click.BadParameter(f"{text!r} is neither {word} nor a number {span}")
+        return parsed
+
+    return parse
+
+
+def _refuse_nan(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    # Not-a-number passes every comparison of a range.
+    if isnan(value):
+        raise click.BadParameter("nan is not in the range 0<=x<=1", ctx, param)
+    return value
+
+
+def add_flag(*names: str, help: str, **more: Any) -> Decorator:  # noqa: A002 - click's word
+    """Return an option that is given or not."""
+    return click.option(*names, is_flag=True, help=help, **more)
+
 
 model = click.option(
     "-m",
     "--model",
     default="default",
-    show_default=True,
     help="A name that `crdnet models` lists, or the path of an .onnx file.",
 )
 device = click.option(
@@ -28,46 +78,39 @@ device = click.option(
     "--device",
     type=click.Choice(DEVICES),
     default="auto",
-    show_default=True,
     help="What runs the network; auto is the fastest that is installed and works.",
 )
 jobs = click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     default=2,
-    show_default=True,
-    help="Images in work at a time. One network serves them and they share the processors; a single image gets "
-    "all.",
+    help="Images in work at a time. One network serves them and they share the processors; a "
+    "single image gets all.",
 )
-
-
-def _parse_tile(ctx: click.Context, param: click.Parameter, value: str) -> int | Literal["auto"]:
-    """Turn the text of --tile into what a Derainer takes."""
-    if value == "auto":
-        return "auto"
-    if not (value.isascii() and value.isdecimal()):
-        raise click.BadParameter(
-            f"{value!r} is neither auto, nor 0 (whole images), nor a side in pixels", ctx, param
-        )
-    return int(value)
-
-
 tile = click.option(
     "--tile",
     metavar="auto|0|N",
     default="auto",
-    show_default=True,
-    callback=_parse_tile,
+    type=parse_number_or("auto", "auto", int, 0),
     help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; "
     "auto: whole up to 8 megapixels, above that tiles that bound the memory. The result is the "
     "same.",
 )
+strength = click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    callback=_refuse_nan,
+    help="How much of the rain to take out.",
+)
+recursive = add_flag("-r", "--recursive", help="Look into the folders in a folder too.")
+overwrite = add_flag("--overwrite", help="Replace outputs that exist. An input is never replaced.")
+seed = click.option("--seed", type=click.IntRange(min=0), default=0, help="Of what is random.")
 max_pixels = click.option(
     "--max-pixels",
-    type=click.IntRange(min=1),
+    type=AT_LEAST_ONE,
     default=2_000_000_000,
-    show_default=True,
     metavar="N",
     help="Refuse larger images, all frames together, from their header.",
 )
@@ -77,19 +120,15 @@ files_from = click.option(
     metavar="FILE|-",
     help="Read inputs from a list, one a line.",
 )
-as_json = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="One JSON object a line on standard output for each input.",
+as_json = add_flag("--json", "as_json", help="One JSON object a line on standard output.")
+as_one_json = add_flag("--json", "as_json", help="Print everything as one JSON object.")
+quiet = add_flag("-q", "--quiet", help="Say nothing but errors.")
+verbose = add_flag(
+    "-v", "--verbose", help="Say which model and device work, and where errors come from."
 )
-quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-verbose = click.option(
-    "-v",
-    "--verbose",
-    is_flag=True,
-    help="Say which model and device work, and where errors come from.",
-)
+traceback = add_flag(
+    "-v", "--verbose", expose_value=False, help="Show where an error came from."
+)  # read by `main`
 
 
 def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
@@ -109,12 +148,13 @@ def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
     return [*named, *(path for line in listed if (path := line.rstrip("\r\n")))]
 
 
-def stored_model(name: str) -> "StoredModel":
+def find_stored_model(name: str) -> "StoredModel":
     """Return the model that was asked for; one that is not there is wrong usage."""
-    from crdnet.runtime import find_model  # noqa: PLC0415 - takes longer to load than --help may take
+    # Imported here, since onnxruntime takes longer to load than --help may take.
+    from crdnet.runtime import find_model  # noqa: PLC0415
 
     with refuse_unknown_model():
-        return find_model(as_path_or_name(name))
+        return find_model(parse_model(name))
 
 
 @contextmanager
@@ -126,13 +166,13 @@ def refuse_unknown_model() -> Iterator[None]:
         raise click.BadParameter(str(error), param_hint="-m/--model") from error
 
 
-def as_path_or_name(name: str) -> str | Path:
+def parse_model(name: str) -> str | Path:
     """Return the value of --model as the library takes it."""
     return Path(name) if Path(name).suffix == ".onnx" or len(Path(name).parts) > 1 else name
 
 
 def take_fields(values: dict[str, Any], kind: type[Options], **more: Any) -> Options:
-    """Take the options that are named like the fields of a dataclass out of `values`, and make one of them.
+    """Make a dataclass of the options that are named like its fields, and take them out.
 
     Args:
         values: Options by their names.

@@ -93,9 +93,9 @@ def progress(total: int, of: str, *, quiet: bool) -> Iterator[Callable[[], None]
         bar.close()
 
 
-def track(items: Sequence[Item], of: str) -> Iterable[Item]:
+def track(items: Sequence[Item], of: str, *, quiet: bool) -> Iterable[Item]:
     """Yield items, and draw a bar of those that are done; `of` is what is counted."""
-    with progress(len(items), of, quiet=False) as advance:
+    with progress(len(items), of, quiet=quiet) as advance:
         for item in items:
             yield item
             advance()

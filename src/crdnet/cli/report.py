@@ -17,15 +17,12 @@ from crdnet.batch import Run
 from crdnet.cli.interruption import stop_on_signals
 from crdnet.cli.messages import escape, name_flags
 from crdnet.cli.progress import Bar, format_duration
-from crdnet.density import RainDensity
 from crdnet.pipeline import Outcome
-from crdnet.runtime import SenseReport
 
 PLAIN_SECONDS = 30.0
 """Time between two lines of progress, where there is no terminal to draw a bar on."""
 _MOST_NAMES = 10
 """Failed inputs named again at the end, for each reason."""
-_SCALES = {1.0: "", 0.5: ", at 1/2 size", 0.25: ", at 1/4 size", 0.125: ", at 1/8 size"}
 
 
 @dataclass(frozen=True)
@@ -85,11 +82,11 @@ class Report:
                 try:
                     with closing(iter(run)) as outcomes:
                         for _ in run.settled:
-                            self._settle(next(outcomes))
+                            self._report(next(outcomes))
                         self._begin(run)
                         for outcome in outcomes:
                             with self._bar.hidden():
-                                self._work_on(outcome)
+                                self._count_work(outcome)
                 finally:
                     self._bar.close()
                     self._summarise(run.left_out)
@@ -97,7 +94,7 @@ class Report:
 
     def fail(self, name: str, reason: str) -> int:
         """Report the failure of an input that makes no run, and return the exit code."""
-        self._settle(Outcome(name, status="failed", reason=reason))
+        self._report(Outcome(name, status="failed", reason=reason))
         return 1
 
     def _begin(self, run: Run) -> None:
@@ -117,14 +114,14 @@ class Report:
             self._update_bar()
 
     def _update_bar(self) -> None:
-        self._bar.update(self._worked_share(), self._tell_progress())
+        self._bar.update(self._compute_share(), self._tell_progress())
 
-    def _worked_share(self) -> float:
+    def _compute_share(self) -> float:
         """Return how much of all images is done, from 0 to 1."""
         within = sum(done / tiles for done, tiles in list(self._tiles.values()))
         return (self._worked + within) / max(1, self._worked + self._left)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome) -> None:
         """Report one outcome."""
         self._counts[outcome.status] += 1
         if outcome.status == "failed":
@@ -137,9 +134,9 @@ class Report:
         elif not self._quiet and (self._verbose or not outcome.resumed):
             self._show(outcome)
         if self._as_json:
-            click.echo(json.dumps(self._as_dict(outcome)))
+            click.echo(json.dumps(self._convert(outcome)))
 
-    def _work_on(self, outcome: Outcome) -> None:
+    def _count_work(self, outcome: Outcome) -> None:
         self._left -= 1
         self._worked += 1
         self._tiles.pop(outcome.input, None)
@@ -147,7 +144,7 @@ class Report:
             assert outcome.width is not None
             assert outcome.height is not None
             self._pixels += outcome.width * outcome.height
-        self._settle(outcome)
+        self._report(outcome)
         if self._left:
             self._update_bar()
         if self._quiet or not self._left or self._bar.is_drawn:
@@ -172,9 +169,11 @@ class Report:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items() if count)
             click.echo(f"left out: {kinds}", err=True)
         if is_several:
-            line = f"{self._count()} in {format_duration(perf_counter() - self._began)}"
+            line = f"{self._format_counts()} in {format_duration(perf_counter() - self._began)}"
             if self._pixels:
-                line += f"; {self._pixels / 1e6:,.1f} megapixels, {self._rate():.2f} a second"
+                line += (
+                    f"; {self._pixels / 1e6:,.1f} megapixels, {self._compute_rate():.2f} a second"
+                )
             click.echo(line, err=True)
 
     def _group_failures(self) -> dict[str, list[str]]:
@@ -188,7 +187,7 @@ class Report:
             groups.setdefault(reason, []).append(outcome.input)
         return dict(sorted(groups.items(), key=lambda group: len(group[1])))
 
-    def _count(self) -> str:
+    def _format_counts(self) -> str:
         counts = {
             name: self._counts[name] for name in ("planned", "done", "dry", "skipped", "failed")
         }
@@ -200,17 +199,17 @@ class Report:
 
     def _tell_progress(self) -> str:
         """Return the counts, the speed, and the time left if the rest is like what was done."""
-        parts = [self._count()] if self._worked or self._left > 1 else []
+        parts = [self._format_counts()] if self._worked or self._left > 1 else []
         if self._left == 1 and self._tiles:
             parts += [f"{done} of {tiles} tiles" for done, tiles in list(self._tiles.values())]
-        share = self._worked_share()
+        share = self._compute_share()
         if share:
-            rate = f"{self._rate():.2f} MP/s, " if self._pixels else ""
+            rate = f"{self._compute_rate():.2f} MP/s, " if self._pixels else ""
             seconds = (perf_counter() - self._began) * (1 - share) / share
             parts.append(f"{rate}{format_duration(seconds)} left")
         return "; ".join(parts)
 
-    def _rate(self) -> float:
+    def _compute_rate(self) -> float:
         """Return megapixels per second."""
         return self._pixels / 1e6 / max(1e-9, perf_counter() - self._began)
 
@@ -220,12 +219,12 @@ class Report:
         if outcome.status == "skipped":
             click.echo(f"Skipped: {escape(f'{outcome.input}: {outcome.reason}')}", err=True)
         elif not self._as_json:
-            line = self._line(outcome)
+            line = self._format_line(outcome)
             click.echo(line, err=self._results_to_stderr)
 
-    def _line(self, outcome: Outcome) -> str:
+    def _format_line(self, outcome: Outcome) -> str:
         if self._task == "sense":
-            return f"{escape(outcome.input)}: {describe(outcome.sensed)}"
+            return f"{escape(outcome.input)}: {outcome.sensed.describe()}"
         arrow = f"{escape(outcome.input)} -> {escape(str(outcome.output or 'standard output'))}"
         if outcome.status == "planned":
             return arrow
@@ -233,55 +232,12 @@ class Report:
         kept = ", pixels left as they were" if outcome.status == "dry" else ""
         return f"{arrow}  (density: {grade}{', left as it was' if outcome.left_alone else kept})"
 
-    def _as_dict(self, outcome: Outcome) -> dict[str, Any]:
-        output = None if outcome.output is None else str(outcome.output)
-        written = {
-            "output": output if outcome.status != "failed" else None,
-            "rain": None if outcome.rain is None else str(outcome.rain),
-        }
-        is_done = outcome.status in ("done", "dry")
-        probabilities = outcome.probabilities or {}
-        return {
-            "input": outcome.input,
-            **(written if self._task == "derain" else {}),
-            "status": outcome.status,
-            "error": name_flags(str(outcome.reason)) if outcome.status == "failed" else None,
-            "reason": outcome.reason if outcome.status == "skipped" else None,
-            "width": outcome.width,
-            "height": outcome.height,
-            "seconds": _round(outcome.seconds, 3),
-            "engine": outcome.engine,
-            "density": None if outcome.density is None else outcome.density.name.lower(),
-            "probabilities": {
-                grade.name.lower(): round(share, 4) for grade, share in probabilities.items()
-            }
-            or None,
-            "score": _round(outcome.score, 4),
-            "intensity": _round(outcome.intensity, 3),
-            "scale": outcome.scale,
-            "dry": outcome.dry if is_done and outcome.density is not None else None,
-            **({"left_alone": outcome.left_alone} if self._task == "derain" else {}),
-            "warnings": list(outcome.warnings),
-        }
-
-
-def describe(sensed: SenseReport) -> str:
-    """Return a report in words, such as "medium, intensity 14, score 0.58 (light 2 %, medium 98 %), at 1/2 size"."""
-    if sensed.density is None or sensed.probabilities is None or sensed.scale is None:
-        return "unknown"
-    shares = {grade: round(100 * sensed.probabilities[grade]) for grade in RainDensity}
-    likely = ", ".join(
-        f"{grade.name.lower()} {share} %" for grade, share in shares.items() if share
-    )
-    # Rain of no intensity is at no size.
-    where = (
-        ""
-        if sensed.density is RainDensity.NONE
-        else _SCALES.get(sensed.scale, f", at {sensed.scale:g} size")
-    )
-    grade = sensed.density.name.lower()
-    return f"{grade}, intensity {sensed.intensity:.2g}, score {sensed.score:.2f} ({likely}){where}"
-
-
-def _round(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+    def _convert(self, outcome: Outcome) -> dict[str, Any]:
+        """Return an outcome as JSON values, in the words of the command line."""
+        values = outcome.as_dict()
+        if values["error"] is not None:
+            values["error"] = name_flags(values["error"])
+        if self._task == "sense":
+            for key in ("output", "rain", "left_alone"):
+                del values[key]
+        return values

@@ -33,17 +33,12 @@ that does not sense rain included; 130 interrupted.
 @options.model
 @options.device
 @options.jobs
-@click.option("-r", "--recursive", is_flag=True, help="Look into the folders in a folder.")
+@options.recursive
 @options.files_from
 @options.max_pixels
+@click.option("--plot", type=options.FILE, help="Draw a clip's rain to a PNG.")
 @click.option(
-    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw a clip's rain to a PNG."
-)
-@click.option(
-    "--csv",
-    "table",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a clip's rain, second by second, as a table.",
+    "--csv", "table", type=options.FILE, help="Write a clip's rain, second by second, as a table."
 )
 @options.as_json
 @options.quiet
@@ -73,7 +68,7 @@ def command(  # noqa: D103 - its help stands above
         return report.fail(files_from.name, "this list names no images")
     derain = DerainOptions(max_pixels=max_pixels)
     batch = options.take_fields(
-        values, BatchOptions, model=options.as_path_or_name(model), derain=derain
+        values, BatchOptions, model=options.parse_model(model), derain=derain
     )
     with options.refuse_unknown_model():
         run = SenseRun(plan_sensing(sources, batch, recursive=recursive))
@@ -99,7 +94,7 @@ def _sense_clip(
     def tell(moment: "Moment") -> None:
         if not (as_json or quiet):
             grade = moment.density.name.lower()
-            click.echo(f"{_as_clock(moment.start)}  {grade}, intensity {moment.intensity:.2g}")
+            click.echo(f"{_format_clock(moment.start)}  {grade}, intensity {moment.intensity:.2g}")
 
     for file in (plot, table):
         if file is not None and file.exists():
@@ -116,6 +111,6 @@ def _sense_clip(
     return 0
 
 
-def _as_clock(seconds: int) -> str:
+def _format_clock(seconds: int) -> str:
     """Return a time as h:mm:ss."""
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,16 +1,17 @@
-"""`crdnet serve`: an HTTP server and a page to drop a photo on (extra: serve)."""
+"""`crdnet serve`: an HTTP server and a page to drop an image on (extra: serve)."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from crdnet.cli import options
 from crdnet.devices import DEVICES
+from crdnet.errors import MissingExtraError, ModelError
 
 _HELP = """\
-Serve an HTTP API and a page to drop a photo on; offline, on this machine alone unless told
+Serve an HTTP API and a page to drop an image on; offline, on this machine alone unless told
 otherwise.
 
 \b
@@ -24,33 +25,31 @@ which every user of the machine could see.
 """
 _MEGA = 1_000_000
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-
-def _option(name: str, *more: str, **settings: Any) -> Callable[[Decorated], Decorated]:
+def _add_option(name: str, *more: str, **settings: Any) -> options.Decorator:
     """Return an option that is an environment variable too."""
     variable = "CRDNET_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, *more, envvar=variable, show_default=True, **settings)
+    return click.option(name, *more, envvar=variable, **settings)
 
 
-def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Decorated]:
-    return _option(name, type=click.FloatRange(min=0, min_open=True), default=default, help=told)
+def _add_seconds(name: str, default: float, told: str) -> options.Decorator:
+    return _add_option(name, type=options.ABOVE_ZERO, default=default, help=told)
 
 
 @click.command("serve", help=_HELP)
-@_option(
+@_add_option(
     "--host",
     default="127.0.0.1",
     help="Address to listen on. Another than this machine's needs an API key.",
 )
-@_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
-@_option(
+@_add_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
+@_add_option(
     "--unix-socket",
     default="",
     metavar="PATH",
     help="Listen on this socket in the file system instead of on a port.",
 )
-@_option(
+@_add_option(
     "--model",
     "-m",
     "models",
@@ -58,87 +57,77 @@ def _seconds(name: str, default: float, told: str) -> Callable[[Decorated], Deco
     default=["default"],
     help="A model that clients may ask for; once for each, the first is what they get unasked.",
 )
-@_option("--device", "-d", type=click.Choice(DEVICES), default="auto")
-@_option(
+@_add_option("--device", "-d", type=click.Choice(DEVICES), default="auto")
+@_add_option(
     "--jobs",
     "-j",
-    type=click.IntRange(min=1),
+    type=options.AT_LEAST_ONE,
     default=2,
     help="Images in work at once; they share processors.",
 )
-@_option(
-    "--max-megabytes",
-    type=click.FloatRange(min=0, min_open=True),
-    default=32.0,
-    help="Of one upload.",
-)
-@_option(
-    "--max-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
-    default=50.0,
-    help="Of one image.",
-)
-@_option(
+@_add_option("--max-megabytes", type=options.ABOVE_ZERO, default=32.0, help="Of one upload.")
+@_add_option("--max-megapixels", type=options.ABOVE_ZERO, default=50.0, help="Of one image.")
+@_add_option(
     "--budget-megapixels",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.ABOVE_ZERO,
     default=60.0,
     help="Of all images in work at once.",
 )
-@_option("--queue", type=click.IntRange(min=0), default=16, help="Images that may wait.")
-@_seconds("--queue-seconds", 30.0, "How long an image may wait.")
-@_seconds("--header-seconds", 10.0, "How long the head of a request may take.")
-@_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
-@_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
-@_seconds("--codec-seconds", 30.0, "How long decoding or encoding an image may take.")
-@_seconds("--work-seconds", 300.0, "How long one image may be in work.")
-@_option(
+@_add_option("--queue", type=click.IntRange(min=0), default=16, help="Images that may wait.")
+@_add_seconds("--queue-seconds", 30.0, "How long an image may wait.")
+@_add_seconds("--header-seconds", 10.0, "How long the head of a request may take.")
+@_add_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
+@_add_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
+@_add_seconds("--codec-seconds", 30.0, "How long decoding or encoding an image may take.")
+@_add_seconds("--work-seconds", 300.0, "How long one image may be in work.")
+@_add_option(
     "--codec-megabytes",
     type=click.IntRange(min=512),
     default=3000,
     help="Address space of a process that decodes images.",
 )
-@_option("--connections", type=click.IntRange(min=1), default=256, help="Connections at once.")
-@_option(
+@_add_option("--connections", type=options.AT_LEAST_ONE, default=256, help="Connections at once.")
+@_add_option(
     "--client-connections",
-    type=click.IntRange(min=1),
+    type=options.AT_LEAST_ONE,
     default=128,
     help="Connections of one client at once; behind a trusted proxy, its requests.",
 )
-@_option(
+@_add_option(
     "--client-images-per-minute",
     type=click.FloatRange(min=0),
     default=0.0,
     help="Images of one client in a minute; 0: any number.",
 )
-@_seconds("--grace-seconds", 30.0, "How long what is in flight may take after SIGTERM.")
-@_option(
+@_add_seconds("--grace-seconds", 30.0, "How long what is in flight may take after SIGTERM.")
+@_add_option(
     "--api-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of keys, one a line; clients must know one of them.",
 )
-@_option("--no-auth", is_flag=True, help="Serve other machines without a key.")
-@_option(
+@_add_option("--no-auth", is_flag=True, help="Serve other machines without a key.")
+@_add_option(
     "--allowed-host",
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
     help="A name by which this server may be called, beside localhost and addresses; * is any.",
 )
-@_option(
+@_add_option(
     "--cors-origin",
     "cors_origins",
     multiple=True,
     metavar="ORIGIN",
     help="A site whose pages may call this server.",
 )
-@_option(
+@_add_option(
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
     metavar="ADDRESS",
     help="A proxy, or a network of proxies, whose X-Forwarded-For, -Proto and -Host count.",
 )
-@_option(
+@_add_option(
     "--root-path", default="", metavar="PATH", help="Path under which a proxy serves this server."
 )
 def command(  # noqa: D103 - its help stands above
@@ -148,10 +137,8 @@ def command(  # noqa: D103 - its help stands above
     api_key_file: Path | None,
     **others: Any,
 ) -> None:
-    from crdnet.errors import MissingExtraError, ModelError  # noqa: PLC0415
-
     try:
-        from crdnet.server import Settings, serve  # noqa: PLC0415
+        from crdnet.server import Settings, serve  # noqa: PLC0415 - FastAPI is an extra
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("crdnet"):
             raise
@@ -161,7 +148,7 @@ def command(  # noqa: D103 - its help stands above
             max_bytes=round(max_megabytes * _MEGA),
             max_pixels=round(max_megapixels * _MEGA),
             budget_pixels=round(budget_megapixels * _MEGA),
-            keys=_keys(api_key_file),
+            keys=_read_keys(api_key_file),
             **others,
         )
     except ValueError as error:
@@ -172,7 +159,7 @@ def command(  # noqa: D103 - its help stands above
         raise click.BadParameter(str(error), param_hint="-m/--model") from error
 
 
-def _keys(file: Path | None) -> tuple[str, ...]:
+def _read_keys(file: Path | None) -> tuple[str, ...]:
     """Return the keys of which clients must know one.
 
     Raises:

@@ -1,27 +1,21 @@
 """`crdnet synth`: rain on photographs, as pairs to train on."""
 
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from crdnet._version import __version__
-from crdnet.cli.progress import progress
+from crdnet.cli import options
+from crdnet.cli.messages import escape, report_errors
+from crdnet.cli.progress import track
 from crdnet.data import list_images, read_rgb
 from crdnet.errors import DataError, RecipeError
-from crdnet.rain import (
-    CameraRain,
-    PairDrawer,
-    PairFolder,
-    PairPlan,
-    StreakLibrary,
-    describe_pairs,
-    plan_pairs,
-)
+from crdnet.rain import CameraRain, PairOptions, describe_pairs, draw_pairs
 from crdnet.rain.spec import SCALE
 
-EXIT_FAILED = 1
 _QUALITY_OF_JPG = 90
 _CAMERA_OPTIONS = ("rate", "exposure", "focal", "aperture", "focus", "wind", "distance")
 _HELP = """\
@@ -32,217 +26,114 @@ crdnet synth photos/ -o pairs/
 crdnet synth photos/ -o pairs/ -r --density heavy --per-photo 4 --jpeg 85
 crdnet synth photos/ -o pairs/ --camera --rate 25 --exposure 1/120 --focal 26
 
-Writes input/ (rainy), target/ (clean), streaks/ (the light of the rain alone), labels.csv and manifest.json.
-The same seed gives the same pixels on every machine. A run that was stopped goes on where it was; nothing
-that exists is replaced unasked. Photographs that cannot be used are named, and the exit code is then 1.
+Writes input/ (rainy), target/ (clean), streaks/ (the light of the rain alone), labels.csv and
+manifest.json. The same seed gives the same pixels on every machine. A run that was stopped goes on
+where it was; nothing that exists is replaced unasked. Photographs that cannot be used are named,
+and the exit code is then 1.
 """
 
 
-def _scale(ctx: click.Context, param: click.Parameter, value: str) -> float | None:
-    """Turn the text of --scale into a number, or None for auto."""
-    if value == "auto":
-        return None
-    try:
-        scale = float(value)
-    except ValueError:
-        scale = float("nan")
-    if not SCALE[0] <= scale <= SCALE[1]:
-        rule = f"is neither 'auto' nor a number from {SCALE[0]:g} to {SCALE[1]:g}"
-        raise click.BadParameter(f"{value!r} {rule}", ctx=ctx, param=param)
-    return scale
-
-
-def _quality(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
-    """Turn the text of --jpeg into a quality; `none` stays, None is for not given."""
-    if value is None or value == "none":
-        return value
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= 100):
-        raise click.BadParameter(
-            f"{value!r} is neither 'none' nor a quality from 1 to 100", ctx=ctx, param=param
-        )
-    return int(value)
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def _parse_seconds(text: str) -> float:
     """Turn 1/120 or 0.008 into seconds."""
     try:
-        return float(Fraction(value.strip()))
+        return float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError):
         rule = "is no time in seconds, such as 1/120 or 0.008"
-        raise click.BadParameter(f"{value!r} {rule}", ctx=ctx, param=param) from None
+        raise click.BadParameter(f"{text!r} {rule}") from None
 
 
-@click.command(name="synth", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("photos", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the pairs."
-)
+def _add_number(name: str, default: float, told: str) -> options.Decorator:
+    return click.option(name, type=float, default=default, help=told)
+
+
+@click.command(name="synth", help=_HELP)
+@click.argument("photos", type=options.PATH)
+@click.option("-o", "--output", type=options.PATH, required=True, help="Folder for the pairs.")
 @click.option(
     "--density",
     type=click.Choice(["none", "light", "medium", "heavy", "mix"]),
     default="mix",
-    show_default=True,
     help="How heavy the rain is; mix is light, medium and heavy, each as often.",
 )
-@click.option(
-    "--per-photo",
-    type=click.IntRange(1, 10_000),
-    default=1,
-    show_default=True,
-    help="Pairs per photograph.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="What the rain follows from.",
-)
+@click.option("--per-photo", type=click.IntRange(1, 10_000), default=1, help="Pairs per photo.")
+@options.seed
 @click.option(
     "--streaks",
-    type=click.Path(path_type=Path),
-    help="Folder of streak pictures, grey on black, to use beside the drawn streaks.",
+    type=options.PATH,
+    help="Folder of streak images, grey on black, to use beside the drawn streaks.",
 )
-@click.option(
-    "--camera",
-    is_flag=True,
-    help="Rain of drops before a camera, by the physics of --rate and the camera below, instead of a density.",
-)
-@click.option(
-    "--rate", type=float, default=25.0, show_default=True, help="Rain rate in mm/h, 0.1 to 200."
-)
-@click.option(
-    "--exposure",
-    callback=_seconds,
-    default="1/120",
-    show_default=True,
-    help="Exposure time in seconds.",
-)
-@click.option(
-    "--focal",
-    type=float,
-    default=26.0,
-    show_default=True,
-    help="Focal length in mm, as on a frame 36 mm wide.",
-)
-@click.option(
-    "--aperture",
-    type=float,
-    default=3.0,
-    show_default=True,
-    help="Diameter of the lens opening in mm; 0 has everything in focus.",
-)
-@click.option(
-    "--focus", type=float, default=5.0, show_default=True, help="Distance in focus in metres."
-)
-@click.option(
-    "--wind",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Wind in m/s, positive towards the right.",
-)
-@click.option(
-    "--distance",
-    type=float,
-    default=30.0,
-    show_default=True,
-    help="Distance of the scene in metres.",
-)
+@options.add_flag("--camera", help="Drops before a camera, by physics, instead of a --density.")
+@_add_number("--rate", 25.0, "Rain rate in mm/h, 0.1 to 200.")
+@click.option("--exposure", type=_parse_seconds, default="1/120", help="Exposure time in seconds.")
+@_add_number("--focal", 26.0, "Focal length in mm, as on a frame 36 mm wide.")
+@_add_number("--aperture", 3.0, "Lens opening in mm across; 0 has everything in focus.")
+@_add_number("--focus", 5.0, "Distance in focus in metres.")
+@_add_number("--wind", 0.0, "Wind in m/s, positive towards the right.")
+@_add_number("--distance", 30.0, "Distance of the scene in metres.")
 @click.option(
     "--scale",
-    callback=_scale,
+    type=options.parse_number_or("auto", None, float, *SCALE),
     default="auto",
-    show_default=True,
     metavar="auto|F",
     help="Size of the streaks; auto is the longer side / 500 px, at least 1.",
 )
 @click.option(
     "--jpeg",
-    callback=_quality,
+    type=options.parse_number_or("none", "none", int, 1, 100),
     metavar="QUALITY|none",
-    help=f"Send both pictures through JPEG.  [default: none; {_QUALITY_OF_JPG} for --format jpg]",
+    help=f"Send both images through JPEG.  [default: none; {_QUALITY_OF_JPG} for --format jpg]",
 )
 @click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["png", "jpg"]),
-    default="png",
-    show_default=True,
-    help="How the pairs are stored.",
+    "--format", type=click.Choice(["png", "jpg"]), default="png", help="How the pairs are stored."
 )
-@click.option("-r", "--recursive", is_flag=True, help="Look into the folders in PHOTOS too.")
-@click.option("--overwrite", is_flag=True, help="Replace the pairs of an earlier run.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary.")
-@click.option(
-    "-v", "--verbose", is_flag=True, expose_value=False, help="Show where an error came from."
-)
-def command(
-    *,
-    photos: Path,
-    output: Path,
-    density: str,
-    per_photo: int,
-    seed: int,
-    streaks: Path | None,
-    camera: bool,
-    rate: float,
-    exposure: float,
-    focal: float,
-    aperture: float,
-    focus: float,
-    wind: float,
-    distance: float,
-    scale: float | None,
-    jpeg: int | str | None,
-    file_format: str,
-    recursive: bool,
-    overwrite: bool,
-    quiet: bool,
+@options.recursive
+@options.overwrite
+@options.quiet
+@options.traceback
+def command(  # noqa: D103 - its help stands above
+    photos: Path, output: Path, recursive: bool, overwrite: bool, quiet: bool, **given: Any
 ) -> int:
-    """Plan the pairs, make those that are not there yet, say what is there."""
-    if file_format == "jpg" and jpeg == "none":
+    _check_camera_usage(camera=given["camera"])
+    chosen = _choose_options(given)
+    _refuse_overlap(photos, output)
+    listing = list_images(photos)
+    images = [image for image in listing.images if recursive or len(image.parts) == 1]
+    if not images:
+        hint = "; --recursive looks into the folders in it" if listing.images else ""
+        raise DataError(f"{photos}: no photographs in this folder{hint}")
+    records, failures = draw_pairs(
+        photos,
+        images,
+        output,
+        chosen,
+        read=read_rgb,
+        overwrite=overwrite,
+        track=lambda plans: track(plans, "pairs", quiet=quiet),
+    )
+    if not quiet:
+        click.echo(escape(f"{output}: {describe_pairs(records)}"))
+    return report_errors(failures)
+
+
+def _choose_options(given: dict[str, Any]) -> PairOptions:
+    """Return what to draw; the options of the command line that speak of it."""
+    jpeg, format = given["jpeg"], given["format"]  # noqa: A001
+    if format == "jpg" and jpeg == "none":
         raise click.UsageError("--format jpg is JPEG, which --jpeg none rules out; give a quality")
-    quality = jpeg if isinstance(jpeg, int) else _QUALITY_OF_JPG if file_format == "jpg" else None
-    rain = None
-    _check_camera_usage(camera=camera)
-    if camera:
+    rain: CameraRain | str = given["density"]
+    if given["camera"]:
+        *camera, distance = (given[name] for name in _CAMERA_OPTIONS)
         try:
-            rain = CameraRain(rate, exposure, focal, aperture, focus, wind, scene_metres=distance)
+            rain = CameraRain(*camera, scene_metres=distance)
         except RecipeError as error:
             raise click.UsageError(str(error)) from error
-    _refuse_overlap(photos, output)
-    jobs, failures = _plan(photos, file_format, per_photo, recursive=recursive)
-    library = None if streaks is None else StreakLibrary.read(streaks)
-    options = {
-        "made_by": "crdnet synth",
-        "version": __version__,
-        "seed": seed,
-        "density": "camera" if rain else density,
-        "camera": None if rain is None else rain.as_dict(),
-        "per_photo": per_photo,
-        "streaks": None if library is None else library.digest,
-        "scale": "auto" if scale is None else scale,
-        "jpeg": quality,
-        "format": file_format,
-    }
-    drawer = PairDrawer(rain or density, seed, library, scale, quality)
-    with (
-        PairFolder(output, options, overwrite=overwrite) as folder,
-        progress(len(jobs), "pairs", quiet=quiet) as advance,
-    ):
-        for job in jobs:
-            if not folder.has(job.place):
-                try:
-                    folder.write(job.place, *drawer.draw(read_rgb(photos / job.photo), job))
-                except DataError as error:
-                    failures.append(str(error))
-            advance()
-    if not quiet:
-        click.echo(_printable(f"{output}: {describe_pairs(folder.records)}"))
-    for failure in dict.fromkeys(failures):  # A photo of several pairs fails once.
-        click.echo(_printable(f"Error: {failure}"), err=True)
-    return EXIT_FAILED if failures else 0
+    default = _QUALITY_OF_JPG if format == "jpg" else None
+    names = {field.name for field in fields(PairOptions)} & given.keys()
+    return PairOptions(
+        rain,
+        jpeg_quality=jpeg if isinstance(jpeg, int) else default,
+        **{name: given[name] for name in names},
+    )
 
 
 def _check_camera_usage(*, camera: bool) -> None:
@@ -259,31 +150,10 @@ def _refuse_overlap(photos: Path, output: Path) -> None:
     inside, outside = output.resolve(), photos.resolve()
     if inside.is_relative_to(outside):
         raise click.UsageError(
-            f"-o {output} lies inside the input folder {photos}, and the next run would rain on its own pairs; "
-            "name a folder beside it"
+            f"-o {output} lies inside the input folder {photos}, and the next run would rain on "
+            "its own pairs; name a folder beside it"
         )
     if any(outside.is_relative_to(inside / name) for name in ("input", "target", "streaks")):
         raise click.UsageError(
             f"the pairs would be written into the input folder {photos}; name another -o"
         )
-
-
-def _plan(
-    photos: Path, file_format: str, per_photo: int, *, recursive: bool
-) -> tuple[list[PairPlan], list[str]]:
-    """Return the pairs to make, and what is wrong with photographs that share a place."""
-    listing = list_images(photos)
-    images = [image for image in listing.images if recursive or len(image.parts) == 1]
-    if not images:
-        hint = "; --recursive looks into the folders in it" if listing.images else ""
-        raise DataError(f"{photos}: no photographs in this folder{hint}")
-    plans, clashes = plan_pairs(images, f".{file_format}", per_photo)
-    return plans, [
-        f"{photos / image}: its pair would be called like that of {owner}; rename one of them"
-        for image, owner in clashes
-    ]
-
-
-def _printable(text: str) -> str:
-    # A file's name need not be text; what cannot be printed is shown as an escape.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

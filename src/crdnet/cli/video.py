@@ -24,15 +24,17 @@ crdnet video frames/%05d.png -o clean/%05d.png numbered images
 cat in.nut | crdnet video - -o - > out.nut     a pipe of NUT or Matroska
 crdnet video rtsp://camera -o udp://127.0.0.1:5000   live; frames are dropped rather than delayed
 
-Sound, subtitles, chapters, attachments, metadata and each frame's timestamp are those of the source; a clip
-of which something would be lost is refused with the reason. Nothing is replaced unasked. Exit codes: 0 done;
-1 failed; 2 wrong usage; 130 interrupted.
+Sound, subtitles, chapters, attachments, metadata and each frame's timestamp are those of the
+source; a clip of which something would be lost is refused with the reason. Nothing is replaced
+unasked. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.
 """
 _TELL_SECONDS = 30.0
 """Time between two lines of progress where there is no terminal."""
 
 
-def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def _parse_pairs(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
     """Turn the texts of -e into options of the encoder."""
     pairs = {}
     for value in values:
@@ -43,7 +45,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return pairs
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+def _parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Turn 90, 1:30 or 0:01:30.5 into seconds."""
     if value is None:
         return None
@@ -67,24 +69,15 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 )
 @options.model
 @options.device
-@click.option(
-    "--strength",
-    type=click.FloatRange(0, 1),
-    default=1.0,
-    show_default=True,
-    help="How much of the rain to take out.",
-)
-@click.option("--always", is_flag=True, help="Derain frames that are surely dry too.")
+@options.strength
+@options.add_flag("--always", help="Derain frames that are surely dry too.")
 @click.option(
     "--static",
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
-    show_default=True,
     help="Whether the camera stands still; auto finds out.",
 )
-@click.option(
-    "--single", is_flag=True, help="Derain every frame by itself, without its neighbours."
-)
+@options.add_flag("--single", help="Derain every frame by itself, without its neighbours.")
 @click.option(
     "-c",
     "--codec",
@@ -106,53 +99,41 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     "--encoder-option",
     "extra",
     multiple=True,
-    callback=_pairs,
+    callback=_parse_pairs,
     metavar="KEY=VALUE",
     help="Further option of the encoder; may be repeated.",
 )
-@click.option("--start", callback=_seconds, metavar="TIME", help="Begin here: seconds, or H:M:S.")
-@click.option("--end", callback=_seconds, metavar="TIME", help="End here: seconds, or H:M:S.")
+@click.option("--start", callback=_parse_seconds, metavar="TIME", help="Begin here: 90, or H:M:S.")
+@click.option("--end", callback=_parse_seconds, metavar="TIME", help="End here: 90, or H:M:S.")
 @click.option(
     "--preview",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.ABOVE_ZERO,
     metavar="SECONDS",
     help="Only so many seconds, and a second file *_side_by_side.",
 )
-@click.option("--side-by-side", is_flag=True, help="Put the rainy frame to the left of each frame.")
-@click.option(
+@options.add_flag("--side-by-side", help="Put the rainy frame to the left of each frame.")
+@options.add_flag(
     "--only-rain",
-    is_flag=True,
     help="Copy groups of frames without rain bit for bit (h264, mjpeg, prores, lossless codecs).",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.ABOVE_ZERO,
     metavar="FPS",
     help="Frames per second of numbered images that become a clip.",
 )
 @click.option(
-    "--format",
-    "container",
-    metavar="NAME",
-    help="Container of the output, where its name does not tell.",
+    "--format", "container", metavar="NAME", help="Container, where the output's name tells none."
 )
 @click.option(
     "--every",
-    type=click.IntRange(min=1),
+    type=options.AT_LEAST_ONE,
     default=1,
-    show_default=True,
     metavar="N",
     help="Live: derain every n-th frame and leave out the others.",
 )
-@click.option(
-    "--overwrite", is_flag=True, help="Replace an output that exists. The input is never replaced."
-)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="One JSON object a line on standard output for each frame, and one at the end.",
-)
+@options.overwrite
+@options.add_flag("--json", "as_json", help="One JSON object a line for each frame and the end.")
 @options.quiet
 @options.verbose
 def command(source: str, output: str, **given: Any) -> int:  # noqa: D103 - its help stands above
@@ -177,14 +158,15 @@ def command(source: str, output: str, **given: Any) -> int:  # noqa: D103 - its 
         )
     if given["preview"] is not None and (given["end"] is not None or given["side_by_side"]):
         raise click.UsageError(
-            "--preview says itself where to end and what to show; leave out --end and --side-by-side"
+            "--preview says itself where to end and what to show; leave out --end and "
+            "--side-by-side"
         )
-    options.stored_model(given["model"])
+    options.find_stored_model(given["model"])
     chosen = _choose_options(given)
     report = _Report(source, as_json=as_json, quiet=quiet)
     if is_live(source):
         live = LiveOptions(every=given["every"])
-        record = derain_live(source, output, chosen, live, report.tell, report.event)
+        record = derain_live(source, output, chosen, live, report.tell, report.tell_event)
         report.end(record)
         return 0
     for place, each in _split_preview(output, chosen, given["preview"]):
@@ -252,33 +234,16 @@ class _Report:
 
     def tell(self, progress: "VideoProgress") -> None:
         """Tell of a frame."""
-        density = None if progress.density is None else progress.density.name.lower()
         if self._as_json:
-            told = {
-                "event": "frame",
-                "input": self._source,
-                "frames": progress.frames,
-                "total": progress.total,
-                "time": round(progress.time, 6),
-                "fps": round(progress.frames_per_second, 3),
-                "seconds_left": None
-                if progress.seconds_left is None
-                else round(progress.seconds_left, 1),
-                "density": density,
-            }
+            told = {"event": "frame", "input": self._source, **progress.as_dict()}
             click.echo(json.dumps(told))
-        total = "" if progress.total is None else f" of {progress.total}"
-        left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-        density = density or "unknown"
-        line = f"frame {progress.frames}{total}, {progress.frames_per_second:.2f} fps{left}"
-        line += f" (density: {density})"
         if self._draw is not None:
-            self._draw(line)
+            self._draw(progress.as_text())
         elif not self._quiet and perf_counter() - self._told >= _TELL_SECONDS:
             self._told = perf_counter()
-            click.echo(line, err=True)
+            click.echo(progress.as_text(), err=True)
 
-    def event(self, line: str) -> None:
+    def tell_event(self, line: str) -> None:
         """Tell of a connection that was lost or found."""
         if self._as_json:
             click.echo(json.dumps({"event": "connection", "input": self._source, "message": line}))
@@ -290,35 +255,6 @@ class _Report:
         if self._draw is not None:
             self._draw("")
         if self._as_json:
-            told = {
-                "event": "done",
-                "input": record.source,
-                "output": record.output,
-                "frames": record.frames,
-                "resumed": record.resumed,
-                "copied": record.copied,
-                "left_alone": record.left_alone,
-                "dropped": record.dropped,
-                "densities": dict(record.densities),
-                "width": record.width,
-                "height": record.height,
-                "encoder": record.encoder,
-                "seconds": round(record.seconds, 3),
-            }
-            click.echo(json.dumps(told))
+            click.echo(json.dumps({"event": "done", **record.as_dict()}))
         elif not self._quiet:
-            grades = ", ".join(f"{count} {name}" for name, count in record.densities.items())
-            more = "".join(
-                f", {count} {word}"
-                for count, word in (
-                    (record.resumed, "done before"),
-                    (record.left_alone, "left alone"),
-                    (record.copied, "copied"),
-                    (record.dropped, "dropped"),
-                )
-                if count
-            )
-            rate = (record.frames - record.resumed) / max(record.seconds, 1e-9)
-            counts = f"{record.frames} frames: {grades}{more}; {rate:.2f} fps"
-            line = f"{record.source} -> {record.output}  ({counts})"
-            click.echo(line, err=record.output in ("-", "standard output"))
+            click.echo(record.as_text(), err=record.output in ("-", "standard output"))

@@ -3,7 +3,7 @@
 The package needs numpy and Pillow, never torch.
 """
 
-from crdnet.data.clips import Frame, read_frames
+from crdnet.data.clips import Frame, drop_repeated, read_frames
 from crdnet.data.detect import LAYOUTS, find_pairs
 from crdnet.data.doctor import DataReport, check
 from crdnet.data.image_reader import read_rgb
@@ -17,6 +17,7 @@ from crdnet.data.leakage import (
     list_entries,
     make_entries,
     make_entry,
+    write_leaks,
 )
 from crdnet.data.listing import Listing, list_images
 from crdnet.data.lists import find_listed, match_patterns
@@ -41,6 +42,7 @@ __all__ = [
     "assign_scenes",
     "check",
     "count_leaks",
+    "drop_repeated",
     "find_leaks",
     "find_listed",
     "find_pairs",
@@ -55,5 +57,6 @@ __all__ = [
     "read_frames",
     "read_rgb",
     "split_scenes",
+    "write_leaks",
     "write_list",
 ]

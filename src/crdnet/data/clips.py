@@ -1,5 +1,7 @@
 """Frames of clips, from a video file or a folder."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy.typing as npt
 
 from crdnet.data.image_reader import read_rgb
 from crdnet.data.listing import list_images
+from crdnet.density import luma
 from crdnet.errors import DataError, MissingExtraError
 
 Frame = npt.NDArray[np.uint8]
@@ -14,6 +17,8 @@ Frame = npt.NDArray[np.uint8]
 
 FRAMES = 60
 """Default number of frames of a median: two seconds of most clips."""
+_REPEATED = 0.25
+"""Change below which a frame repeats the previous one, relative to the median change."""
 
 
 def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
@@ -49,3 +54,15 @@ def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:
     except (av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: cannot be read as a video: {error}") from error
     return frames
+
+
+def drop_repeated(frames: Sequence[Frame]) -> list[Frame]:
+    """Return the frames that differ from the previous one.
+
+    Encoders repeat frames to fill a higher frame rate, and a drop would then last two frames.
+    """
+    lumas = (luma(frame.astype(np.float32)) for frame in frames)
+    changes = [float(np.abs(after - before).mean()) for before, after in pairwise(lumas)]
+    least = _REPEATED * float(np.median(changes)) if changes else 0.0
+    differs = [True, *(change > least for change in changes)]
+    return [frame for frame, kept in zip(frames, differs, strict=True) if kept]

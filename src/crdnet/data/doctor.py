@@ -58,7 +58,7 @@ class DataReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether there are no problems."""
+        """True if there are no problems."""
         return not self.problems
 
     def as_dict(self) -> dict[str, object]:

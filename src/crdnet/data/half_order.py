@@ -103,7 +103,7 @@ def _decide_majority(listing: Listing, votes: Sequence[int]) -> HalfOrder:
         raise DataError(
             f"{listing.root}: the order of halves cannot be seen: of {len(votes)} images, "
             f"{left} look rainy on the left, {right} on the right; "
-            "name it with --layout rainy-clean or clean-rainy"
+            "name it with `layout` rainy-clean or clean-rainy"
         )
     order = HalfOrder.CLEAN_RAINY if right > left else HalfOrder.RAINY_CLEAN
     logger.info(

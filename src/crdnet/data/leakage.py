@@ -12,9 +12,11 @@ least 0.4 of the shorter side. It has two steps:
 Streaks are thinner than a cell, so rain adds little but a tint, and the correlations ignore a tint.
 """
 
+import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from hashlib import sha256
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from crdnet.data.loading import Pair
 from crdnet.data.tar_members import open_image_file
 from crdnet.density import luma
 from crdnet.errors import DataError
+from crdnet.files import write_whole
 
 _SHOWN_LEAKS = 10
 SHORT_SIDE = 96
@@ -41,18 +44,18 @@ MIN_CANDIDATE = 0.83
 """Smallest correlation of a candidate."""
 MIN_PROOF = 0.6
 """Smallest correlation of a proof."""
+# Sides of the windows relative to the shorter side, 0.4 to 1.
 _SCALES = tuple(0.4 * (2.5 ** (step / 8)) for step in range(9))
-"""Sides of the windows relative to the shorter side, 0.4 to 1."""
+# Correlation of a first alignment below which a proof is given up.
 _HOPELESS = 0.35
-"""Correlation of a first alignment below which a proof is given up."""
+# Distance of neighbouring windows, relative to their side.
 _STEP = 0.12
-"""Distance of neighbouring windows, relative to their side."""
+# Windows of a pair of images that are looked at closely.
 _CANDIDATES = 4
-"""Windows of a pair of images that are looked at closely."""
+# Contrast in grey levels below which detail counts less, since it is mostly noise.
 _FLOOR = 4.0
-"""Contrast in grey levels below which detail counts less, since it is mostly noise."""
+# Standard deviation of the detail, relative to its contrast, below which images say nothing.
 _MIN_DETAIL = 0.2
-"""Standard deviation of the detail, relative to its contrast, below which images say nothing."""
 _BLOCK = 64
 
 Planes = npt.NDArray[np.float32]
@@ -354,6 +357,15 @@ def _normalise(values: Planes) -> tuple[Planes, float]:
 def _digest(path: Path) -> str:
     opened = open_image_file(path)
     return sha256(opened.read_bytes() if isinstance(opened, Path) else opened.read()).hexdigest()
+
+
+def write_leaks(leaks: Iterable[Leak], path: Path) -> None:
+    """Write leaks as a table, a line for each."""
+    text = StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow([field.name for field in fields(Leak)])
+    rows.writerows(astuple(leak) for leak in leaks)
+    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def count_leaks(

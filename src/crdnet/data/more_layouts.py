@@ -92,7 +92,7 @@ def find_gt_rain(listing: Listing) -> Found:
             listing,
             rainy.values(),
             clean.values(),
-            # The lambdas are called before the loop goes on.
+            # The lambdas are called within the same iteration.
             rainy_key=lambda image: "" if shared else _number_of(image),  # noqa: B023
             clean_key=lambda image: "" if shared else _number_of(image),  # noqa: B023
             expected=lambda image: f"{scene}-C-{_number_of(image)}.*",  # noqa: B023

@@ -25,6 +25,7 @@ from crdnet.density import luma
 from crdnet.errors import DataError
 
 _SIDE = 16
+# No pair of Rain800 is near these limits; see the module's docstring.
 _MIN_CORRELATION = 0.98
 _MAX_GREY_LEVELS = 8.0
 _MAX_SHAPE_RATIO = 1.02

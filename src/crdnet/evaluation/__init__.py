@@ -18,6 +18,7 @@ from crdnet.evaluation.cases import (
     make_saved_cases,
     make_saved_pair_cases,
 )
+from crdnet.evaluation.clip_report import ClipReport, score_clips
 from crdnet.evaluation.clips import (
     ClipScore,
     StaticClip,
@@ -42,12 +43,14 @@ from crdnet.evaluation.formats import (
     format_text,
 )
 from crdnet.evaluation.html_report import MethodReport, Thumbnails, format_html
+from crdnet.evaluation.methods import score_methods
 from crdnet.evaluation.outputs import ImageFolder, refuse_existing, write_text
 from crdnet.evaluation.scoring import Evaluation, ImageScores, assign_seen_scenes, evaluate
 from crdnet.evaluation.summary import Quantity, Row, summarise
 
 __all__ = [
     "Case",
+    "ClipReport",
     "ClipScore",
     "Derain",
     "Difference",
@@ -85,6 +88,8 @@ __all__ = [
     "read_frames",
     "refuse_existing",
     "score_clip",
+    "score_clips",
+    "score_methods",
     "summarise",
     "write_text",
 ]

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 RESAMPLES = 10_000
 _COVERAGE = 0.95
+# Number of weights drawn at once; bounds the memory for sets of any size.
 _BLOCK_ELEMENTS = 1 << 21
-"""Number of weights drawn at once; bounds the memory for sets of any size."""
 
 
 @dataclass(frozen=True)

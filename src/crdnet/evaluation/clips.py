@@ -11,13 +11,12 @@ before: 1 is untouched, 0 is removed, below 0 is a dark trace.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from crdnet.data import Frame
+from crdnet.data import Frame, drop_repeated
 from crdnet.density import luma
 from crdnet.errors import DataError
 from crdnet.evaluation.bootstrap import Estimate, estimate_ratio
@@ -30,10 +29,8 @@ ABSENT_LEVELS = 6.0
 """Largest residual without a streak, in grey levels above the median."""
 STILL_LEVELS = 4.0
 """Largest half interquartile range over time of a still pixel, in grey levels."""
-_REPEATED = 0.25
-"""Change below which a frame repeats the previous one, relative to the median change."""
+# Side of the square around a bright pixel that does not count as dry, in pixels.
 _NEAR_STREAKS = 7
-"""Side of the square around a bright pixel that does not count as dry, in pixels."""
 _HEADING = (
     f"{'clip':24} {'frames':>6} {'contrast':>9} {'left':>6}  {'95% interval':14} {'dry':>5}"
     "  unchanged"
@@ -86,13 +83,12 @@ class StaticClip:
         Raises:
             DataError: Fewer than 5 frames remain.
         """
-        lumas = np.array([_compute_luma(frame) for frame in frames], np.float32)
-        kept = _find_changing(lumas)
-        if len(kept) < 5:
+        frames = drop_repeated(frames)
+        if len(frames) < 5:
             raise DataError(
-                f"{name}: a median needs at least 5 frames that differ, got {len(kept)}",
+                f"{name}: a median needs at least 5 frames that differ, got {len(frames)}",
             )
-        lumas, frames = lumas[kept], [frames[index] for index in kept]
+        lumas = np.array([_compute_luma(frame) for frame in frames], np.float32)
         # Quartiles instead of the range, since rain itself is a rare outlier.
         low, middle, high = np.percentile(lumas, [25, 50, 75], axis=0).astype(np.float32)
         return cls(name, frames, middle, (high - low) / 2 <= STILL_LEVELS)
@@ -170,17 +166,6 @@ def join_side_by_side(clip: StaticClip, index: int, derained: Frame) -> Frame:
     """Join a frame, the derained frame and the temporal median from left to right."""
     median = np.clip(np.rint(clip.median), 0, 255).astype(np.uint8)
     return np.hstack([clip.frames[index], derained, np.repeat(median[..., np.newaxis], 3, axis=2)])
-
-
-def _find_changing(lumas: npt.NDArray[np.float32]) -> list[int]:
-    """Return the indices of the frames (t, h, w) that differ from the previous one.
-
-    Encoders repeat frames to fill a higher frame rate, and a streak would then last two frames.
-    """
-    changes = np.array([np.abs(after - before).mean() for before, after in pairwise(lumas)])
-    if not len(changes):
-        return list(range(len(lumas)))
-    return [0, *(np.flatnonzero(changes > _REPEATED * np.median(changes)) + 1).tolist()]
 
 
 def _compute_luma(frame: Frame) -> Plane:

@@ -136,7 +136,7 @@ def convert_differences(differences: Sequence[Difference]) -> list[dict[str, obj
             "protocol": each.protocol,
             "first": each.first,
             "second": each.second,
-            "pictures": each.images,
+            "images": each.images,
             "scenes": each.scenes,
             **{
                 name: None

@@ -1,4 +1,4 @@
-"""Everything that an evaluation tells, in each form: text, JSON, CSV, Markdown, HTML."""
+"""Report of an evaluation in each form: text, JSON, CSV, Markdown, HTML."""
 
 import json
 import platform

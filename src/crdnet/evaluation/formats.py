@@ -32,7 +32,7 @@ def build_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     quantities = [quantity for quantity in Quantity if quantity in known]
     # A column of zeros would only distract.
     identical = any(row.identical for row in rows)
-    headings = ["protocol", "rain", "pictures", "scenes", *(["identical"] if identical else [])]
+    headings = ["protocol", "rain", "images", "scenes", *(["identical"] if identical else [])]
     cells = [
         [
             row.protocol,
@@ -121,7 +121,7 @@ def convert_evaluation(evaluation: Evaluation, rows: Sequence[Row]) -> dict[str,
     """Return summary, scores and failures as JSON values."""
     return {
         "summary": [_convert_row(row) for row in rows],
-        "pictures": [
+        "images": [
             {
                 "name": image.name,
                 "scene": image.scene,
@@ -165,7 +165,7 @@ def _convert_row(row: Row) -> dict[str, Any]:
     return {
         "protocol": row.protocol,
         "rain": "all" if row.density is None else row.density.name.lower(),
-        "pictures": row.images,
+        "images": row.images,
         "scenes": row.scenes,
         "identical": row.identical,
         **{

@@ -56,7 +56,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     if existing:
         more = len(existing) - 1
         others = f" and {more} more of the outputs exist" if more else " exists"
-        raise OutputError(f"{existing[0]}{others}; choose another place or pass --overwrite")
+        raise OutputError(f"{existing[0]}{others}; choose another place or use `overwrite=True`")
 
 
 def write_text(path: Path, text: str) -> None:

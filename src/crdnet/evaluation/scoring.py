@@ -32,7 +32,7 @@ class Evaluation:
 
     protocols: tuple[str, ...]
     images: tuple[ImageScores, ...]
-    """In the order of the cases."""
+    """Scores in the order of the cases."""
     failures: tuple[Failure, ...]
 
 

@@ -33,8 +33,8 @@ from crdnet.images.writing import choose_jpeg_options
 BANDED = ("TIFF", "PNG", "JPEG")
 """Formats that can be read and written in bands."""
 _LOADERS = {"TIFF": "tiffload_source", "PNG": "pngload_source", "JPEG": "jpegload_source"}
+# Rows of a band of a JPEG, a multiple of the restart markers' cycle (numbers 0 to 7).
 _JPEG_ROWS = 8 * 16
-"""Rows of a band of a JPEG, a multiple of the restart markers' cycle (numbers 0 to 7)."""
 _TIFF_ROWS = 128
 _PNG_BLOCK = 1 << 20
 

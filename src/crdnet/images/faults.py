@@ -24,8 +24,8 @@ BROKEN: tuple[type[Exception], ...] = (
     Image.DecompressionBombError,
 )
 """Errors that Pillow raises for damaged files, as found in its own except clauses."""
+# Exceptions whose text is about the program, not about the file.
 _INTERNAL = (EOFError, LookupError, TypeError, OverflowError, UnicodeError, struct.error)
-"""Exceptions whose text is about the program, not about the file."""
 _INTERNAL_TEXT = re.compile(
     r"invalid literal|decoder object|unpack|buffer|bytes-like|out of range|reshape|subsection"
     r"|NoneType|argument|must be|not enough values|too many values|could not convert|tile cannot"

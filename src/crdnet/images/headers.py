@@ -65,7 +65,7 @@ class Header:
     """Width of the stored pixels, before any rotation."""
     height: int
     frames: int = 1
-    """Pages or frames; 2 stands for several where counting them takes longer than a look."""
+    """Pages or frames; 2 means several where counting them would take long."""
     bits: int = 8
     """Bits per sample."""
 
@@ -83,16 +83,16 @@ class Header:
 def read_header(
     source: Content | Path, name: str | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> Header:
-    """Return what a picture file is, reading only its header.
+    """Return the header of an image file, without reading more.
 
     Args:
-        source: The whole file, or where it is.
-        name: What messages call it; None is its path.
-        max_pixels: The most that it may have, all frames together.
+        source: Content or path of the file.
+        name: Name of the file in messages; None is its path.
+        max_pixels: Maximum number of pixels, all frames together.
 
     Raises:
-        NotAnImageError: It is no picture that is read here.
-        ImageError: It is damaged, or has more pixels than it may have.
+        NotAnImageError: The file is not an image in a supported format.
+        ImageError: The file is damaged or has too many pixels.
         OSError: The path cannot be read.
     """
     if isinstance(source, Path):
@@ -146,7 +146,7 @@ def check_writable(format: str, name: str) -> str:  # noqa: A002
 
 
 def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Content, str], Header]]:
-    """Return the format that the content has, and who measures it."""
+    """Return the format of the content, and the function that reads its header."""
     start = content[:16]
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
@@ -183,7 +183,7 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
 def _measure_jpeg(content: Content, format: str) -> Header:  # noqa: A002
     frame = jpeg.read_frame(content)
     if frame is None:
-        raise ValueError("it ends before its size is told")
+        raise ValueError("it ends before its size")
     return Header(format, frame.width, frame.height, bits=frame.bits)
 
 
@@ -208,14 +208,17 @@ def _measure_gif(content: Content, format: str) -> Header:  # noqa: A002
 
 
 def _measure_bmp(content: Content, format: str) -> Header:  # noqa: A002
+    # A header of 12 bytes is that of OS/2, with sides of 16 bits.
     old = struct.unpack_from("<I", content, 14)[0] == 12
     width, height = struct.unpack_from("<HH" if old else "<ii", content, 18)
+    # A negative height means that rows are stored from the top.
     return Header(format, width, abs(height))
 
 
 def _measure_ppm(content: Content, format: str) -> Header:  # noqa: A002
     plain = content[:4096]
     words = b" ".join(line.split(b"#")[0] for line in plain.split(b"\n")).split()
+    # P1 and P4 are bitmaps, which state no largest value.
     count = 3 if plain[1:2] in b"14" else 4
     if not all(word.isdigit() for word in words[1:count]):
         raise ValueError("its header holds something else than numbers")

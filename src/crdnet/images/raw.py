@@ -21,12 +21,12 @@ _MAGIC = {
     b"IIII": "Phase One IIQ",
     b"MMMM": "Phase One IIQ",
 }
+# At byte 8 of a TIFF: Canon's CR2.
 _CANON = b"CR"
-"""At byte 8 of a TIFF: Canon's CR2."""
 _CR3_BRAND = b"crx "
 _DNG_VERSION, _SUB_DIRECTORIES = 0xC612, 0x014A
+# Photometric interpretations: a colour filter array, linear raw.
 _RAW_SAMPLES = (32803, 34892)
-"""Photometric interpretations: a colour filter array, linear raw."""
 _TOLD_BY = (_DNG_VERSION, _SUB_DIRECTORIES, tiff.PHOTOMETRIC)
 RAW_SUFFIXES = frozenset(
     (

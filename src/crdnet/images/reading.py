@@ -40,6 +40,7 @@ _FEW_BITS = "grey of {} bits became grey of 8 bits"
 _TRANSPARENT = "the transparent colour became an alpha channel"
 _INKS = "CMYK inks became sRGB colours by {}"
 _LOSSLESS_TIFF = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
+# Compressions that the libvips wheel does not support.
 _TIFF_UNREADABLE = {
     6: "old-style JPEG",
     34887: "LERC",
@@ -47,7 +48,6 @@ _TIFF_UNREADABLE = {
     50000: "Zstandard",
     52546: "JPEG XL",
 }
-"""Compressions that the libvips wheel does not support."""
 _TIFF_REFUSED = {
     8: "Lab colours",
     9: "Lab colours",
@@ -57,17 +57,17 @@ _TIFF_REFUSED = {
 }
 _INKED, _PALETTED, _COLOURED = 5, 3, (2, 6)
 _ASSOCIATED = 1
+# JPEG sampling factors that Pillow can write, with its numbers for them.
 _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((1, 1),) * 3: 0,
     ((2, 1), (1, 1), (1, 1)): 1,
     ((2, 2), (1, 1), (1, 1)): 2,
 }
-"""JPEG sampling factors that Pillow can write, with its numbers for them."""
+# JPEG sampling factors that neither Pillow nor libvips can write.
 _UNWRITTEN: Mapping[tuple[tuple[int, int], ...], str] = {
     ((1, 2), (1, 1), (1, 1)): "4:4:0",
     ((4, 1), (1, 1), (1, 1)): "4:1:1",
 }
-"""JPEG sampling factors that neither Pillow nor libvips can write."""
 
 
 _PPM_COMMENT = re.compile(rb"P[1-6](\s+\d+){0,2}\s+#")

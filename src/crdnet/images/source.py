@@ -16,6 +16,7 @@ from crdnet.images.decoded import MAX_PIXELS
 from crdnet.images.gps import remove_location
 from crdnet.images.headers import Header, read_header
 
+# One MiB at a time, so that a file of gigabytes is not held in memory.
 _COPIED_BYTES = 1 << 20
 
 

@@ -19,14 +19,15 @@ import numpy as np
 from crdnet.errors import ImageError
 from crdnet.images.decoded import Pixels
 
+# Maximum number of lines of a libvips message in an error.
 _MOST_LINES = 3
-"""Maximum number of lines of a libvips message in an error."""
 
 _loaded_in: int | None = None
+# Lock for the log and the error buffer of libvips, of which there is one per process.
 _listening_lock = Lock()
-"""Lock for the log and the error buffer of libvips, of which there is one per process."""
+# Warnings of libvips since the thread with the lock began to listen.
 _warnings = list[str]()
-"""Warnings of libvips since the thread with the lock began to listen."""
+# Warnings of libtiff and libjpeg about files whose pixels are all decoded.
 _HARMLESS = (
     "Old-style LZW codes",
     "JPEG strip size exceeds expected dimensions",  # the last strip has rows below the image
@@ -37,11 +38,10 @@ _HARMLESS = (
     "Unknown Adobe color transform code",
     "unknown JFIF revision",
 )
-"""Warnings of libtiff and libjpeg about files whose pixels are all decoded."""
+# Lines of libvips without information; another line says what happened.
 _EMPTY_LINE = re.compile(
     r"read gave \d+ warnings|unable to write to memory|unable to fetch from region|\w+: load error"
 )
-"""Lines of libvips without information; another line says what happened."""
 
 
 @lru_cache(maxsize=1)

@@ -37,19 +37,19 @@ Frames = Sequence[bytes | memoryview]
 
 _ENTRY = "from crdnet.images.worker import main; main()"
 _LENGTH = struct.Struct("<Q")
+# Pools of threads take address space, and the processors are the network's.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
-"""Pools of threads take address space, and the processors are the network's."""
+# libvips keeps images of more bytes than this in a temporary file, by default of more than 100 MB;
+# a worker that may write no file keeps them in memory.
 _NO_FILES = {"VIPS_DISC_THRESHOLD": "1000g"}
-"""libvips keeps images of more bytes than this in a temporary file, by default of more than 100 MB;
-a worker that may write no file keeps them in memory."""
 _STOPPED = "stopped before the image was done"
+# Signals that end a process from outside; a crash has others.
 _KILLING = (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM))
-"""Signals that end a process from outside; a crash has others."""
 _TOO_LARGE = "the image does not fit into the memory that one image may take"
 
 
 class Fault(StrEnum):
-    """Why an image cannot be decoded or encoded."""
+    """Reason for which an image cannot be decoded or encoded."""
 
     BROKEN = "broken"
     NO_MEMORY = "no memory"
@@ -121,7 +121,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be given another task."""
+        """True if it can take another task."""
         return not self._killed and self._process.poll() is None
 
     def call(self, task: str, frames: Frames, **fields: Any) -> tuple[Message, list[bytes]]:
@@ -349,9 +349,9 @@ class WorkerCodec:
 
 
 def main() -> None:
-    """Do one task after the other until the parent is gone; the program of a worker."""
+    """Do tasks until the parent ends; the program of a worker."""
     with os.fdopen(os.dup(0), "rb") as tasks, os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # whatever a library prints is no answer
+        os.dup2(2, 1)  # libraries may print, which must not reach the pipe
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the parent as well
         warnings.simplefilter("ignore")
         _limit(int(sys.argv[1]) if sys.argv[1] else None)
@@ -361,7 +361,7 @@ def main() -> None:
                 _send(answers, *_do(task, frames))
                 del frames
         except (EOFError, OSError):
-            os._exit(0)  # nothing is left to be said, nor anybody to hear it
+            os._exit(0)  # the parent has ended
 
 
 def _send(pipe: Any, message: Message, frames: Frames) -> None:
@@ -435,7 +435,7 @@ _TASKS: Mapping[str, Callable[[Frames, Message], tuple[Message, Frames]]] = {
 
 
 def _limit(megabytes: int | None) -> None:
-    """Bound what a picture can make this process take; Windows has no such limits."""
+    """Limit the memory of this process; Windows has no such limits."""
     try:
         import resource  # noqa: PLC0415
     except ImportError:

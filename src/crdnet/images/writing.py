@@ -19,12 +19,12 @@ from crdnet.images.headers import check_writable
 
 # Qualities for an input of another format; they cause no visible loss.
 _QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
+# Formats for more than 8 bits per sample.
 _WIDE = {"PNG", "TIFF", "AVIF"}
-"""Formats for more than 8 bits per sample."""
+# Formats that can state a colour space by codes (ITU-T H.273).
 _TELL_CODES = ("PNG", "AVIF")
-"""Formats that can state a colour space by codes (ITU-T H.273)."""
+# Bytes of samples, above which a TIFF needs offsets of eight bytes (BigTIFF).
 _MOST_IN_SMALL_TIFF = 2**32 - 2**24
-"""Bytes of samples, above which a TIFF needs offsets of eight bytes (BigTIFF)."""
 
 Output = Callable[[], AbstractContextManager[BufferedIOBase]]
 """Function that opens the output; the output is complete when the context ends without an error."""

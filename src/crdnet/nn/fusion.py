@@ -19,8 +19,8 @@ from crdnet.nn.residual import COLOURS_FOUND, ResidualBlock, enlarge
 
 IMAGES = 7
 """Images that the network sees: fused, then derained and rainy of the frame and two neighbours."""
+# Factor from differences of images to inputs, which brings them to the range of colours.
 _CHANGE_UNIT = 5.0
-"""Factor from differences of images to inputs, which brings them to the range of colours."""
 
 
 class FusionNetwork(nn.Module):

@@ -24,7 +24,7 @@ class BatchScores(NamedTuple):
     """Scores (b,) of a batch, float64."""
 
     psnr: Tensor
-    """In dB; infinite where the compared planes are identical."""
+    """PSNR in dB; infinite if the compared planes are identical."""
     ssim: Tensor
 
 

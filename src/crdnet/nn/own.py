@@ -22,8 +22,8 @@ from crdnet.nn.sides import check_sides
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Size multiples that are tried."""
+# Sides of the images on which the reach is measured, in pixels; the first that suffices counts.
 _PROBES = (160, 320, 640, 1280)
-"""Sides of the images on which the reach is measured, in pixels; the first that suffices counts."""
 
 
 class OwnNetwork(SharedNetwork):

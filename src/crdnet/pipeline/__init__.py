@@ -12,10 +12,10 @@ from crdnet.pipeline.outputs import (
     check_output,
     choose_fallback,
     choose_format,
-    default_output,
+    choose_suffix,
     describe_unwritten,
     encode_rain,
-    suffix_for,
+    name_output,
 )
 from crdnet.pipeline.route import derain_source, sense_source
 
@@ -30,13 +30,13 @@ __all__ = [
     "check_output",
     "choose_fallback",
     "choose_format",
-    "default_output",
+    "choose_suffix",
     "derain",
     "derain_file",
     "derain_source",
     "describe_unwritten",
     "encode_rain",
+    "name_output",
     "sense",
     "sense_source",
-    "suffix_for",
 ]

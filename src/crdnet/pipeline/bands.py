@@ -7,7 +7,7 @@ from functools import partial
 from crdnet.images import BandReader, BandWriter, ImageSource, Output, list_notes
 from crdnet.runtime import Array, Bands
 
-_BAND_ROWS = 256
+_BAND_ROWS = 256  # 30 MB of a file that is 40,000 pixels wide
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def _read_bands(source: ImageSource) -> Iterator[Array]:
     assert source.path is not None
     with BandReader(source.path, source.header) as reader:
         for start in range(0, reader.height, _BAND_ROWS):
+            # Bands of two versions of a file must not meet in one result.
             source.check_unchanged()
             rows = reader.read_samples(start, min(start + _BAND_ROWS, reader.height))
             yield rows[..., 0] if rows.shape[2] == 1 else rows

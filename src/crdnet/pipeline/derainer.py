@@ -27,7 +27,7 @@ from crdnet.pipeline.outputs import (
     check_output,
     choose_fallback,
     choose_format,
-    default_output,
+    name_output,
 )
 from crdnet.pipeline.route import derain_pixels, derain_source, sense_source
 from crdnet.runtime import (
@@ -133,6 +133,7 @@ class Derainer:
     @property
     def session(self) -> Session:
         """The opened model, with its `info` and `device`; opens it if need be."""
+        # Asked twice, so that a derainer that is open never waits for the lock.
         if self._session is None:
             with self._lock:
                 if self._session is None:
@@ -177,18 +178,18 @@ class Derainer:
             ImageError: The image holds something that cannot be derained.
             TypeError: It is no image; a path belongs to `derain_file`.
         """
-        source = _source_of(image, "derain", "call crdnet.derain_file for files")
+        source = _make_source(image, "derain", "call crdnet.derain_file for files")
         options = DerainOptions(
             strength, always=(source is None) if always is None else always, ensemble=ensemble
         )
         if source is not None:
             return self._run_on_file(image, source, options)
-        rainy, restore = _pixels_of(image, "derain")
+        rainy, restore = _extract_pixels(image, "derain")
         network = self.network.enable_ensemble() if ensemble else self.network
         derained, report = derain_pixels(
             network, rainy, strength=options.strength, always=options.always
         )
-        left_alone = derained is rainy
+        left_alone = derained is rainy  # the gate returns the very object
         return DerainResult(
             image if left_alone else restore(derained),
             report,
@@ -207,6 +208,7 @@ class Derainer:
                 "pixels, or the file to crdnet.derain_file with "
                 "DerainOptions(fallback_format='png')"
             )
+        # A file in memory takes the same route as one on disk; the pixels come as by-product.
         buffer = BytesIO()
         pixels: list[Array] = []
         outcome = derain_source(
@@ -229,12 +231,12 @@ class Derainer:
             ImageError: The image holds something that cannot be looked at.
             TypeError: It is no image.
         """
-        source = _source_of(
+        source = _make_source(
             image, "sense", "give the bytes of the file, or call crdnet.sense_folder"
         )
         if source is not None:
             return sense_source(self.network, source).sensed
-        return self.network.sense(_pixels_of(image, "sense")[0]).drop_look()
+        return self.network.sense(_extract_pixels(image, "sense")[0]).drop_look()
 
     def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
         """Return the output of the network, neither clipped nor rounded.
@@ -252,13 +254,12 @@ class Derainer:
         check_pixels(rainy)
         if rainy.dtype != np.float32 or rainy.shape[2:] != (3,):
             raise ImageError(
-                f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; derain takes "
-                "more kinds"
+                f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; "
+                "derain takes more kinds"
             )
         if scale is not None and scale not in (1 / each for each in REDUCTIONS):
-            raise ValueError(
-                f"a scale is one of {', '.join(f'{1 / each:g}' for each in REDUCTIONS)}, got {scale}"
-            )
+            known = ", ".join(f"{1 / each:g}" for each in REDUCTIONS)
+            raise ValueError(f"a scale is one of {known}, got {scale}")
         network = self.network
         sensed = network.sense(rainy) if scale is None else SenseReport(None, scale)
         derained = np.empty_like(rainy, order="C")
@@ -278,7 +279,7 @@ class Derainer:
         began = perf_counter()
         options = options or DerainOptions()
         source = Path(source)
-        output = default_output(source, options) if output is None else Path(output)
+        output = name_output(source, options) if output is None else Path(output)
         target = choose_format(source, output, options.format)
         fallback = choose_fallback(output, options.fallback_format)
         check_output(source, output, overwrite=overwrite)
@@ -351,7 +352,7 @@ def derain(
     The model is opened once and kept; `Derainer` and its `run` explain the arguments, and what an
     image may be.
     """
-    derainer = shared_derainer(model, device, threads, tile)
+    derainer = share_derainer(model, device, threads, tile)
     return derainer(image, strength=strength, always=always, ensemble=ensemble)
 
 
@@ -367,7 +368,7 @@ def sense(
     The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
     image may be.
     """
-    return shared_derainer(model, device, threads, "auto").sense(image)
+    return share_derainer(model, device, threads, "auto").sense(image)
 
 
 def derain_file(
@@ -395,20 +396,20 @@ def derain_file(
         OutputError: The output exists, is the source, or cannot be written; nothing half-written
             stays behind.
     """
-    derainer = shared_derainer(model, device, None, "auto")
+    derainer = share_derainer(model, device, None, "auto")
     return derainer.derain_file(source, output, options=options, overwrite=overwrite)
 
 
 @lru_cache(maxsize=4)
-def shared_derainer(
+def share_derainer(
     model: str | Path, device: str, threads: int | None, tile: int | Literal["auto"]
 ) -> Derainer:
     """Return the derainer that the functions of the package share."""
     return Derainer(model, device, threads, tile)
 
 
-def _pixels_of(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any]]:
-    """Return the pixels of an array or PIL image, and the function that makes such an image of others."""
+def _extract_pixels(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any]]:
+    """Return the pixels of an array or PIL image, and the function that undoes this."""
     if isinstance(image, np.ndarray):
         check_pixels(image)
         return image, lambda pixels: pixels
@@ -420,7 +421,7 @@ def _pixels_of(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any]]:
     )
 
 
-def _source_of(image: Any, verb: str, for_paths: str) -> ImageSource | None:
+def _make_source(image: Any, verb: str, for_paths: str) -> ImageSource | None:
     """Return the source if the image is the bytes of a file; a path is refused."""
     if isinstance(image, str | Path):
         raise TypeError(f"{verb} takes an image, got the path {str(image)!r}; {for_paths}")

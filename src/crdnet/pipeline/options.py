@@ -54,7 +54,8 @@ class DerainOptions:
             )
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ArgumentError(
-                f"`quality` is a number from 1 to 100, or None for the file's own, got {self.quality}"
+                "`quality` is a number from 1 to 100, or None for the file's own, got "
+                f"{self.quality}"
             )
         if self.max_pixels < 1:
             raise ArgumentError(f"`max_pixels` is at least 1, got {self.max_pixels}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from crdnet.runtime import UNKNOWN, HasReport, SenseReport
 
@@ -50,3 +50,35 @@ class Outcome(HasReport):
     def source(self) -> Path | None:
         """Path of the input; None is standard input."""
         return None if self.input == STREAM else Path(self.input)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values, as `crdnet derain --json` prints them."""
+        is_done = self.status in ("done", "dry")
+        probabilities = self.probabilities or {}
+        return {
+            "input": self.input,
+            "output": None if self.output is None or self.status == "failed" else str(self.output),
+            "rain": None if self.rain is None else str(self.rain),
+            "status": self.status,
+            "error": str(self.reason) if self.status == "failed" else None,
+            "reason": self.reason if self.status == "skipped" else None,
+            "width": self.width,
+            "height": self.height,
+            "seconds": _round(self.seconds, 3),
+            "engine": self.engine,
+            "density": None if self.density is None else self.density.name.lower(),
+            "probabilities": {
+                grade.name.lower(): round(share, 4) for grade, share in probabilities.items()
+            }
+            or None,
+            "score": _round(self.score, 4),
+            "intensity": _round(self.intensity, 3),
+            "scale": self.scale,
+            "dry": self.dry if is_done and self.density is not None else None,
+            "left_alone": self.left_alone,
+            "warnings": list(self.warnings),
+        }
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

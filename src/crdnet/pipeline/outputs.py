@@ -18,12 +18,12 @@ SUFFIX = "_derained"
 """Added to the name of a file whose output goes beside it."""
 
 
-def default_output(source: Path, options: DerainOptions) -> Path:
+def name_output(source: Path, options: DerainOptions) -> Path:
     """Return the place beside the source: street.jpg becomes street_derained.jpg."""
-    return source.with_name(source.stem + SUFFIX + suffix_for(source, options))
+    return source.with_name(source.stem + SUFFIX + choose_suffix(source, options))
 
 
-def suffix_for(source: Path, options: DerainOptions) -> str:
+def choose_suffix(source: Path, options: DerainOptions) -> str:
     """Return the suffix of an output: the source's, unless it gets another format."""
     format = options.format  # noqa: A001
     if FORMAT_OF_SUFFIX.get(source.suffix.lower(), "JPEG") not in FORMATS.values():
@@ -38,13 +38,14 @@ def choose_format(
     output: Path | None,
     format: str | None,  # noqa: A002
 ) -> str | None:
-    """Return the format to write, one of the keys of `FORMATS`, or None for that of the source's content.
+    """Return the format to write, one of the keys of `FORMATS`; None is that of the content.
 
     A changed suffix asks for its format; an unchanged one does not, since a wrong suffix must not
     change the content.
     """
     source_suffix = "" if source is None else source.suffix
     suffix = source_suffix if output is None else output.suffix
+    # A suffix that names no format at all, as of a temporary file, contradicts none.
     named = FORMAT_OF_SUFFIX.get(suffix.lower())
     if format is not None:
         if named not in (None, FORMATS[format]):
@@ -86,9 +87,11 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
     """Refuse an output that is the source, or that exists and may not be replaced."""
     if source is not None and _is_same_file(source, output):
         raise OutputError(
-            f"the output {output} is the input itself, which is never replaced; choose another output"
+            f"the output {output} is the input itself, which is never replaced; choose another "
+            "output"
         )
     try:
+        # Only the length of the name matters here; the writer reports other faults.
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             output.lstat()
     except OSError as error:
@@ -123,7 +126,6 @@ def encode_rain(rainy: Array, derained: Array) -> bytes:
 def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except (
-        OSError
-    ):  # one of them does not exist, or is a link to itself, which Path.resolve cannot take
+    except OSError:
+        # One does not exist, or is a link to itself, which Path.resolve cannot take.
         return os.path.realpath(one) == os.path.realpath(other)

@@ -5,7 +5,8 @@ codec and the output:
 
 - a source is a file or bytes (`crdnet.images.ImageSource`),
 - a codec works in this process, in worker processes, or in bands of rows for files too large for
-memory, - an output is opened when the result is ready for it, and is complete when its context ends
+  memory,
+- an output is opened when the result is ready for it, and is complete when its context ends
 without an error.
 
 The gate keeps the pixels of an image that is surely dry. Its file is copied byte for byte unless
@@ -77,12 +78,7 @@ def derain_source(
     options = options or DerainOptions()
     network = network.enable_ensemble() if options.ensemble else network
     target = _choose_target(source, options)
-    whole = {
-        "rain": on_derained is not None,
-        "strip_gps": options.strip_gps,
-        "format": target != source.header.format,
-    }
-    asked = next((f"`{argument}`" for argument, is_asked in whole.items() if is_asked), None)
+    asked = _find_whole_argument(source, target, options, wants_pixels=on_derained is not None)
     with _open_codec(source, codec, asked) as used:
         removed = source.strip_gps() if options.strip_gps else ()
         image = used.decode(source)
@@ -94,13 +90,16 @@ def derain_source(
             always=options.always,
             on_tile=on_tile,
         )
+        # The gate returns the very object, which is cheaper to ask than to compare pixels.
         is_kept = pixels is image.pixels
+        # Before the output exists: whoever waits for the output finds the rain beside it.
         if on_derained is not None:
             on_derained(image.pixels, pixels)
         derained = perf_counter()
         stages = {"decode": decoded - began, "derain": derained - decoded}
         warnings = tuple(f"took out {what}, which may tell the location" for what in removed)
         if is_kept and target == source.header.format:
+            # Encoding the same pixels anew would lose a little in lossy formats.
             with output() as file:
                 source.copy_to(file)
         else:
@@ -121,6 +120,17 @@ def derain_source(
         warnings=warnings,
         stages=stages,
     )
+
+
+def _find_whole_argument(
+    source: ImageSource, target: str, options: DerainOptions, *, wants_pixels: bool
+) -> str | None:
+    """Return the argument for which a file must be read whole, however large it is."""
+    if wants_pixels:
+        return "`rain`"
+    if options.strip_gps:
+        return "`strip_gps`"
+    return "`format`" if target != source.header.format else None
 
 
 def _choose_target(source: ImageSource, options: DerainOptions) -> str:
@@ -206,6 +216,7 @@ def _open_codec(
             reason = asked or f"the format {header.format}"
             if asked is None and header.format in BANDED:
                 reader = stack.enter_context(BandReader(source.path, header))
+                # Turning would need rows from the whole height for each row of the result.
                 if reader.orientation == 1:
                     yield BandCodec(reader)
                     return
@@ -218,12 +229,13 @@ def _open_codec(
 
 
 def _check_whole_fits(source: ImageSource, reason: str) -> None:
-    """Refuse an image that must be read whole and cannot be, before the machine runs out of memory."""
+    """Refuse an image that must be read whole and does not fit into memory."""
     header = source.header
     needed = header.width * header.height * _WHOLE_BYTES * (2 if header.bits > 8 else 1)
+    # Windows has no sysconf; there the decoder fails for lack of memory by itself.
     if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise ImageError(
-            f"{source.name} of {header.width} x {header.height} pixels must be read whole for {reason}, which takes "
-            f"{needed / 1e9:.0f} GB of memory, more than there is; store it upright as TIFF, PNG or JPEG, and ask for "
-            "the result alone"
+            f"{source.name} of {header.width} x {header.height} pixels must be read whole for "
+            f"{reason}, which takes {needed / 1e9:.0f} GB of memory, more than there is; store it "
+            "upright as TIFF, PNG or JPEG, and ask for the result alone"
         )

@@ -18,9 +18,22 @@ from crdnet.rain.dataset import PairFolder, PairPlace, make_rng
 from crdnet.rain.drops import Streaks, compose_drops, draw_streaks
 from crdnet.rain.layers import StreakLibrary, add_light, amplify, render
 from crdnet.rain.lookalikes import LOOKALIKES
-from crdnet.rain.pairs import PairDrawer, PairPlan, describe_pairs, plan_pairs
+from crdnet.rain.pairs import (
+    PairDrawer,
+    PairOptions,
+    PairPlan,
+    describe_pairs,
+    draw_pairs,
+    plan_pairs,
+)
 from crdnet.rain.presets import sample_spec, sample_target
-from crdnet.rain.random_rain import add_random_drops, sample_camera, sample_streaks
+from crdnet.rain.random_rain import (
+    add_random_drops,
+    draw_lamps,
+    sample_camera,
+    sample_lamps,
+    sample_streaks,
+)
 from crdnet.rain.recorded import RecordedRain, RecordedWindow
 from crdnet.rain.spec import (
     Haze,
@@ -43,6 +56,7 @@ __all__ = [
     "NoiseStreaks",
     "PairDrawer",
     "PairFolder",
+    "PairOptions",
     "PairPlace",
     "PairPlan",
     "PhotorealStreaks",
@@ -66,6 +80,8 @@ __all__ = [
     "defocus",
     "describe_pairs",
     "draw_camera_opacity",
+    "draw_lamps",
+    "draw_pairs",
     "draw_streaks",
     "estimate_drop_light",
     "grade_colours",
@@ -76,6 +92,7 @@ __all__ = [
     "render",
     "sample_camera",
     "sample_camera_streaks",
+    "sample_lamps",
     "sample_spec",
     "sample_streaks",
     "sample_target",

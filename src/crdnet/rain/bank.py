@@ -19,8 +19,8 @@ from crdnet.rain.spec import RainSpec
 from crdnet.rain.synthesis import RainyPair, draw_to_target, finish_pair, fit_gain
 
 _SECOND_LAYER_SHARE = 0.25
+# Level of the image for which layers are drawn bright enough, near the median of photographs.
 _MIDDLE_GREY = 105
-"""Level of the image for which layers are drawn bright enough, near the median of photographs."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -30,10 +30,10 @@ FRAME_MILLIMETRES = 36.0
 MOST_DROPS = 40_000
 """Largest number of drops in a frame; the farthest drops of heavier rain belong to the veil."""
 _LAMP_LEVEL = 230
+# Number of shells of distance, on a logarithmic scale.
 _SHELLS = 24
-"""Number of shells of distance, on a logarithmic scale."""
+# N0 of Marshall and Palmer, in drops per cubic metre and millimetre.
 _INTERCEPT = 8000.0
-"""N0 of Marshall and Palmer, in drops per cubic metre and millimetre."""
 
 
 @dataclass(frozen=True, slots=True)

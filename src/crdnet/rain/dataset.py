@@ -159,7 +159,7 @@ class PairFolder:
         return tuple(self._records.values())
 
     def _read_manifest(self, *, overwrite: bool) -> dict[str, dict[str, Any]]:
-        hint = "name another folder, or replace it with --overwrite"
+        hint = "name another folder, or replace it with `overwrite=True`"
         path = self.root / "manifest.json"
         if not path.exists():
             outputs = ("input", "target", "streaks", "labels.csv")

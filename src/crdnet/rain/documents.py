@@ -15,8 +15,8 @@ from crdnet.rain.random_numbers import draw_log_uniform
 
 Colour = tuple[int, int, int]
 
+# Factor of supersampling, for smooth edges.
 _FINE = 2
-"""Factor of supersampling, for smooth edges."""
 _WORDS = (
     "total",
     "2019",

@@ -25,10 +25,10 @@ Opacity = npt.NDArray[np.uint16]
 Numbers = npt.NDArray[np.float64]
 
 OPAQUE = 65535
+# Steps per pixel and degree to which the geometry of streaks is rounded.
 _GRID = 256.0
-"""Steps per pixel and degree to which the geometry of streaks is rounded."""
+# Smallest drawn opacity in 65535ths; a fainter streak changes black by half a grey level.
 _FAINTEST = 33
-"""Smallest drawn opacity in 65535ths; a fainter streak changes black by half a grey level."""
 _ELEMENTS_AT_ONCE = 1 << 19
 _LONGEST_PIXELS = 20_000.0
 

@@ -15,12 +15,12 @@ from crdnet.rain.compose import RgbImage, check_image
 from crdnet.rain.documents import DOCUMENTS
 from crdnet.rain.random_numbers import draw_log_uniform
 
+# Factor of supersampling, for smooth edges.
 _FINE = 2
-"""Factor of supersampling, for smooth edges."""
+# Largest angle from the vertical of the lookalikes that are most similar to rain, in degrees.
 _NEAR_VERTICAL = 25.0
-"""Largest angle from the vertical of the lookalikes that are most similar to rain, in degrees."""
+# Radius of a glow in units of its decay length; beyond it is less than a grey level of 255.
 _GLOWS = 6
-"""Radius of a glow in units of its decay length; beyond it is less than a grey level of 255."""
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789|/!-"))
 
 

@@ -1,15 +1,17 @@
 """Pairs of a data set that is drawn from photographs: their plan, and the drawing of each."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from crdnet._version import __version__
 from crdnet.density import RainDensity
+from crdnet.errors import DataError
 from crdnet.rain.camera import CameraRain
 from crdnet.rain.compose import RgbImage
-from crdnet.rain.dataset import PairPlace, make_rng
+from crdnet.rain.dataset import PairFolder, PairPlace, make_rng
 from crdnet.rain.layers import StreakLibrary
 from crdnet.rain.spec import choose_rain_scale
 from crdnet.rain.synthesis import RainyPair, make_rainy_pair
@@ -74,7 +76,7 @@ class PairDrawer:
     jpeg_quality: int | None = None
 
     def draw(self, clean: RgbImage, plan: PairPlan) -> tuple[RainyPair, dict[str, object]]:
-        """Return a pair, and what its entry of the manifest tells of its making."""
+        """Return a pair, and its entry of the manifest."""
         photo = plan.photo.as_posix()
         rng = make_rng(self.seed, photo, plan.variant)
         about: dict[str, object] = {"photo": photo, "variant": plan.variant}
@@ -93,8 +95,92 @@ class PairDrawer:
         return pair, {**about, "asked": asked.name.lower()}
 
 
+@dataclass(frozen=True)
+class PairOptions:
+    """Options of a data set of pairs that is drawn from photographs.
+
+    Attributes:
+        rain: Rain of a camera, the name of a density in lower case, or `MIX`.
+        seed: Seed of the whole data set.
+        per_photo: Pairs of each image.
+        streaks: Folder of streak images to use beside the drawn streaks.
+        scale: Size of the streaks; None follows the image.
+        jpeg_quality: Quality of the JPEG that both images go through; None is none.
+        format: png or jpg.
+    """
+
+    rain: CameraRain | str = MIX
+    seed: int = 0
+    per_photo: int = 1
+    streaks: Path | None = None
+    scale: float | None = None
+    jpeg_quality: int | None = None
+    format: str = "png"
+
+    def as_dict(self, library: StreakLibrary | None) -> dict[str, Any]:
+        """Return the options for the manifest: what two runs with equal pixels have in common."""
+        camera = self.rain if isinstance(self.rain, CameraRain) else None
+        return {
+            "made_by": "crdnet synth",
+            "version": __version__,
+            "seed": self.seed,
+            "density": "camera" if camera else self.rain,
+            "camera": None if camera is None else camera.as_dict(),
+            "per_photo": self.per_photo,
+            "streaks": None if library is None else library.digest,
+            "scale": "auto" if self.scale is None else self.scale,
+            "jpeg": self.jpeg_quality,
+            "format": self.format,
+        }
+
+
+def draw_pairs(
+    photos: Path,
+    images: Iterable[PurePosixPath],
+    output: Path,
+    options: PairOptions,
+    *,
+    read: Callable[[Path], RgbImage],
+    overwrite: bool = False,
+    track: Callable[[Sequence[PairPlan]], Iterable[PairPlan]] = iter,
+) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+    """Draw rain on photographs, and write the pairs that are not in the folder yet.
+
+    Args:
+        photos: Folder of the photographs.
+        images: Paths of the photographs below it.
+        output: Folder of the data set.
+        options: What to draw.
+        read: Reads a photograph, such as `crdnet.data.read_rgb`.
+        overwrite: Whether to replace the pairs of an earlier run.
+        track: Wrapper of the pairs while they are drawn.
+
+    Returns:
+        The entries of the manifest, and a message for each photograph that could not be used.
+
+    Raises:
+        OutputError: The folder holds content that must not be replaced.
+    """
+    plans, clashes = plan_pairs(images, f".{options.format}", options.per_photo)
+    failures = [
+        f"{photos / image}: its pair would be called like that of {owner}; rename one of them"
+        for image, owner in clashes
+    ]
+    library = None if options.streaks is None else StreakLibrary.read(options.streaks)
+    drawer = PairDrawer(options.rain, options.seed, library, options.scale, options.jpeg_quality)
+    with PairFolder(output, options.as_dict(library), overwrite=overwrite) as folder:
+        for plan in track(plans):
+            if folder.has(plan.place):
+                continue
+            try:
+                folder.write(plan.place, *drawer.draw(read(photos / plan.photo), plan))
+            except DataError as error:
+                failures.append(str(error))
+    return folder.records, list(dict.fromkeys(failures))  # a photo of several pairs fails once
+
+
 def describe_pairs(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return in words how many pairs of each density the entries of a manifest tell of."""
+    """Describe the number of pairs of each density in the entries of a manifest."""
     counts = Counter(record["density"] for record in records)
     names = [grade.name.lower() for grade in RainDensity]
     densities = ", ".join(f"{name} {counts[name]}" for name in names if counts[name])

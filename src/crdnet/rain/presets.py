@@ -48,16 +48,16 @@ class Dice:
         )
 
 
+# Target intensities in grey levels, within the grades with room for the effect of JPEG.
 _TARGETS = {
     RainDensity.LIGHT: (1.6, 9.5),
     RainDensity.MEDIUM: (11.0, 28.0),
     RainDensity.HEAVY: (32.0, 62.0),
 }
-"""Target intensities in grey levels, within the grades with room for the effect of JPEG."""
 
 _NOISE_LEVELS = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+# Measured intensities of `NoiseStreaks` of these levels, screened at 0.8 on a grey of 105.
 _NOISE_INTENSITIES = (0.7, 1.8, 3.8, 7.2, 12.5, 20.0, 30.0)
-"""Measured intensities of `NoiseStreaks` of these levels, screened at 0.8 on a grey of 105."""
 
 
 def get_intensity_range(density: RainDensity) -> tuple[float, float]:
@@ -314,9 +314,9 @@ _KINDS: dict[RainDensity, tuple[tuple[float, Kind], ...]] = {
         (2.5, _make_noise),
     ),
 }
+# Probability of haze for each grade, and its largest beta.
 _HAZE = {
     RainDensity.LIGHT: (0.05, 0.1),
     RainDensity.MEDIUM: (0.2, 0.25),
     RainDensity.HEAVY: (0.4, 0.5),
 }
-"""Probability of haze for each grade, and its largest beta."""

@@ -7,12 +7,14 @@ degrees, faint to opaque, sharp, out of focus, beaded, sparse or dense, over a v
 under lamps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, exp, hypot
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from crdnet.rain.camera import CameraRain, compute_extinction_per_metre, sample_camera_streaks
 from crdnet.rain.compose import RgbImage
@@ -24,16 +26,34 @@ MOST_DROPS = 1200
 """Largest number of drops in a crop of physical rain, to limit the time of drawing."""
 _WIDEST_PIXELS = 48.0
 _THINNEST_DEPTH = 0.01
+# Thickest veil; a network that removes thicker veils would also remove fog from dry images.
 _THICKEST_VEIL = 0.2
-"""Thickest veil; a network that removes thicker veils would also remove fog from dry images."""
+# Share of covered pixels from which streaks are a curtain.
 _COVERED = 0.5
-"""Share of covered pixels from which streaks are a curtain."""
+# Largest mean opacity of a curtain that merges with its mist.
 _FAINT = 0.2
-"""Largest mean opacity of a curtain that merges with its mist."""
+# Mean opacity from which streaks are dense enough to identify a veil as rain.
 _DENSE = 0.08
-"""Mean opacity from which streaks are dense enough to identify a veil as rain."""
 MOST_DEGREES = 75.0
 """Largest slant of the streaks, in degrees from straight down."""
+
+
+class Lamp(NamedTuple):
+    """A lamp at night.
+
+    Attributes:
+        colour: Linear RGB, of at most 1.
+        row: Row of its middle, in pixels; may lie outside of the image.
+        column: Column of its middle, in pixels; may lie outside of the image.
+        reach: Distance at which its light falls to a half, in pixels.
+        brightness: Light of a drop beside it, relative to white.
+    """
+
+    colour: npt.NDArray[np.float64]
+    row: float
+    column: float
+    reach: float
+    brightness: float
 
 
 def add_random_drops(
@@ -54,8 +74,10 @@ def add_random_drops(
     night = rng.random() < 0.35
     if night:
         clean = _darken(clean, rng)
-    lamps = night and rng.random() < 0.7
-    light = _sample_light(clean, rng, lamps=lamps)
+    lamps = sample_lamps(height, width, rng) if night and rng.random() < 0.7 else ()
+    if lamps:
+        clean = draw_lamps(clean, lamps, rng)
+    light = _sample_light(clean, rng, lamps)
     if lamps:
         # Mist around a lamp glows with and without rain, so it is part of the clean crop.
         clean = compose_drops(clean, _fill_even(clean, rng.uniform(0, 0.3)), light)
@@ -74,7 +96,7 @@ def add_random_drops(
         veil = compute_extinction_per_metre(rain.millimetres_per_hour) * rain.scene_metres
         veil = veil if rng.random() < 0.5 else 0.0
     else:
-        streaks = sample_streaks(height, width, rng, lit=lamps)
+        streaks = sample_streaks(height, width, rng, lit=bool(lamps))
         veil = rng.exponential(0.1) if rng.random() < 0.15 else 0.0
     if not physical and rng.random() < (0.4 if lamps else 0.2):
         opacity = sample_curtain(height, width, rng)
@@ -283,7 +305,48 @@ def _sample_population(
     )
 
 
-def _sample_light(clean: RgbImage, rng: np.random.Generator, *, lamps: bool) -> Light:
+def sample_lamps(height: int, width: int, rng: np.random.Generator) -> tuple[Lamp, ...]:
+    """Sample one to three lamps in or near an image, with sides in pixels."""
+    return tuple(
+        Lamp(
+            np.array([1.0, rng.uniform(0.45, 1), rng.uniform(0.1, 1)]),
+            rng.uniform(-0.3, 1.3) * height,
+            rng.uniform(-0.3, 1.3) * width,
+            draw_log_uniform(0.12, 1.0, rng) * max(height, width),
+            rng.uniform(0.3, 1.2),
+        )
+        for _ in range(int(rng.integers(1, 4)))
+    )
+
+
+def draw_lamps(image: RgbImage, lamps: Sequence[Lamp], rng: np.random.Generator) -> RgbImage:
+    """Draw the lamps themselves, most of them on posts, on an image (h, w, 3).
+
+    Without them a network meets lamps in dry images only, and learns that it never rains there.
+    """
+    drawn = Image.fromarray(image)
+    for lamp in lamps:
+        canvas = ImageDraw.Draw(drawn)
+        half_width = draw_log_uniform(1.0, 10.0, rng)
+        half_height = half_width * rng.uniform(0.3, 1.0)
+        if rng.random() < 0.7:
+            dark = tuple(int(level) for level in rng.integers(0, 60) + rng.integers(0, 12, 3))
+            thickness = max(1, round(half_width * rng.uniform(0.2, 0.7)))
+            arm = lamp.column + rng.uniform(-1, 1) * lamp.reach
+            canvas.line([(lamp.column, lamp.row), (arm, lamp.row)], dark, thickness)
+            canvas.line([(arm, lamp.row), (arm, image.shape[0])], dark, thickness)
+        bulb = [
+            (lamp.column - half_width, lamp.row - half_height),
+            (lamp.column + half_width, lamp.row + half_height),
+        ]
+        white = rng.uniform(0.0, 0.9)
+        level = 255 * (white + (1 - white) * lamp.colour)
+        canvas.ellipse(bulb, tuple(int(each) for each in level))
+    softened = drawn.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+    return np.asarray(softened)
+
+
+def _sample_light(clean: RgbImage, rng: np.random.Generator, lamps: Sequence[Lamp]) -> Light:
     """Sample the light of the drops in linear 65535ths: one colour, or lamps with falloff.
 
     A drop gathers light from a wide field above, so it is brighter than most of its background. One
@@ -301,12 +364,10 @@ def _sample_light(clean: RgbImage, rng: np.random.Generator, *, lamps: bool) -> 
         return np.rint(OPAQUE * np.clip(base, 0, 1)).astype(np.uint16)
     rows, columns = np.ogrid[:height, :width]
     field = np.zeros((height, width, 3)) + 0.1 * base
-    for _ in range(int(rng.integers(1, 4))):
-        colour = np.array([1.0, rng.uniform(0.45, 1), rng.uniform(0.1, 1)])
-        y, x = rng.uniform(-0.3, 1.3) * height, rng.uniform(-0.3, 1.3) * width
-        reach = draw_log_uniform(0.12, 1.0, rng) * max(height, width)
-        falloff = 1 / (1 + ((rows - y) ** 2 + (columns - x) ** 2) / reach**2)
-        field += rng.uniform(0.3, 1.2) * falloff[..., np.newaxis] * colour
+    for lamp in lamps:
+        distance = np.hypot(rows - lamp.row, columns - lamp.column)
+        falloff = 1 / (1 + (distance / lamp.reach) ** 2)
+        field += lamp.brightness * falloff[..., np.newaxis] * lamp.colour
     return np.rint(OPAQUE * np.clip(field, 0, 1)).astype(np.uint16)
 
 

@@ -19,26 +19,27 @@ from crdnet.errors import DataError
 from crdnet.rain.compose import RgbImage
 from crdnet.rain.random_numbers import draw_log_uniform
 
+# Stored level of a residual of 0.
 _ZERO = 128
-"""Stored level of a residual of 0."""
+# Frames of one median: the light of a scene changes over longer times.
 _MEDIAN_FRAMES = 120
-"""Frames of one median: the light of a scene changes over longer times."""
-_WINDOW = 192
-"""Side of a stored residual in pixels, unless the clip is smaller."""
-_MOVING_LEVELS = 20.0
-"""Rain brightens a pixel rarely. One that also gets darker than the median by this much, or
-brighter in a fifth of the frames, is a moving thing."""
-_MOVING_SHARE = 0.1
-"""Largest share of moving pixels in a window."""
+# Side of a stored residual in pixels, unless the clip is smaller.
+_WINDOW = 160
+# Standard deviation over time of a pixel that may show a moving thing.
+_MOVING_LEVELS = 3.0
+# Correlation of neighbouring frames from which a change is motion; drops differ every frame.
+_MOVING_CORRELATION = 0.5
+# Largest share of moving pixels in a window.
+_MOVING_SHARE = 0.25
+# Residual that half a percent of a window's pixels must exceed to show rain.
 _VISIBLE_LEVELS = 8.0
-"""Residual that half a percent of a window's pixels must exceed to show rain."""
+# More would show the noise of the codec.
 _LARGEST_GAIN = 3.0
-"""More would show the noise of the codec."""
+# Fewest frames of a median; a shorter rest of a clip is left out.
 _LEAST_FRAMES = 20
-"""Fewest frames of a median; a shorter rest of a clip is left out."""
-_FRAME_STEP = 2
-_MOST_WINDOWS = 600
-"""Windows that are kept of a clip, those with the strongest rain: 66 MB."""
+_FRAME_STEP = 4
+# Windows that are kept of a clip, those with the strongest rain: 61 MB.
+_MOST_WINDOWS = 800
 
 
 class RecordedWindow(NamedTuple):
@@ -109,17 +110,15 @@ def _cut_clip(frames: Sequence[RgbImage], clip: int) -> list[RecordedWindow]:
 def _cut_scene(frames: npt.NDArray[np.uint8]) -> Iterator[RecordedWindow]:
     median = np.median(frames, axis=0).astype(np.float32)
     lumas = np.array([luma(frame.astype(np.float32)) for frame in frames], np.float32)
-    darkest, brighter = np.percentile(lumas, [2, 80], axis=0).astype(np.float32)
-    grey = luma(median)
-    moves = (grey - darkest > _MOVING_LEVELS) | (brighter - grey > _MOVING_LEVELS)
-    moving = Image.fromarray(moves)
-    grown = moving.convert("L").filter(ImageFilter.MaxFilter(7))
+    moving = Image.fromarray(_find_moving(lumas - luma(median)))
+    # Single pixels are noise of the codec, which lasts longer than a frame as well.
+    grown = moving.convert("L").filter(ImageFilter.MedianFilter(5)).filter(ImageFilter.MaxFilter(7))
     # Soft, so that a streak beside a moving thing does not end in a sharp edge.
     still = 1 - np.asarray(grown.filter(ImageFilter.GaussianBlur(2)), np.float32) / 255
     height, width = still.shape
     side = min(_WINDOW, height, width)
-    for top in range(0, height - side + 1, side // 2):
-        for left in range(0, width - side + 1, side // 2):
+    for top in range(0, height - side + 1, side // 4):
+        for left in range(0, width - side + 1, side // 4):
             place = np.s_[top : top + side, left : left + side]
             if 1 - still[place].mean() > _MOVING_SHARE:
                 continue
@@ -129,6 +128,16 @@ def _cut_scene(frames: npt.NDArray[np.uint8]) -> Iterator[RecordedWindow]:
                 if strength > _VISIBLE_LEVELS:
                     stored = np.clip(np.rint(residual + _ZERO), 0, 255).astype(np.uint8)
                     yield RecordedWindow(stored, float(median[place].mean()), strength)
+
+
+def _find_moving(residuals: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return the mask (h, w) of residuals (t, h, w) that last longer than a frame."""
+    power = (residuals**2).mean(0)
+    lasting = (residuals[1:] * residuals[:-1]).mean(0)
+    moving: npt.NDArray[np.bool_] = (power > _MOVING_LEVELS**2) & (
+        lasting > _MOVING_CORRELATION * power
+    )
+    return moving
 
 
 def _transform(residual: RgbImage, side: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -30,6 +30,7 @@ from crdnet.runtime.store import (
     list_models,
     register_model,
 )
+from crdnet.runtime.summary import ModelSummary
 
 __all__ = [
     "DENSITY_NAME",
@@ -50,6 +51,7 @@ __all__ = [
     "Colours",
     "HasReport",
     "ModelInfo",
+    "ModelSummary",
     "Network",
     "OnTile",
     "SenseReport",

@@ -1,4 +1,4 @@
-"""What a model file says of itself.
+"""Metadata of a model file.
 
 A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height,
 width), gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph
@@ -41,7 +41,7 @@ class ModelInfo:
     image."""
     version: str
     training_data: str
-    """What the weights were trained on, and its terms, in a sentence."""
+    """Training data of the weights and its terms, in a sentence."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Measured quality, such as {"rain800/val restormer-y psnr": 23.1}."""
     task: str = "derain"

@@ -29,14 +29,13 @@ from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
 OnTile = Callable[[int, int], object]
 """Called after each tile of an image with the number of tiles that are done, and of all."""
+# Few enough to stay in the processor's cache from step to step.
 _FINISHED_ROWS = 32
-"""So few stay in the processor's cache from one step to the next, and take no memory to speak
-of."""
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Image that is read in bands of rows, and never lies in memory as a whole."""
+    """Image that is read in bands of rows, never held in memory as a whole."""
 
     height: int
     width: int
@@ -57,7 +56,7 @@ class _Sample(NamedTuple):
     top: int
     left: int
     height: int
-    """In pixels of the reduced image, like the width; top and left are in pixels of the image."""
+    """Pixels of the reduced image, as for the width; top and left count pixels of the image."""
     width: int
 
 
@@ -141,12 +140,12 @@ class Network:
 
         Args:
             rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such.
-            sensed: The report that `sense` made.
-            strength: How much of the rain to take out: 0 none, 1 all.
-            on_tile: Reports the progress.
+            sensed: Report of `sense`.
+            strength: Share of the rain to remove, 0 to 1.
+            on_tile: Called with the tiles done and all tiles.
 
         Returns:
-            An array, or bands from top to bottom, computed as they are asked for.
+            An array, or bands from top to bottom, computed on demand.
         """
         if isinstance(rainy, Bands):
             return self._derain_bands(rainy, sensed, strength, on_tile)
@@ -155,7 +154,7 @@ class Network:
         into = drop_alpha(derained)
         for rows, columns, estimate in self.iterate_estimates(colours, sensed, on_tile):
             _finish(into[rows, columns], colours[rows, columns], estimate, strength)
-            del estimate  # or it would lie in memory beside the next
+            del estimate  # else it would be held beside the next one
         return derained
 
     def _derain_bands(
@@ -216,7 +215,7 @@ class Network:
         return Look(look.rainy, derained, half * (look.density + mirrored.density[:, ::-1]))
 
     def _combine_looks(self, looked: list[tuple[_Sample, Look]]) -> SenseReport:
-        """Return what looks at the parts of an image say together."""
+        """Combine the looks at the parts of an image into one report."""
         reports: dict[int, SenseReport] = {}
         details: dict[int, float] = {}
         for reduction, group in groupby(looked, key=lambda each: each[0].reduction):
@@ -252,9 +251,9 @@ class Network:
     def _estimate_piece(
         self, rainy: Array, tile: Tile, reduction: int, look: Look | None
     ) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield (rows, columns, estimate) for what a tile answers for.
+        """Yield (rows, columns, estimate) of the core of a tile.
 
-        `look` is that at its window, if any.
+        `look` is the look at its window, if there is one.
         """
         window_rows, window_columns = tile.window_rows, tile.window_columns
         if look is None:
@@ -272,7 +271,7 @@ class Network:
                 )
                 for rows, rain in enlarge_bands(look.rainy - look.derained, reduction, tile)
             )
-        # The padding beyond the image is left behind here.
+        # Drop the padding beyond the image.
         height, width = rainy.shape[:2]
         columns = slice(tile.core_columns.start, min(tile.core_columns.stop, width))
         for start, estimate in estimates:
@@ -298,7 +297,7 @@ class Network:
 
 
 class RowsRead:
-    """The rows of an image that were read last."""
+    """Buffer of the rows of an image that were read last."""
 
     def __init__(self, bands: Iterator[Array]) -> None:
         self._bands = bands
@@ -307,10 +306,10 @@ class RowsRead:
         self._first = 0
 
     def read_between(self, start: int, stop: int) -> Array:
-        """Return rows from start to stop; both never fall from call to call.
+        """Return rows from `start` to `stop`; neither may decrease from call to call.
 
-        What lies above is forgotten, or the whole image would lie in memory in the end. Let go of
-        what the last call returned before the next, or both do.
+        Rows above `start` are dropped, which bounds the memory. Delete the result of a call before
+        the next call, or both are held.
         """
         self._held, self._first = self._held[start - self._first :].copy(), start
         rows = np.empty((stop - start, *self._held.shape[1:]), self._held.dtype)
@@ -333,7 +332,7 @@ class RowsRead:
 
 
 def _list_samples(height: int, width: int) -> list[_Sample]:
-    """Return the parts to look at, by reduction."""
+    """Return the parts to look at, in the order of reductions."""
     return [
         _Sample(reduction, top * reduction, left * reduction, high, wide)
         for reduction in list_reductions(height, width)

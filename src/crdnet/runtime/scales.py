@@ -38,8 +38,8 @@ WHOLE_LOOK_PIXELS = 2**19
 SAMPLES = 3
 SAMPLE_SIDE = 160
 
+# Pixels of the reduced image around a point that its reduction and enlargement depend on.
 _RESIZED_REACH = 2
-"""Pixels of the reduced image around a point that its reduction and enlargement depend on."""
 _BAND_ROWS = 256
 
 

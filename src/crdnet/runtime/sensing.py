@@ -71,6 +71,23 @@ class SenseReport:
         """Return the report alone, without megabytes of pixels."""
         return replace(self, look=None)
 
+    def describe(self) -> str:
+        """Return the report in words.
+
+        For example "medium, intensity 14, score 0.58 (light 2 %, medium 98 %), at 1/2 size".
+        """
+        if self.density is None or self.probabilities is None or self.scale is None:
+            return "unknown"
+        shares = {grade: round(100 * self.probabilities[grade]) for grade in RainDensity}
+        likely = ", ".join(
+            f"{grade.name.lower()} {share} %" for grade, share in shares.items() if share
+        )
+        # Rain of no intensity is at no size.
+        is_full = self.scale == 1 or self.density is RainDensity.NONE
+        where = "" if is_full else f", at 1/{self.reduction} size"
+        grade = self.density.name.lower()
+        return f"{grade}, intensity {self.intensity:.2g}, score {self.score:.2f} ({likely}){where}"
+
     @property
     def reduction(self) -> int:
         """Factor by which the sides of the image are reduced for deraining."""
@@ -158,7 +175,7 @@ class HasReport:
 
     @property
     def dry(self) -> bool:
-        """Whether the image is surely without rain; False where the model does not sense rain."""
+        """True if the image is surely without rain; False where the model does not sense rain."""
         return self.sensed.dry
 
 

@@ -30,7 +30,7 @@ class Session:
         """Engine with version and precision, such as "onnxruntime 1.31.1, float32"."""
         self.info = self._engine.info
         self.senses = self._engine.senses
-        """Whether the model senses the intensity of the rain."""
+        """True if the model senses the intensity of the rain."""
         self._running: set[Run] = set()
         self._lock = Lock()
         self._halted = False

@@ -61,12 +61,14 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # First: host, origin, limits and log below go by what a trusted proxy says.
         apply_forwarding(scope, self._proxies)
         if self._settings.root_path:
             scope["root_path"] = self._settings.root_path
         request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began, status, size = perf_counter(), 0, 0
+        # The routes know GET alone; the answer to HEAD has the same headers.
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else scope
         body = Body(scope, receive, self._settings)
@@ -94,6 +96,7 @@ class AccessMiddleware:
             note(scope, Kind.CLIENT_GONE)
         except asyncio.CancelledError:  # the server stops, and its grace is over
             note(scope, Kind.INTERRUPTED)
+            # Draining would outlast the grace.
             body.abandon()
             if not status:
                 problem = ProblemError(
@@ -147,6 +150,7 @@ class AccessMiddleware:
 
     def _check_site(self, headers: Headers, host: str) -> None:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        # A browser sends no cookie or key of ours by itself, so that "*" opens nothing private.
         if {"*", origin} & set(self._settings.cors_origins):
             return
         if self._settings.keys and headers.get("authorization", "").lower().startswith("bearer "):
@@ -175,6 +179,7 @@ class AccessMiddleware:
 
     def _record(self, scope: Scope, status: int, size: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
+        # A label that clients choose freely would fill the memory of Prometheus.
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         kind = scope["state"].get("kind")
         self._metrics.count_answer(method, route, status, seconds)
@@ -202,6 +207,7 @@ def note(scope: Scope, kind: Kind) -> None:
 def _complete(message: Message, request_id: str) -> None:
     """Add the headers that every answer has, but for those that a route has set itself."""
     headers = MutableHeaders(raw=message["headers"])
+    # The pages have a policy of their own, and assets may be cached.
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     headers["x-request-id"] = request_id
@@ -230,6 +236,7 @@ def _has_key(authorization: str, keys: Sequence[str]) -> bool:
             given = b64decode(given, validate=True).decode("utf-8", "replace").partition(":")[2]
         except (Base64Error, ValueError):
             given = ""
+    # All keys are compared: stopping at the first would tell which one matched by its time.
     matches = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
     return scheme.lower() in ("basic", "bearer") and any(matches)
 

@@ -109,17 +109,20 @@ class Admission:
             self._leave(image)
 
     def _line_up(self, pixels: int, client: str) -> _Image:
+        # Turns in the past are forgotten: a client that paused has no claim on the time it left.
         coming = {each: turn for each, turn in self._next_turns.items() if turn > self._turn}
         turn = coming.get(client, self._turn)
         self._next_turns = coming | {client: turn + pixels}
         return _Image(pixels, client, turn, asyncio.get_running_loop().create_future())
 
     def _enter(self, image: _Image) -> None:
+        # An image that starts at once takes no place in the queue, so that a queue of 0 works.
         at_once = bool(self._idle) and not self._waiting and self._fits(image)
         if not at_once and not (image.is_small and self._takes_express()):
             self._check_large(image)
             last = self._find_place(image.client)
-            if last is not None:  # it gives way
+            if last is not None:
+                # The client with the most images gives way, or one client could fill the queue.
                 self._waiting.remove(last)
                 last.lane.set_exception(_make_full_error(self._queue))
         self._waiting.append(image)
@@ -164,6 +167,7 @@ class Admission:
         return next(each for each in reversed(self._waiting) if counts[each.client] == most)
 
     def _check_large(self, image: _Image) -> None:
+        # Each large image takes minutes: a queue full of them would refuse everyone else.
         large = sum(not each.is_small for each in self._waiting)
         if not image.is_small and large >= max(1, self._queue // 2):
             raise ProblemError(
@@ -173,6 +177,7 @@ class Admission:
             )
 
     def _fits(self, image: _Image) -> bool:
+        # An image larger than the budget would otherwise wait for ever.
         return not self._working or self.pixels + image.pixels <= self._budget
 
     def _takes_express(self) -> bool:
@@ -181,6 +186,7 @@ class Admission:
         return self._idle_express is not None and not busy
 
     def _grant(self) -> None:
+        # The first alone is tried: a smaller one behind it would overtake it again and again.
         while self._waiting and self._idle and self._fits(first := _choose_first(self._waiting)):
             self._start(first, self._idle.pop())
         if self._idle_express is None or any(each.is_small for each in self._working):

@@ -82,6 +82,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with work.open():
+            # Beside serving: probes ask for /readyz meanwhile.
             warm_up = asyncio.create_task(_warm_up(app, work))
             yield
             log_line("stopping")
@@ -92,9 +93,11 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
         title="crdnet",
         version=__version__,
         summary="Takes the rain out of photographs.",
+        # FastAPI's own pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        # Generators of clients make the names of functions of these.
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.ready = False
@@ -106,6 +109,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
+            # Without this, scripts of other sites see the image and not what was found in it.
             expose_headers=RAIN_HEADERS,
         )
     _handle_problems(app)
@@ -130,12 +134,13 @@ def _add_work(
         summary="Take the rain out of an image",
     )
     async def derain(request: Request, asked: Annotated[DerainParameters, Query()]) -> Response:
-        """Answers with the image, in the same format and with the metadata that were sent."""
+        """Answer with the image, in the same format and with the metadata that were sent."""
         async with AsyncExitStack() as stack:
             _choose_model(asked, work)  # the query is checked, though a form may repeat it rightly
             upload = await receive_upload(request, stack)
             parameters = _merge_parameters(asked, upload)
             model = _choose_model(parameters, work)
+            # What is named is meant; browsers and libraries send Accept unasked.
             accept = "" if parameters.format else request.headers.get("accept", "")
             options = DerainOptions(
                 strength=parameters.strength,
@@ -274,7 +279,8 @@ async def _receive_upload(
     """Read what a client sent; it counts as memory in use while the stack lasts."""
     client = group_client(get_client(request.scope))
     limits.count_image(client)
-    work.admission.check_room(client)  # before it has sent all of it
+    # Before the body: a refusal after 30 MB wastes the time of both.
+    work.admission.check_room(client)
     share = stack.enter_context(work.memory.open_share())
     upload = await read_upload(request, settings, share)
     request.state.bytes = len(upload.content)
@@ -316,6 +322,7 @@ async def _run_unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
         ClientDisconnect: The client went away.
     """
     task = asyncio.ensure_future(doing)
+    # The server learns that a client has gone only where somebody asks for messages.
     gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
         await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -324,6 +331,7 @@ async def _run_unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
         return await task
     finally:
         gone.cancel()
+        # The lane is free only when the work has ended.
         task.cancel()
         await asyncio.wait([task, gone])
 

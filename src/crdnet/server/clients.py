@@ -70,6 +70,7 @@ class ClientLimits:
             yield
         finally:
             self._requests[client] -= 1
+            # A counter keeps zeros, one for each address that ever came.
             if not self._requests[client]:
                 del self._requests[client]
 
@@ -82,11 +83,12 @@ class ClientLimits:
         if not self._rate:
             return
         now = self._clock()
+        # Clients of the last minute alone: addresses would fill the memory.
         self._used_until = {each: until for each, until in self._used_until.items() if until > now}
         until = self._used_until.get(client, now) + _MINUTE / self._rate
         # A rate below one image per minute still allows the first one.
         wait = until - now - max(_MINUTE, _MINUTE / self._rate)
-        if wait > 1e-6:
+        if wait > 1e-6:  # sums of seconds are not exact
             raise ProblemError(
                 Kind.TOO_MANY,
                 f"at most {self._rate:g} images per minute are taken from one client; come again "

@@ -69,6 +69,7 @@ class LimitedProtocol(H11Protocol):
 
     def _refuse(self, problem: ProblemError) -> None:
         """Answer outside of a request, and close the connection when its client has read."""
+        # What the client still sends is read and dropped, or the close would be a reset.
         self._is_refused = True
         self.transport.write(_render_problem(problem))
         if self.transport.can_write_eof():
@@ -82,6 +83,7 @@ class LimitedProtocol(H11Protocol):
             self.transport.close()  # two answers would be mixed
             return
         if is_answering:
+            # Its route must not answer too.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._refuse(ProblemError(Kind.BAD_REQUEST, "this is not HTTP/1.1; send it well-formed"))
@@ -90,6 +92,7 @@ class LimitedProtocol(H11Protocol):
         """Take what came; a complete head ends the wait for it."""
         if self._is_refused:
             return
+        # A new cycle is how a complete head shows.
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before and not self.cycle.response_complete:
@@ -123,6 +126,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _choose_patience(self) -> float:
+        # A client that was answered early may send its body on; the next request comes after it.
         if self.conn.their_state is h11.SEND_BODY:
             return STALL_SECONDS
         return self.timeout_keep_alive + self.limits.header_seconds

@@ -34,6 +34,7 @@ class Body:
         self._receive = receive
         self._seconds, self._most = settings.body_seconds, MOST_UPLOADS * settings.max_bytes
         self._seen = 0
+        # What can never be drained within the bounds is answered at once.
         is_empty = declared == "0" and "transfer-encoding" not in headers
         self._is_drained = is_empty or (declared.isdecimal() and int(declared) > self._most)
         self._is_held_back = headers.get("expect", "").lower() == "100-continue"
@@ -41,6 +42,7 @@ class Body:
 
     async def receive(self) -> Message:
         """Return the next message of the client."""
+        # Asking uvicorn for the body makes it send "100 Continue".
         self._is_held_back = False
         message = await self._receive()
         self._seen += len(message.get("body", b""))

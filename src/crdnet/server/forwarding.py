@@ -23,8 +23,10 @@ def apply_forwarding(scope: Scope, trusted: Networks) -> None:
     strangers = [each for each in hops if not is_trusted(each, trusted)]
     if hops:
         scope["client"] = ((strangers or hops)[-1], 0)
+    # A scheme that nobody knows would get into the links of answers.
     if (scheme := headers.get("x-forwarded-proto", "").strip().lower()) in ("http", "https"):
         scope["scheme"] = scheme
+    # It is checked like any other host.
     if host := headers.get("x-forwarded-host", "").strip():
         headers["host"] = host
 

@@ -16,6 +16,7 @@ class Metrics:
     """The counters of one server."""
 
     def __init__(self, work: Work) -> None:
+        # Its own registry: tests make several servers in one process.
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Counter(
@@ -47,6 +48,7 @@ class Metrics:
         self._refused = Counter(
             "crdnet_connections_refused", "Connections over the cap", registry=registry
         )
+        # Counters that begin at 0 give right rates from the first image on.
         for density in (*(grade.name.lower() for grade in RainDensity), "unknown"):
             self._densities.labels(density)
         gauges: dict[str, tuple[str, Callable[[], float]]] = {

@@ -37,6 +37,7 @@ def choose_format(accept: str, own: str) -> str | None:
             f"Accept names {accept[:100]!r}, and the answer is an image; accept one of "
             f"{', '.join(MEDIA_TYPES.values())}, or leave the header out",
         )
+    # "*/*" is no wish. For a file in a format that is only read, the caller asks for a format.
     likes_all_equally = min(rated.values()) == best
     if rated.get(own) == best or likes_all_equally:
         return None
@@ -61,6 +62,7 @@ def _parse_accept(accept: str) -> dict[str, float]:
     for part in accept.lower().split(","):
         media_range, *parameters = (each.strip() for each in part.split(";"))
         if media_range:
+            # Parameters such as charset= mean nothing for images.
             quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
             ranges[media_range] = _parse_quality(quality)
     return ranges
@@ -70,7 +72,7 @@ def _parse_quality(text: str) -> float:
     try:
         quality = float(text)
     except ValueError:
-        return 1.0
+        return 1.0  # a damaged weight is no reason to refuse an image
     return quality if 0 <= quality <= 1 else 1.0
 
 

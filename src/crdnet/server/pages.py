@@ -29,6 +29,7 @@ def add_pages(app: FastAPI) -> None:
 
     def add(path: str, name: str, media_type: str, headers: Mapping[str, str]) -> None:
         content = (folder / name).read_bytes()
+        # Packed once, and without the time, so that every start gives the same bytes.
         packed = gzip.compress(content, mtime=0)
         tag = f'W/"{sha256(content).hexdigest()[:32]}"'  # weak: the same packed and not
         common = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
@@ -37,6 +38,7 @@ def add_pages(app: FastAPI) -> None:
         async def serve_file(request: Request) -> Response:
             if tag in request.headers.get("if-none-match", ""):
                 return Response(status_code=304, headers=common)
+            # An image does not get smaller.
             if len(packed) < len(content) and _takes_gzip(request):
                 coding = {"Content-Encoding": "gzip"}
                 return Response(packed, media_type=media_type, headers=common | coding)
@@ -46,6 +48,7 @@ def add_pages(app: FastAPI) -> None:
         add(path, name, "text/html; charset=utf-8", policy)
     for each in folder.iterdir():
         if media_type := _MEDIA_TYPES.get(PurePath(each.name).suffix):
+            # Cached and asked for again each time: an update shows at once, an ETag makes it cheap.
             add(f"/assets/{each.name}", each.name, media_type, {"Cache-Control": "no-cache"})
 
 

@@ -59,6 +59,7 @@ class ProblemError(Exception):
         super().__init__(detail)
         self.kind, self.detail = kind, detail
         self.headers = dict(headers or {})
+        # Clients that retry by themselves would else come back at once.
         if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
@@ -88,6 +89,7 @@ def make_response(problem: ProblemError, request_id: str) -> JSONResponse:
 def document_kinds(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """Return what the API document says of problems."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    # Several kinds share a status, which the document lists once.
     said: dict[int, list[str]] = {}
     for kind in kinds:
         said.setdefault(kind.status, []).append(kind.title)

@@ -45,6 +45,7 @@ class ProgressBoard:
         if identifier is None:
             yield progress
             return
+        # Else one client could watch, or hide, the progress of another.
         if identifier in self._known:
             raise ProblemError(
                 Kind.WRONG_PARAMETER,

@@ -44,12 +44,15 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         http=make_protocol(settings, app.state.metrics.count_refusal),
+        # The limits in `connections` are tested with this loop and with h11.
         loop="asyncio",
         ws="none",
         lifespan="on",
+        # One line a request is ours; the name of the server tells attackers its version.
         log_config=None,
         access_log=False,
         server_header=False,
+        # `forwarding` does this, with networks and behind Unix sockets.
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
@@ -75,6 +78,7 @@ def _format_url(listening: socket.socket) -> str:
 def _listen(settings: Settings) -> socket.socket:
     if settings.unix_socket:
         return _listen_on_file(settings.unix_socket)
+    # Bound here and not by uvicorn, which would exit instead of raising.
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
@@ -89,6 +93,7 @@ def _listen_on_file(path: str) -> socket.socket:
     """Listen on a Unix socket; one that a server left behind is replaced."""
     listening = socket.socket(socket.AF_UNIX)
     try:
+        # A server that was killed leaves its socket behind; one that lives keeps it.
         if Path(path).is_socket() and not _is_served(path):
             Path(path).unlink()
         listening.bind(path)
@@ -111,4 +116,5 @@ def _log_json_lines() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    # Its lines about starting and stopping repeat ours.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

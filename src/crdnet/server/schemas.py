@@ -34,6 +34,7 @@ def _drop_default(schema: dict[str, Any]) -> None:
 class SenseParameters(BaseModel):
     """Parameters of sensing."""
 
+    # A misspelt parameter would be ignored in silence.
     model_config = ConfigDict(extra="forbid")
 
     model: str | SkipJsonSchema[None] = Field(
@@ -149,6 +150,7 @@ def make_rain_headers(derained: Result) -> dict[str, str]:
         headers["X-Rain-Probabilities"] = ", ".join(
             f"{name}={value:.4f}" for name, value in probabilities.items()
         )
+    # Warnings quote names out of the file, and headers are ASCII without line ends.
     if outcome.warnings:
         told = "; ".join(outcome.warnings)
         headers["X-Notes"] = "".join(letter if " " <= letter <= "~" else "?" for letter in told)

@@ -119,8 +119,10 @@ class Settings:
         They keep pages away that have their own name resolved to this machine (DNS rebinding). No
         name resolves to an address that is written out, and such a page has no key.
         """
+        # A page of another name has no key, so that rebinding gains nothing.
         if self.keys and not self.allowed_hosts:
             return frozenset("*")
+        # The address of all interfaces is no name, though our log shows it.
         own = (
             ()
             if self.host in ("0.0.0.0", "::")

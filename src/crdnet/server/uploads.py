@@ -39,6 +39,7 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
         ProblemError: It is too large, too slow, empty, or not a form that is understood.
     """
     declared = request.headers.get("content-length", "0")
+    # Before a byte of it is read.
     if declared.isdecimal() and int(declared) > settings.max_bytes + _AROUND_BYTES:
         raise _make_size_error(int(declared), settings)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -96,6 +97,7 @@ async def _read_form(request: Request, settings: Settings, share: Share) -> Uplo
             raise ProblemError(
                 Kind.WRONG_PARAMETER, "the form has no field named file; put the image there"
             )
+        # A part without a file name is text to the parser; its bytes are the same.
         content = (
             file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
         )
@@ -118,6 +120,7 @@ async def _read_bounded(
         seen += len(chunk)
         if seen > most:
             raise _make_size_error(seen, settings)
+        # Counted as it comes: a declared length is only a claim.
         share.take(len(chunk))
         yield chunk
 

@@ -99,6 +99,7 @@ class Work:
         with contextlib.ExitStack() as stack:
             stack.callback(self._header_threads.shutdown, wait=False, cancel_futures=True)
             stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
+            # Before serving, so that a worker that cannot start ends the server and no request.
             for lane in self._lanes:
                 stack.enter_context(lane.codec)
                 stack.callback(lane.codec.halt)
@@ -141,6 +142,7 @@ class Work:
                 f"{', '.join(FORMATS)}",
             )
         buffer = BytesIO()
+        # The header was read before: its pixels are what the image costs.
         async with self._admit(source.header, stages, client) as lane:
             progress.begin()
             network = lane.derainers[model].network
@@ -217,6 +219,7 @@ class Work:
             running = asyncio.get_running_loop().run_in_executor(self._threads, run_and_shrink)
             try:
                 async with asyncio.timeout(self._settings.work_seconds):
+                    # A thread cannot be cancelled, only halted by its session and codec.
                     return await asyncio.shield(running)
             except TimeoutError as error:
                 raise ProblemError(
@@ -232,6 +235,7 @@ async def _stop(running: "asyncio.Future[Outcome]", session: Session, codec: Wor
     """Make a run in a thread end, and wait for it, however often this is cancelled."""
     if running.done():
         return
+    # Either may be where the thread is.
     session.halt()
     codec.halt()
     try:
@@ -260,6 +264,7 @@ def translate_errors() -> Iterator[None]:
     try:
         yield
     except CodecError as error:
+        # Time-outs and kills say nothing about the image.
         if error.fault is Fault.INTERRUPTED:
             raise ProblemError(Kind.INTERRUPTED, error.detail) from error
         if error.fault is Fault.DIED:

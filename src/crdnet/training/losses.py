@@ -16,6 +16,7 @@ from torch.nn.functional import conv2d, mse_loss
 
 from crdnet.nn import Estimate
 
+# Window and constants of SSIM, from Wang et al., IEEE TIP 13, 2004, for values in [0, 1].
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 SSIM_C1 = 0.01**2

@@ -17,7 +17,15 @@ import pytorch_lightning as pl
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from crdnet.data import LoadedPair, Pair, find_pairs, list_images, read_frames, read_rgb
+from crdnet.data import (
+    LoadedPair,
+    Pair,
+    drop_repeated,
+    find_pairs,
+    list_images,
+    read_frames,
+    read_rgb,
+)
 from crdnet.density import RAINY_GRADES, RainDensity, compute_intensity
 from crdnet.errors import DataError, RecipeError
 from crdnet.rain import (
@@ -30,7 +38,9 @@ from crdnet.rain import (
     compress,
     decompress,
     defocus,
+    draw_lamps,
     grade_colours,
+    sample_lamps,
     simulate_capture,
 )
 from crdnet.training.batches import (
@@ -43,10 +53,12 @@ from crdnet.training.batches import (
 
 SampleKind = Literal["synthetic", "real", "camera", "drops", "recorded", "dry"]
 
+# Share of the samples that are rotated.
 _ROTATED = 0.25
-"""Share of the samples that are rotated."""
+# Share of the samples of recorded rain that show lamps.
+_LIT = 0.3
+# Frames that are read of a clip, to bound the memory while its rain is cut.
 _MOST_FRAMES = 600
-"""Frames that are read of a clip, to bound the memory while its rain is cut."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +251,9 @@ class Mixture(Dataset[Batch]):
                 assert self.recorded is not None
                 # Rain hides before bright scenes, and dark ones are rare among photographs.
                 clean = np.rint(clean * rng.uniform(0.25, 1.0)).astype(np.uint8)
+                if rng.random() < _LIT:
+                    height, width = clean.shape[:2]
+                    clean = draw_lamps(clean, sample_lamps(height, width, rng), rng)
                 rainy = self.recorded.add(clean, rng)
             else:
                 rainy, clean = add_random_drops(clean, rng, physical=kind == "camera")
@@ -480,7 +495,9 @@ class MixedData(pl.LightningDataModule):
         )
         recorded = None
         if self.recorded:
-            frames = (read_frames(clip, count=_MOST_FRAMES) for clip in self.recorded)
+            frames = (
+                drop_repeated(read_frames(clip, count=_MOST_FRAMES)) for clip in self.recorded
+            )
             recorded = RecordedRain.cut(frames)
         self._samples = Mixture(
             backgrounds,

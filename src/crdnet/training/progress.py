@@ -1,4 +1,4 @@
-"""Callbacks that tell of a run: its configuration, lines, a bar, and what an interrupt leaves."""
+"""Callbacks that report a run: configuration, lines, a bar, and weights at an interrupt."""
 
 import logging
 import sys

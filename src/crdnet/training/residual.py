@@ -31,8 +31,8 @@ SENSING = "sensing."
 """Prefix of the names of the weights of the sensing head."""
 CHARBONNIER_EPSILON = 1e-3
 """Difference at which the loss changes from square to absolute value, in colours of [0, 1]."""
+# Noise on widened kernels, relative to their standard deviation; copies must differ to diverge.
 _GROWTH_NOISE = 0.02
-"""Noise on widened kernels, relative to their standard deviation; copies must differ to diverge."""
 PSNR_FLOOR = 1e-4
 """Mean square (40 dB) at which the loss levels off, so that dry images do not outweigh the rest."""
 PSNR_SCALE = 0.05

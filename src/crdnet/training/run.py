@@ -70,12 +70,12 @@ exists, or a class of yours, on sets of pairs.
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 
+# Refused options of the Lightning trainer: their only value, and the alternative.
 _DECIDED = {"default_root_dir": (None, "--run names the folder of the run")}
-"""Refused options of the Lightning trainer: their only value, and the alternative."""
 
 
+# Comparisons of a training with a validation image before a run; they take about 30 s.
 _MOST_COMPARISONS = 60_000
-"""Comparisons of a training with a validation image before a run; they take about 30 s."""
 
 # Warnings of Lightning about choices of this module, or without use to a user.
 _NOISE = (

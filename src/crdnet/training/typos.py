@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+# Beginnings of keys whose parts no parser lists: classes and mappings.
 _OPEN = (
     "data.root",
     "data.validation",
@@ -20,7 +21,6 @@ _OPEN = (
     "trainer.profiler",
     "trainer.strategy",
 )
-"""Beginnings of keys whose parts no parser lists: classes and mappings."""
 
 
 def list_keys(parser: Any) -> frozenset[str]:

@@ -73,7 +73,7 @@ class VisdomCurves(Logger):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        """Do nothing: the configuration lies beside the checkpoints."""
+        """Do nothing: the configuration is stored beside the checkpoints."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

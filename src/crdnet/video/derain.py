@@ -62,8 +62,8 @@ from crdnet.video.writer import (
     open_writer,
 )
 
+# Bytes at both ends of a source that tell whether it is the same.
 _PIECE = 1 << 20
-"""Bytes at both ends of a source that tell whether it is the same."""
 
 
 class ClipFrame(NamedTuple):
@@ -287,7 +287,7 @@ class _FileRun:
         with self._open() as clip:
             if is_sequence(self._source) and not self._to_images and self._options.rate is None:
                 raise VideoError(
-                    f"{self._source} has no timestamps, and no frame rate is made up; give --rate"
+                    f"{self._source} has no timestamps, and no frame rate is made up; give `rate`"
                 )
             for frame in read_frames(clip):
                 return frame, prepare_frame(copy_frame(frame) if _is_copyable(frame) else frame)
@@ -366,7 +366,7 @@ class _FileRun:
                 state = derainer.save_state()
         if making is None:
             raise VideoError(
-                f"{self._source} has no frame in this part; choose another --start, --end"
+                f"{self._source} has no frame in this part; choose another `start`, `end`"
             )
         if tally.frames == 1 and options.window == Window() and not is_sequence(self._source):
             raise VideoError(
@@ -540,7 +540,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
                 f"{output} is the source, and is never replaced; choose another folder"
             )
         if first.exists() and not options.overwrite:
-            raise OutputError(f"{first} exists and is not replaced unasked; use --overwrite")
+            raise OutputError(f"{first} exists and is not replaced unasked; use `overwrite=True`")
         return
     is_path = isinstance(source, str | Path) and output.exists() and Path(source).exists()
     if is_path and output.samefile(source):
@@ -548,7 +548,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
     if output.is_dir():
         raise OutputError(f"{output} is a folder; give the name of a file")
     if output.exists() and not options.overwrite:
-        raise OutputError(f"{output} exists and is not replaced unasked; use --overwrite")
+        raise OutputError(f"{output} exists and is not replaced unasked; use `overwrite=True`")
 
 
 def _identify_models(options: VideoOptions) -> dict[str, str]:
@@ -558,7 +558,7 @@ def _identify_models(options: VideoOptions) -> dict[str, str]:
 
 
 def _identify(source: str) -> dict[str, Any]:
-    """Return what tells a source from another, or from itself after a change."""
+    """Return the size of a source and a digest of its ends; for numbered images the path."""
     path = Path(source)
     if is_sequence(source):
         return {"path": str(path.resolve())}
@@ -590,7 +590,7 @@ def _read_copied(
 
 
 def _count_frames(clip: Clip, window: Window) -> int | None:
-    """Return how many frames a part of a clip has, as far as its container tells."""
+    """Return the number of frames of a part of a clip, if its container states it."""
     total = clip.frame_count
     seconds = clip.seconds
     if total is None and clip.rate and seconds:

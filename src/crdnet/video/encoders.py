@@ -11,6 +11,7 @@ from crdnet.errors import VideoError
 from crdnet.video.avlib import load_av
 from crdnet.video.source import Clip
 
+# Encoder and options for each family of codecs; about 50 dB PSNR against what is encoded.
 _VISUALLY_LOSSLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "h264": ("libx264", {"crf": "16", "preset": "medium"}),
     "hevc": ("libx265", {"crf": "17", "preset": "medium"}),
@@ -31,9 +32,8 @@ _VISUALLY_LOSSLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "rawvideo": ("rawvideo", {}),
     "qtrle": ("qtrle", {}),
 }
-"""Encoder and options for each family of codecs; about 50 dB PSNR against what is encoded."""
+# Encoders that know only frame numbers; timestamps are put back afterwards.
 _COUNTED = ("mpeg1video", "mpeg2video", "mpeg4")
-"""Encoders that know only frame numbers; timestamps are put back afterwards."""
 _CRF = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx")
 _HDR = ("libx264", "libx265", "libsvtav1")
 _QUIET = {"libx265": ("x265-params", "log-level=none")}
@@ -269,7 +269,7 @@ def _choose_format(clip: Clip, encoder: str, name: str, wanted: str | None) -> s
             return each
     raise VideoError(
         f"the encoder {encoder} has no pixel format {name}, and converting would lose colours; "
-        f"choose one with --pix-fmt ({', '.join(accepted[:8])}) or another -c"
+        f"choose one with `pixel_format` ({', '.join(accepted[:8])}) or another `codec`"
     )
 
 

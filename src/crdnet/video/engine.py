@@ -60,7 +60,7 @@ class FrameNetwork:
 
     @property
     def senses(self) -> bool:
-        """Whether the model senses rain."""
+        """True if the model senses rain."""
         return bool(self._derainer.session.senses)
 
     @property

@@ -23,14 +23,14 @@ Plane = npt.NDArray[np.float32]
 Flow = npt.NDArray[np.float32]
 """Displacements (h, w, 2), down and right in pixels, from a pixel to its place in the neighbour."""
 
+# Side of a block in pixels; a block is matched with the eight around it.
 _BLOCK = 8
-"""Side of a block in pixels; a block is matched with the eight around it."""
+# Shortest side of a level of the pyramid, in pixels.
 _SMALLEST = 48
-"""Shortest side of a level of the pyramid, in pixels."""
+# Largest difference that counts when blocks are matched, in grey levels: a streak is more.
 _TRUNCATED = 24.0
-"""Largest difference that counts when blocks are matched, in grey levels: a streak is more."""
+# Cost of a displacement other than the expected one, in grey levels per pixel of displacement.
 _STEADY = 0.15
-"""Cost of a displacement other than the expected one, in grey levels per pixel of displacement."""
 
 
 @cache

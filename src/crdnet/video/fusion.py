@@ -4,12 +4,13 @@ Each frame is a measurement of the same scene with an error that is large where 
 rain. The estimates of a pixel are averaged by their inverse variances, as a Kalman filter does:
 
 - the frame itself: error in proportion to the rain removed around the pixel;
-- what was estimated up to the previous frame: its variance, and more for moving it;
+- the estimate up to the previous frame: its variance, and more if it was moved;
 - the next frame.
 
-Neighbours that disagree over a window wider than a streak show something else (an occlusion, a
-moving object, a cut, another exposure): their variance grows by the disagreement, and the frame
-stands alone. What the network took for rain and three frames show alike was none: rain never stays.
+Neighbours that disagree over a window wider than a streak show something else: an occlusion, a
+moving object, a cut, another exposure. Their variance grows by the disagreement, so the frame alone
+decides. Pixels that three frames show alike are restored even if the network removed them, because
+rain does not stay in place.
 
 A small model of three frames (`FusionModel`) then improves the result.
 """
@@ -39,34 +40,34 @@ STILL_LEVELS = 1.0
 """Error of a neighbour that is not moved, in grey levels."""
 LEAST_VARIANCE = 0.3
 """Variance to which a long static scene shrinks, in squared grey levels."""
+# Standard deviation added for each grey level of disagreement that rain does not explain.
 _DISAGREEMENT = 1.5
-"""Standard deviation added for each grey level of disagreement that rain does not explain."""
+# Share of the rain around a pixel by which neighbours may disagree.
 _EXPLAINED = 0.2
-"""Share of the rain around a pixel by which neighbours may disagree."""
 _UNEXPLAINED_LEVELS = 1.0
+# Displacement that counts as movement, in pixels.
 _LEAST_MOVE_PIXELS = 0.05
-"""Displacement that counts as movement, in pixels."""
+# Side of the window for disagreement, in pixels.
 _WINDOW = 7
-"""Side of the window for disagreement, in pixels."""
+# Side of the window for rain at a pixel, in pixels.
 _NEAR = 3
-"""Side of the window for rain at a pixel, in pixels."""
+# Range of three rainy frames that counts as no change, in grey levels.
 _ALIKE_LEVELS = 8.0
-"""Range of three rainy frames that counts as no change, in grey levels."""
 
 _ERRORS_ONLY = 3
+# Pixels of a frame that the model sees at once, to limit its memory.
 _BAND_PIXELS = 500_000
-"""Pixels of a frame that the model sees at once, to limit its memory."""
+# Difference from the median of three rainy frames that counts as noise, in grey levels.
 _OWN_LEVELS = 3.0
-"""Difference from the median of three rainy frames that counts as noise, in grey levels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A frame as the network saw it.
+    """A frame, the estimate of the network, and the rain between them.
 
     Attributes:
-        rainy: The frame as it came (h, w, 3).
-        derained: The network's estimate (h, w, 3).
+        rainy: The input frame (h, w, 3).
+        derained: Estimate of the network (h, w, 3).
         luma: Luma of the estimate (h, w).
         rain: Rain removed around each pixel (h, w), in grey levels.
         wide: The same over the window for disagreement.

@@ -24,14 +24,14 @@ from crdnet.video.source import STREAM, Clip, FrameChecker, open_clip
 from crdnet.video.temporal import DerainedFrame
 from crdnet.video.writer import ClipWriter, choose_container, needs_global_header, open_writer
 
+# Seconds before the first attempt to connect again, and the most; each pause doubles.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-"""Seconds before the first attempt to connect again, and the most; each pause doubles."""
 _INPUT_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay"}
+# Transports of RTSP, tried in turn: TCP loses nothing, but some servers have only UDP.
 _TRANSPORTS = ("tcp", "udp")
-"""Transports of RTSP, tried in turn: over TCP nothing is lost, but some servers have only UDP."""
 _LOW_LATENCY = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
+# Packets of sound and other streams that wait at most for the video.
 _FEWEST_PACKETS = 512
-"""Packets of sound and other streams that wait at most for the video."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class _Reader(Thread):
         if self.clip is not clip:
             if self.clip is not None:
                 self._on_event(f"found {self._source} again")
-                # Time goes on: what was lost took as long as the connection was away.
+                # The lost frames took as long as the connection was down.
                 away = max(1, round((time.monotonic() - began) / clip.time_base))
                 self._offset = (self._last_pts or 0) + away - frame.pts
             self.clip = clip

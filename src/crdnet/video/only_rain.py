@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
 _SINGLE_FRAMES = ("mjpeg", "prores", "ffvhuff", "huffyuv", "utvideo", "rawvideo", "png", "qtrle")
+# Frames of a segment of a codec of single frames.
 _LONGEST_GROUP = 48
-"""Frames of a segment where every frame stands alone."""
+# Types of NAL units in H.264: sets of parameters of the sequence and of the frame.
 _SPS, _PPS = 7, 8
+# seq_parameter_set_id is at most 31 (H.264, 7.4.2.1.1).
 _MOST_IDS = 31
 
 
@@ -108,13 +110,13 @@ def find_groups(
     if family not in ("h264", *_SINGLE_FRAMES):
         raise VideoError(
             f"{clip.name} is {family}, which cannot be copied in parts; only h264 and "
-            f"{', '.join(_SINGLE_FRAMES)} can; leave out --only-rain"
+            f"{', '.join(_SINGLE_FRAMES)} can; leave out `only_rain=True`"
         )
     if (family == "h264") != (plan.encoder == "libx264") or (
         family != "h264" and not plan.encoder.startswith(family)
     ):
         raise VideoError(
-            f"--only-rain needs the source's codec, {family}, got the encoder {plan.encoder}; "
+            f"`only_rain=True` needs the source's codec, {family}, got the encoder {plan.encoder}; "
             "leave out -c"
         )
     reader = open_source()
@@ -130,7 +132,9 @@ def find_groups(
     used = {_read_id(unit) for unit in (*parameter_sets[0], *parameter_sets[1])}
     free = next((each for each in range(1, _MOST_IDS + 1) if each not in used), None)
     if free is None:
-        raise VideoError(f"{clip.name} uses all numbers of parameter sets; leave out --only-rain")
+        raise VideoError(
+            f"{clip.name} uses all numbers of parameter sets; leave out `only_rain=True`"
+        )
     params = ":".join(filter(None, [f"sps-id={free}", extra.get("x264-params", "")]))
     plan = replace(plan, options={**plan.options, "x264-params": params})
     ours = bytes(plan.open(global_header=True).extradata or b"")

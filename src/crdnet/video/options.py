@@ -103,6 +103,26 @@ class VideoProgress:
     seconds_left: float | None
     density: RainDensity | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        left = self.seconds_left
+        return {
+            "frames": self.frames,
+            "total": self.total,
+            "time": round(self.time, 6),
+            "fps": round(self.frames_per_second, 3),
+            "seconds_left": None if left is None else round(left, 1),
+            "density": None if self.density is None else self.density.name.lower(),
+        }
+
+    def as_text(self) -> str:
+        """Return the state as one line."""
+        total = "" if self.total is None else f" of {self.total}"
+        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
+        density = "unknown" if self.density is None else self.density.name.lower()
+        rate = f"{self.frames_per_second:.2f} fps"
+        return f"frame {self.frames}{total}, {rate}{left} (density: {density})"
+
 
 @dataclass(frozen=True)
 class VideoRecord:
@@ -135,6 +155,37 @@ class VideoRecord:
     encoder: str
     seconds: float
     dropped: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {
+            "input": self.source,
+            "output": self.output,
+            "frames": self.frames,
+            "resumed": self.resumed,
+            "copied": self.copied,
+            "left_alone": self.left_alone,
+            "dropped": self.dropped,
+            "densities": dict(self.densities),
+            "width": self.width,
+            "height": self.height,
+            "encoder": self.encoder,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def as_text(self) -> str:
+        """Return the record as one line."""
+        grades = ", ".join(f"{count} {name}" for name, count in self.densities.items())
+        counts = {
+            "done before": self.resumed,
+            "left alone": self.left_alone,
+            "copied": self.copied,
+            "dropped": self.dropped,
+        }
+        more = "".join(f", {count} {word}" for word, count in counts.items() if count)
+        rate = (self.frames - self.resumed) / max(self.seconds, 1e-9)
+        told = f"{self.frames} frames: {grades}{more}; {rate:.2f} fps"
+        return f"{self.source} -> {self.output}  ({told})"
 
 
 OnProgress = Callable[[VideoProgress], None]

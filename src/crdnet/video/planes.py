@@ -14,6 +14,7 @@ import numpy.typing as npt
 from crdnet.errors import VideoError
 from crdnet.video.engine import Colours, Frame
 
+# Weights of red and blue in luma, by AVColorSpace (ITU-T H.273, table 4).
 _MATRICES = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
@@ -22,11 +23,12 @@ _MATRICES = {
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
 }
-"""Weights of red and blue in luma, by AVColorSpace (ITU-T H.273, table 4)."""
+# AVCOL_SPC_UNSPECIFIED and AVCOL_RANGE_JPEG of FFmpeg.
 _UNSPECIFIED = 2
 _FULL_RANGE = 2
+# Rows from which unspecified colours are taken as BT.709; below, as BT.601.
 _HD_ROWS = 720
-"""Rows from which unspecified colours are taken as BT.709; below, as BT.601."""
+# Formats that hold the same samples in planes that we can read.
 _WORKED_IN = {
     "nv12": "yuv420p",
     "nv21": "yuv420p",
@@ -38,7 +40,6 @@ _WORKED_IN = {
     "gray16be": "gray16le",
     "pal8": "rgb24",
 }
-"""Formats that hold the same samples in planes that we can read."""
 _PACKED = ("rgb24", "rgba", "rgb48le", "rgba64le")
 _AS_RGB = {
     "bgr24": "rgb24",

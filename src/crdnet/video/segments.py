@@ -1,8 +1,8 @@
-"""Finished parts of a clip in a folder beside the output, so that a killed run goes on.
+"""Finished segments of a clip in a folder beside the output, so that a killed run can resume.
 
-A segment holds the packets of a closed group of frames. It appears under its name by one rename,
-after the state that its successor needs; what a kill leaves of either is ignored. The folder says
-which source and which settings it belongs to.
+A segment holds the packets of a closed group of frames. Its file is renamed into place after the
+state that the next segment needs, so a kill leaves no partial segment. The folder names its source
+and settings.
 """
 
 import json
@@ -49,8 +49,8 @@ class Segment:
     Attributes:
         first: Timestamp of its first frame.
         last: Timestamp of its last frame.
-        is_end: Whether the clip ends with it.
-        frames: What was sensed of each frame, in order.
+        is_end: True if it is the last of the clip.
+        frames: Report on each frame, in order.
         packets: Encoded video, in the order of decoding.
         copied: Whether the packets are the source's own.
     """
@@ -67,7 +67,7 @@ class SegmentFolder:
     """Folder of the segments of one output.
 
     Args:
-        output: The file that they will become.
+        output: File that the segments will form.
     """
 
     def __init__(self, output: Path) -> None:

@@ -99,7 +99,7 @@ class Clip:
 
     @property
     def rate(self) -> Fraction | None:
-        """Mean frames per second as the container tells it; None if it does not."""
+        """Mean frames per second as the container states it, or None."""
         rate = self.video.average_rate or self.video.guessed_rate
         return None if not rate else Fraction(rate)
 

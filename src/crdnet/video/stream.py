@@ -42,7 +42,9 @@ def derain_stream(
 ) -> VideoRecord:
     """Derain a clip that is read once; arguments and errors are those of `derain_video`."""
     if options.only_rain:
-        raise VideoError("--only-rain reads the source more than once; give a file, not a stream")
+        raise VideoError(
+            "`only_rain=True` reads the source more than once; give a file, not a stream"
+        )
     run = _StreamRun(destination, options, on_progress, output_name or resolve_name(destination))
     with open_clip(source, rate=options.rate) as clip:
         return run.run(clip)

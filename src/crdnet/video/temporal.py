@@ -26,12 +26,12 @@ STILL_PIXELS = 0.15
 """Largest shift of a static camera between two frames, in pixels."""
 STILL_FRAMES = 5
 """Frames after which a camera that does not move counts as static."""
+# Side of a cell of coarse luma, in pixels.
 _COARSE = 16
-"""Side of a cell of coarse luma, in pixels."""
+# Grey levels by which a displacement must match better than none.
 _PREFERRED_LEVELS = 0.1
-"""Grey levels by which a displacement must match better than none."""
+# Side of the window in which displacements are compared, in pixels.
 _COMPARED = 15
-"""Side of the window in which displacements are compared, in pixels."""
 
 
 class DerainedFrame(NamedTuple):
@@ -69,7 +69,7 @@ class _Waiting:
 
 
 class TemporalDerainer:
-    """Derains frames one after the other; a frame comes out when the next has gone in.
+    """Derainer of frames in order; returns a frame when it gets the next one.
 
     Args:
         network: Network for single frames.
@@ -154,7 +154,7 @@ class TemporalDerainer:
 
     @property
     def is_static(self) -> bool:
-        """Whether the camera counts as static."""
+        """True if the camera counts as static."""
         if self._static == "auto":
             return self._still_frames >= STILL_FRAMES
         return self._static == "on"

@@ -4,10 +4,10 @@ import struct
 
 from crdnet.images.containers.metadata import FileMetadata, Metadata
 
+# Offset of the header behind that of the file; offsets in it count from there.
 _HEADER = 14
-"""Offset of the header behind that of the file; offsets in it count from there."""
+# Sizes of the headers of versions 4 and 5.
 _WITH_COLOURS, _WITH_PROFILE = 108, 124
-"""Sizes of the headers of versions 4 and 5."""
 _CALIBRATED, _EMBEDDED, _LINKED = b"\0\0\0\0", b"DEBM", b"KNIL"
 
 

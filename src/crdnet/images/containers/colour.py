@@ -1,4 +1,4 @@
-"""Colour spaces that files tell without an ICC profile: by codes, or by gamma and chromaticities.
+"""Colour spaces stated without an ICC profile: by codes, or by gamma and chromaticities.
 
 Sources: ITU-T H.273 (codes), PNG specification third edition (cICP, gAMA, cHRM), ICC.1:2022
 (profiles), Lindbloom's description of Bradford adaptation.
@@ -13,7 +13,9 @@ import numpy as np
 Chromaticities = tuple[float, float, float, float, float, float, float, float]
 """x and y of white, red, green and blue."""
 
+# White points x, y of ITU-T H.273, table 2.
 _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+# Primaries x, y in the order red, green, blue; H.273 lists green first.
 _BT601 = (0.630, 0.340, 0.310, 0.595, 0.155, 0.070)
 SRGB_PRIMARIES: Chromaticities = (*_D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
 _PRIMARIES: Mapping[int, tuple[str, Chromaticities]] = {
@@ -28,8 +30,12 @@ _PRIMARIES: Mapping[int, tuple[str, Chromaticities]] = {
     12: ("Display P3", (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060)),
     22: ("EBU Tech 3213", (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077)),
 }
+# Codes of H.273: 2 is unspecified in each table, 1 are the primaries of BT.709, 13 is sRGB's
+# transfer.
 _UNSPECIFIED, _BT709, _SRGB = 2, 1, 13
+# The inverse of BT.709's transfer as ICC's function of type 3: gamma, a, b, c, d.
 _CAMERA_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+# Parametric curves of an ICC profile, by the codes of transfer functions.
 _CURVES: Mapping[int, tuple[float, ...]] = {
     **dict.fromkeys((1, 6, 14, 15), _CAMERA_CURVE),
     4: (2.2,),
@@ -38,14 +44,16 @@ _CURVES: Mapping[int, tuple[float, ...]] = {
     8: (1.0,),
     **dict.fromkeys((_UNSPECIFIED, _SRGB), (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)),
 }
-"""Parametric curves of an ICC profile, by the codes of transfer functions."""
 _TRANSFERS: Mapping[int, str] = {16: "PQ", 18: "HLG", 9: "logarithmic", 10: "logarithmic"}
+# The gAMA chunk that the PNG specification gives for sRGB, 45455 of 100000.
 _SRGB_GAMMA = 0.45455
+# Differences of gamma and chromaticities that are rounding.
 _CLOSE = 0.0015
-"""Differences of gamma and chromaticities that are rounding."""
+# Cone responses of the Bradford adaptation, from Lindbloom.
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
+# The illuminant of ICC's connection space, as its header stores it.
 _D50 = np.array([0.9642, 1.0, 0.8249])
 
 
@@ -74,7 +82,7 @@ class ColourSpace:
 
 
 def build_space_of_codes(primaries: int, transfer: int) -> ColourSpace | None:
-    """Return the colour space of codes; None for sRGB and where nothing is told."""
+    """Return the colour space of codes; None for sRGB and if the codes are unspecified."""
     if primaries in (_BT709, _UNSPECIFIED) and transfer in (_SRGB, _UNSPECIFIED):
         return None
     known = _PRIMARIES.get(_BT709 if primaries == _UNSPECIFIED else primaries)
@@ -94,7 +102,7 @@ def build_space_of_gamma(
 
 
 def build_profile(space: ColourSpace, *, grey: bool) -> bytes:
-    """Return an ICC profile of a colour space; empty where no profile can tell it."""
+    """Return an ICC profile of a colour space; empty if no profile can hold it."""
     if space.curve is None or space.chromaticities is None:
         return b""
     try:
@@ -131,6 +139,7 @@ def _compute_matrices(chromaticities: Chromaticities) -> tuple[np.ndarray, np.nd
 
 
 def _pack_curve(curve: tuple[float, ...]) -> bytes:
+    # Function type 0 is a plain gamma, 3 has a linear part (ICC.1, parametricCurveType).
     kind = 0 if len(curve) == 1 else 3
     return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _pack_fixed(*curve)
 
@@ -145,6 +154,7 @@ def _pack_xyz(value: np.ndarray) -> bytes:
 
 
 def _pack_fixed(*values: float) -> bytes:
+    # s15Fixed16Number.
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 

@@ -8,9 +8,12 @@ from crdnet.images.containers import tiff, xmp
 from crdnet.images.containers.photoshop import remove_iptc_location, remove_resource_location
 
 MARK = b"Exif\0\0"
+# JPEGInterchangeFormat and its length, StripOffsets and StripByteCounts: a thumbnail is a JPEG or
+# raw strips.
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 _STRIPS, _STRIP_BYTES = 0x0111, 0x0117
 _MAKER_NOTE = 0x927C
+# Tags that hold the location or may hold it in an unknown form, with their names in messages.
 _OPAQUE: Mapping[int, str] = {
     _MAKER_NOTE: "the maker note",
     **dict.fromkeys(
@@ -20,13 +23,13 @@ _OPAQUE: Mapping[int, str] = {
     **dict.fromkeys((0x935C,), "Photoshop's layers"),
     **dict.fromkeys((0xCD2D, 0xCD41), "a signed history (C2PA)"),
 }
-"""Tags that hold the location or may hold it in an unknown form, with their names in messages."""
+# Tags that may hold the location among other data.
 _EDITED: Mapping[int, Callable[[bytes], bytes]] = {
     tiff.XMP: xmp.remove_location,
     tiff.IPTC: remove_iptc_location,
     tiff.PHOTOSHOP: remove_resource_location,
 }
-"""Tags that may hold the location among other data."""
+# SubIFDs (TIFF technical note 1): full-size raw images and previews.
 _SUB_DIRECTORIES = 0x014A
 _MOST_DIRECTORIES = 64
 

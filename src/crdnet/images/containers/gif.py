@@ -7,8 +7,8 @@ from crdnet.images.containers.metadata import FileMetadata, Metadata
 
 _EXTENSION = b"\x21\xff\x0b"
 _XMP, _ICC = _EXTENSION + b"XMP DataXMP", _EXTENSION + b"ICCRGBG1012"
+# Beginning of the bytes behind XMP, by which readers that know no XMP find its end.
 _XMP_END = bytes((1, *range(255, 252, -1)))
-"""Beginning of the bytes behind XMP, by which readers that know no XMP find its end."""
 
 
 def read_metadata(content: bytes) -> FileMetadata:

@@ -14,8 +14,9 @@ from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 
 _XMP_KIND = b"application/rdf+xml"
 _IDENTITY_MATRIX = 0
+# Matrix of BT.601 and full range, by which libheif codes colours where it does not say so.
 _USUAL_MATRIX = 6, 0x80
-"""Matrix of BT.601 and full range, by which libheif codes colours where it does not say so."""
+# Content of each type of auxiliary image, for messages; alpha is kept and has no name here.
 _AUXILIARY: Mapping[bytes, str] = {
     b"alpha": "",
     b"urn:mpeg:hevc:2015:auxid:1": "",
@@ -24,14 +25,13 @@ _AUXILIARY: Mapping[bytes, str] = {
     b"hdrgainmap": "the gain map",
     b"matte": "a matte",
 }
-"""Content of each type of auxiliary image, for messages; alpha is kept and has no name here."""
 _IMAGES = (b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"jpeg", b"unci", b"avc1")
 _MOST_SPANS = 20_000
 _MOST_PROPERTIES = 100_000
+# In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds.
 _MOST_BOXES = 20_000
-"""In one box; a HEIC of 100 megapixels has 400 items. Millions of empty boxes take seconds."""
+# Boxes of known content; the others are cleared to remove the location.
 _KNOWN_BOXES = (b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin")
-"""Boxes of which everybody knows whether they tell the location."""
 # EXIF orientation as (quarter turns counterclockwise, mirrored: 0 top and bottom, 1 left and
 # right), turned first, by HEIF's annex on EXIF.
 _TURNS: Mapping[int, tuple[int, int | None]] = {
@@ -57,11 +57,11 @@ class Coding:
     grey: bool = False
     subsampling: str = "4:4:4"
     orientation: int = 1
-    """As EXIF has it, but told by the file's own properties, which rule over EXIF."""
+    """EXIF value, from the properties of the file, which take precedence over its EXIF."""
     identity: bool = False
-    """Whether the colours are stored as red, green and blue, as files without loss have them."""
+    """True if the colours are stored as red, green and blue, as lossless files store them."""
     cropped: bool = False
-    """Whether a clean aperture crops it."""
+    """True if a clean aperture crops it."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ class _Meta:
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     """(kind, payload)."""
     associations: dict[int, list[int]] = field(default_factory=dict)
-    """For each item the places of its properties in `properties`, from 1."""
+    """Indices into `properties` by item, from 1."""
     references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
     """(kind, from which item, to which items)."""
 
@@ -128,6 +128,7 @@ def read_coding(content: Content) -> Coding:
             (body for kind, body in meta.properties if kind == b"av1C" and len(body) >= 4),
             b"\x81\0\x0c\0",
         )
+    # Byte 2 of av1C: 0x40 high bit depth, 0x20 twelve bits, 0x10 monochrome, 0x0C subsampling.
     flags = av1[2]
     nclx = _find_codes(own)
     return Coding(
@@ -252,7 +253,7 @@ def _insert_items(
     first = max(meta.items) + 1
     numbered = [(first + at, *item) for at, item in enumerate(new)]
     data = b"".join(plain for *_, plain in numbered)
-    pictures = [number for number, item in meta.items.items() if item.kind in (b"av01", b"grid")]
+    images = [number for number, item in meta.items.items() if item.kind in (b"av01", b"grid")]
 
     def rebuilt(grown: int) -> bytes:
         parts, has_references = [content[meta.begin + 8 : meta.begin + 12]], False
@@ -266,7 +267,7 @@ def _insert_items(
                 has_references = True
                 plain += b"".join(_pack_reference(number, meta.primary) for number, *_ in numbered)
             elif kind == b"iprp":
-                plain = _add_properties(content, body, end, properties, meta.primary, pictures)
+                plain = _add_properties(content, body, end, properties, meta.primary, images)
             parts.append(
                 content[begin:end] if plain == content[body:end] else _pack_box(kind, plain)
             )
@@ -417,6 +418,7 @@ def _read_references(
 def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
     version = content[at]
     sizes = content[at + 4], content[at + 5]
+    # Version 0 has no index; version 2 numbers items in four bytes.
     offset_bytes, length_bytes, base_bytes = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
     index_bytes = sizes[1] & 15 if version else 0
     wide = 4 if version == 2 else 2
@@ -445,6 +447,7 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
                 base + number(offset_bytes) + (data if method == 1 else 0),
                 number(length_bytes),
             )
+            # Method 0 counts from the start of the file, 1 from that of idat.
             if item in meta.items and method in (0, 1):
                 meta.items[item].spans.append(span)
 
@@ -460,6 +463,7 @@ def _read_associations(content: Content, meta: _Meta, at: int) -> None:
             raise ValueError("it has too many properties")
         place += wide + 1
         size = 2 if long else 1
+        # The highest bit marks a property that a reader must know.
         mask = 0x7FFF if long else 0x7F
         meta.associations.setdefault(item, []).extend(
             int.from_bytes(content[place + i * size : place + (i + 1) * size], "big") & mask
@@ -506,7 +510,7 @@ def _add_properties(
     end: int,
     new: list[tuple[bytes, bytes, bool]],
     primary: int,
-    pictures: list[int],
+    images: list[int],
 ) -> bytes:
     parts, count = [], 0
     for kind, _, at, last in _iterate_boxes(content, body, end):
@@ -522,7 +526,7 @@ def _add_properties(
                     for i, (name, _, must) in enumerate(new)
                     if must or item == primary
                 ]
-                for item in pictures
+                for item in images
             }
             plain = _add_associations(plain, added)
         parts.append(_pack_box(kind, plain))
@@ -561,6 +565,7 @@ def _pack_reference(number: int, primary: int) -> bytes:
 
 def _find_exif(plain: bytes) -> int:
     """Return where the TIFF structure begins in the content of an Exif item."""
+    # An Exif item begins with the offset of its TIFF header (ISO/IEC 23008-12, annex A).
     begin = 4 + int.from_bytes(plain[:4], "big")
     return begin + 6 if plain[begin:].startswith(exif.MARK) else begin
 
@@ -599,6 +604,7 @@ def _iterate_boxes(content: Content, begin: int, end: int) -> Iterator[tuple[byt
             bytes(content[begin + 4 : begin + 8]),
         )
         body = begin + 8
+        # Size 1 means that a size of 8 bytes follows, size 0 that the box ends with the file.
         if size == 1:
             size, body = int.from_bytes(content[begin + 8 : begin + 16], "big"), begin + 16
         stop = end if size == 0 else begin + size

@@ -16,21 +16,24 @@ from crdnet.images.containers.photoshop import (
 
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
+# SOF0 to SOF15; C4, C8 and CC in their range are DHT, JPG and DAC.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+# Markers without a length: TEM, the restarts, and the start of an image.
 _ALONE = {0x01, *range(0xD0, 0xD9)}
-"""Markers without a length: TEM, the restarts, and the start of an image."""
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+# Behind the mark stand a digest of 32 characters, the length of the whole and the part's offset.
 _MORE_XMP_HEAD = len(_MORE_XMP) + 32 + 4 + 4
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _LEFT_BEHIND = (
     (0xE0, b"JFXX\0", "the thumbnail of JFIF"),
-    (0xE2, b"MPF\0", "further pictures (MPF)"),
+    (0xE2, b"MPF\0", "further images (MPF)"),
     (0xE2, b"urn:iso:std:iso:ts:21496:-1", "the gain map"),
     (0xEB, b"JP", "a signed history (C2PA)"),
 )
 _ADOBE = b"Adobe"
+# Blocks of known content, which are edited, not dropped, to remove the location.
 _KNOWN = {
     _APP0: (b"JFIF\0", b"JFXX\0"),
     _APP1: (exif.MARK, _XMP, _MORE_XMP),
@@ -39,16 +42,15 @@ _KNOWN = {
     _APP13: (_PHOTOSHOP,),
     _APP14: (_ADOBE,),
 }
-"""Blocks of which everybody knows whether they tell the location."""
+# Kinds of frames that are read and not written.
 _CODINGS = {0xC3: "lossless coding", 0xC9: "arithmetic coding", 0xCA: "arithmetic coding"}
-"""Kinds of frames that are read and not written."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
+# Bytes in one block.
 _MOST = 65533
-"""Bytes in one block."""
+# Before the first scan. Large profiles and XMP take some hundreds; millions of empty blocks would
+# take a parser seconds.
 _MOST_BLOCKS = 10_000
-"""Before the first scan. Large profiles and XMP take some hundreds; millions of empty blocks would
-take a parser seconds."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,15 @@ class Frame:
     height: int
     width: int
     tables: tuple[int, ...]
-    """For each component the number of its quantisation table."""
+    """Number of the quantisation table of each component."""
     samplings: tuple[tuple[int, int], ...]
-    """For each component its samples across and down."""
+    """Samples of each component across and down."""
 
 
 def read_frame(content: Content) -> Frame | None:
-    """Return how the pixels are coded; None where the file ends before it says so."""
+    """Return the coding of the pixels, or None if the file ends before it."""
     for marker, block in _iterate_blocks(content):
+        # The frame header: length, bits, height, width, number of components, 3 bytes for each.
         if marker in _FRAMES and len(block) >= 10 and len(block) >= 10 + 3 * block[9]:
             parts = [block[at : at + 3] for at in range(10, 10 + 3 * block[9], 3)]
             return Frame(
@@ -83,7 +86,7 @@ def read_frame(content: Content) -> Frame | None:
 
 
 def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
-    """Take a JPEG apart."""
+    """Return the metadata of a JPEG file."""
     kept, left, recoded, stray, place = list[bytes](), list[str](), list[str](), 0, 2
     for marker, begin, end in _iterate_spans(content):
         stray += len(bytes(content[place:begin]).strip(b"\xff"))
@@ -123,21 +126,21 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
 
 
 def _name_dropped(marker: int, payload: bytes) -> list[str]:
-    """Return the name of a block that no derained file holds, in a list, which is else empty."""
+    """Return the name of a block that no output holds, in a list; empty for other blocks."""
     return [
         name for kind, start, name in _LEFT_BEHIND if marker == kind and payload.startswith(start)
     ]
 
 
 def _name_trailer(content: Content, left: list[str]) -> list[str]:
-    """Return the name of what lies behind the image, in a list, unless `left` tells of it."""
+    """Return the name of the data behind the image in a list, unless `left` names it."""
     rest = bytes(content[_find_end(content) :])
     if not rest.strip(b"\0"):
         return []
     if b"ftyp" in rest:
         return ["the video behind the image"]
-    told = "further pictures (MPF)" in left
-    return [] if told else [f"{len(rest)} bytes behind the picture"]
+    told = "further images (MPF)" in left
+    return [] if told else [f"{len(rest)} bytes behind the image"]
 
 
 def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
@@ -145,6 +148,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
     blocks, lost = [], []
     if around.dpi:
         across, down = (max(1, min(65535, round(value))) for value in around.dpi)
+        # JFIF stores dots per inch (unit 1) in 16 bits.
         density = across.to_bytes(2, "big") + down.to_bytes(2, "big")
         blocks.append(_pack_block(_APP0, b"JFIF\0\x01\x01\x01" + density + b"\0\0"))
     for name, mark, marker, value in (
@@ -158,6 +162,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
             blocks.append(_pack_block(marker, mark + value))
     room = _MOST - len(_ICC) - 2
     parts = [around.icc[at : at + room] for at in range(0, len(around.icc), room)]
+    # An ICC profile is numbered in parts from 1 to 255 (ICC.1, annex B).
     if len(parts) > 255:
         lost.append(f"the colour profile of {len(around.icc)} bytes")
     else:
@@ -183,12 +188,13 @@ def split_scan(content: bytes) -> tuple[bytes, bytes]:
     place = 2
     for _, block in _iterate_blocks(content):
         place += len(block)
+    # The scan header follows the other blocks.
     place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
     return content[:place], content[place:-2]
 
 
 def set_height(head: bytes, height: int) -> bytes:
-    """Return the beginning of an encoder's JPEG that tells another height."""
+    """Set the height in the beginning of an encoder's JPEG; return the beginning."""
     place = 2
     for marker, block in _iterate_blocks(head):
         if marker in _FRAMES:
@@ -198,9 +204,9 @@ def set_height(head: bytes, height: int) -> bytes:
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a JPEG that does not tell where it was taken, and what had to go with it.
+    """Remove the location from a JPEG; return the content and the names of what went with it.
 
-    Blocks of which nobody knows what they tell go, and so does all that lies behind the image.
+    Blocks of unknown content go, and so does everything behind the image.
     """
     pieces, left, place = [content[:2]], list[str](), 2
     for marker, begin, end in _iterate_spans(content):
@@ -272,6 +278,7 @@ def _edit_blocks(
 def _remove_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
     """Return a block's payload without its thumbnail, and the thumbnail's name in a list."""
     if marker == _APP0 and payload.startswith(b"JFIF\0"):
+        # Width and height of the thumbnail; its RGB samples follow.
         had = payload[12:14] != b"\0\0"
         return payload[:12].ljust(14, b"\0"), ["the thumbnail of JFIF"] * had
     if marker == _APP1 and payload.startswith(exif.MARK):
@@ -296,7 +303,7 @@ def _remove_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[
 
 
 def _join_blocks(blocks: list[bytes], marker: int, mark: bytes, skipped: int = 0) -> bytes:
-    """Return what the blocks of one kind hold together."""
+    """Return the joined content of the blocks of one kind."""
     begin = 4 + len(mark) + skipped
     return b"".join(
         block[begin:]
@@ -333,6 +340,7 @@ def _iterate_spans(content: Content) -> Iterator[tuple[int, int, int]]:
         if marker in _ALONE:
             place = found.end()
             continue
+        # A length includes its own two bytes; less would repeat the block without end.
         place = begin + 2 + max(int.from_bytes(content[begin + 2 : begin + 4], "big"), 2)
         yield marker, begin, min(place, len(content))
 
@@ -360,6 +368,7 @@ def _find_end(content: Content) -> int:
 def _read_dpi(blocks: list[bytes]) -> tuple[float, float] | None:
     for block in blocks:
         if block[1] == _APP0 and block[4:9] == b"JFIF\0" and block[11:12] in (b"\1", b"\2"):
+            # Unit 1 is per inch, 2 per centimetre; 0 states an aspect only.
             scale = 1.0 if block[11] == 1 else 2.54
             across, down = int.from_bytes(block[12:14], "big"), int.from_bytes(block[14:16], "big")
             return (scale * across, scale * down) if across and down else None

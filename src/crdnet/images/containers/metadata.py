@@ -22,7 +22,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     """Pixels per inch across and down."""
     colours: ColourSpace | None = None
-    """Colour space that the file tells in another way than by `icc`; None for sRGB."""
+    """Colour space that the file states in another way than by `icc`; None for sRGB."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class FileMetadata:
     left_behind: tuple[str, ...] = ()
     """Names of what no output will hold."""
     only_here: bool = False
-    """Whether `blocks` hold more than `around`, which another format will lack."""
+    """True if `blocks` hold more than `around`, which another format will lack."""
     recoded: tuple[str, ...] = ()
-    """The names of ways of coding that a file of the same format will not have again."""
+    """Names of codings that an output of the same format will not have."""
     has_unnamed_channel: bool = False
-    """Whether the file does not declare that its additional channel is alpha."""
+    """True if the file does not declare that its additional channel is alpha."""

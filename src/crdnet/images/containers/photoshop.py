@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from crdnet.images.containers import xmp
 
 _IMAGE_RESOURCE = b"8BIM"
+# Thumbnails of Photoshop 4 (BGR) and of later versions.
 _RESOURCE_THUMBNAILS = (0x0409, 0x040C)
 _IPTC, _EXIF, _MORE_EXIF, _XMP, _IPTC_DIGEST = 0x0404, 0x0422, 0x0423, 0x0424, 0x0425
+# Marker before each dataset of IPTC-NAA, and the flag of a length that is itself counted.
 _DATASET = 0x1C
+# Content location code and name, city, sublocation, province or state, country code and name.
 _LOCATION_DATASETS = {(2, 26), (2, 27), (2, 90), (2, 92), (2, 95), (2, 100), (2, 101)}
-"""Content location code and name, city, sublocation, province or state, country code and name."""
 _LONG_DATASET = 0x8000
 
 
@@ -73,11 +75,13 @@ def _iterate_resources(resources: bytes) -> Iterator[tuple[int, int, int, int]]:
     place = 0
     while resources[place : place + 4] == _IMAGE_RESOURCE and place + 12 <= len(resources):
         number = int.from_bytes(resources[place + 4 : place + 6], "big")
+        # A Pascal string, padded to an even length.
         name = resources[place + 6] + 1
         data = place + 6 + name + name % 2 + 4
         size = int.from_bytes(resources[data - 4 : data], "big")
         if data + size > len(resources):
             return
+        # Values are padded to an even length.
         end = min(data + size + size % 2, len(resources))
         yield number, place, data, end
         place = end

@@ -13,8 +13,9 @@ MAGIC = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
 _METRES_PER_INCH = 0.0254
 _MOST_LONG = 2**32 - 1
+# Gamma and chromaticities are whole numbers of this part.
 _UNIT = 100_000
-"""Gamma and chromaticities are whole numbers of this part."""
+# Chunks to copy although PNG's rules forbid it after an edit; they stay valid for the output.
 _COLOUR = {
     b"cHRM",
     b"cICP",
@@ -29,35 +30,35 @@ _COLOUR = {
     b"mDCv",
     b"cLLi",
 }
-"""Chunks to copy although PNG's rules forbid it after an edit; they stay valid for the output."""
+# Chunks about the stored samples; they are wrong once a palette has become colours.
 _OF_SAMPLES = {b"sBIT", b"bKGD"}
-"""Chunks about the stored samples; they are wrong once a palette has become colours."""
 _OF_ENCODER = {b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"tRNS"}
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+# Metadata in hexadecimal, which programs wrote before PNG had chunks for it.
 _RAW_PROFILE = b"Raw profile type "
-"""Metadata in hexadecimal, which programs wrote before PNG had chunks for it."""
 _LOCATION_KEYWORD = re.compile(
     rb"gps|latitude|longitude|altitude|location|coverage|city|country", re.IGNORECASE
 )
+# Chunks whose content other formats hold in their own way.
 _TRAVELS = {b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"}
-"""Chunks whose content other formats hold in their own way."""
+# Ancillary chunks of known content, which are edited, not dropped, to remove the location.
 _KNOWN = {*_COLOUR, *_TEXTS, b"tRNS", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
-"""Ancillary chunks of which everybody knows whether they tell the location."""
 _CUT_OFF = "the chunk {}, which is cut off"
 _MOST_INFLATED = 64 << 20
+# Beside one for each KiB of the file, which allows pixels in any usual chunks; millions of empty
+# chunks would take a parser seconds.
 _MOST_CHUNKS = 10_000
-"""Beside one for each KiB of the file, which allows pixels in any usual chunks; millions of empty
-chunks would take a parser seconds."""
+# Chunks that a file has once; inflating each of many could take minutes.
 _ONCE = (b"iCCP", _XMP)
-"""Chunks that a file has once; inflating each of many could take minutes."""
 
 
 def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadata:
-    """Take a PNG apart; `same_samples` is whether the new pixels are stored as the old ones are."""
+    """Return the metadata of a PNG; `same_samples` is False if the stored samples will differ."""
     kept, left, only_here = list[bytes](), list[str](), False
     around = {"exif": b"", "xmp": b"", "icc": b""}
     dpi, told, once = None, dict[bytes, bytes](), set[bytes]()
     for name, begin, end in _iterate_spans(content):
+        # Lower case marks ancillary chunks (first letter) and those safe to copy (fourth letter).
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
         if name == b"fdAT":  # an image is still where acTL is missing, or comes too late
             left.append("the frames of an animation")
@@ -83,6 +84,7 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
                 continue
         elif name == b"iTXt" and payload.startswith(_XMP + b"\0"):
             around["xmp"] = _read_xmp(payload)
+        # Unit 1 is the metre; unit 0 states an aspect only.
         elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:
             across, down = (value * _METRES_PER_INCH for value in struct.unpack(">II", payload[:8]))
             dpi = (across, down) if across and down else None
@@ -157,9 +159,9 @@ def add_metadata(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a PNG that does not tell where it was taken, and what had to go with it.
+    """Remove the location from a PNG; return the content and the names of what went with it.
 
-    Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
+    Chunks of unknown content go, and so does everything behind the image.
     """
     pieces, left, size = [MAGIC], list[str](), len(MAGIC)
     once = set[bytes]()
@@ -211,6 +213,7 @@ def _remove_text_location(name: bytes, chunk: bytes, left: list[str]) -> list[by
 
 def is_interlaced(content: Content) -> bool:
     """Return whether a PNG is stored in the seven passes of Adam7."""
+    # The last byte of IHDR.
     return content[28:29] == b"\1"
 
 
@@ -222,8 +225,9 @@ def is_animated(content: Content) -> bool:
     return False
 
 
+# Per pixel, by colour type.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Per pixel, by colour type."""
+# First row and column of each pass of an interlaced image, and the distance to the next ones.
 _PASSES = (
     (0, 0, 8, 8),
     (0, 4, 8, 8),
@@ -233,11 +237,11 @@ _PASSES = (
     (0, 1, 2, 2),
     (1, 0, 2, 1),
 )
-"""First row and column of each pass of an interlaced image, and the distance to the next ones."""
+# Signature of 8 bytes, and IHDR of 25 with its length and checksum.
 _HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
+# Each call of zlib copies what it was given and did not use.
 _DEFLATED_AT_ONCE = 1 << 16
-"""Each call of zlib copies what it was given and did not use."""
 
 
 def has_all_rows(content: Content) -> bool:
@@ -292,7 +296,10 @@ def _iterate_spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
         if left < 0:
             raise ValueError("it has more chunks than any image needs")
         end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        yield bytes(content[place + 4 : place + 8]), place, end
+        name = bytes(content[place + 4 : place + 8])
+        yield name, place, end
+        if name == b"IEND":
+            return  # what lies behind the image is no chunk of it
         place = end
 
 

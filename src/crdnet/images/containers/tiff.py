@@ -18,6 +18,7 @@ import numpy as np
 from crdnet.images.containers.metadata import Content, FileMetadata, Metadata
 from crdnet.images.containers.photoshop import remove_resource_thumbnail
 
+# Tags that point to directories.
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 ORIENTATION, SAMPLES, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 0x0112, 0x0115, 0x013D, 0x0142, 0x0143
@@ -32,8 +33,8 @@ STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = (
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
 _PLANAR, _PREVIEW, _OLD_JPEG = 0x011C, 0x0201, 6
 _SEPARATE, _YCBCR, _WHITE_IS_ZERO, _JPEG_CODED, _INKS = 2, 6, 0, 7, 5
+# Compressions that are written again as they were: none, LZW, Deflate, PackBits.
 _PLAIN_CODINGS = (1, 5, 8, 32946, 32773)
-"""Compressions that are written again as they were: none, LZW, Deflate, PackBits."""
 _COMPRESSIONS = {
     2: "CCITT",
     3: "CCITT group 3",
@@ -42,8 +43,8 @@ _COMPRESSIONS = {
     34712: "JPEG 2000",
     50001: "WebP",
 }
+# Samples per pixel below which there is grey.
 _NO_COLOURS = 3
-"""Samples per pixel below which there is grey."""
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _DIRECTORIES = {EXIF, GPS, INTEROP}
 _PAGE_KIND = 0x00FE
@@ -56,8 +57,8 @@ _UNDEFINED, SHORT, LONG, LONG8 = 7, 3, 4, 16
 _MOST_LONG = 2**32 - 1
 _MAX_DIRECTORIES = 4096
 _MAX_TAGS = 4096
+# In all directories of a file; directories that share bytes could have millions.
 _MAX_ENTRIES = 50_000
-"""In all directories of a file; directories that share bytes could have millions."""
 
 # Tags that tell how the pixels are stored, which whoever stores them anew writes himself.
 _OF_PIXELS = {
@@ -80,8 +81,8 @@ _LEFT_BEHIND = {
     0xCD2D: "a signed history (C2PA)",
     0xCD41: "a signed history (C2PA)",
 }
+# Tags of metadata that other formats hold beside EXIF.
 _AROUND = {"xmp": XMP, "icc": ICC, "photoshop": PHOTOSHOP}
-"""Tags of metadata that other formats hold beside EXIF."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Tag:
     value: bytes
     """Little-endian."""
     directory: "Mapping[int, Tag] | None" = None
-    """For those tags that are directories; `value` is then empty."""
+    """Content of a tag that is a directory; `value` is then empty."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -111,9 +112,9 @@ class Layout:
     """Layout of a TIFF file."""
 
     order: str
-    """As `struct` has it: < or >."""
+    """Byte order in the notation of `struct`: < or >."""
     big: bool
-    """Whether offsets take eight bytes."""
+    """True if offsets take eight bytes."""
     first: int
     """Offset of the first directory."""
 
@@ -143,6 +144,7 @@ def read_layout(content: Content) -> Layout:
     if order is None or len(content) < 8:
         raise ValueError("no TIFF structure")
     magic = struct.unpack_from(order + "H", content, 2)[0]
+    # 42 is TIFF, 43 is BigTIFF.
     if magic == 43 and len(content) >= 16:
         return Layout(order, True, struct.unpack_from(order + "Q", content, 8)[0])
     if magic != 42:
@@ -318,6 +320,7 @@ def convert_to_tags(around: Metadata) -> dict[int, Tag]:
 
 def count_extra_pages(found: list[dict[int, Tag]]) -> int:
     """Count the pages after the first that are not smaller copies or masks of it."""
+    # Bit 0 of NewSubfileType marks a smaller copy, bit 2 a mask.
     return sum(1 for page in found[1:] if not (get_number(page, _PAGE_KIND, 0) & 0b101))
 
 
@@ -347,6 +350,7 @@ def is_structure(content: bytes) -> bool:
 
 def read_dpi(tags: Tags) -> tuple[float, float] | None:
     """Return the pixels per inch that tags tell."""
+    # Unit 2, the default, is the inch, 3 the centimetre; 1 states an aspect only.
     scale = {2: 1.0, 3: 2.54}.get(get_number(tags, _RESOLUTION_UNIT, 2))
     if scale is None or _X_RESOLUTION not in tags or _Y_RESOLUTION not in tags:
         return None

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from crdnet.images.containers import exif, xmp
 from crdnet.images.containers.metadata import FileMetadata, Metadata
 
+# Flags of the chunk VP8X (RFC 9649).
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATED = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC, b"EXIF": _EXIF, b"XMP ": _XMP}
+# Millions of empty chunks would take a parser seconds.
 _MOST_CHUNKS = 10_000
-"""Millions of empty chunks would take a parser seconds."""
 _OF_PIXELS = {b"VP8 ", b"VP8L", b"ALPH"}
 _OF_ENCODER = {*_OF_PIXELS, b"VP8X", b"ANIM", b"ANMF"}
 
@@ -74,6 +75,7 @@ def add_metadata(
     flags = _ALPHA * alpha
     for chunk in chunks:
         flags |= _FLAGS.get(chunk[:4], 0)
+    # VP8X stores each side minus 1 in 24 bits.
     canvas = b"".join((side - 1).to_bytes(3, "little") for side in size)
     head = _pack_chunk(b"VP8X", bytes((flags, 0, 0, 0)) + canvas)
     pixels = [chunk for name, chunk in _iterate_chunks(content) if name in _OF_PIXELS]
@@ -81,9 +83,9 @@ def add_metadata(
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a WebP that does not tell where it was taken, and what had to go with it.
+    """Remove the location from a WebP; return the content and the names of what went with it.
 
-    Chunks of which nobody knows what they tell go, and so does all that lies behind the image.
+    Chunks of unknown content go, and so does everything behind the image.
     """
     size = 8 + int.from_bytes(content[4:8], "little")
     chunks, left = list[bytes](), list[str]()
@@ -139,7 +141,9 @@ def read_size(content: bytes) -> tuple[int, int, int]:
             return width, height, 2 if payload[0] & _ANIMATED else 1
         if name == b"VP8 " and len(payload) >= 10:
             width, height = (
-                int.from_bytes(payload[at : at + 2], "little") & 0x3FFF for at in (6, 8)
+                # 14 bits; the upper two scale the display.
+                int.from_bytes(payload[at : at + 2], "little") & 0x3FFF
+                for at in (6, 8)
             )
             return width, height, 1
         if name == b"VP8L" and len(payload) >= 5:

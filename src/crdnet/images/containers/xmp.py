@@ -18,6 +18,7 @@ _GAIN_MAP = "http://ns.adobe.com/hdr-gain-map/1.0/"
 _CAMERA = "http://ns.google.com/photos/1.0/camera/"
 _CONTAINER = "http://ns.google.com/photos/1.0/container/"
 _DEPTH = "http://ns.google.com/photos/dd/1.0/"
+# Namespaces of prefixes that a packet uses without saying so.
 _USUAL_PREFIXES: Mapping[str, str] = {
     "exif": _EXIF,
     "photoshop": _PHOTOSHOP,
@@ -27,10 +28,9 @@ _USUAL_PREFIXES: Mapping[str, str] = {
     "GCamera": _CAMERA,
     "Container": _CONTAINER,
 }
-"""Namespaces of prefixes that a packet uses without saying so."""
 
+# Properties of any namespace; drones write `GpsLongtitude`.
 _LOCATION_NAME = re.compile(r"^gps|latitude|longitude|longtitude|altitude", re.IGNORECASE)
-"""Properties of any namespace; drones write `GpsLongtitude`."""
 _LOCATION: Mapping[str, re.Pattern[str]] = {
     _PHOTOSHOP: re.compile("City|State|Country"),
     _IPTC: re.compile("Location|CountryCode"),
@@ -54,11 +54,11 @@ _ATTRIBUTE = re.compile(rb"""\s+([^\s=<>"']+)\s*=\s*("[^"]*"|'[^']*')""")
 _EMPTY = re.compile(rb"\s*/>")
 _TAG = re.compile(rb"<[^\s/>]+")
 _DEEPEST = 200
+# Each element that declares a namespace copies those around it.
 _MOST_SPACES = 1000
-"""Each element that declares a namespace copies those around it."""
 
 Matches = Callable[[str, str], bool]
-"""Whether a property of a namespace and a name is meant."""
+"""Function that selects properties by namespace and name."""
 
 
 class _UnreadableError(ValueError):

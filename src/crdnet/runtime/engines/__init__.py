@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 DEVICE_VARIABLE = "CRDNET_DEVICE"
-"""Variable of the environment that says what `auto` is."""
+"""Environment variable that sets the device of `auto`."""
 
 
 def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tuple[str, Engine]:
@@ -65,13 +65,13 @@ def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tup
         except (DeviceError, _CannotOpenError) as error:
             failures.append(f"device {name!r} does not work: {error}")
     engine = _open(model, last, threads, runs)
-    for failure in failures:  # only now, since a file that none can open is not their fault
+    for failure in failures:  # only now, since a file that no engine opens is no fault of a device
         _log.warning("%s; using %r", failure, last)
     return last, engine
 
 
 def read_info(model: StoredModel) -> ModelInfo:
-    """Return what a model file says of itself, at a fraction of the cost of opening it for work.
+    """Return the metadata of a model file, at a fraction of the cost of opening it to run.
 
     Raises:
         ModelError: The file is damaged or is not ours.
@@ -117,7 +117,7 @@ def _explain_failure(model: StoredModel, package: str) -> Iterator[None]:
     except CRDNetError:
         raise
     except Exception as error:  # engines' errors have no base class of their own
-        # The engines name the operation and the opset that they lack themselves.
+        # The message of the engine names the operation or opset that it lacks.
         raise _CannotOpenError(
             f"{model.path} is not a model that {package} can open ({take_first_line(error)}); "
             "give an .onnx file made by `crdnet export` of this version"
@@ -125,7 +125,7 @@ def _explain_failure(model: StoredModel, package: str) -> Iterator[None]:
 
 
 def take_first_line(error: Exception) -> str:
-    """Return what an error says in one line."""
+    """Return the message of an error in one line."""
     lines = [line for line in str(error).splitlines() if line]
     # OpenVINO's errors begin with the places in its source that they came through.
     told = [

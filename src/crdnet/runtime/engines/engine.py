@@ -37,7 +37,7 @@ class Run(ABC):
     @property
     @abstractmethod
     def stopped(self) -> bool:
-        """Whether `stop` was called, after which the run raises an error of any class."""
+        """True if `stop` was called, after which the run raises an error of any class."""
 
     @abstractmethod
     def __call__(self, rainy: Floats) -> Answer:
@@ -70,7 +70,7 @@ class Engine(ABC):
     info: ModelInfo
     """Metadata of the file."""
     senses: bool
-    """Whether the model senses the intensity of the rain."""
+    """True if the model senses the intensity of the rain."""
 
     @abstractmethod
     def begin(self) -> Run:

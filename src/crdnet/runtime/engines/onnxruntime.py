@@ -10,6 +10,7 @@ from crdnet.runtime.engines.engine import Answer, Engine, Floats, Run, check_inf
 from crdnet.runtime.model import DENSITY_NAME, INPUT_NAME, OUTPUT_NAME, ModelInfo
 from crdnet.runtime.store import StoredModel
 
+# Severity of onnxruntime's logger, which leaves out warnings.
 _ERRORS_ONLY = 3
 
 

@@ -31,7 +31,7 @@ function section(path, method, operation) {
   const asked = operation.parameters || [];
   if (asked.length) made.append(element("h3", "Parameters"), table(`Parameters of ${path}`, ["name", "what", ""], asked.map((each) => [each.name, kind(each.schema), each.description || each.schema.description || ""])));
   if (operation.requestBody) {
-    const rows = Object.entries(operation.requestBody.content).map(([type, body]) => [type, body.schema.properties ? `a form: ${Object.keys(body.schema.properties).join(", ")}` : "the picture's bytes"]);
+    const rows = Object.entries(operation.requestBody.content).map(([type, body]) => [type, body.schema.properties ? `a form: ${Object.keys(body.schema.properties).join(", ")}` : "the bytes of the image"]);
     made.append(element("h3", "Body"), table(`Body of ${path}`, ["type", "what"], rows));
   }
   const answers = Object.entries(operation.responses).map(([status, answer]) => [status, answer.description, Object.entries(answer.content || {}).map(([type, each]) => (each.schema && each.schema.format === "binary") || !each.schema ? type : `${type}: ${kind(each.schema)}`).join(", "), Object.keys(answer.headers || {}).join(", ")]);

@@ -1,4 +1,4 @@
-"""Pictures to send, good and bad."""
+"""Images to send, good and bad."""
 
 import struct
 import zlib
@@ -10,10 +10,10 @@ from PIL import Image
 SIZE = (96, 64)
 
 
-def scene(
+def make_scene(
     width: int = SIZE[0], height: int = SIZE[1], *, rain: int = 0, seed: int = 0
 ) -> Image.Image:
-    """Return a smooth picture, with vertical lines one pixel wide that are `rain` grey levels brighter."""
+    """Return a smooth image with vertical lines, one pixel wide and `rain` grey levels brighter."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[0:height, 0:width]
     grey = 90 + 40 * np.sin(across / width * 3) * np.cos(down / height * 2 + rng.random())
@@ -23,19 +23,19 @@ def scene(
     return Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
 
 
-def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-RAINY = encoded(scene(rain=60))
-DRY = encoded(scene())
-JPEG = encoded(scene(rain=60), "JPEG", quality=92)
+RAINY = encode(make_scene(rain=60))
+DRY = encode(make_scene())
+JPEG = encode(make_scene(rain=60), "JPEG", quality=92)
 
 
-def png_claiming(width: int, height: int, rows: int = 1) -> bytes:
-    """Return a PNG whose header says one size and which holds `rows` rows of it, compressed: a bomb in little."""
+def make_png_claiming(width: int, height: int, rows: int = 1) -> bytes:
+    """Return a PNG whose header claims a size and which holds `rows` black rows of it."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

@@ -1,0 +1,42 @@
+"""Scores of several methods on the same images."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from crdnet.evaluation.cases import Case, Failure, LoadedCase
+from crdnet.evaluation.comparison import keep_common_images
+from crdnet.evaluation.html_report import Thumbnails
+from crdnet.evaluation.scoring import Evaluation, assign_seen_scenes, evaluate
+
+
+def score_methods(
+    cases: Mapping[str, Sequence[Case]],
+    protocols: Sequence[str],
+    *,
+    jobs: int,
+    on_done: Callable[[], object],
+    thumbnails: Thumbnails | None = None,
+) -> tuple[dict[str, Evaluation], list[Failure]]:
+    """Score the cases of each method; of several methods, keep the images that all have.
+
+    Args:
+        cases: The images of each method by its name.
+        protocols: Names of protocols, see `crdnet.metrics.PROTOCOLS`.
+        jobs: Images in memory at a time.
+        on_done: Called after each image.
+        thumbnails: Keeps small copies of the derained images.
+    """
+    evaluations = {}
+    for name, of_method in cases.items():
+        look = _ignore if thumbnails is None else partial(thumbnails.add, name)
+        scored = evaluate(of_method, protocols, jobs=jobs, on_done=on_done, on_loaded=look)
+        evaluations[name] = assign_seen_scenes(scored, of_method)
+    failures = [failure for each in evaluations.values() for failure in each.failures]
+    if len(evaluations) > 1:
+        evaluations, different = keep_common_images(evaluations)
+        failures += different
+    return evaluations, failures
+
+
+def _ignore(case: Case, loaded: LoadedCase) -> None:
+    """Keep nothing of a case."""
