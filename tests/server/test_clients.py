@@ -91,6 +91,9 @@ def test_one_client_may_have_some_requests_at_once_and_another_too() -> None:
         ("192.0.2.1", "192.0.2.2", False),
         ("2001:db8::1", "2001:db8::2:3", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("[2001:db8::1]", "2001:db8::2", True),
         ("testclient", "testclient", True),
     ],
 )

@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from ipaddress import ip_network
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
+from crdnet.server.forwarding import apply_forwarding
 from tests.server.images import RAINY
 from tests.server.proxies import caddy, nginx
 from tests.server.running import Running, run_server
@@ -65,6 +67,27 @@ def test_clients_are_told_apart_behind_a_proxy(
 
     wait_until(lambda: bool(line()))
     assert line() == ["127.0.0.1"]  # the client of the proxy, whatever it says of itself
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        (["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
+        (["6.6.6.6", "192.0.2.1"], "192.0.2.1"),
+        (["[2001:db8::1], 192.0.2.1"], "192.0.2.1"),
+        (["192.0.2.1, ::ffff:10.0.0.2"], "192.0.2.1"),
+        (["192.0.2.1, [::ffff:10.0.0.2]"], "192.0.2.1"),
+        (["10.0.0.2"], "10.0.0.2"),
+    ],
+)
+def test_the_client_is_the_last_stranger_that_a_proxy_forwards(
+    forwarded: list[str], client: str
+) -> None:
+    """Also where a proxy adds a header behind that of the client, as HAProxy does."""
+    headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
+    scope = {"type": "http", "client": ("10.0.0.1", 1), "headers": headers}
+    apply_forwarding(scope, [ip_network("10.0.0.0/8")])
+    assert scope["client"] == (client, 0)
 
 
 def test_http_1_0_without_a_host_is_served(server: Running) -> None:

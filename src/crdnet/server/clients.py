@@ -8,11 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from math import ceil
 
 from starlette.types import Scope
 
+from crdnet.server.forwarding import parse_address
 from crdnet.server.problems import Kind, ProblemError
 
 _MINUTE = 60.0
@@ -26,11 +27,10 @@ def get_client(scope: Scope) -> str:
 
 def group_client(address: str) -> str:
     """Return the name under which the requests of an address are counted."""
-    try:
-        packed = ip_address(address).packed
-    except ValueError:
-        return address
-    return address if len(packed) == 4 else packed[:8].hex()
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return parsed.packed[:8].hex()
+    return address if parsed is None else str(parsed)
 
 
 class ClientLimits:
