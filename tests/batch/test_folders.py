@@ -251,3 +251,13 @@ def test_a_model_that_is_not_there_or_does_not_sense_is_refused(
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="`"):
         BatchOptions(**wrong)
+
+
+def test_a_file_called_minus_is_no_standard_output(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-").touch()
+    source = photos / "dry.png"
+    assert [job.output for job in plan_deraining(source, "./-").jobs] == [Path("-")]
+    assert [job.output for job in plan_deraining(source, "-").jobs] == [None]

@@ -27,8 +27,8 @@ from crdnet.pipeline import (
 Sources = str | Path | Sequence[str | Path]
 """A folder, a file or a pattern, or several; `-` alone is standard input."""
 _RAIN_SUFFIX = ".png"
+# The suffixes of formats that are not only read.
 _WRITTEN = [suffix for suffix, kind in FORMAT_OF_SUFFIX.items() if kind in FORMATS.values()]
-"""The suffixes of formats that are not only read."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ class _Outputs:
         single: bool,
     ) -> None:
         self._destination = None if destination is None else Path(destination)
+        # The path ./- is a file.
+        self._is_stream = destination == STREAM
         self._rain = None if rain is None else Path(rain)
         self._options = options
         self._into_folder = into_folder
@@ -160,7 +162,7 @@ class _Outputs:
         elif self._into_folder:
             suffix = choose_suffix(below, self._options)
             output /= below if suffix == below.suffix else below.with_suffix(suffix)
-        elif output == Path(STREAM):
+        elif self._is_stream:
             output = None
         if rain is not None and self._rain_into_folder:
             rain /= below.with_suffix(_RAIN_SUFFIX)

@@ -128,14 +128,14 @@ class Run(ABC):
                 # One job waits for the next free thread. More are not handed out, so that a
                 # hundred thousand images are not a hundred thousand futures.
                 while (
-                    not (self._is_stopped or self._disk_is_full)
+                    not self._has_to_stop
                     and len(pending) <= self._options.jobs
                     and (job := next(remaining, None)) is not None
                 ):
                     future = pool.submit(self._do, job)
                     pending[future] = job
                     future.add_done_callback(self._stop_on_full_disk)
-                if self._is_stopped:  # while a job was handed out
+                if self._has_to_stop:  # since a job was handed out
                     self._cancel_waiting()
                 if not pending:
                     break
@@ -153,6 +153,10 @@ class Run(ABC):
             raise OutputError(
                 "the disk is full, and the run stops here; make room and call it again to go on"
             )
+
+    @property
+    def _has_to_stop(self) -> bool:
+        return self._is_stopped or self._disk_is_full
 
     def _stop_on_full_disk(self, future: Future[Outcome]) -> None:
         """Let the thread that found the disk full begin no other job."""
