@@ -15,7 +15,14 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from crdnet.errors import VideoError
-from crdnet.video import EncoderOptions, VideoOptions, Window, derain_video, frames
+from crdnet.video import (
+    EncoderOptions,
+    VideoOptions,
+    VideoProgress,
+    Window,
+    derain_video,
+    frames,
+)
 from tests.video.clips import (
     HEIGHT,
     WIDTH,
@@ -143,6 +150,23 @@ def test_numbered_images_keep_depth_and_alpha(options: VideoOptions, tmp_path: P
         assert np.array_equal(np.asarray(image)[..., 3], alpha)
     with Image.open(tmp_path / "out/b2.png") as image:
         assert image.mode.startswith("I;16")
+    derain_video(
+        tmp_path / "a%d.png", tmp_path / "out/both%d.png", replace(images, side_by_side=True)
+    )
+    with Image.open(tmp_path / "out/both2.png") as image:
+        assert np.array_equal(np.asarray(image)[..., 3], np.hstack([alpha, alpha]))
+
+
+def test_a_format_that_is_only_read_is_refused_before_the_work(
+    options: VideoOptions, tmp_path: Path
+) -> None:
+    for number, frame in enumerate(make_frames(3)):
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+    images = replace(options, encoder=EncoderOptions())
+    told: list[VideoProgress] = []
+    with pytest.raises(VideoError, match=r"names no format of images that is written; end it in"):
+        derain_video(tmp_path / "%d.png", tmp_path / "out%d.gif", images, told.append)
+    assert not told
 
 
 @pytest.mark.parametrize("container", ["nut", "matroska"])

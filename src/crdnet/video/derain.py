@@ -311,7 +311,7 @@ class _FileRun:
 
     def _rehearse(self, clip: Clip, plan: EncoderPlan, groups: Groups | None) -> None:
         """Open the encoder and write a header into nothing."""
-        plan.open(global_header=self._needs_header(groups))
+        self._begin_segment(plan, groups)
         if self._to_images:
             return
         writer = self._make_writer(BytesIO(), clip, plan, groups, Fraction(0))
@@ -608,6 +608,3 @@ def _is_copyable(frame: Any) -> bool:
 
 def _ignore(_progress: VideoProgress) -> None:
     pass
-
-
-__all__ = ["ClipFrame", "derain_video", "frames"]

@@ -4,13 +4,14 @@ The frames of a sequence are derained like those of a clip. Each output is encod
 `crdnet.images` from its input file; a frame that was left alone is that file, byte for byte.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from crdnet.density import luma
 from crdnet.errors import VideoError
-from crdnet.images import FORMAT_OF_SUFFIX, ImageSource, LocalCodec, encode, turn_upright
+from crdnet.images import FORMAT_OF_SUFFIX, FORMATS, ImageSource, LocalCodec, encode, turn_upright
 from crdnet.video.source import find_first_number
 from crdnet.video.temporal import DerainedFrame
 
@@ -30,12 +31,12 @@ class ImageEncoder:
     def __init__(self, source: str, output: Path, *, side_by_side: bool) -> None:
         self._source, self._side_by_side = source, side_by_side
         self._first = find_first_number(Path(source))
-        suffix = output.suffix.lower()
-        if suffix not in FORMAT_OF_SUFFIX:
+        self._format = FORMAT_OF_SUFFIX.get(output.suffix.lower(), "")
+        if self._format not in FORMATS.values():
             raise VideoError(
-                f"{output} names no format of images; end it in .png, .jpg, .tif or .webp"
+                f"{output} names no format of images that is written; end it in .png, .jpg, .tif "
+                "or .webp"
             )
-        self._format = FORMAT_OF_SUFFIX[suffix]
 
     def encode(self, number: int, frame: DerainedFrame) -> bytes:
         """Return the content of an output file.
@@ -49,17 +50,21 @@ class ImageEncoder:
         """
         path = Path(self._source % (self._first + number))
         with ImageSource(path) as source:
-            picture = LocalCodec().decode(source)
-            if frame.left_alone and picture.format == self._format and not self._side_by_side:
+            rainy = LocalCodec().decode(source)
+            if frame.left_alone and rainy.format == self._format and not self._side_by_side:
                 return source.content
-        change = turn_upright(frame.change, picture.orientation)
-        if change.shape[:2] != picture.pixels.shape[:2]:
-            raise VideoError(f"{path} changed while it was derained; run again with --overwrite")
-        if picture.pixels.ndim == 2:
+        change = turn_upright(frame.change, rainy.orientation)
+        if change.shape[:2] != rainy.pixels.shape[:2]:
+            raise VideoError(
+                f"{path} changed while it was derained; run it again when nobody writes to it"
+            )
+        if rainy.pixels.ndim == 2:
             change = luma(change)
-        top = np.iinfo(picture.pixels.dtype).max
-        derained = np.rint(np.clip(picture.pixels + change * (top / 255), 0, top))
-        pixels = derained.astype(picture.pixels.dtype)
+        top = np.iinfo(rainy.pixels.dtype).max
+        derained = np.rint(np.clip(rainy.pixels + change * (top / 255), 0, top))
+        pixels = derained.astype(rainy.pixels.dtype)
         if self._side_by_side:
-            pixels = np.hstack([picture.pixels, pixels])
-        return encode(picture, pixels, self._format, name=str(path))
+            pixels = np.hstack([rainy.pixels, pixels])
+            if rainy.alpha is not None:
+                rainy = replace(rainy, alpha=np.hstack([rainy.alpha, rainy.alpha]))
+        return encode(rainy, pixels, self._format, name=str(path))
