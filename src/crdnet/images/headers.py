@@ -48,6 +48,8 @@ _UNSUPPORTED_MAGIC = {
 }
 
 
+UNNAMED = "the image"
+"""Name of bytes in messages, unless the caller has another one."""
 COSTLY_SIDE = 32
 """Side that a thinner image costs: networks pad sides to multiples of at most this many pixels."""
 # An image that pads to at most this many pixels is never refused as too thin.
@@ -102,7 +104,7 @@ def read_header(
             with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
                 # A map reads like bytes, but loads only the pages that are looked at.
                 return read_header(mapped, name or str(source), max_pixels=max_pixels)
-    name = name or "the image"
+    name = name or UNNAMED
     format, measure = _recognise_format(source, name)  # noqa: A001
     try:
         header = measure(source, format)
@@ -150,9 +152,11 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
     start = content[:16]
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); fetch or save it again")
+    # Whether bytes are an image is the question here.
+    told = "the bytes are" if name == UNNAMED else f"{name} is"
     if kind := recognise_raw(content, name):
         raise NotAnImageError(
-            f"{name} is a raw file of a camera ({kind}), whose image is not developed yet; develop "
+            f"{told} a raw file of a camera ({kind}), whose image is not developed yet; develop "
             "it in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
         )
     if start[4:8] == b"ftyp":
@@ -161,9 +165,7 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
             return "AVIF", _measure_boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _measure_boxes
-        raise NotAnImageError(
-            f"{name} is a film, not an image; `crdnet` takes images of {READABLE}"
-        )
+        raise NotAnImageError(f"{told} a film, not an image; `crdnet` takes images of {READABLE}")
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP", _measure_webp
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
@@ -176,7 +178,7 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
         "not an image",
     )
     raise NotAnImageError(
-        f"{name} is {other}; crdnet reads {READABLE}, so convert it to one of them first"
+        f"{told} {other}; crdnet reads {READABLE}, so convert to one of them first"
     )
 
 

@@ -14,7 +14,7 @@ from crdnet.errors import ImageError
 from crdnet.images.containers.metadata import Content
 from crdnet.images.decoded import MAX_PIXELS
 from crdnet.images.gps import remove_location
-from crdnet.images.headers import Header, read_header
+from crdnet.images.headers import UNNAMED, Header, read_header
 
 # One MiB at a time, so that a file of gigabytes is not held in memory.
 _COPIED_BYTES = 1 << 20
@@ -49,7 +49,7 @@ class ImageSource:
         header: Header | None = None,
     ) -> None:
         self.path = source if isinstance(source, Path) else None
-        self.name = name or ("the image" if self.path is None else str(source))
+        self.name = name or (UNNAMED if self.path is None else str(source))
         self.found: os.stat_result | None = None
         self.is_original = True
         self._content = None if isinstance(source, Path) else source
