@@ -103,7 +103,7 @@ class Results:
         self, name: str, seed: int, when: str, value: Callable[[dict[str, Any]], float | None]
     ) -> dict[tuple[str, str], float]:
         """Return a value of each image that has it, by group and name."""
-        images = self.runs[name][seed]["scored"][when]["pictures"]
+        images = self.runs[name][seed]["scored"][when]["images"]
         found = {(each["group"], each["name"]): value(each) for each in images}
         return {key: number for key, number in found.items() if number is not None}
 
@@ -114,7 +114,7 @@ class Results:
     def scenes(self) -> dict[tuple[str, str], str]:
         """Return the scene of each image, by group and name."""
         run = next(iter(next(iter(self.runs.values())).values()))
-        images = run["scored"][AT_EQUAL_STEPS]["pictures"]
+        images = run["scored"][AT_EQUAL_STEPS]["images"]
         return {(each["group"], each["name"]): each["scene"] for each in images}
 
     def mean(
@@ -302,7 +302,7 @@ def _mistakes(results: Results, name: str, when: str) -> list[str]:
     graded = [
         (RainDensity[image["grade"]], RainDensity[image["truth"]])
         for run in results.runs[name].values()
-        for image in run["scored"][when]["pictures"]
+        for image in run["scored"][when]["images"]
         if score_grade(image) is not None
     ]
     dry = [said for said, truth in graded if truth is RainDensity.NONE]

@@ -285,7 +285,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
     pairs, scored = find_held_out(data), {}
     for label, at in when.items():
         load_weights(network, weights[label])
-        scored[label] = {"step": at, "pictures": [asdict(judge(network, pair)) for pair in pairs]}
+        scored[label] = {"step": at, "images": [asdict(judge(network, pair)) for pair in pairs]}
     document = {
         "row": name,
         "seed": seed,

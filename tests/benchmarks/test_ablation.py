@@ -196,7 +196,7 @@ def write_result(folder: Path, name: str, seed: int, psnrs: list[float], grades:
         for number, (psnr, grade) in enumerate(zip(psnrs, grades, strict=True))
     ]
     scored = {
-        when: {"step": 9, "pictures": images} for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
+        when: {"step": 9, "images": images} for when in (runs.AT_EQUAL_STEPS, runs.AT_EQUAL_TIME)
     }
     document = {
         "row": name,

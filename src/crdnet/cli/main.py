@@ -29,7 +29,7 @@ _COMMANDS = {
     "video": ("crdnet.cli.video", "Take the rain out of a clip or a camera (extra: video)."),
     "serve": (
         "crdnet.cli.serve",
-        "Serve an HTTP API and a page to drop a photo on (extra: serve).",
+        "Serve an HTTP API and a page to drop an image on (extra: serve).",
     ),
     "models": ("crdnet.cli.models", "List the models that come with crdnet."),
     "bench": ("crdnet.cli.bench", "Measure how fast each engine is on this machine."),
