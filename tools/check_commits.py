@@ -15,8 +15,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIRST_CHECKED = "914e84ad30ceb6f4d2906ce8dba6f99260fa4771"
 LONGEST = 72
+# Past tense, gerund or third person; "Pass" and "Address" are imperatives.
 _NOT_IMPERATIVE = re.compile(r"^\w+(ed|ing|[^s]s)$")
-"""Past tense, gerund or third person; "Pass" and "Address" are imperatives."""
 
 
 def find_faults(subject: str) -> Iterator[str]:

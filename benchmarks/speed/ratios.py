@@ -20,8 +20,8 @@ RATIOS = Path(__file__).with_name("ratios.json")
 MODELS = ("default", "paper")
 SIZE = 512
 THREADS = 2
+# Facts that are equal for two machines of one kind.
 _KIND = ("cpu", "architecture", "usable_cores")
-"""Facts that are equal for two machines of one kind."""
 
 
 class Change(NamedTuple):

@@ -26,9 +26,9 @@ from crdnet.files import hold_lock, remove_stale_parts, write_whole
 
 JOURNAL_FOLDER = ".crdnet"
 """In the folder of the results."""
+# Settings without which their inputs fail: no result depends on one that was not set, so a run
+# may go on with it.
 _ADDABLE = ("fallback-format",)
-"""Settings without which their inputs fail: no result depends on one that was not set, so a run may
-go on with it."""
 
 
 class Origin(NamedTuple):

@@ -37,8 +37,8 @@ from crdnet.evaluation import (
 )
 from crdnet.metrics import PROTOCOLS
 
+# Images in memory at a time, unless -j says otherwise.
 _MOST_JOBS_UNASKED = 4
-"""Images in memory at a time, unless -j says otherwise."""
 _WEIGHTS = (".ckpt", ".safetensors")
 _HELP = """\
 Score a model on a data set, or images that any method has saved.

@@ -21,8 +21,8 @@ from crdnet.pipeline import Outcome
 
 PLAIN_SECONDS = 30.0
 """Time between two lines of progress, where there is no terminal to draw a bar on."""
+# Failed inputs named again at the end, for each reason.
 _MOST_NAMES = 10
-"""Failed inputs named again at the end, for each reason."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ Sound, subtitles, chapters, attachments, metadata and each frame's timestamp are
 source; a clip of which something would be lost is refused with the reason. Nothing is replaced
 unasked. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.
 """
+# Time between two lines of progress where there is no terminal.
 _TELL_SECONDS = 30.0
-"""Time between two lines of progress where there is no terminal."""
 
 
 def _parse_pairs(

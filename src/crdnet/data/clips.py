@@ -17,8 +17,8 @@ Frame = npt.NDArray[np.uint8]
 
 FRAMES = 60
 """Default number of frames of a median: two seconds of most clips."""
+# Change below which a frame repeats the previous one, relative to the median change.
 _REPEATED = 0.25
-"""Change below which a frame repeats the previous one, relative to the median change."""
 
 
 def read_frames(path: Path, start: int = 0, count: int = FRAMES) -> list[Frame]:

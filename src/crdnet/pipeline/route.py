@@ -39,12 +39,12 @@ from crdnet.runtime import Array, Bands, Network, OnTile, SenseReport
 LARGE_PIXELS = 64_000_000
 """Files beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the
 result."""
+# Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the
+# encoder has it.
 _WHOLE_BYTES = 12
-"""Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the
-encoder has it."""
+# Formats whose damaged files are known to crash their decoder; a worker process always decodes
+# them.
 _CRASHING = ("HEIC",)
-"""Formats whose damaged files are known to crash their decoder; a worker process always decodes
-them."""
 
 Pixels = TypeVar("Pixels", Array, Bands)
 

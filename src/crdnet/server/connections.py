@@ -23,8 +23,8 @@ from crdnet.server.forwarding import is_trusted
 from crdnet.server.problems import MEDIA_TYPE, Kind, ProblemError, make_document
 from crdnet.server.settings import Settings
 
+# For SO_LINGER: on, for 0 seconds.
 _AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-"""For SO_LINGER: on, for 0 seconds."""
 
 
 class LimitedProtocol(H11Protocol):

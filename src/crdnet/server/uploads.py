@@ -13,8 +13,8 @@ from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.settings import Settings
 
 MOST_FIELDS = 8
+# Fields that a multipart body may have beside its file.
 _AROUND_BYTES = 65_536
-"""Fields that a multipart body may have beside its file."""
 
 
 class _InMemory(MultiPartParser):
