@@ -121,7 +121,7 @@ class Run:
         torch.manual_seed(seed)
         self.row = row
         self.network = row.build()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
         self.average = deepcopy(self.network).requires_grad_(False).eval()
         kernels = [each for each in self.network.parameters() if each.ndim > 1]
         others = [each for each in self.network.parameters() if each.ndim <= 1]
@@ -150,7 +150,7 @@ class Run:
             truth = map_intensity(rainy, clean, self.network.size_multiple)
             loss = loss + SENSING_WEIGHT * sensing_loss(density, truth, self.row.sensing)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # of torch
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self.steps += 1
@@ -281,7 +281,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
                 if run.steps == at:
                     save_weights(run.average, weights[label])
     network = ROWS[name].build().eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
     pairs, scored = find_held_out(data), {}
     for label, at in when.items():
         load_weights(network, weights[label])

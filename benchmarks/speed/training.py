@@ -102,7 +102,7 @@ def build_step(recipe: dict[str, Any], batch: Batch) -> Callable[[], int]:
     def step() -> int:
         total: Tensor = training.compute_losses(batch)[1]
         optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]  # of torch
         optimizer.step()
         return len(batch.names)
 

@@ -97,7 +97,7 @@ def _fuse(frames: list[Any], answers: list[Any]) -> None:
         def __init__(self) -> None:
             self._answers = iter(answers)
 
-        def derain(self, frame: Any) -> Any:  # noqa: ARG002
+        def derain(self, frame: Any) -> Any:  # noqa: ARG002 - does nothing
             return next(self._answers)
 
     derainer = TemporalDerainer(Recorded(), always=True, fusion=FusionModel())

@@ -68,8 +68,8 @@ class TorchEngine(Engine):
     def __init__(
         self,
         model: StoredModel,
-        threads: int,  # noqa: ARG002
-        runs: int,  # noqa: ARG002
+        threads: int,  # noqa: ARG002 - see above
+        runs: int,  # noqa: ARG002 - see above
         device: str = "cuda",
     ) -> None:
         self._device = torch.device(device)

@@ -46,7 +46,7 @@ def test_a_mutated_file_ends_in_an_image_or_a_named_error(kind: tuple[str, str, 
             broken = mutated(content, rng)
             try:
                 image = codec.decode(ImageSource(broken, "it", max_pixels=10_000_000))
-                for format in (None, "PNG"):  # noqa: A001
+                for format in (None, "PNG"):
                     codec.encode(
                         image,
                         image.pixels,

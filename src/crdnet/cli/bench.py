@@ -63,7 +63,7 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
 @options.add_flag("--markdown", help="Print Markdown.")
 @options.quiet
 @options.traceback
-def command(  # noqa: D103 - its help stands above
+def command(
     models: tuple[str, ...],
     devices: tuple[str, ...],
     sizes: tuple[float, ...],
@@ -76,8 +76,8 @@ def command(  # noqa: D103 - its help stands above
     if as_json and markdown:
         raise click.UsageError("--json and --markdown are two forms of one table; choose one")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet import bench  # noqa: PLC0415
-    from crdnet.runtime import count_cpus, list_installed_devices  # noqa: PLC0415
+    from crdnet import bench
+    from crdnet.runtime import count_cpus, list_installed_devices
 
     stored = [options.find_stored_model(model) for model in models]
     subjects = [

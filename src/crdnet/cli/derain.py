@@ -81,7 +81,7 @@ named; 2 wrong usage; 130 interrupted.
 @options.as_json
 @options.quiet
 @options.verbose
-def command(  # noqa: D103 - its help stands above
+def command(
     inputs: tuple[str, ...],
     output: str | None,
     recursive: bool,
@@ -90,9 +90,9 @@ def command(  # noqa: D103 - its help stands above
     **values: Any,
 ) -> int:
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.batch import BatchOptions, DerainRun, plan_deraining  # noqa: PLC0415
-    from crdnet.cli.report import Report, ReportOptions  # noqa: PLC0415
-    from crdnet.pipeline import DerainOptions  # noqa: PLC0415
+    from crdnet.batch import BatchOptions, DerainRun, plan_deraining
+    from crdnet.cli.report import Report, ReportOptions
+    from crdnet.pipeline import DerainOptions
 
     sources = options.list_inputs(inputs, files_from)
     reported = options.take_fields(values, ReportOptions)

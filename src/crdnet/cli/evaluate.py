@@ -113,7 +113,7 @@ _NOT_OF_CLIPS = (
 @options.quiet
 @options.traceback
 @click.pass_context
-def command(  # noqa: D103 - its help stands above
+def command(
     ctx: click.Context, /, as_json: bool, overwrite: bool, quiet: bool, **given: Any
 ) -> int:
     reports = {name: given[name] for name in _REPORTS if given[name] is not None}
@@ -264,7 +264,7 @@ def _find_pairs(given: Mapping[str, Any]) -> tuple[list[Pair], list[Failure]]:
 
 def _choose_jobs() -> int:
     # Imported here, since onnxruntime takes longer to load than --help may take.
-    from crdnet.runtime import count_cpus  # noqa: PLC0415
+    from crdnet.runtime import count_cpus
 
     return min(_MOST_JOBS_UNASKED, count_cpus())
 
@@ -273,8 +273,8 @@ def _open_model(
     stack: ExitStack, model: str, device: str, tile: int | Literal["auto"], jobs: int
 ) -> tuple[Derain, dict[str, Any]]:
     """Return what derains, and facts about it for the reports."""
-    from crdnet.pipeline import Derainer  # noqa: PLC0415
-    from crdnet.runtime import count_cpus, find_model  # noqa: PLC0415
+    from crdnet.pipeline import Derainer
+    from crdnet.runtime import count_cpus, find_model
 
     path = Path(model)
     digest = None
@@ -293,7 +293,7 @@ def _open_model(
 
 def _export_weights(stack: ExitStack, path: Path) -> Path:
     """Export weights to a temporary model file."""
-    from crdnet.export import describe_model, export_network, load_network  # noqa: PLC0415 - torch
+    from crdnet.export import describe_model, export_network, load_network  # imports torch
 
     network = load_network(path)
     file = Path(stack.enter_context(TemporaryDirectory())) / f"{path.stem or 'model'}.onnx"
@@ -305,7 +305,7 @@ def _open_derainer(
     model: str, device: str, tile: int | Literal["auto"]
 ) -> Callable[[Frame], Frame]:
     """Return what derains a frame as `crdnet derain` does a file: dry ones are left alone."""
-    from crdnet.pipeline import Derainer  # noqa: PLC0415 - as above
+    from crdnet.pipeline import Derainer  # as above
 
     derainer = Derainer(model, device, tile=tile)
     _ = derainer.session
@@ -333,8 +333,8 @@ def _print_tables(document: Document) -> None:
     if not sys.stdout.isatty():
         click.echo(document.as_text(), nl=False)
         return
-    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console  # rich is slow to import
+    from rich.table import Table
 
     for name, rows in document.rows.items():
         if len(document.rows) > 1:

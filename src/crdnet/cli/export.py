@@ -92,13 +92,13 @@ def command(
         if path is not None and path.exists() and not overwrite:
             raise click.UsageError(f"{path} exists; add --overwrite to replace it")
 
-    from crdnet.export import (  # noqa: PLC0415 - imports torch
+    from crdnet.export import (  # imports torch
         Network,
         describe_model,
         export_network,
         load_network,
     )
-    from crdnet.nn import load_published, save_weights  # noqa: PLC0415
+    from crdnet.nn import load_published, save_weights
 
     if published is not None and epoch is not None:
         network: Network = load_published(published, epoch)

@@ -52,8 +52,8 @@ def command(
     peak of that process while it derains the image.
     """
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.bench import measure_model_cost  # noqa: PLC0415
-    from crdnet.runtime import (  # noqa: PLC0415
+    from crdnet.bench import measure_model_cost
+    from crdnet.runtime import (
         FUSE,
         ModelSummary,
         count_cpus,

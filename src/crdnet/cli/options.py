@@ -151,7 +151,7 @@ def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
 def find_stored_model(name: str) -> "StoredModel":
     """Return the model that was asked for; one that is not there is wrong usage."""
     # Imported here, since onnxruntime takes longer to load than --help may take.
-    from crdnet.runtime import find_model  # noqa: PLC0415
+    from crdnet.runtime import find_model
 
     with refuse_unknown_model():
         return find_model(parse_model(name))

@@ -43,7 +43,7 @@ that does not sense rain included; 130 interrupted.
 @options.as_json
 @options.quiet
 @options.verbose
-def command(  # noqa: D103 - its help stands above
+def command(
     inputs: tuple[str, ...],
     recursive: bool,
     files_from: Any,
@@ -58,9 +58,9 @@ def command(  # noqa: D103 - its help stands above
     if plot or table:
         raise click.UsageError(f"--plot and --csv are for one clip ({', '.join(CLIPS)})")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.batch import BatchOptions, SenseRun, plan_sensing  # noqa: PLC0415
-    from crdnet.cli.report import Report, ReportOptions  # noqa: PLC0415
-    from crdnet.pipeline import DerainOptions  # noqa: PLC0415
+    from crdnet.batch import BatchOptions, SenseRun, plan_sensing
+    from crdnet.cli.report import Report, ReportOptions
+    from crdnet.pipeline import DerainOptions
 
     sources = options.list_inputs(inputs, files_from)
     report = Report("sense", options.take_fields(values, ReportOptions))
@@ -88,8 +88,8 @@ def _sense_clip(
 ) -> int:
     """Print the rain in a clip for each of its seconds, and write it as asked."""
     # Imported here, since PyAV is an extra and slow to load.
-    from crdnet.files import write_whole  # noqa: PLC0415
-    from crdnet.video import VideoOptions, sense_video  # noqa: PLC0415
+    from crdnet.files import write_whole
+    from crdnet.video import VideoOptions, sense_video
 
     def tell(moment: "Moment") -> None:
         if not (as_json or quiet):

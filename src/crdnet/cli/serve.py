@@ -130,7 +130,7 @@ def _add_seconds(name: str, default: float, told: str) -> options.Decorator:
 @_add_option(
     "--root-path", default="", metavar="PATH", help="Path under which a proxy serves this server."
 )
-def command(  # noqa: D103 - its help stands above
+def command(
     max_megabytes: float,
     max_megapixels: float,
     budget_megapixels: float,
@@ -138,7 +138,7 @@ def command(  # noqa: D103 - its help stands above
     **others: Any,
 ) -> None:
     try:
-        from crdnet.server import Settings, serve  # noqa: PLC0415 - FastAPI is an extra
+        from crdnet.server import Settings, serve  # FastAPI is an extra
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("crdnet"):
             raise

@@ -90,7 +90,7 @@ def _add_number(name: str, default: float, told: str) -> options.Decorator:
 @options.overwrite
 @options.quiet
 @options.traceback
-def command(  # noqa: D103 - its help stands above
+def command(
     photos: Path, output: Path, recursive: bool, overwrite: bool, quiet: bool, **given: Any
 ) -> int:
     _check_camera_usage(camera=given["camera"])
@@ -117,7 +117,7 @@ def command(  # noqa: D103 - its help stands above
 
 def _choose_options(given: dict[str, Any]) -> PairOptions:
     """Return what to draw; the options of the command line that speak of it."""
-    jpeg, format = given["jpeg"], given["format"]  # noqa: A001
+    jpeg, format = given["jpeg"], given["format"]
     if format == "jpg" and jpeg == "none":
         raise click.UsageError("--format jpg is JPEG, which --jpeg none rules out; give a quality")
     rain: CameraRain | str = given["density"]

@@ -60,7 +60,7 @@ def command(lists: bool, arguments: tuple[str, ...]) -> None:
     if "--help" in arguments or "-h" in arguments:
         click.echo(_HELP, nl=False)
         return
-    from crdnet.training import train  # noqa: PLC0415 - torch is imported only by those who train
+    from crdnet.training import train  # torch is imported only by those who train
 
     if "--help-all" in arguments:
         _print_every_option()
@@ -76,7 +76,7 @@ def command(lists: bool, arguments: tuple[str, ...]) -> None:
 
 def _print_every_option() -> None:
     """Print the options of every kind, as the recipe parser lists them."""
-    from crdnet.training import KINDS, train  # noqa: PLC0415
+    from crdnet.training import KINDS, train
 
     for kind in KINDS:
         click.echo(f"---- kind: {kind} ----")

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -136,9 +137,9 @@ def _parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None
 @options.add_flag("--json", "as_json", help="One JSON object a line for each frame and the end.")
 @options.quiet
 @options.verbose
-def command(source: str, output: str, **given: Any) -> int:  # noqa: D103 - its help stands above
+def command(source: str, output: str, **given: Any) -> int:
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
-    from crdnet.video import (  # noqa: PLC0415
+    from crdnet.video import (
         LiveOptions,
         derain_live,
         derain_video,
@@ -175,7 +176,7 @@ def command(source: str, output: str, **given: Any) -> int:  # noqa: D103 - its 
 
 
 def _choose_options(given: dict[str, Any]) -> "VideoOptions":
-    from crdnet.video import EncoderOptions, VideoOptions, Window  # noqa: PLC0415
+    from crdnet.video import EncoderOptions, VideoOptions, Window
 
     start, end = given["start"], given["end"]
     if given["preview"] is not None:
@@ -205,8 +206,6 @@ def _split_preview(
     output: str, chosen: "VideoOptions", preview: float | None
 ) -> "list[tuple[str, VideoOptions]]":
     """Return the outputs to make, and how."""
-    from dataclasses import replace  # noqa: PLC0415
-
     if preview is None:
         return [(output, chosen)]
     if output == "-":

@@ -30,7 +30,7 @@ class Codec(Protocol[Decoded]):
         pixels: Any,
         output: Output,
         *,
-        format: str | None = None,  # noqa: A002
+        format: str | None = None,
         quality: int | None = None,
         name: str = "the image",
     ) -> tuple[str, ...]:

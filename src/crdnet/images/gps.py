@@ -35,7 +35,7 @@ def remove_location(content: bytes, name: str = "the image") -> tuple[bytes, tup
     Raises:
         ImageError: The file is not an image, or its metadata cannot be read.
     """
-    format = read_header(content, name).format  # noqa: A001
+    format = read_header(content, name).format
     if format not in _WITHOUT:
         return content, ()
     try:

@@ -105,7 +105,7 @@ def read_header(
                 # A map reads like bytes, but loads only the pages that are looked at.
                 return read_header(mapped, name or str(source), max_pixels=max_pixels)
     name = name or UNNAMED
-    format, measure = _recognise_format(source, name)  # noqa: A001
+    format, measure = _recognise_format(source, name)
     try:
         header = measure(source, format)
     except (ValueError, IndexError, struct.error) as error:
@@ -132,7 +132,7 @@ def read_header(
     return header
 
 
-def check_writable(format: str, name: str) -> str:  # noqa: A002
+def check_writable(format: str, name: str) -> str:
     """Return a format that can be written.
 
     Raises:
@@ -182,34 +182,34 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
     )
 
 
-def _measure_jpeg(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_jpeg(content: Content, format: str) -> Header:
     frame = jpeg.read_frame(content)
     if frame is None:
         raise ValueError("it ends before its size")
     return Header(format, frame.width, frame.height, bits=frame.bits)
 
 
-def _measure_png(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_png(content: Content, format: str) -> Header:
     width, height, bits = struct.unpack_from(">IIB", content, 16)
     return Header(format, width, height, 2 if png.is_animated(content) else 1, bits)
 
 
-def _measure_webp(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_webp(content: Content, format: str) -> Header:
     return Header(format, *webp.read_size(bytes(content[:64])))
 
 
-def _measure_tiff(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_tiff(content: Content, format: str) -> Header:
     found = tiff.read_pages(content)
     width, height = (tiff.get_number(found[0], number, 0) for number in (tiff.WIDTH, tiff.HEIGHT))
     bits = max(tiff.get_numbers(found[0], tiff.BITS, _MOST_CHANNELS), default=1)
     return Header(format, width, height, 1 + tiff.count_extra_pages(found), bits)
 
 
-def _measure_gif(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_gif(content: Content, format: str) -> Header:
     return Header(format, *struct.unpack_from("<HH", content, 6))
 
 
-def _measure_bmp(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_bmp(content: Content, format: str) -> Header:
     # A header of 12 bytes is that of OS/2, with sides of 16 bits.
     old = struct.unpack_from("<I", content, 14)[0] == 12
     width, height = struct.unpack_from("<HH" if old else "<ii", content, 18)
@@ -217,7 +217,7 @@ def _measure_bmp(content: Content, format: str) -> Header:  # noqa: A002
     return Header(format, width, abs(height))
 
 
-def _measure_ppm(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_ppm(content: Content, format: str) -> Header:
     plain = content[:4096]
     words = b" ".join(line.split(b"#")[0] for line in plain.split(b"\n")).split()
     # P1 and P4 are bitmaps, which state no largest value.
@@ -229,7 +229,7 @@ def _measure_ppm(content: Content, format: str) -> Header:  # noqa: A002
     return Header(format, width, height, bits=most.bit_length())
 
 
-def _measure_boxes(content: Content, format: str) -> Header:  # noqa: A002
+def _measure_boxes(content: Content, format: str) -> Header:
     coding = isobmff.read_coding(content)
     return Header(
         format, coding.width, coding.height, 2 if isobmff.is_sequence(content) else 1, coding.bits

@@ -480,7 +480,7 @@ def _read_bmp(content: bytes, _header: Header) -> DecodedImage:
 
 def _read_plain(
     image: ImageFile.ImageFile,
-    format: str,  # noqa: A002
+    format: str,
     found: FileMetadata,
 ) -> DecodedImage:
     """Return an image of a format with little metadata."""

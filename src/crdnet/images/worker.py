@@ -246,7 +246,7 @@ class WorkerCodec:
         pixels: Pixels,
         output: Output,
         *,
-        format: str | None = None,  # noqa: A002
+        format: str | None = None,
         quality: int | None = None,
         name: str = "the image",
     ) -> tuple[str, ...]:
@@ -437,7 +437,7 @@ _TASKS: Mapping[str, Callable[[Frames, Message], tuple[Message, Frames]]] = {
 def _limit(megabytes: int | None) -> None:
     """Limit the memory of this process; Windows has no such limits."""
     try:
-        import resource  # noqa: PLC0415
+        import resource  # noqa: PLC0415 - not on Windows
     except ImportError:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -33,7 +33,7 @@ Output = Callable[[], AbstractContextManager[BufferedIOBase]]
 def encode(
     image: DecodedImage,
     pixels: Pixels,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     *,
     quality: int | None = None,
     name: str = "the image",
@@ -63,7 +63,7 @@ def encode_into(
     pixels: Pixels,
     output: Output,
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     quality: int | None = None,
     name: str = "the image",
 ) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def encode_into(
     return list_notes(original, format)
 
 
-def list_lost(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
+def list_lost(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:
     """Return the names of what an output will lack that the input file holds.
 
     Args:
@@ -134,7 +134,7 @@ def list_lost(image: DecodedImage, format: str | None = None) -> tuple[str, ...]
     return tuple(dict.fromkeys(lost))
 
 
-def list_notes(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:  # noqa: A002
+def list_notes(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:
     """Describe all differences of an output to its input, as sentences without a full stop.
 
     Args:
@@ -288,7 +288,7 @@ def _list_blocks(image: DecodedImage, target: str) -> tuple[bytes, ...]:
     return tuple(_CONTAINERS[target].pack_metadata(_convert_metadata(image, target))[0])
 
 
-def _save_by_pillow(stored: Pixels, format: str, **options: Any) -> bytes:  # noqa: A002
+def _save_by_pillow(stored: Pixels, format: str, **options: Any) -> bytes:
     buffer = BytesIO()
     Image.fromarray(stored).save(buffer, format, **options)
     return buffer.getvalue()

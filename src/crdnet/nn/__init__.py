@@ -6,9 +6,9 @@ from crdnet.nn import build_crdnet, load_published
 from crdnet.errors import MissingExtraError
 
 try:
-    import jaxtyping as _jaxtyping  # noqa: F401
-    import safetensors as _safetensors  # noqa: F401
-    import torch as _torch  # noqa: F401
+    import jaxtyping as _jaxtyping  # noqa: F401 - is it there?
+    import safetensors as _safetensors  # noqa: F401 - is it there?
+    import torch as _torch  # noqa: F401 - is it there?
 except ModuleNotFoundError as error:
     raise MissingExtraError("crdnet.nn", "train") from error
 

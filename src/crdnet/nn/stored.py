@@ -85,7 +85,7 @@ def read_safetensors(path: Path) -> StoredNetwork:
     try:
         with safe_open(path, framework="pt") as file:
             about = (file.metadata() or {}).get(KEY)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the weights in {path}: {error}") from error
     return _describe(path, None if about is None else json.loads(about), state)

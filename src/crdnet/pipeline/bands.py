@@ -38,7 +38,7 @@ class BandCodec:
         pixels: Iterator[Array],
         output: Output,
         *,
-        format: str | None = None,  # noqa: A002, ARG002 - always that of the file
+        format: str | None = None,  # noqa: ARG002 - always that of the file
         quality: int | None = None,
         name: str = "the image",  # noqa: ARG002 - the reader has it
     ) -> tuple[str, ...]:

@@ -25,9 +25,9 @@ def name_output(source: Path, options: DerainOptions) -> Path:
 
 def choose_suffix(source: Path, options: DerainOptions) -> str:
     """Return the suffix of an output: the source's, unless it gets another format."""
-    format = options.format  # noqa: A001
+    format = options.format
     if FORMAT_OF_SUFFIX.get(source.suffix.lower(), "JPEG") not in FORMATS.values():
-        format = format or options.fallback_format  # noqa: A001
+        format = format or options.fallback_format
     if format is None or FORMAT_OF_SUFFIX.get(source.suffix.lower()) == FORMATS.get(format):
         return source.suffix
     return f".{format}"
@@ -36,7 +36,7 @@ def choose_suffix(source: Path, options: DerainOptions) -> str:
 def choose_format(
     source: Path | None,
     output: Path | None,
-    format: str | None,  # noqa: A002
+    format: str | None,
 ) -> str | None:
     """Return the format to write, one of the keys of `FORMATS`; None is that of the content.
 

@@ -377,4 +377,4 @@ def _complete_document(app: FastAPI, settings: Settings, work: Work) -> None:
                 document["paths"][path]["get"]["security"] = []
         return app.openapi_schema or {}
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents

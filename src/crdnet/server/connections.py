@@ -35,7 +35,7 @@ class LimitedProtocol(H11Protocol):
     _is_refused = False
     _deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP
         """Take a connection, or tell it that there are too many."""
         super().connection_made(transport)
         try:

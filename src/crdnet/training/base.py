@@ -118,7 +118,7 @@ class DerainingTraining(pl.LightningModule):
     def validation_step(
         self,
         batch: Batch,
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002 - of Lightning
         dataloader_idx: int = 0,
     ) -> dict[str, Tensor]:
         """Score whole images and return the derained ones.

@@ -292,7 +292,7 @@ class PairsData(pl.LightningDataModule):
         self._training_pairs: TrainingPairs | None = None
         self.validation_sets = ValidationSets({})
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - of Lightning
         """List the pairs, so that a missing image stops the run before it starts."""
         if self._training_pairs is None:
             self.validation_sets = find_validation_sets(self.validation, self.layout)

@@ -127,7 +127,7 @@ class CRDNetTraining(DerainingTraining):
         self.model = classifier.join(network.build())
         if start_as_identity:
             self.model.network.refinement.start_as_identity()
-        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # not in the stubs
         self.loss = MultiTaskLoss(density_weight, structure_weight)
 
     @property
@@ -140,7 +140,7 @@ class CRDNetTraining(DerainingTraining):
         estimate: Estimate = self.model(self.convert_layout(rainy))
         return estimate
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - of Lightning
         """Return the loss of a batch.
 
         Raises:
@@ -154,7 +154,7 @@ class CRDNetTraining(DerainingTraining):
         self,
         padded: Tensor,
         height: int,  # noqa: ARG002 - the classifier sees the padding too
-        width: int,  # noqa: ARG002
+        width: int,  # noqa: ARG002 - likewise
     ) -> tuple[Tensor, list[RainDensity | None]]:
         """Return the derained images and their grades."""
         estimate = self(padded)

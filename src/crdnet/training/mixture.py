@@ -477,7 +477,7 @@ class MixedData(pl.LightningDataModule):
                 f"got sides {list(self.sides)}; change data.sides",
             )
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - of Lightning
         """List and load the data and draw the bank, so that missing data stops the run early."""
         # Lightning calls setup again when training starts.
         if self._samples is not None:

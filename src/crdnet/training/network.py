@@ -69,7 +69,7 @@ class NetworkTraining(DerainingTraining):
     ) -> None:
         super().__init__(channels_last=channels_last)
         self.network = _build_network(network, start_from)
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # not in the stubs
         self.losses = WeightedLosses(losses)
         self.sensing_weight = sensing_weight
         self.optimizer_spec = optimizer
@@ -103,7 +103,7 @@ class NetworkTraining(DerainingTraining):
             return self.network.sense(rainy)
         return SensedEstimate(self.network(rainy), None)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - of Lightning
         """Return the loss of a batch.
 
         Raises:

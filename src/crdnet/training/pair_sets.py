@@ -271,7 +271,7 @@ class PairSetsData(pl.LightningDataModule):
                 f"got sides {list(self.sides)}; change data.sides",
             )
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - of Lightning
         """List the pairs, so that a missing image stops the run before it starts."""
         if self._samples is not None:
             return

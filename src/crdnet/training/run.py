@@ -95,7 +95,7 @@ class _Parsing(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the arguments, and report errors in one line."""
         try:
-            self.config = parser.parse_args(args)  # type: ignore[arg-type]
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]  # as LightningCLI does
         except jsonargparse.ArgumentError as error:
             reason = _join_lines(str(error))
             assert isinstance(args, list)

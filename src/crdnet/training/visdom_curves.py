@@ -38,7 +38,7 @@ class VisdomCurves(Logger):
     ) -> None:
         super().__init__()
         try:
-            from visdom import Visdom  # noqa: PLC0415
+            from visdom import Visdom  # noqa: PLC0415 - an extra
         except ModuleNotFoundError as error:
             raise MissingExtraError("live curves in visdom", "visdom") from error
         self._environment = environment

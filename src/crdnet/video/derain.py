@@ -347,7 +347,7 @@ class _FileRun:
         making: _SegmentMaker | None = None
         state: dict[str, Any] = {}
         derained = _derain_frames(clip, derainer, options.window, after)
-        with closing(derained):  # type: ignore[type-var]
+        with closing(derained):  # type: ignore[type-var]  # a generator
             for frame in derained:
                 pts = frame.payload.decoded.pts
                 if making is not None and (

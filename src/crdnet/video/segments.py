@@ -108,7 +108,7 @@ class SegmentFolder:
     def add(self, number: int, segment: Segment, state: dict[str, npt.NDArray[Any]]) -> None:
         """Publish a segment and the state after it."""
         buffer = BytesIO()
-        np.savez(buffer, **state)  # type: ignore[arg-type]
+        np.savez(buffer, **state)  # type: ignore[arg-type]  # no other option is named so
         write_whole(self._locate_state(number), buffer.getvalue())
         header = {
             "first": segment.first,

@@ -93,7 +93,7 @@ class Timeline:
         Raises:
             OutputError: The file cannot be written.
         """
-        from PIL import Image  # noqa: PLC0415
+        from PIL import Image  # noqa: PLC0415 - only for charts
 
         seconds = self.moments[-1].start - self.moments[0].start + 1 if self.moments else 1
         plot = np.full((_PLOT_HEIGHT, seconds * _SECOND_PIXELS, 3), 255, np.uint8)

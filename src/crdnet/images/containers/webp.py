@@ -33,7 +33,7 @@ def read_metadata(content: bytes) -> FileMetadata:
             mark = exif.MARK if payload.startswith(exif.MARK) else b""
             around["exif"], had = exif.remove_thumbnail(payload[len(mark) :])
             left += ["the thumbnail in EXIF"] * had
-            chunk = _pack_chunk(name, mark + around["exif"])  # noqa: PLW2901
+            chunk = _pack_chunk(name, mark + around["exif"])  # noqa: PLW2901 - kept below
         elif name == b"XMP ":
             around["xmp"] = payload
         elif name == b"ICCP":
