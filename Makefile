@@ -1,4 +1,4 @@
-# make demo   on a fresh machine: install, derain the example pictures, say where they are
+# make demo   on a fresh machine: install, derain the example images, say where they are
 # make test   on a fresh machine: install, then lint, types, import contracts and every test
 # make docs   on a fresh machine: install, then build the site into build/site; a dead link fails
 #

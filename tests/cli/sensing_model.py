@@ -15,7 +15,7 @@ INFO = ModelInfo(name="sensing", size_multiple=CELL, margin=0, version="1", trai
 def write_sensing_model(path: Path) -> Path:
     """Write a model that halves colours, with an intensity of 100 times a cell's mean colour.
 
-    So a black picture is dry, and a white one has heavy rain.
+    So a black image is dry, and a white one has heavy rain.
     """
     nodes = [
         helper.make_node("Mul", [INPUT_NAME, "half"], [OUTPUT_NAME]),

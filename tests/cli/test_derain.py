@@ -36,7 +36,7 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a picture street.jpg, and a tree photos/ of three pictures and a text."""
+    """A folder with an image street.jpg, and a tree photos/ of three images and a text."""
     monkeypatch.chdir(tmp_path)
     save_image("street.jpg")
     save_image("photos/a.png", seed=1)
@@ -73,7 +73,7 @@ def is_derained(source: str, output: str, model: Path) -> bool:
         return np.array_equal(np.asarray(after), np.asarray(expected))
 
 
-def test_a_result_is_written_beside_its_picture(crdnet: Crdnet, model: Path) -> None:
+def test_a_result_is_written_beside_its_image(crdnet: Crdnet, model: Path) -> None:
     done = crdnet("derain", "street.jpg", "-m", model)
     assert (done.code, done.err) == (0, "")
     assert done.out == "street.jpg -> street_derained.jpg  (density: unknown)\n"
@@ -120,9 +120,7 @@ def test_a_folder_needs_a_place_for_its_results(crdnet: Crdnet, model: Path) -> 
     assert "street_derained.jpg" not in tree()
 
 
-def test_a_derained_picture_beside_its_source_is_never_an_input(
-    crdnet: Crdnet, model: Path
-) -> None:
+def test_a_derained_image_beside_its_source_is_never_an_input(crdnet: Crdnet, model: Path) -> None:
     save_image("photos/a_derained.jpg")
     save_image("photos/lonely_derained.jpg")
     for inputs in (["photos"], ["photos/*"]):
@@ -450,7 +448,7 @@ def test_an_ensemble_reaches_the_network(crdnet: Crdnet, model: Path) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open("mean.png")), expected)
 
 
-def test_a_pipe_takes_a_picture_and_gives_one(model: Path) -> None:
+def test_a_pipe_takes_an_image_and_gives_one(model: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "-", "-m", model],
         input=Path("photos/a.png").read_bytes(),
@@ -481,7 +479,7 @@ def test_standard_input_may_go_to_a_file_and_must_not_be_empty(model: Path) -> N
         assert image.format == "JPEG"
 
 
-def test_a_picture_is_not_thrown_at_a_terminal(model: Path) -> None:
+def test_an_image_is_not_thrown_at_a_terminal(model: Path) -> None:
     ours, terminal = pty.openpty()
     with os.fdopen(ours), os.fdopen(terminal):
         done = subprocess.run(
@@ -626,7 +624,7 @@ def test_an_input_that_is_not_there_fails_for_that_wherever_its_result_should_go
     assert result.err.startswith("Error: gone.jpg: there is no such file")
 
 
-def test_a_pattern_of_one_picture_may_name_its_result(crdnet: Crdnet, model: Path) -> None:
+def test_a_pattern_of_one_image_may_name_its_result(crdnet: Crdnet, model: Path) -> None:
     assert crdnet("derain", "stree?.jpg", "-o", "clean.png", "-m", str(model)).code == 0
     assert Path("clean.png").is_file()
 
@@ -638,7 +636,7 @@ def test_a_quality_makes_a_smaller_file(crdnet: Crdnet, model: Path) -> None:
     assert Path("small.jpg").stat().st_size < Path("kept.jpg").stat().st_size
 
 
-def test_a_picture_over_the_limit_fails_alone(crdnet: Crdnet, model: Path) -> None:
+def test_an_image_over_the_limit_fails_alone(crdnet: Crdnet, model: Path) -> None:
     save_image("large.png", size=(80, 50))
     done = crdnet("derain", "large.png", "street.jpg", "--max-pixels", "2000", "-m", model)
     assert done.code == 1

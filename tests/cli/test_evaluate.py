@@ -53,7 +53,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that takes 15 grey levels away, whatever the picture."""
+    """A model that takes 15 grey levels away, whatever the image."""
     sides: list[str | int | None] = ["batch", 3, "height", "width"]
     graph = helper.make_graph(
         [helper.make_node("Sub", ["rainy", "fifteen"], ["derained"])],
@@ -111,7 +111,7 @@ def test_every_report_tells_the_same(
     assert "34.15" in markdown.read_text()
 
 
-def test_saved_pictures_score_the_same_as_the_model_that_made_them(
+def test_saved_images_score_the_same_as_the_model_that_made_them(
     crdnet: Crdnet, root: Path, model: Path, tmp_path: Path
 ) -> None:
     saved = tmp_path / "saved"
@@ -141,7 +141,7 @@ def test_a_bad_pair_is_named_the_rest_is_scored_and_the_exit_code_is_1(
     assert str(root / "input" / "1.png") in second
 
 
-def test_where_no_picture_can_be_scored_there_is_no_table(
+def test_where_no_image_can_be_scored_there_is_no_table(
     crdnet: Crdnet, root: Path, model: Path
 ) -> None:
     for path in (root / "input").iterdir():

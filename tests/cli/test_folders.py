@@ -40,7 +40,7 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tree photos/ of three pictures."""
+    """A tree photos/ of three images."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("a.png", "b.png", "deep/c.png")):
         save_image(f"photos/{name}", seed)
@@ -273,7 +273,7 @@ def test_after_a_part_was_replaced_the_rest_is_not_taken_for_the_same(
     assert results()["deep/c.png"] == old["deep/c.png"]
 
 
-def test_one_picture_into_a_folder_makes_no_run_of_it_but_joins_one(
+def test_one_image_into_a_folder_makes_no_run_of_it_but_joins_one(
     crdnet: Crdnet, derain: Derain
 ) -> None:
     model = derain._model
@@ -443,10 +443,10 @@ def test_a_model_that_cannot_be_opened_leaves_no_folder(crdnet: Crdnet) -> None:
 # What is in folders
 
 
-def test_what_is_no_picture_is_counted_and_not_failed(derain: Derain) -> None:
+def test_what_is_no_image_is_counted_and_not_failed(derain: Derain) -> None:
     for name in ("notes.txt", ".hidden.png", ".thumbs/x.png", "README"):
         Path("photos", name).parent.mkdir(exist_ok=True)
-        Path("photos", name).write_text("no picture")
+        Path("photos", name).write_text("no image")
     os.mkfifo("photos/pipe.png")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind("photos/socket.jpg")
@@ -716,7 +716,7 @@ def test_where_there_is_no_terminal_lines_tell_how_far_we_are(
 
 
 def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
-    Path("photos/bad.png").write_text("no picture")
+    Path("photos/bad.png").write_text("no image")
     done = derain()
     assert done.code == 1
     *_, reason, failed, totals = done.err.splitlines()
@@ -728,7 +728,7 @@ def test_the_end_tells_totals_and_names_what_failed(derain: Derain) -> None:
 
 def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: Derain) -> None:
     for each in range(14):
-        Path(f"photos/bad{each:02}.png").write_text("no picture")
+        Path(f"photos/bad{each:02}.png").write_text("no image")
     Path("photos/empty.jpg").touch()
     done = derain()
     *_, first, empty, second, _, totals = (
@@ -742,7 +742,7 @@ def test_failures_of_one_reason_are_grouped_and_the_totals_stand_last(derain: De
 
 
 @pytest.mark.usefixtures("crashing")
-def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain: Derain) -> None:
+def test_a_decoder_that_crashes_fails_its_image_and_the_others_are_done(derain: Derain) -> None:
     Path("photos/b.jpg").write_bytes(FATAL)
     for each in range(6):
         save_image(f"photos/{each}.png", each)
@@ -756,7 +756,7 @@ def test_a_decoder_that_crashes_fails_its_picture_and_the_others_are_done(derain
     assert len(results()) == 9
 
 
-def test_a_fault_of_ours_costs_one_picture(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_costs_one_image(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
     derain_network = Network.derain
     calls = count()
 

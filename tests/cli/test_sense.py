@@ -1,4 +1,4 @@
-"""`crdnet sense`, and what `crdnet derain` does with pictures that are dry."""
+"""`crdnet sense`, and what `crdnet derain` does with images that are dry."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def crdnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that the model calls dry, of medium rain (intensity 20), and of heavy rain."""
+    """Images that the model calls dry, of medium rain (intensity 20), and of heavy rain."""
     monkeypatch.chdir(tmp_path)
     for name, level in {
         "dry.jpg": 0,
@@ -42,7 +42,7 @@ def records(out: str) -> dict[str, dict[str, object]]:
     return {record["input"]: record for record in map(json.loads, out.splitlines())}
 
 
-def test_each_picture_gets_a_line(crdnet: Crdnet, model: Path) -> None:
+def test_each_image_gets_a_line(crdnet: Crdnet, model: Path) -> None:
     done = crdnet("sense", "photos", "dry.jpg", "-r", "-m", model)
     assert done.code == 0
     assert sorted(done.out.splitlines()) == [
@@ -110,7 +110,7 @@ def test_a_model_that_does_not_sense_is_wrong_usage(crdnet: Crdnet, tmp_path: Pa
     assert "'tiny' does not sense rain" in done.err
 
 
-def test_a_dry_picture_comes_out_byte_for_byte(crdnet: Crdnet, model: Path) -> None:
+def test_a_dry_image_comes_out_byte_for_byte(crdnet: Crdnet, model: Path) -> None:
     done = crdnet("derain", "dry.jpg", "photos", "-o", "clean", "-m", model)
     assert done.code == 0
     assert "dry.jpg -> clean/dry.jpg  (density: none, left as it was)" in done.out.splitlines()
@@ -120,7 +120,7 @@ def test_a_dry_picture_comes_out_byte_for_byte(crdnet: Crdnet, model: Path) -> N
     assert np.asarray(Image.open("clean/medium.png")).max() == 26
 
 
-def test_a_dry_picture_in_another_format_keeps_its_pixels(crdnet: Crdnet, model: Path) -> None:
+def test_a_dry_image_in_another_format_keeps_its_pixels(crdnet: Crdnet, model: Path) -> None:
     Image.fromarray(np.eye(40, dtype=np.uint8)).save("almost.png")
     done = crdnet("derain", "almost.png", "dry.jpg", "--format", "webp", "--json", "-m", model)
     assert {record["status"] for record in records(done.out).values()} == {"dry"}
@@ -131,7 +131,7 @@ def test_a_dry_picture_in_another_format_keeps_its_pixels(crdnet: Crdnet, model:
     assert Path("dry_derained.jpg").read_bytes() == Path("dry.jpg").read_bytes()
 
 
-def test_dry_pictures_are_derained_on_request(crdnet: Crdnet, model: Path) -> None:
+def test_dry_images_are_derained_on_request(crdnet: Crdnet, model: Path) -> None:
     Image.fromarray(np.eye(40, dtype=np.uint8)).save("almost.png")
     done = crdnet("derain", "almost.png", "--always", "--json", "-o", "out.png", "-m", model)
     assert records(done.out)["almost.png"]["status"] == "done"
@@ -212,7 +212,7 @@ def test_rain_without_a_place_of_its_own_is_refused(
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
-def test_a_place_is_taken_out_of_dry_pictures_too(crdnet: Crdnet, model: Path) -> None:
+def test_a_place_is_taken_out_of_dry_images_too(crdnet: Crdnet, model: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "maker"
     exif.get_ifd(0x8825)[1] = "N"

@@ -87,7 +87,7 @@ def test_variants_of_a_photo_share_its_target_and_are_one_scene(
 
 
 @pytest.mark.parametrize("density", ["none", "light", "medium", "heavy"])
-def test_labels_and_manifest_say_what_the_pictures_hold(
+def test_labels_and_manifest_say_what_the_images_hold(
     photos: Path, tmp_path: Path, density: str
 ) -> None:
     pairs = tmp_path / "pairs"
@@ -133,7 +133,7 @@ def test_a_run_that_was_killed_can_be_resumed(photos: Path, tmp_path: Path) -> N
     assert code(photos, "-o", tmp_path / "whole", "-r") == 0
     pairs = tmp_path / "pairs"
     assert code(photos, "-o", pairs, "-r") == 0
-    # As after a kill before the manifest was saved again: pictures that it does not know.
+    # As after a kill before the manifest was saved again: images that it does not know.
     manifest = json.loads((pairs / "manifest.json").read_text())
     (pairs / "manifest.json").write_text(json.dumps({**manifest, "pairs": manifest["pairs"][:1]}))
     assert code(photos, "-o", pairs, "-r") == 0
@@ -215,7 +215,7 @@ def test_jpg_files_are_compressed_once(photos: Path, tmp_path: Path) -> None:
     assert manifest["pairs"][0]["sha256"] == sha256(decoded.tobytes()).hexdigest()
 
 
-def test_streak_pictures_of_a_folder_are_used(photos: Path, tmp_path: Path) -> None:
+def test_streak_images_of_a_folder_are_used(photos: Path, tmp_path: Path) -> None:
     streaks = tmp_path / "layers"
     streaks.mkdir()
     layer = np.zeros((HEIGHT, WIDTH), np.uint8)

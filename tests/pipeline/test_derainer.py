@@ -146,7 +146,7 @@ def test_an_estimate_is_neither_clipped_nor_rounded(
     assert derainer.estimate(rainy).max() > 1
 
 
-def test_a_grey_picture_is_the_luma_of_its_colour_answer(
+def test_a_grey_image_is_the_luma_of_its_colour_answer(
     derainer: Derainer, rng: np.random.Generator
 ) -> None:
     grey = floats(rng, 20, 24)

@@ -29,7 +29,7 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read images of over a tenth of a megapixel in bands, and refuse to decode them whole."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the picture was decoded as a whole")
+        raise AssertionError("the image was decoded as a whole")
 
     monkeypatch.setattr(crdnet.pipeline.route, "LARGE_PIXELS", 100_000)
     monkeypatch.setattr(images.LocalCodec, "decode", refuse)
@@ -45,7 +45,7 @@ def rainy(channels: int, dtype: type = np.uint8) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("suffix", "channels"), [("png", 3), ("png", 4), ("tiff", 3), ("jpg", 3)])
-def test_a_large_file_is_derained_in_bands_to_the_same_picture(
+def test_a_large_file_is_derained_in_bands_to_the_same_image(
     derainer: Derainer, tmp_path: Path, request: pytest.FixtureRequest, suffix: str, channels: int
 ) -> None:
     source = tmp_path / f"large.{suffix}"
