@@ -138,7 +138,7 @@ def drop(page: Any, content: bytes, name: str = "street.jpg") -> None:
     page.dispatch_event("#drop", "drop", {"dataTransfer": data})
 
 
-def test_a_dropped_photo_is_compared_and_downloaded_as_the_api_answers_it(
+def test_a_dropped_image_is_compared_and_downloaded_as_the_api_answers_it(
     page: Any, server: Running, tmp_path: Path
 ) -> None:
     drop(page, RAINY)
@@ -202,7 +202,7 @@ def test_the_gauge_tells_score_and_grade_as_the_answer_does(page: Any, server: R
     ]
 
 
-def test_a_dry_photo_is_downloaded_as_it_is_shown_at_any_strength(page: Any) -> None:
+def test_a_dry_image_is_downloaded_as_it_is_shown_at_any_strength(page: Any) -> None:
     drop(page, DRY, "dry.png")
     page.wait_for_selector(DONE)
     page.locator(".strength input").fill("50")
@@ -211,7 +211,7 @@ def test_a_dry_photo_is_downloaded_as_it_is_shown_at_any_strength(page: Any) -> 
     assert Path(download.value.path()).read_bytes() == DRY
 
 
-def test_a_photo_can_be_pasted(page: Any) -> None:
+def test_an_image_can_be_pasted(page: Any) -> None:
     page.evaluate(
         """bytes => {
             const data = new DataTransfer();
@@ -287,7 +287,7 @@ def test_thumbnails_stand_in_the_order_of_choice_and_choose_what_is_shown(page: 
     assert page.locator("article:not([hidden]) .name").text_content() == "third.jpg"
 
 
-def test_all_photos_are_downloaded_as_one_zip_file(page: Any, server: Running) -> None:
+def test_all_images_are_downloaded_as_one_zip_file(page: Any, server: Running) -> None:
     more = encode(make_scene(200, 120, rain=60, seed=3), "JPEG", quality=90)
     choose(page, street=RAINY)
     choose(page, street=more, letter=b"no image", house=DRY)
@@ -304,7 +304,7 @@ def test_all_photos_are_downloaded_as_one_zip_file(page: Any, server: Running) -
     }
 
 
-def test_the_place_to_drop_photos_shrinks_when_there_are_some(page: Any) -> None:
+def test_the_place_to_drop_images_shrinks_when_there_are_some(page: Any) -> None:
     before = page.locator("#drop").bounding_box()["height"]
     drop(page, RAINY)
     page.wait_for_selector(DONE)
@@ -428,7 +428,7 @@ def test_everything_can_be_done_by_keyboard(page: Any) -> None:
         page.keyboard.press("Enter")
 
 
-def test_tiles_are_the_progress_of_a_large_photo(browser: Any, tmp_path: Path) -> None:
+def test_tiles_are_the_progress_of_a_large_image(browser: Any, tmp_path: Path) -> None:
     with run_server("-m", "paper", "-d", "cpu", log=tmp_path / "log") as server:
         page = browser.new_page()
         page.set_default_timeout(MILLISECONDS)

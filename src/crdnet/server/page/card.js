@@ -30,7 +30,7 @@ export class Card {
     this.file = file;
     this.settings = settings;
     this.onChange = onChange;
-    this.name = file.name || "pasted photo";
+    this.name = file.name || "pasted image";
     this.isAlways = false;
     this.fallback = {};
     this.state = "waiting"; // or busy, done, failed
@@ -149,7 +149,7 @@ export class Card {
     const density = header("X-Rain-Density") || "unknown";
     const isDry = header("X-Rain-Left-Alone") === "true";
     const [, taken] = /total;dur=([\d.]+)/.exec(header("Server-Timing") || "") || [];
-    this.say(isDry ? "The photo is dry, and was left as it is." : `Done${taken ? ` in ${(taken / 1000).toFixed(1)} s` : ""}.`);
+    this.say(isDry ? "The image is dry, and was left as it is." : `Done${taken ? ` in ${(taken / 1000).toFixed(1)} s` : ""}.`);
     this.find(".always").hidden = !isDry;
     this.find(".density").textContent = DENSITIES[density];
     const score = header("X-Rain-Score");

@@ -98,7 +98,7 @@ export class Gallery {
   }
 }
 
-// Small copies: a strip of whole photos would take gigabytes.
+// Small copies: a strip of whole images would take gigabytes.
 async function drawThumbnail(file, button) {
   try {
     const whole = await createImageBitmap(file, { resizeWidth: THUMBNAIL, resizeQuality: "medium" });
@@ -107,6 +107,6 @@ async function drawThumbnail(file, button) {
     whole.close();
     button.append(canvas);
   } catch {
-    button.append((file.name || "photo").split(".").pop()); // the browser cannot show the format
+    button.append((file.name || "image").split(".").pop()); // the browser cannot show the format
   }
 }
