@@ -119,7 +119,7 @@ def judge_refusal(path: Path, message: str, report: Report) -> None:
     """Count a refusal by its reason; note one that says too little or something wrong."""
     if "\n" in message or str(path) not in message:
         report.findings.append(f"{path}: refused in other words: {message!r}")
-    if re.search("made its decoder crash|took longer|NoneType|Traceback", message):
+    if re.search("made its decoder crash|took more than|NoneType|Traceback", message):
         report.findings.append(message)
     if "damaged" in message and read_by_pillow(path) is not None:
         report.findings.append(f"Pillow reads it: {message}")

@@ -6,6 +6,7 @@ import pytest
 from benchmarks.quality import collection
 from click.testing import CliRunner
 
+from crdnet.images import WorkerCodec
 from tests.images.making import SMOOTH, XMP, saved, with_chunk
 
 
@@ -43,6 +44,14 @@ def test_metadata_that_is_lost_in_silence_is_a_finding(
     pairs: dict[Path, tuple[Path, tuple[str, ...]]] = {folder / "a.png": (folder / "b.jpg", ())}
     collection.compare_tags(pairs, report)
     assert report.findings == [f"{folder / 'a.png'}: lost in silence: XMP:XMP"]
+
+
+def test_a_file_that_takes_too_long_is_a_finding(folder: Path, tmp_path: Path) -> None:
+    report = collection.Report()
+    with WorkerCodec(seconds=1e-6) as codec:
+        collection.check_file(folder / "a.png", tmp_path / "out", codec, None, report)
+    assert report.done == 0
+    assert report.findings
 
 
 def test_a_refusal_that_pillow_contradicts_is_a_finding(folder: Path) -> None:
