@@ -32,7 +32,7 @@ from benchmarks.experiments.video_scenes import (
     draw_scene,
 )
 from crdnet._version import __version__
-from crdnet.evaluation import read_frames
+from crdnet.data import read_frames
 from crdnet.export import export_fusion
 from crdnet.nn.fusion import FusionNetwork
 from crdnet.rain import StreakLibrary

@@ -119,7 +119,7 @@ def read_image(source: str, root: Path | None, member: str) -> Image.Image:
         draw = dry_charts.draw_chart if source == "drawn:charts" else dry_pages.draw_page
         return Image.fromarray(draw(path, int(place)))
     if path.endswith(".mp4"):
-        from crdnet.evaluation import read_frames  # noqa: PLC0415 - needs the extra `video`
+        from crdnet.data import read_frames  # noqa: PLC0415 - needs the extra `video`
 
         return Image.fromarray(read_frames(root / path, start=int(place), count=1)[0])
     file: Path | BytesIO = root / path

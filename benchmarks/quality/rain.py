@@ -24,9 +24,9 @@ import numpy as np
 from skimage import measure
 
 from benchmarks.helpers import Rgb, path_type, report_errors
-from crdnet.data import Pair, find_pairs
+from crdnet.data import Frame, Pair, find_pairs, read_frames
 from crdnet.density import RainDensity
-from crdnet.evaluation import Frame, StaticClip, read_frames
+from crdnet.evaluation import StaticClip
 from crdnet.metrics import psnr
 from crdnet.rain import CameraRain, LayerBank, StreakLibrary, make_rainy_pair, measure_intensity
 

@@ -39,8 +39,8 @@ from benchmarks.quality.marks import Interval, format_marks, judge, read_marks, 
 from benchmarks.quality.sheets import draw_strips, write_sheet
 from crdnet import Derainer, RainDensity
 from crdnet.cli.progress import progress
-from crdnet.data import read_rgb
-from crdnet.evaluation import Frame, ImageFolder, read_frames, score_clips
+from crdnet.data import Frame, read_frames, read_rgb
+from crdnet.evaluation import ImageFolder, score_clips
 from crdnet.metrics import score
 from crdnet.rain import (
     CameraRain,

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from crdnet import Derainer, RainDensity
+from crdnet.data import Frame, read_frames
 from crdnet.density import luma
-from crdnet.evaluation import Frame, read_frames
 from crdnet.metrics import score
 from crdnet.rain import make_rainy_pair
 from crdnet.video import FrameNetwork, FusionModel, TemporalDerainer

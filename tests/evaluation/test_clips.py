@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from crdnet.data import read_frames
 from crdnet.errors import DataError
-from crdnet.evaluation import StaticClip, join_side_by_side, read_frames, score_clip
+from crdnet.evaluation import StaticClip, join_side_by_side, score_clip
 
 Frame = npt.NDArray[np.uint8]
 HEIGHT, WIDTH, FRAMES = 60, 80, 25

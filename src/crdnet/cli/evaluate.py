@@ -16,13 +16,12 @@ from crdnet.cli import options
 from crdnet.cli.data import layout
 from crdnet.cli.messages import report_errors
 from crdnet.cli.progress import progress
-from crdnet.data import DataProblem, Pair, find_pairs
+from crdnet.data import DataProblem, Frame, Pair, find_pairs
 from crdnet.evaluation import (
     Case,
     Derain,
     Document,
     Failure,
-    Frame,
     ImageFolder,
     Thumbnails,
     build_table,

@@ -7,7 +7,6 @@
 `make_saved_cases` does the same for saved images of any method. The package needs numpy and Pillow.
 """
 
-from crdnet.data import Frame, read_frames
 from crdnet.evaluation.bootstrap import Estimate
 from crdnet.evaluation.cases import (
     Case,
@@ -58,7 +57,6 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Failure",
-    "Frame",
     "ImageFolder",
     "ImageScores",
     "LoadedCase",
@@ -85,7 +83,6 @@ __all__ = [
     "make_model_cases",
     "make_saved_cases",
     "make_saved_pair_cases",
-    "read_frames",
     "refuse_existing",
     "score_clip",
     "score_clips",
