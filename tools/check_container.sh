@@ -12,6 +12,15 @@ PORT=8765
 folder=$(mktemp -d)
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
 
+base= container= server=
+stop() {
+    [ -z "$server" ] || kill "$server" || true
+    [ -z "$container" ] || buildah umount "$container" > /dev/null
+    for each in $container $base; do buildah rm "$each" > /dev/null; done
+    rm -rf --one-file-system "$folder"
+}
+trap stop EXIT
+
 debootstrap --variant=minbase --include=python3,python3-venv bookworm "$folder/base" \
     http://deb.debian.org/debian > "$folder/debootstrap.log"
 # Without these the base is about as large as a slim image from a registry.
@@ -26,14 +35,6 @@ buildah build --quiet --format docker --build-arg BASE=localhost/crdnet-base "$@
 
 container=$(buildah from localhost/crdnet)
 root=$(buildah mount "$container")
-server=
-stop() {
-    [ -z "$server" ] || kill "$server"
-    buildah umount "$container" > /dev/null
-    buildah rm "$container" "$base" > /dev/null
-    rm -rf --one-file-system "$folder"
-}
-trap stop EXIT
 
 buildah inspect --type image localhost/crdnet | grep -q Healthcheck || {
     echo "the image has no health check" >&2

@@ -255,7 +255,7 @@ def _insert_items(
     data = b"".join(plain for *_, plain in numbered)
     images = [number for number, item in meta.items.items() if item.kind in (b"av01", b"grid")]
 
-    def rebuilt(grown: int) -> bytes:
+    def rebuild(grown: int) -> bytes:
         parts, has_references = [content[meta.begin + 8 : meta.begin + 12]], False
         for kind, begin, body, end in _iterate_boxes(content, meta.begin + 12, meta.end):
             plain = content[body:end]
@@ -280,9 +280,9 @@ def _insert_items(
             )
         return _pack_box(b"meta", b"".join(parts))
 
-    grown = len(rebuilt(0)) - (meta.end - meta.begin)
+    grown = len(rebuild(0)) - (meta.end - meta.begin)
     tail = _pack_box(b"mdat", data) if data else b""
-    return b"".join((content[: meta.begin], rebuilt(grown), content[meta.end :], tail))
+    return b"".join((content[: meta.begin], rebuild(grown), content[meta.end :], tail))
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
