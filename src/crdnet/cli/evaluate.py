@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from crdnet.cli import options
 from crdnet.cli.data import layout
-from crdnet.cli.messages import report_errors
+from crdnet.cli.messages import escape, report_errors
 from crdnet.cli.progress import progress
 from crdnet.data import DataProblem, Frame, Pair, find_pairs
 from crdnet.evaluation import (
@@ -23,8 +23,11 @@ from crdnet.evaluation import (
     Document,
     Failure,
     ImageFolder,
+    TaskReport,
     Thumbnails,
     build_table,
+    compare_detection_files,
+    compare_word_files,
     format_differences,
     make_model_cases,
     make_saved_cases,
@@ -49,6 +52,8 @@ crdnet evaluate --data rain800/val --results theirs/
 crdnet evaluate --data rain800/val --results a=ours/ --results b=theirs/ --html report.html
 crdnet evaluate --target gt/ --rainy input/ --results theirs/
 crdnet evaluate --clip street.mp4 --clip garden/ --save looks/
+crdnet evaluate --detections before.json after.json --truth instances.json --html report.html
+crdnet evaluate --words before.json after.json --truth words.json
 
 Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all images and for
 each density of rain. Several --results are compared in pairs, on the images that all have. Images
@@ -57,11 +62,19 @@ that cannot be scored are named, and the exit code is then 1.
 --clip scores real rain: frames of a static camera (a video, or a folder of images) against their
 temporal median. Prints the contrast of the streaks in grey levels, the share of it that is left
 (1 untouched, 0 gone), the change where nothing rains, and how many frames came back unchanged.
+
+--detections tells whether deraining helps a detector: AP, AP50, recall by size and AP of each
+class, with 95% intervals of the difference over images, and a verdict. --words does the same for
+text that was read.
 """
 _REPORTS = ("output", "csv", "markdown", "html")
 _NOT_OF_CLIPS = (
     *("data", "layout", "results", "target", "rainy", "protocol", "csv", "markdown", "html"),
-    *("names", "jobs"),
+    *("names", "jobs", "truth", "images", "threshold"),
+)
+_OF_TASKS = (
+    *("detections", "words", "truth", "images", "threshold", "output", "html", "as_json"),
+    *("overwrite", "seed", "quiet", "show_traceback"),
 )
 
 
@@ -88,6 +101,35 @@ _NOT_OF_CLIPS = (
 )
 @click.option(
     "--clip", type=options.PATH, multiple=True, help="Clip of a static camera; may be repeated."
+)
+@click.option(
+    "--detections",
+    type=options.PATH,
+    nargs=2,
+    metavar="BEFORE AFTER",
+    help="Compare detections without and with deraining: COCO results, or YOLO labels.",
+)
+@click.option(
+    "--words",
+    type=options.PATH,
+    nargs=2,
+    metavar="BEFORE AFTER",
+    help="Compare words read without and with deraining: JSON of image names and their texts.",
+)
+@click.option(
+    "--truth", type=options.PATH, help="COCO instances or YOLO labels of --detections, or words."
+)
+@click.option(
+    "--images",
+    type=options.PATH,
+    multiple=True,
+    help="Images of --detections, for --html and YOLO labels; given twice, before and after.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    help="Score from which --html shows a box as found.",
 )
 @click.option("--target", type=options.PATH, help="Ground truth of --results, matched by name.")
 @click.option("--rainy", type=options.PATH, help="Input of --results, to be scored beside them.")
@@ -118,6 +160,8 @@ def command(
     reports = {name: given[name] for name in _REPORTS if given[name] is not None}
     folder = None if given["save"] is None else ImageFolder(given["save"])
     _check_usage(ctx, list(reports.values()))
+    if given["detections"] or given["words"]:
+        return _evaluate_task(given, reports, as_json=as_json, overwrite=overwrite)
     if given["clip"]:
         return _evaluate_clips(given, folder, as_json=as_json, overwrite=overwrite, quiet=quiet)
     jobs = given["jobs"] or _choose_jobs()
@@ -205,6 +249,34 @@ def _evaluate_clips(
     return report_errors(report.failures)
 
 
+def _evaluate_task(
+    given: Mapping[str, Any], reports: Mapping[str, Path], *, as_json: bool, overwrite: bool
+) -> int:
+    """Score detections or words without and with deraining."""
+    if not overwrite:
+        refuse_existing(reports.values())
+    folders: Sequence[Path] = given["images"]
+    report: TaskReport
+    if given["words"]:
+        report = compare_word_files(*given["words"], given["truth"], seed=given["seed"])
+    else:
+        report = compare_detection_files(
+            *given["detections"],
+            given["truth"],
+            images=folders[0] if folders else None,
+            threshold=given["threshold"],
+            seed=given["seed"],
+        )
+    if "output" in reports:
+        write_text(reports["output"], report.as_json())
+    if "html" in reports:
+        write_text(reports["html"], report.as_html(folders))
+    for note in report.notes:
+        click.echo(f"Note: {escape(note)}", err=True)
+    click.echo(report.as_json() if as_json else report.as_text(), nl=False)
+    return 0
+
+
 def _name_results(results: Sequence[str]) -> dict[str, Path]:
     """Return the folders of saved images by the name of their method: NAME=FOLDER, or FOLDER."""
     named: dict[str, Path] = {}
@@ -225,17 +297,29 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
     given = {
         name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    if "clip" in given:
+    if given & {"detections", "words"}:
+        _check_task(given)
+    elif "clip" in given:
         for name in _NOT_OF_CLIPS:
             if name in given:
                 raise click.UsageError(
                     f"--{name} is for pairs of images and does not go with --clip"
                 )
-        return
+    else:
+        _check_pairs(given)
+    if len({path.absolute() for path in reports}) < len(reports):
+        raise click.UsageError("two reports cannot share a file")
+
+
+def _check_pairs(given: set[str]) -> None:
+    """Check the options that score pairs of images."""
+    for name in ("truth", "images", "threshold"):
+        if name in given:
+            raise click.UsageError(f"--{name} goes with --detections")
     if "results" not in given and "data" not in given:
         raise click.UsageError(
-            "nothing to score: name a data set with --data, images with --results or a clip with "
-            "--clip"
+            "nothing to score: name a data set with --data, images with --results, a clip with "
+            "--clip or results of a detector with --detections"
         )
     if "results" in given and ("data" in given) == ("target" in given):
         raise click.UsageError("--results needs its ground truth: either --target or --data")
@@ -248,8 +332,19 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
             raise click.UsageError(
                 f"--{name} is for running a model, --results for images that are there"
             )
-    if len({path.absolute() for path in reports}) < len(reports):
-        raise click.UsageError("two reports cannot share a file")
+
+
+def _check_task(given: set[str]) -> None:
+    task = "detections" if "detections" in given else "words"
+    if {"detections", "words"} <= given:
+        raise click.UsageError("--detections and --words are two tasks; run each by itself")
+    if "truth" not in given:
+        raise click.UsageError(f"--{task} needs its ground truth: --truth")
+    for name in sorted(given - set(_OF_TASKS)):
+        raise click.UsageError(f"--{name} does not go with --{task}")
+    for name in ("images", "threshold"):
+        if name in given and task == "words":
+            raise click.UsageError(f"--{name} goes with --detections")
 
 
 def _find_pairs(given: Mapping[str, Any]) -> tuple[list[Pair], list[Failure]]:

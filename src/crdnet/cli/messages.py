@@ -15,6 +15,7 @@ _FLAGS = {
         "ensemble",
         "fallback_format",
         "format",
+        "images",
         "jobs",
         "layout",
         "max_pixels",
@@ -29,6 +30,7 @@ _FLAGS = {
         "start",
         "strength",
         "strip_gps",
+        "threshold",
         "tile",
     )
 } | {"codec": "-c/--codec", "destination": "-o/--output", "pixel_format": "--pix-fmt"}

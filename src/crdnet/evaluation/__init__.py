@@ -4,7 +4,9 @@
     evaluation = evaluate(cases, ["restormer-y"])
     rows = summarise(evaluation, np.random.default_rng(0))
 
-`make_saved_cases` does the same for saved images of any method. The package needs numpy and Pillow.
+`make_saved_cases` does the same for saved images of any method. `detector_gain` and
+`compare_detections` measure whether deraining helps a detector, `compare_words` whether it helps
+reading. The package needs numpy and Pillow, and pycocotools for detections.
 """
 
 from crdnet.evaluation.bootstrap import Estimate
@@ -32,6 +34,22 @@ from crdnet.evaluation.comparison import (
     format_differences,
     keep_common_images,
 )
+from crdnet.evaluation.detection_files import (
+    Detection,
+    DetectionList,
+    TrueBox,
+    Truth,
+    TruthImage,
+    check_detections,
+    read_detections,
+    read_truth,
+)
+from crdnet.evaluation.detections import (
+    compare_detection_files,
+    compare_detections,
+    compute_average_precision,
+)
+from crdnet.evaluation.detector import detector_gain, draw_rain
 from crdnet.evaluation.document import Document
 from crdnet.evaluation.formats import (
     build_table,
@@ -46,30 +64,50 @@ from crdnet.evaluation.methods import score_methods
 from crdnet.evaluation.outputs import ImageFolder, refuse_existing, write_text
 from crdnet.evaluation.scoring import Evaluation, ImageScores, assign_seen_scenes, evaluate
 from crdnet.evaluation.summary import Quantity, Row, summarise
+from crdnet.evaluation.task_report import Change, ImageChange, Item, TaskReport, Verdict
+from crdnet.evaluation.words import compare_word_files, compare_words, read_words
 
 __all__ = [
     "Case",
+    "Change",
     "ClipReport",
     "ClipScore",
     "Derain",
+    "Detection",
+    "DetectionList",
     "Difference",
     "Document",
     "Estimate",
     "Evaluation",
     "Failure",
+    "ImageChange",
     "ImageFolder",
     "ImageScores",
+    "Item",
     "LoadedCase",
     "MethodReport",
     "Quantity",
     "Row",
     "StaticClip",
+    "TaskReport",
     "Thumbnails",
+    "TrueBox",
+    "Truth",
+    "TruthImage",
+    "Verdict",
     "assign_seen_scenes",
     "build_table",
+    "check_detections",
+    "compare_detection_files",
+    "compare_detections",
     "compare_methods",
+    "compare_word_files",
+    "compare_words",
+    "compute_average_precision",
     "convert_differences",
     "convert_evaluation",
+    "detector_gain",
+    "draw_rain",
     "evaluate",
     "format_clips",
     "format_csv",
@@ -83,6 +121,9 @@ __all__ = [
     "make_model_cases",
     "make_saved_cases",
     "make_saved_pair_cases",
+    "read_detections",
+    "read_truth",
+    "read_words",
     "refuse_existing",
     "score_clip",
     "score_clips",
