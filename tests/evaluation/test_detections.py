@@ -54,7 +54,8 @@ def compare(truth: Truth, before: Sequence[Detection], after: Sequence[Detection
 
 def average(truth: Truth, found: Sequence[Detection]) -> list[float]:
     """Return AP and AP50."""
-    return compute_average_precision(truth, found, np.ones((1, len(truth.images))))[0].tolist()
+    once = np.ones((1, len(truth.images)))
+    return [float(each) for each in compute_average_precision(truth, found, once)[0]]
 
 
 def test_the_average_precision_of_four_detections_is_the_one_by_hand() -> None:
@@ -79,13 +80,14 @@ def draw_set(rng: np.random.Generator, images: int) -> tuple[Truth, list[Detecti
     for image in range(images):
         for _ in range(rng.integers(0, 7)):
             side = float(rng.choice([12, 50, 150]))
-            box = (*map(float, rng.integers(0, 200, 2)), side, float(side + rng.integers(0, 20)))
+            left, top = map(float, rng.integers(0, 200, 2))
+            box = (left, top, side, float(side + rng.integers(0, 20)))
             category = int(rng.integers(1, 3))
             boxes.append(TrueBox(image, category, box, box[2] * box[3], bool(rng.random() < 0.15)))
             for _ in range(rng.integers(0, 4)):
-                near = tuple((np.array(box) + rng.normal(0, side / 15, 4)).tolist())
-                # Rounded, so that scores are equal now and then.
-                found.append(Detection(image, category, round(float(rng.random()), 1), near))
+                x, y, width, height = map(float, np.array(box) + rng.normal(0, side / 15, 4))
+                score = round(float(rng.random()), 1)  # so that some scores are equal
+                found.append(Detection(image, category, score, (x, y, width, height)))
         found.append(Detection(image, 2, float(rng.random()), (1.0, 1.0, 9.0, 9.0)))
     named = [TruthImage(f"{index}.png", 400, 400) for index in range(images)]
     return Truth(named, {1: "car", 2: "cat", 3: "bus"}, boxes), found
@@ -260,6 +262,7 @@ def test_files_of_coco_are_compared(coco: Path, tmp_path: Path) -> None:
     assert report.notes == (
         f"1 of 2 images have detections in {after} and none in {before}, first 000632.jpg; they "
         "count as images where nothing was found",
+        "2 images are few: intervals from fewer than 30 images are too narrow",
     )
 
 

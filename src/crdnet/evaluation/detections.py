@@ -29,6 +29,7 @@ from crdnet.evaluation.task_report import (
     TaskReport,
     draw_weights,
     measure_change,
+    note_few,
 )
 
 Weights = npt.NDArray[np.float64]
@@ -167,7 +168,7 @@ def compare_detections(
         changes,
         classes,
         _list_changes(truth, first.found, second.found),
-        (*before.notes, *after.notes, *_note_lone_images(truth, before, after)),
+        (*before.notes, *after.notes, *_note_lone_images(truth, before, after), *note_few(weights)),
         {"threshold": threshold, "seed": seed},
     )
 

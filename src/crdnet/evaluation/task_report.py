@@ -19,6 +19,8 @@ from crdnet._version import __version__
 FORMAT = "crdnet-task/1"
 RESAMPLES = 1000
 """Draws of images; each computes the average precision of every class again."""
+ENOUGH_IMAGES = 30
+"""Images from which a percentile interval has about the coverage that it claims."""
 _COVERAGE = 0.95
 
 
@@ -197,6 +199,16 @@ def draw_weights(images: int, rng: np.random.Generator) -> npt.NDArray[np.float6
     chances = np.full(images, 1 / images)
     drawn = rng.multinomial(images, chances, size=RESAMPLES if images > 1 else 0)
     return np.concatenate([np.ones((1, images)), drawn])
+
+
+def note_few(weights: npt.NDArray[np.float64]) -> list[str]:
+    """Return a note if there are too few images for the interval to be trusted."""
+    images = weights.shape[1]
+    if images >= ENOUGH_IMAGES:
+        return []
+    return [
+        f"{images} images are few: intervals from fewer than {ENOUGH_IMAGES} images are too narrow"
+    ]
 
 
 def measure_change(

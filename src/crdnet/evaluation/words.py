@@ -20,6 +20,7 @@ from crdnet.evaluation.task_report import (
     TaskReport,
     draw_weights,
     measure_change,
+    note_few,
 )
 
 Words = Mapping[str, Counter[str]]
@@ -114,7 +115,7 @@ def compare_words(
             _list_change(name, truth[name], before.get(name, Counter()), after.get(name, Counter()))
             for name in names
         ],
-        tuple(notes),
+        (*notes, *note_few(weights)),
         about or {},
     )
 
