@@ -1,16 +1,17 @@
-"""Measure whether deraining helps a detector: clean, camera rain, derained; and what it costs.
+"""Measure whether deraining helps a detector: clean, rainy, derained; and what it costs.
 
     pip install 'crdnet[detect]'
     python examples/detector/measure.py nanodet_m.onnx fastestdet.onnx --data detect/
 
 The folder of --data has `images/` and YOLO labels in `labels/`, with COCO's 80 classes. Prints a
-Markdown table of AP50 for each detector and rain rate, and the processor time of a frame.
+Markdown table of AP50 for each detector and rain, and the processor time of a frame. A rain is a
+rate of camera rain in millimetres per hour, or a density.
 """
 
 import argparse
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from detectors import FastestDet, NanoDet, Rgb, open_detector
 
-from crdnet import Derainer
+from crdnet import Derainer, RainDensity
 from crdnet.data import read_rgb
 from crdnet.evaluation import (
     Change,
@@ -30,8 +31,7 @@ from crdnet.evaluation import (
 )
 from crdnet.rain import CameraRain
 
-RATES = (5.0, 25.0, 60.0)
-"""Rain rates in millimetres per hour."""
+RAINS = ("5", "25", "60", "medium", "heavy")
 Detector = NanoDet | FastestDet
 
 
@@ -40,17 +40,17 @@ def measure_detectors(
     truth: Truth,
     folder: Path,
     derainer: Callable[[Rgb], Rgb],
-    rates: tuple[float, ...] = RATES,
+    rains: Sequence[str] = RAINS,
     seed: int = 0,
-) -> dict[tuple[str, float], tuple[Change, str]]:
-    """Return the change of AP50 and the verdict for each detector and rain rate.
+) -> dict[tuple[str, str], tuple[Change, str]]:
+    """Return the change of AP50 and the verdict for each detector and rain.
 
     Every image is rained on and derained once, for all detectors.
     """
     found: dict[tuple[str, str], list[tuple[str, int, Any, Any, Any]]] = {}
     for index, image in enumerate(truth.images):
         print(f"image {index + 1} of {len(truth.images)}", end="\r", file=sys.stderr, flush=True)
-        for version, pixels in make_versions(folder / image.name, derainer, rates, seed, index):
+        for version, pixels in make_versions(folder / image.name, derainer, rains, seed, index):
             for name, detector in detectors.items():
                 entries = found.setdefault((name, version), [])
                 entries += [
@@ -62,37 +62,43 @@ def measure_detectors(
     runs = {key: check_detections(" ".join(key), each, truth) for key, each in found.items()}
     results = {}
     for name in detectors:
-        for rate in rates:
+        for rain in rains:
             report = compare_detections(
                 truth,
-                runs[name, f"rainy {rate}"],
-                runs[name, f"derained {rate}"],
+                runs[name, f"rainy {rain}"],
+                runs[name, f"derained {rain}"],
                 runs[name, "clean"],
             )
-            results[name, rate] = report.changes[1], report.changes[1].verdict.value
+            results[name, rain] = report.changes[1], report.changes[1].verdict.value
     return results
 
 
 def make_versions(
-    path: Path, derainer: Callable[[Rgb], Rgb], rates: tuple[float, ...], seed: int, index: int
+    path: Path, derainer: Callable[[Rgb], Rgb], rains: Sequence[str], seed: int, index: int
 ) -> list[tuple[str, Rgb]]:
-    """Return an image clean, and rainy and derained for each rain rate."""
+    """Return an image clean, and rainy and derained for each rain."""
     clean = read_rgb(path)
     versions = [("clean", clean)]
-    for rate in rates:
-        rain = CameraRain(millimetres_per_hour=rate)
-        rainy = draw_rain(clean, rain, np.random.default_rng([seed, index]))
-        versions += [(f"rainy {rate}", rainy), (f"derained {rate}", derainer(rainy))]
+    for name in rains:
+        rainy = draw_rain(clean, parse_rain(name), np.random.default_rng([seed, index]))
+        versions += [(f"rainy {name}", rainy), (f"derained {name}", derainer(rainy))]
     return versions
 
 
-def format_results(results: dict[tuple[str, float], tuple[Change, str]]) -> str:
+def parse_rain(name: str) -> CameraRain | RainDensity:
+    """Return the rain of a name: a rate in millimetres per hour, or a density."""
+    if name.upper() in RainDensity.__members__:
+        return RainDensity[name.upper()]
+    return CameraRain(millimetres_per_hour=float(name))
+
+
+def format_results(results: dict[tuple[str, str], tuple[Change, str]]) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| detector | rain, mm/h | clean | rainy | derained | difference | recovered | verdict |",
+        "| detector | rain | clean | rainy | derained | difference | recovered | verdict |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for (name, rate), (change, verdict) in results.items():
+    for (name, rain), (change, verdict) in results.items():
         clean, before, after = (
             "-" if value is None else f"{100 * value:.1f}"
             for value in (change.clean, change.before, change.after)
@@ -100,7 +106,7 @@ def format_results(results: dict[tuple[str, float], tuple[Change, str]]) -> str:
         low, high = (100 * (value or 0) for value in (change.low, change.high))
         recovered = "-" if change.recovered is None else f"{100 * change.recovered:.0f} %"
         lines.append(
-            f"| {name} | {rate:g} | {clean} | {before} | {after} | "
+            f"| {name} | {rain}{' mm/h' * rain.isdigit()} | {clean} | {before} | {after} | "
             f"{100 * (change.difference or 0):+.1f} ({low:+.1f} to {high:+.1f}) | {recovered} | "
             f"{verdict} |"
         )
@@ -123,7 +129,7 @@ def measure_cost(
 ) -> str:
     """Return the processor time of the steps on a clean and a rainy frame, as a Markdown table."""
     clean = read_rgb(path)
-    rainy = draw_rain(clean, CameraRain(millimetres_per_hour=25), np.random.default_rng(0))
+    rainy = draw_rain(clean, RainDensity.HEAVY, np.random.default_rng(0))
     steps: dict[str, Callable[[], object]] = {
         "derain every frame": lambda: derainer.run(rainy),
         "sense only": lambda: derainer.sense(clean),
@@ -164,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("detectors", type=Path, nargs="+", help="model files")
     parser.add_argument("--data", type=Path, required=True, help="folder of images/ and labels/")
+    parser.add_argument("--rain", nargs="+", default=RAINS, help="rates in mm/h, or densities")
     parser.add_argument("--limit", type=int, default=10**9, help="number of images to measure")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9, help="frames to time")
@@ -173,7 +180,10 @@ def main() -> None:
     detectors = {path.stem: open_detector(path, arguments.threads) for path in arguments.detectors}
     derainer = Derainer(device="cpu", threads=arguments.threads)
     print(f"{len(truth.images)} images, {len(truth.boxes)} boxes, AP50 in percent\n", flush=True)
-    print(format_results(measure_detectors(detectors, truth, folder, derainer)), flush=True)
+    print(
+        format_results(measure_detectors(detectors, truth, folder, derainer, arguments.rain)),
+        flush=True,
+    )
     path = folder / truth.images[0].name
     print("\n" + measure_cost(detectors, derainer, path, arguments.repeats))
 

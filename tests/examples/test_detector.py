@@ -13,6 +13,7 @@ from PIL import Image
 
 from crdnet import Derainer
 from crdnet.evaluation import TrueBox, Truth, TruthImage, read_truth
+from crdnet.runtime import SenseReport
 from tests.runtime.tiny import write_streak_model
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "detector"
@@ -96,11 +97,14 @@ def test_only_frames_of_a_rainy_stretch_are_derained_and_few_are_sensed(
     measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     derainer = Derainer(write_streak_model(tmp_path / "streak.onnx"), device="cpu", threads=1)
-    sensed = []
-    sense = Derainer.sense
-    monkeypatch.setattr(
-        Derainer, "sense", lambda self, image: sensed.append(1) or sense(self, image)
-    )
+    sensed: list[Any] = []
+    sense = derainer.sense
+
+    def count_and_sense(image: Any) -> SenseReport:
+        sensed.append(image)
+        return sense(image)
+
+    monkeypatch.setattr(derainer, "sense", count_and_sense)
     dry = np.full((48, 64, 3), 60, np.uint8)
     rainy = dry.copy()
     rainy[:, 5::16] += np.uint8(100)
@@ -125,16 +129,16 @@ def test_the_table_shows_each_detector_and_rate(measure: Any, tmp_path: Path) ->
         return [(2, 0.9, (16, 16, 32, 32)), (5, 0.9, (0, 0, 9, 9))] if is_even else []
 
     results = measure.measure_detectors(
-        {"even": detect}, truth, tmp_path / "images", lambda rainy: np.full_like(rainy, 90), (60.0,)
+        {"even": detect}, truth, tmp_path / "images", lambda rainy: np.full_like(rainy, 90), ("60",)
     )
     assert measure.format_results(results).splitlines()[2] == (
-        "| even | 60 | 100.0 | 0.0 | 100.0 | +100.0 (+100.0 to +100.0) | 100 % | helps |"
+        "| even | 60 mm/h | 100.0 | 0.0 | 100.0 | +100.0 (+100.0 to +100.0) | 100 % | helps |"
     )
 
 
 def test_a_part_of_the_images_keeps_its_boxes(measure: Any) -> None:
     images = [TruthImage(f"{number}.png", 9, 9) for number in range(6)]
-    boxes = [TrueBox(number, 0, (0, 0, number + 1.0, 1), 9) for number in range(6)]
+    boxes = [TrueBox(number, 0, (0.0, 0.0, number + 1.0, 1.0), 9.0) for number in range(6)]
     part = measure.select_images(Truth(images, {0: "car"}, boxes), 3)
     assert len(part.images) == 3
     assert [f"{int(box.box[2]) - 1}.png" for box in part.boxes] == [
