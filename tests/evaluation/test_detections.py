@@ -184,6 +184,12 @@ def test_one_image_gives_no_interval() -> None:
     assert "it takes two images" in report.describe_verdict()
 
 
+def test_a_class_in_one_image_of_many_has_no_interval() -> None:
+    truth = make_truth([mark(0), mark(1), mark(2, category=2)], images=3)
+    report = compare(truth, [], [find(0, 0.9), find(1, 0.9)])
+    assert [each.low for each in report.classes] == [1.0, None]
+
+
 def test_a_class_is_listed_with_its_own_figures_and_one_without_truth_is_not() -> None:
     truth = make_truth([mark(0), mark(1, FAR, category=2)], images=2)
     report = compare(truth, [], [find(0, 0.9)])
@@ -308,7 +314,10 @@ def test_no_detections_and_boxes_that_reach_out_are_scored_with_a_note(
     assert report.notes[1].startswith("1 of 1 boxes reach beyond their images, first")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"images": []}', "3"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"images": []}', "3", '{"images": 1, "annotations": [], "categories": []}'],
+)
 def test_what_is_no_truth_is_refused_by_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(content)
@@ -323,6 +332,8 @@ def test_what_is_no_truth_is_refused_by_name(tmp_path: Path, content: str) -> No
     [
         ("images", 0, {"width": 0}, "width and height must be positive integers"),
         ("images", 1, {"id": 139}, "gives two images one id"),
+        ("images", 1, {"id": [1]}, "image 2: the id must be an integer or a text"),
+        ("categories", 0, {"id": "car"}, "category 1: the id must be an integer"),
         ("annotations", 0, {"image_id": 5}, "annotation 1: image_id 5 is not among the images"),
         ("annotations", 1, {"category_id": 5}, "annotation 2: category_id 5 is not among"),
         ("annotations", 0, {"area": "big"}, "the area must be a finite number"),

@@ -105,19 +105,24 @@ def read_truth(path: Path, images: Path | None = None) -> Truth:
         raise DataError(
             f"{path} is no COCO truth: it takes an object with images, annotations and categories"
         )
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(content[part], list):
+            raise DataError(f"{path}: {part} must be a list")
     named: list[tuple[ImageId, TruthImage]] = []
     for number, entry in enumerate(content["images"], 1):
         where = f"{path}, image {number}"
-        key = _take(entry, "id", where)
+        key = _take_id(entry, where)
         size = [_take(entry, side, where) for side in ("width", "height")]
         if not all(isinstance(side, int) and side > 0 for side in size):
             raise DataError(f"{where}: width and height must be positive integers, got {size}")
         name = str(entry.get("file_name", key))
         named.append((key, TruthImage(name, size[0], size[1])))
-    categories = {
-        int(_take(entry, "id", f"{path}, category {number}")): str(entry.get("name", entry["id"]))
-        for number, entry in enumerate(content["categories"], 1)
-    }
+    categories: dict[int, str] = {}
+    for number, entry in enumerate(content["categories"], 1):
+        category = _take_id(entry, f"{path}, category {number}")
+        if not isinstance(category, int):
+            raise DataError(f"{path}, category {number}: the id must be an integer")
+        categories[category] = str(entry.get("name", category))
     truth = _make_truth(path, named, categories, [])
     boxes = [
         _convert_annotation(entry, truth, f"{path}, annotation {number}")
@@ -276,7 +281,7 @@ def _read_yolo_truth(folder: Path, images: Path | None) -> Truth:
 def _name_classes(folder: Path, boxes: Sequence[TrueBox]) -> dict[int, str]:
     file = folder / "classes.txt"
     if file.is_file():
-        return dict(enumerate(file.read_text(encoding="utf-8").split("\n")[:-1]))
+        return dict(enumerate(file.read_text("utf-8", errors="replace").splitlines()))
     return {category: f"class {category}" for category in sorted({box.category for box in boxes})}
 
 
@@ -298,7 +303,7 @@ def _list_labels(folder: Path) -> list[Path]:
 
 def _read_yolo_lines(path: Path, columns: int) -> Iterable[tuple[str, list[float]]]:
     wanted = "class, centre x, centre y, width, height" + ", score" * (columns == 6)
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
         words, where = line.split(), f"{path}, line {number}"
         if not words:
             continue
@@ -346,6 +351,13 @@ def _take(entry: Any, key: str, where: str) -> Any:
     if not isinstance(entry, dict) or key not in entry:
         raise DataError(f"{where}: {key} is missing")
     return entry[key]
+
+
+def _take_id(entry: Any, where: str) -> ImageId:
+    key = _take(entry, "id", where)
+    if isinstance(key, bool) or not isinstance(key, int | str):
+        raise DataError(f"{where}: the id must be an integer or a text, got {key!r}")
+    return key
 
 
 def _read_json(path: Path) -> Any:

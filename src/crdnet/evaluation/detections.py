@@ -19,11 +19,13 @@ from crdnet.errors import ArgumentError, MissingExtraError
 from crdnet.evaluation.detection_files import (
     Detection,
     DetectionList,
+    TrueBox,
     Truth,
     read_detections,
     read_truth,
 )
 from crdnet.evaluation.task_report import (
+    Change,
     ImageChange,
     Item,
     TaskReport,
@@ -146,24 +148,27 @@ def compare_detections(
     runs = [first.curves, second.curves, *([third.curves] if third else [])]
     counted = [box for box in truth.boxes if not box.is_crowd]
 
-    def measure(name: str, values: Sequence[npt.NDArray[np.float64]], truths: int) -> Any:
-        return measure_change(
-            name, values[0], values[1], values[2] if len(values) > 2 else None, truths
-        )
+    def measure(
+        name: str, values: Sequence[npt.NDArray[np.float64]], boxes: Sequence[TrueBox]
+    ) -> Change:
+        change = measure_change(name, *values, truths=len(boxes))
+        # All draws have the same boxes then, which looks certain but is not.
+        is_alone = len({box.image for box in boxes}) < 2
+        return replace(change, low=None, high=None) if is_alone else change
 
     changes = [
-        measure("AP", [_average(run.precision) for run in runs], len(counted)),
-        measure("AP50", [_average(run.precision50) for run in runs], len(counted)),
+        measure("AP", [_average(run.precision) for run in runs], counted),
+        measure("AP50", [_average(run.precision50) for run in runs], counted),
     ]
     for index, size in enumerate(SIZES):
-        truths = sum(_get_size(box.area) == index for box in counted)
+        boxes = [box for box in counted if _get_size(box.area) == index]
         recalls = [_average(run.recall[index]) for run in runs]
-        changes.append(measure(f"recall {size}", recalls, truths))
+        changes.append(measure(f"recall {size}", recalls, boxes))
     classes = []
     for column, (category, name) in enumerate(sorted(truth.categories.items())):
-        truths = sum(box.category == category for box in counted)
-        if truths:
-            classes.append(measure(name, [run.precision[:, column] for run in runs], truths))
+        boxes = [box for box in counted if box.category == category]
+        if boxes:
+            classes.append(measure(name, [run.precision[:, column] for run in runs], boxes))
     return TaskReport(
         changes,
         classes,

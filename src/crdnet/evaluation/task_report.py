@@ -40,7 +40,8 @@ class Change:
         name: Name of the quantity.
         before: Without deraining; None if nothing in the truth counts for it.
         after: With deraining.
-        low: Lower end of the 95% interval of the difference; None with fewer than two images.
+        low: Lower end of the 95% interval of the difference; None if fewer than two
+            images have such boxes or words.
         high: Upper end.
         clean: The same without rain, if known.
         truths: Number of boxes or words in the truth that count for it.
@@ -143,7 +144,7 @@ class TaskReport:
         if main.before is None or main.after is None:
             return f"{subject}: the truth holds nothing to find."
         span = (
-            "no interval, since it takes two images"
+            "no interval, since it takes two images of the truth"
             if main.low is None or main.high is None
             else f"95% interval {100 * main.low:+.1f} to {100 * main.high:+.1f}"
         )
@@ -215,7 +216,8 @@ def measure_change(
     name: str,
     before: npt.NDArray[np.float64],
     after: npt.NDArray[np.float64],
-    clean: npt.NDArray[np.float64] | None,
+    clean: npt.NDArray[np.float64] | None = None,
+    *,
     truths: int,
 ) -> Change:
     """Measure the change of a quantity.

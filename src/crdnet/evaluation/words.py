@@ -107,8 +107,8 @@ def compare_words(
     number = int(true_words.sum())
     return TaskReport(
         [
-            measure_change("word accuracy", accuracies[0], accuracies[1], None, number),
-            measure_change("word precision", precisions[0], precisions[1], None, number),
+            measure_change("word accuracy", *accuracies, truths=number),
+            measure_change("word precision", *precisions, truths=number),
         ],
         [],
         [
