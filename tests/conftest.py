@@ -1,7 +1,10 @@
 """Settings and fixtures for all tests, and for the processes that they start."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,3 +30,23 @@ def shared_data() -> Path:
             "set CRDNET_SHARED to the folder above data/"
         )
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    chromium = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if chromium is None:
+        pytest.skip("there is no Chromium here; `make browser` gets it")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    with sync_playwright() as playwright:
+        quiet = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
+        quiet += ["disable-background-networking", "disable-component-update"]
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[f"--{each}" for each in quiet]
+        )
+        yield browser
+        browser.close()

@@ -1,7 +1,6 @@
 """The page: what it weighs, that it loads nothing from elsewhere, and what it does in a browser."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -19,9 +18,6 @@ from tests.waiting import HANG_SECONDS
 PAGE = Path(str(files("crdnet.server"))) / "page"
 TEXTS = sorted(path for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js"))
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 MILLISECONDS = 1000 * HANG_SECONDS
 DONE = "article .done:not([hidden])"
 
@@ -85,22 +81,6 @@ def test_ink_can_be_read_on_its_paper(scheme: int) -> None:
     for one, other in pairs:
         high, low = sorted((luminance(colours[one]), luminance(colours[other])), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 4.5, (one, other)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here; `make browser` gets it")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415
-
-    with sync_playwright() as playwright:
-        quiet = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
-        quiet += ["disable-background-networking", "disable-component-update"]
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[f"--{each}" for each in quiet]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -115,11 +115,15 @@ def format_html(
     worst, best = order[:_SHOWN], order[: max(_SHOWN, len(order) - _SHOWN) - 1 : -1]
     tables = "".join(f"<h3>{escape(m.name)}</h3>{_format_rows(m.rows)}" for m in methods)
     compared = escape(format_differences(differences)) or "Only one method was scored."
+    # One scale for all methods, so that their distributions can be compared.
+    edges = np.histogram_bin_edges(
+        np.concatenate([_list_gains(method, protocol) for method in methods]), bins=_BINS
+    )
     return Template(_read_page()).substitute(
         protocol=escape(protocol),
         summary=tables,
         differences=compared,
-        charts="".join(_draw_gains(method, protocol) for method in methods),
+        charts="".join(_draw_gains(method, protocol, edges) for method in methods),
         worst=_show_large(worst, by_method, cases, protocol),
         best=_show_large(best, by_method, cases, protocol),
         settings="".join(
@@ -214,15 +218,20 @@ def _format_slider(name: str, versions: Mapping[str, str], captions: Sequence[st
     )
 
 
-def _draw_gains(method: MethodReport, protocol: str) -> str:
-    """Return a histogram of the gains in PSNR as an SVG."""
+def _list_gains(method: MethodReport, protocol: str) -> npt.NDArray[np.float64]:
+    """Return the finite gains in PSNR; none without rainy images."""
     ranks = [
         _rank(image, protocol) for image in method.evaluation.images if image.rainy is not None
     ]
-    gains = np.array([rank for rank in ranks if math.isfinite(rank)])
+    return np.array([rank for rank in ranks if math.isfinite(rank)])
+
+
+def _draw_gains(method: MethodReport, protocol: str, edges: npt.NDArray[np.float64]) -> str:
+    """Return a histogram of the gains in PSNR as an SVG."""
+    gains = _list_gains(method, protocol)
     if not len(gains):
         return f"<p>{escape(method.name)}: no gains, since no rainy images were given.</p>"
-    counts, edges = np.histogram(gains, bins=_BINS)
+    counts, _ = np.histogram(gains, bins=edges)
     height, width = 120, 22
     bars = "".join(
         f'<rect x="{index * width}" y="{height - height * count / counts.max():.1f}" '
@@ -231,12 +240,17 @@ def _draw_gains(method: MethodReport, protocol: str) -> str:
         f"<title>{edges[index]:+.2f} to {edges[index + 1]:+.2f} dB: {count}</title></rect>"
         for index, count in enumerate(counts)
     )
+    labels = "".join(
+        f'<text x="{index * width}" y="{height + 18}" text-anchor="{anchor}">'
+        f"{edges[index]:+.1f} dB</text>"
+        for index, anchor in ((0, "start"), (_BINS // 2, "middle"), (_BINS, "end"))
+    )
     worse = int((gains < 0).sum())
     return (
         f"<figure><figcaption>{escape(method.name)}: gains from {gains.min():+.2f} to "
         f"{gains.max():+.2f} dB, median {np.median(gains):+.2f}; {worse} of {len(gains)} images "
-        f'became worse</figcaption><svg viewBox="0 0 {_BINS * width} {height}" role="img" '
-        f'aria-label="Distribution of gains of {escape(method.name)}">{bars}</svg></figure>'
+        f'became worse</figcaption><svg viewBox="0 0 {_BINS * width} {height + 24}" role="img" '
+        f'aria-label="Distribution of gains of {escape(method.name)}">{bars}{labels}</svg></figure>'
     )
 
 
