@@ -12,6 +12,7 @@ Checkpoints are written whole or not at all, so a run may be killed at any momen
 import argparse
 import contextlib
 import logging
+import os
 import re
 import sys
 import warnings
@@ -179,7 +180,10 @@ class _Parsing(LightningCLI):
         callbacks = _make_callbacks(run, self.config.ema_decay, with_validation=with_validation)
         logger: Any = trainer.logger
         if logger is None or logger is True:
-            logger = _make_logger(run, self.config.curves, self.config.visdom_port)
+            # A trial leaves nothing, and some loggers make their folder at once.
+            logger = not trainer.fast_dev_run and _make_logger(
+                run, self.config.curves, self.config.visdom_port
+            )
         try:
             return super().instantiate_trainer(
                 **kwargs,
@@ -396,18 +400,32 @@ def _make_logger(run: Path, curves: Curves, visdom_port: int) -> Logger:
         return VisdomCurves(port=visdom_port, environment=run.name)
     if curves == "csv":
         return CSVLogger(run, name="", version="curves")
+    # Nothing is sent anywhere unless you upload the folder; both would report their use.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     try:
-        # Offline both: nothing is sent anywhere unless you upload the folder yourself.
         if curves == "wandb":
             return WandbLogger(name=run.name, save_dir=run, offline=True)
         if curves == "mlflow":
-            place = (run / "curves").resolve().as_uri()
-            return MLFlowLogger(run.name, tracking_uri=place)
+            return _make_mlflow_logger(run)
     except ModuleNotFoundError as error:
         raise RecipeError(
             f"--curves {curves} needs a package that is not installed; run: pip install {curves}"
         ) from error
     return TensorBoardLogger(run, name="", version="curves")
+
+
+def _make_mlflow_logger(run: Path) -> MLFlowLogger:
+    import sqlalchemy  # noqa: F401, PLC0415 - mlflow-skinny lacks it, and MLflow refuses plain files
+
+    folder = (run / "curves").resolve()
+    logger = MLFlowLogger(
+        run.name,
+        tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
+        artifact_location=folder.as_uri(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return logger
 
 
 def _join_lines(message: str) -> str:
