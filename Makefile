@@ -36,16 +36,17 @@ pytest: $(VENV)/.dev
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The page's tests, which skip themselves where there is no Chromium; this gets it where it may.
+# The tests of pages, which skip themselves where there is no Chromium; this gets it where it may.
 browser: $(VENV)/.dev
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; } || \
 	  { echo "the page's tests need Chromium; on Debian, as root: apt-get install chromium" >&2; exit 1; }
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py tests/evaluation/test_comparison.py
 
-# Hours of load: files with random damage, each parser under a fuzzer for ten minutes, kills of a run
+# Hours of load: fine-tuning in a clean environment, files with random damage, each parser under a fuzzer for ten minutes, kills of a run
 # on a clip, then a server under mixed requests.
 soak: $(VENV)/.dev
+	CRDNET_CLEAN_INSTALL=1 $(BIN)/python -m pytest tests/contracts/test_wheel.py
 	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
 	$(PIP) atheris==3.0.0
 	$(BIN)/python -m tests.images.fuzz all -max_total_time=600

@@ -11,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from crdnet.runtime import list_models
 from tests.waiting import HANG_SECONDS
@@ -51,6 +53,21 @@ def check_success_or_skip(result: "subprocess.CompletedProcess[str]") -> None:
     ):
         pytest.skip("this test installs packages, and there is no network")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def install(python: Path, *packages: str | Path) -> None:
+    """Install packages with the pins of this repository, for another Python."""
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet")
+    constraints = REPOSITORY / "constraints.txt"
+    result = run(*pip, "--constraint", constraints, *packages, cwd=python.parent)
+    check_success_or_skip(result)
+
+
+def make_clean_environment() -> dict[str, str]:
+    """Return the environment without what this Python and its tests put into it."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))
+    }
 
 
 @pytest.fixture(scope="module")
@@ -148,22 +165,8 @@ def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Pat
     assert run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path).returncode == 0
     binaries = venv / ("Scripts" if os.name == "nt" else "bin")
     python, crdnet = binaries / "python", binaries / "crdnet"
-    constraints = REPOSITORY / "constraints.txt"
-    pip = (
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--constraint",
-        constraints,
-    )
-    check_success_or_skip(run(*pip, wheel, cwd=tmp_path))
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))
-    }
+    install(python, wheel)
+    clean = make_clean_environment()
 
     where = run(python, "-c", "import crdnet; print(crdnet.__file__)", cwd=tmp_path, env=clean)
     assert Path(where.stdout.strip()).is_relative_to(venv), where.stderr
@@ -182,3 +185,53 @@ def test_the_wheel_derains_on_a_machine_without_torch(wheel: Path, tmp_path: Pat
         pytest.skip("crdnet has no shipped model yet; all before deraining was checked")
     assert derained.returncode == 0, derained.stderr
     assert (tmp_path / "street_derained.jpg").is_file()
+
+
+@pytest.mark.skipif("CRDNET_CLEAN_INSTALL" not in os.environ, reason="`make soak` runs it")
+@NEEDS_A_MODEL
+def test_fine_tuning_takes_six_commands_of_one_page_in_a_clean_environment(
+    wheel: Path, tmp_path: Path
+) -> None:
+    page = REPOSITORY / "docs" / "how-to" / "fine-tune.md"
+    commands = [
+        line.removeprefix("$ ")
+        for line in page.read_text(encoding="utf-8").split("## ")[0].splitlines()
+        if line.startswith("$ ")
+    ]
+    installation, *others = commands
+    assert installation == "pip install 'crdnet[train]'"
+    assert len(commands) <= 6
+    venv = tmp_path / "venv"
+    assert run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path).returncode == 0
+    python = venv / "bin" / "python"
+    # torch first and by its exact pin, as the Makefile does: a looser one may bring a CUDA build.
+    pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    install(python, next(pin for pin in pins if pin.startswith("torch==")))
+    install(python, f"{wheel}[train]")
+
+    folder = tmp_path / "empty"
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        coarse = Image.fromarray(rng.integers(20, 140, (4, 6, 3), dtype=np.uint8))
+        clean = np.asarray(coarse.resize((96, 64)))
+        rainy = clean.copy()
+        rainy[:, ::7] += np.uint8(80)
+        for role, image in (("input", rainy), ("target", clean)):
+            path = folder / "my_pairs" / role / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    shutil.copy(REPOSITORY / "examples" / "light.jpg", folder / "street.jpg")
+    short = (
+        " --trainer.max_epochs 1 --data.steps_per_epoch 2"
+        " --data.sides '[[0, 64]]' --data.batch_sizes '[[0, 2]]'"
+    )
+    environment = make_clean_environment()
+    environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"
+    for command in others:
+        shortened = command + short * command.startswith("crdnet train ")
+        ended = run("bash", "-c", shortened, cwd=folder, env=environment)
+        assert ended.returncode == 0, f"{command}:\n{ended.stdout}{ended.stderr}"
+    with Image.open(folder / "street.jpg") as street:
+        (derained,) = set(folder.glob("street*.jpg")) - {folder / "street.jpg"}
+        with Image.open(derained) as result:
+            assert result.size == street.size
