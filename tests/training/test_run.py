@@ -195,6 +195,16 @@ def test_losses_rate_and_speed_are_in_the_log_of_any_logger(tiny: TinyRun, choic
     assert expected | {"validation/psnr_y"} <= set(columns)
 
 
+@pytest.mark.parametrize(("curves", "absent"), [("mlflow", "sqlalchemy"), ("wandb", "wandb")])
+def test_a_missing_package_of_curves_is_named_and_nothing_is_left(
+    tiny: TinyRun, monkeypatch: pytest.MonkeyPatch, curves: str, absent: str
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(RecipeError, match=f"run: pip install {curves}"):
+        train(tiny.arguments("a", f"--curves={curves}"))
+    assert not (tiny.folder / "a").exists()
+
+
 def test_lines_are_logged_within_an_epoch_without_a_terminal(
     tiny: TinyRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
