@@ -703,3 +703,20 @@ def test_training_starts_from_a_network_that_can_grow_into_its_own_and_a_head_mu
         ResidualTraining(start_from=tmp_path / "small.ckpt")
     with pytest.raises(RecipeError, match=r"network\.sensing is null"):
         ResidualTraining(ResidualSpec(sensing=None), sensing_alone=True)
+
+
+def test_the_recipe_without_research_data_trains_the_network_of_default(ours: OurRun) -> None:
+    recipe = yaml.safe_load(Path("configs/default-clear.yaml").read_text())
+    stages = yaml.safe_load(Path("configs/default.yaml").read_text())
+    assert recipe["model"]["network"] == stages["model"]["network"]
+    short = {"max_epochs": 1, "accelerator": "cpu", "log_every_n_steps": 1}
+    data = {
+        **RECIPE["data"],
+        "mixture": recipe["data"]["mixture"],
+        "epoch_length": 4,
+        "sides": [[0, 16]],
+    }
+    change = {**recipe, "trainer": recipe["trainer"] | short, "data": data}
+    only_photographs = f"--data.root={ours.backgrounds}"
+    run = train(ours.tiny.arguments("clear", only_photographs, recipe=RECIPE | change))
+    assert load_network(run / "last.ckpt").tile_margin == 128
