@@ -3,13 +3,14 @@
 import asyncio
 from pathlib import Path
 from threading import Event
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from crdnet.errors import CRDNetError
 from crdnet.images import CodecError, Fault, Header
-from crdnet.server import Settings
+from crdnet.server import Settings, app
 from crdnet.server.problems import Kind, ProblemError
 from crdnet.server.work import Work, translate_errors
 
@@ -77,3 +78,27 @@ def test_only_a_fault_of_the_image_blames_it(fault: Fault, kind: Kind) -> None:
     with pytest.raises(ProblemError) as caught, translate_errors():
         raise CodecError(fault, "because")
     assert caught.value.kind is kind
+
+
+def test_the_first_image_after_the_start_is_tried_until_it_works(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Busy:
+        """Stands in for work whose queue is full at the start."""
+
+        models: ClassVar = {"default": None}
+        attempts = 0
+
+        async def derain(self, *_arguments: object, **_options: object) -> None:
+            self.attempts += 1
+            if self.attempts < 3:
+                raise ProblemError(Kind.BUSY, "the queue is full")
+
+    monkeypatch.setattr(app, "_WARM_UP_SECONDS", 0.0)
+    busy: Any = Busy()
+    served: Any = SimpleNamespace(state=SimpleNamespace(ready=False))
+    with caplog.at_level("INFO"):
+        asyncio.run(app._warm_up(served, busy))
+    assert served.state.ready
+    assert busy.attempts == 3
+    assert [record.getMessage() for record in caplog.records].count("not ready") == 2

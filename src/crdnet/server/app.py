@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from crdnet import DerainOptions, __version__
+from crdnet.errors import CRDNetError
 from crdnet.server.access import AccessMiddleware, log_line, note
 from crdnet.server.clients import ClientLimits, get_client, group_client
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
@@ -44,6 +45,9 @@ from crdnet.server.work import Work
 
 Done = TypeVar("Done")
 Parameters = TypeVar("Parameters", bound=SenseParameters)
+
+# Between attempts of the first image after the start.
+_WARM_UP_SECONDS = 2.0
 
 _WORK_PROBLEMS = (
     Kind.BAD_REQUEST,
@@ -348,7 +352,14 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
     buffer = BytesIO()
     Image.new("RGB", (64, 64), "grey").save(buffer, "PNG")
     for model in work.models:
-        await work.derain(buffer.getvalue(), DerainOptions(always=True), model=model)
+        while True:
+            try:
+                await work.derain(buffer.getvalue(), DerainOptions(always=True), model=model)
+                break
+            # A full queue passes; what does not pass stays in the log, and /readyz stays 503.
+            except (CRDNetError, ProblemError) as error:
+                log_line("not ready", reason=str(error))
+                await asyncio.sleep(_WARM_UP_SECONDS)
     app.state.ready = True
     log_line("ready")
 

@@ -91,11 +91,15 @@ async function pollProgress(identifier, key, signal, onProgress) {
 
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
+    const cancel = () => {
       clearTimeout(timer);
       reject(new Failure("Cancelled.", { canRetry: true }));
-    });
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", cancel); // a long request pauses thousands of times
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", cancel);
   });
 }
 
