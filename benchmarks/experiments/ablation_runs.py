@@ -121,7 +121,7 @@ class Run:
         torch.manual_seed(seed)
         self.row = row
         self.network = row.build()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs
         self.average = deepcopy(self.network).requires_grad_(False).eval()
         kernels = [each for each in self.network.parameters() if each.ndim > 1]
         others = [each for each in self.network.parameters() if each.ndim <= 1]
@@ -281,7 +281,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
                 if run.steps == at:
                     save_weights(run.average, weights[label])
     network = ROWS[name].build().eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs
     pairs, scored = find_held_out(data), {}
     for label, at in when.items():
         load_weights(network, weights[label])

@@ -35,7 +35,10 @@ class LimitedProtocol(H11Protocol):
     _is_refused = False
     _deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP
+    def connection_made(
+        self,
+        transport: asyncio.Transport,  # type: ignore[override]  # only TCP is served
+    ) -> None:
         """Take a connection, or tell it that there are too many."""
         super().connection_made(transport)
         try:

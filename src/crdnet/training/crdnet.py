@@ -127,7 +127,7 @@ class CRDNetTraining(DerainingTraining):
         self.model = classifier.join(network.build())
         if start_as_identity:
             self.model.network.refinement.start_as_identity()
-        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # not in the stubs
+        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
         self.loss = MultiTaskLoss(density_weight, structure_weight)
 
     @property

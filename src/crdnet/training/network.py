@@ -69,7 +69,7 @@ class NetworkTraining(DerainingTraining):
     ) -> None:
         super().__init__(channels_last=channels_last)
         self.network = _build_network(network, start_from)
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # not in the stubs
+        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
         self.losses = WeightedLosses(losses)
         self.sensing_weight = sensing_weight
         self.optimizer_spec = optimizer

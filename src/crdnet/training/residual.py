@@ -222,13 +222,13 @@ class ResidualTraining(DerainingTraining):
                 )
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name.startswith(SENSING))
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # not in the stubs
+        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
         self.teacher_weight = teacher_weight
         # In a tuple, where torch finds no modules: a teacher is not trained, averaged or saved.
         self._teachers = () if teacher is None else (load_teacher(teacher),)
         # A teacher on another layout would convert every batch again.
         for each in self._teachers:
-            each.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # not in the stubs
+            each.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
         if any(self.size_multiple % each.size_multiple for each in self._teachers):
             raise RecipeError(
                 f"{teacher} cannot teach: it takes sides in multiples of "

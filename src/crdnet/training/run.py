@@ -416,7 +416,7 @@ def _make_logger(run: Path, curves: Curves, visdom_port: int) -> Logger:
 
 
 def _make_mlflow_logger(run: Path) -> MLFlowLogger:
-    import sqlalchemy  # noqa: F401, PLC0415 - mlflow-skinny lacks it, and MLflow refuses plain files
+    import sqlalchemy  # noqa: F401, PLC0415 - mlflow-skinny lacks it
 
     folder = (run / "curves").resolve()
     logger = MLFlowLogger(
