@@ -34,6 +34,7 @@ from crdnet.nn import (
 )
 from crdnet.sizes import pad_to_multiple
 from crdnet.training import BankSpec, MixedData, MixtureSpec
+from crdnet.training.base import set_memory_format
 from crdnet.training.residual import charbonnier
 from crdnet.training.sensing import grade_density_map, map_intensity, sensing_loss
 
@@ -121,7 +122,7 @@ class Run:
         torch.manual_seed(seed)
         self.row = row
         self.network = row.build()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs
+        set_memory_format(self.network, torch.channels_last)
         self.average = deepcopy(self.network).requires_grad_(False).eval()
         kernels = [each for each in self.network.parameters() if each.ndim > 1]
         others = [each for each in self.network.parameters() if each.ndim <= 1]
@@ -150,7 +151,7 @@ class Run:
             truth = map_intensity(rainy, clean, self.network.size_multiple)
             loss = loss + SENSING_WEIGHT * sensing_loss(density, truth, self.row.sensing)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # of torch
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self.steps += 1
@@ -281,7 +282,7 @@ def run_one(data: Path, folder: Path, name: str, seed: int, steps: int) -> str:
                 if run.steps == at:
                     save_weights(run.average, weights[label])
     network = ROWS[name].build().eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs
+    set_memory_format(network, torch.channels_last)
     pairs, scored = find_held_out(data), {}
     for label, at in when.items():
         load_weights(network, weights[label])

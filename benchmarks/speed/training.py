@@ -102,7 +102,7 @@ def build_step(recipe: dict[str, Any], batch: Batch) -> Callable[[], int]:
     def step() -> int:
         total: Tensor = training.compute_losses(batch)[1]
         optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]  # of torch
+        total.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         optimizer.step()
         return len(batch.names)
 

@@ -134,12 +134,12 @@ def simplify(network: AnyNetwork) -> AnyNetwork:
     simple.eval()
     for block in simple.modules():
         if isinstance(block, UpBlock):
-            block.conv1 = _convert_to_convolution(block.conv1)  # type: ignore[assignment]  # type
-            block.conv2 = _convert_to_convolution(block.conv2)  # type: ignore[assignment]  # type
+            block.conv1 = _convert_to_convolution(block.conv1)  # type: ignore[assignment]  # folded
+            block.conv2 = _convert_to_convolution(block.conv2)  # type: ignore[assignment]  # folded
         if isinstance(block, DownBlock | UpBlock):
             # After the conversion, since the norm is folded into the new convolution.
             block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm)
-            block.norm = nn.Identity()  # type: ignore[assignment]  # type
+            block.norm = nn.Identity()  # type: ignore[assignment]  # folded
     return simple
 
 

@@ -10,7 +10,7 @@ from crdnet.cli import main
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

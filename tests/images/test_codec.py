@@ -1,4 +1,4 @@
-"""What hostile bytes can do to the processes that decode them, and that nobody else notices."""
+"""Hostile bytes harm only the process that decodes them."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.server.images import JPEG, make_png_claiming
 from tests.waiting import HANG_SECONDS, wait_until
 
 BOMB = make_png_claiming(8_000, 6_000, rows=6_000)
-"""Of 140 kB, and a thousand times as much in memory."""
+"""A PNG of 140 kB that takes a thousand times as much memory."""
 
 
 def decodes(codec: WorkerCodec) -> bool:

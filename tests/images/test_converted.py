@@ -1,4 +1,4 @@
-"""What a file of another format gets of a file's metadata, and what is told to be lost."""
+"""Metadata that conversion to another format keeps, and warnings about what is lost."""
 
 import struct
 import zlib

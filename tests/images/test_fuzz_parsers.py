@@ -8,7 +8,7 @@ import pytest
 from tests.images.parsers import PARSERS
 
 INPUTS = int(os.environ.get("CRDNET_MUTATED_FILES", "210")) * 2
-"""Of each parser; `make soak` asks for more."""
+"""Mutated inputs for each parser; `make soak` tries more."""
 EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 0xFFFF_FFF0)
 
 

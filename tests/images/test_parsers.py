@@ -1,4 +1,4 @@
-"""What small damaged headers must not make a parser do, and corners that no whole file reaches."""
+"""Parsers given small damaged headers, and cases that no whole file reaches."""
 
 import struct
 import tracemalloc

@@ -1,4 +1,4 @@
-"""How pixels are stored: as they were, or the change is told."""
+"""Storage of pixels: kept, or the change is reported."""
 
 import struct
 from io import BytesIO

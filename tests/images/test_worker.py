@@ -33,7 +33,7 @@ def crashing(source):
 worker.decode_source = crashing
 worker.main()
 """
-"""What a process runs whose decoder crashes of some images, as decoders of C do."""
+"""Program of a worker whose decoder crashes on some images, as decoders in C do."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What users run must not load what they do not need; seen from a fresh interpreter."""
+"""Modules that commands and `import crdnet` must not load, checked in a fresh interpreter."""
 
 import subprocess
 import sys

@@ -11,7 +11,7 @@ from tests.waiting import HANG_SECONDS
 
 SIDE = 2048
 FEATURES_BYTES = 4 * SIDE * SIDE * 4
-"""Of the four channels of the tiny model's first layer, which no caller ever sees."""
+"""Bytes of the four channels of the tiny model's first layer, which no caller ever sees."""
 _SHRINK = f"""
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who is served: hosts, sites, keys."""
+"""Access by host, origin and key."""
 
 from base64 import b64encode
 from collections.abc import Iterator

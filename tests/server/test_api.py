@@ -1,4 +1,4 @@
-"""What the API answers to images that are fine, and how the server says that it is well."""
+"""Answers of the API to valid images, and the probes of the server."""
 
 from io import BytesIO
 from pathlib import Path

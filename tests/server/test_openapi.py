@@ -12,7 +12,7 @@ from tests.server.images import DRY, JPEG, RAINY
 from tests.server.running import Running
 
 EXAMPLES = 12
-"""Of each operation and mode; the benchmark of the server asks for more."""
+"""Generated requests for each operation and mode; the benchmark of the server sends more."""
 
 # What a document cannot say: which bytes are an image.
 schemathesis.openapi.format("binary", strategies.sampled_from([DRY, JPEG, RAINY]))

@@ -20,7 +20,7 @@ from tests.server.running import Running, run_server, start_serve
 from tests.waiting import HANG_SECONDS, wait_until
 
 SLOW = make_png_claiming(1000, 800, rows=800)
-"""Of a few bytes; `paper` needs seconds for it."""
+"""A PNG of a few bytes for which `paper` needs seconds."""
 
 
 def head(path: str, **headers: object) -> bytes:

@@ -49,7 +49,7 @@ RECIPE: dict[str, Any] = {
 
 
 PARTS = ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "crdnet")
-"""What a checkpoint holds that training goes on from."""
+"""Parts of a checkpoint from which training goes on."""
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ KILLED = "--trainer.callbacks+=tests.training.tiny.KillInTheSecondEpoch"
 
 @dataclass
 class TinyRun:
-    """Where the pairs and the runs are, and how to start one."""
+    """Folders of tiny pairs and runs, and the commands that train on them."""
 
     pairs: Path
     folder: Path

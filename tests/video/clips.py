@@ -49,7 +49,7 @@ def make_frames(count: int, *, rain: Callable[[int], bool] = lambda _number: Tru
 
 @dataclass
 class Recipe:
-    """What a clip is made of."""
+    """Settings of a clip to write."""
 
     codec: str = "libx264"
     pixel_format: str = "yuv420p"

@@ -1,4 +1,4 @@
-"""What cannot be done is refused in one line, and nothing is left half-written."""
+"""Clips that are refused in one line, with nothing left half-written."""
 
 import errno
 from collections.abc import Callable

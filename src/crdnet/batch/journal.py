@@ -39,7 +39,7 @@ class Origin(NamedTuple):
     size: int
     """Bytes."""
     mtime_ns: int
-    """When it was changed last."""
+    """Time of the last change, in nanoseconds since 1970."""
 
 
 class Journal:

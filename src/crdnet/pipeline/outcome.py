@@ -24,7 +24,7 @@ class Outcome(HasReport):
     status: Status = "done"
     """`dry`: done, and the pixels were kept, since no rain was sensed. `planned`: in a dry run."""
     reason: str | None = None
-    """Why it was skipped or failed."""
+    """Reason for which it was skipped or failed."""
     width: int | None = None
     """Pixels of the upright image; None where it was not read."""
     height: int | None = None

@@ -10,7 +10,7 @@ from crdnet.runtime.store import StoredModel
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What a model is, what it was trained on, and its measured scores.
+    """Description, training data and measured scores of a model.
 
     Attributes:
         model: Name, file and description.

@@ -168,12 +168,12 @@ class AccessMiddleware:
             )
 
     def _is_own(self, host: str) -> bool:
-        """Whether a host is a name of this server; HTTP/1.0 may leave it out, no browser does."""
+        """Return whether a host is a name of this server. Only HTTP/1.0 may leave it out."""
         name = _strip_port(host)
         return not host or is_address(name) or bool({"*", name} & self._settings.hosts)
 
     def _is_same(self, netloc: str, host: str) -> bool:
-        """Whether an origin is this server's: the host it was called by, or an allowed one."""
+        """Return whether an origin is the host that was called, or an allowed one."""
         named = {each.lower() for each in self._settings.allowed_hosts}
         return netloc.lower() == host.lower() or _strip_port(netloc) in named
 
@@ -226,7 +226,7 @@ def _strip_root(scope: Scope) -> str:
 
 
 def _has_key(authorization: str, keys: Sequence[str]) -> bool:
-    """Whether a header holds one of the keys, as a bearer's token or as the password of any name.
+    """Return whether a header holds a key, as a bearer's token or as the password of any name.
 
     In constant time.
     """

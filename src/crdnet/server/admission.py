@@ -181,7 +181,7 @@ class Admission:
         return not self._working or self.pixels + image.pixels <= self._budget
 
     def _takes_express(self) -> bool:
-        """Whether a small image would get the express lane."""
+        """Return whether a small image would get the express lane."""
         busy = any(each.is_small for each in (*self._working, *self._waiting))
         return self._idle_express is not None and not busy
 
@@ -237,7 +237,7 @@ class UploadMemory:
             self.used -= share.used
 
     def is_full(self, more: int) -> bool:
-        """Whether there is no room for so many more bytes."""
+        """Return whether there is no room for so many more bytes."""
         return self.used + more > self._most
 
 

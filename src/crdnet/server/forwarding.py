@@ -34,12 +34,12 @@ def apply_forwarding(scope: Scope, trusted: Networks) -> None:
 
 
 def is_address(host: str) -> bool:
-    """Whether a host, without its port, is an IP address."""
+    """Return whether a host, without its port, is an IP address."""
     return parse_address(host) is not None
 
 
 def is_trusted(address: str, trusted: Networks) -> bool:
-    """Whether an address is that of a trusted proxy."""
+    """Return whether an address is that of a trusted proxy."""
     parsed = parse_address(address)
     return parsed is not None and any(parsed in each for each in trusted)
 

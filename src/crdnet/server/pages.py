@@ -19,7 +19,7 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".jpg": "image/jpeg",
 }
-"""Of the files in the folder of assets, by suffix."""
+"""Media types of the files in the folder of assets, by suffix."""
 
 
 def add_pages(app: FastAPI) -> None:

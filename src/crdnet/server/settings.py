@@ -142,7 +142,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host's address."""
+    """Return whether only this machine can reach a host's address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

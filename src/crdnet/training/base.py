@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crdnet.density import RainDensity
 from crdnet.errors import TrainingError
@@ -22,6 +22,11 @@ CHECKPOINT_KEY = "crdnet"
 
 MONITOR = "validation/psnr_y"
 """Metric that selects the best checkpoint: PSNR under the protocol `restormer-y`, in dB."""
+
+
+def set_memory_format(network: nn.Module, memory_format: torch.memory_format) -> None:
+    """Store the weights of a network in a memory layout."""
+    network.to(memory_format=memory_format)  # type: ignore[call-overload]  # not in torch's stubs
 
 
 class DerainingTraining(pl.LightningModule):

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from crdnet.density import RainDensity
 from crdnet.errors import RecipeError
 from crdnet.nn import CRDNet, CRDNetWithClassifier, Estimate, build_classifier, build_crdnet
-from crdnet.training.base import DerainingTraining
+from crdnet.training.base import DerainingTraining, set_memory_format
 from crdnet.training.batches import Batch
 from crdnet.training.losses import MultiTaskLoss
 
@@ -127,7 +127,7 @@ class CRDNetTraining(DerainingTraining):
         self.model = classifier.join(network.build())
         if start_as_identity:
             self.model.network.refinement.start_as_identity()
-        self.model.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
+        set_memory_format(self.model, self.memory_format)
         self.loss = MultiTaskLoss(density_weight, structure_weight)
 
     @property

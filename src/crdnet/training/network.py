@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from crdnet.density import RainDensity
 from crdnet.errors import CheckpointError, RecipeError
 from crdnet.nn import Network, OwnNetwork, ResidualCRDNet, SensedEstimate, load_network, read_stored
-from crdnet.training.base import DerainingTraining
+from crdnet.training.base import DerainingTraining, set_memory_format
 from crdnet.training.batches import Batch
 from crdnet.training.named_losses import WeightedLosses
 from crdnet.training.schedules import ScheduleSpec
@@ -69,7 +69,7 @@ class NetworkTraining(DerainingTraining):
     ) -> None:
         super().__init__(channels_last=channels_last)
         self.network = _build_network(network, start_from)
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
+        set_memory_format(self.network, self.memory_format)
         self.losses = WeightedLosses(losses)
         self.sensing_weight = sensing_weight
         self.optimizer_spec = optimizer

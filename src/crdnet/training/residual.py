@@ -21,7 +21,7 @@ from crdnet.nn import (
     read_stored,
     widen,
 )
-from crdnet.training.base import DerainingTraining
+from crdnet.training.base import DerainingTraining, set_memory_format
 from crdnet.training.batches import Batch
 from crdnet.training.crdnet import compute_warm_cosine, convert_tuples
 from crdnet.training.muon import KernelMuon
@@ -222,13 +222,13 @@ class ResidualTraining(DerainingTraining):
                 )
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name.startswith(SENSING))
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
+        set_memory_format(self.network, self.memory_format)
         self.teacher_weight = teacher_weight
         # In a tuple, where torch finds no modules: a teacher is not trained, averaged or saved.
         self._teachers = () if teacher is None else (load_teacher(teacher),)
         # A teacher on another layout would convert every batch again.
         for each in self._teachers:
-            each.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # stubs
+            set_memory_format(each, self.memory_format)
         if any(self.size_multiple % each.size_multiple for each in self._teachers):
             raise RecipeError(
                 f"{teacher} cannot teach: it takes sides in multiples of "
