@@ -2,7 +2,9 @@
 # make test   on a fresh machine: install, then lint, types, import contracts and every test
 # make docs   on a fresh machine: install, then build the site into build/site; a dead link fails
 #
-# Needs Python 3.11 or newer, make and a C compiler. Everything goes into .venv.
+# make web    with npm: build the app that derains in the browser, for `crdnet serve` and the wheel
+#
+# Needs Python 3.11 or newer, make and a C compiler. Everything goes into .venv and web/node_modules.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WORKERS ?= 2
 
-.PHONY: demo test lint types imports pytest docs browser bench performance soak clean
+.PHONY: demo test lint types imports pytest docs web browser bench performance soak clean
 
 demo: $(VENV)/.base
 	$(BIN)/python examples/demo.py
@@ -36,12 +38,20 @@ pytest: $(VENV)/.dev
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# The app in src/crdnet/server/app: plain files for any host. No package runs scripts of its own here.
+web: web/node_modules/.installed
+	cd web && npm run --silent check && npm run --silent build
+
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm ci --silent --ignore-scripts
+	touch $@
+
 # The tests of pages, which skip themselves where there is no Chromium; this gets it where it may.
 browser: $(VENV)/.dev
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; } || \
 	  { echo "the page's tests need Chromium; on Debian, as root: apt-get install chromium" >&2; exit 1; }
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py tests/evaluation/test_comparison.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py tests/server/test_app.py tests/evaluation/test_comparison.py
 
 # Hours of load: fine-tuning in a clean environment, files with random damage, each parser under a fuzzer for ten minutes, kills of a run
 # on a clip, then a server under mixed requests.
@@ -81,4 +91,4 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo
+	rm -rf $(VENV) build dist demo web/node_modules src/crdnet/server/app

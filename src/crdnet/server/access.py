@@ -30,9 +30,9 @@ log = logging.getLogger("crdnet.server")
 
 HEALTH_PATHS = ("/healthz", "/readyz")
 """Probes call them by whatever name and address they have."""
-OPEN_PATHS = ("/", *HEALTH_PATHS)
+OPEN_PATHS = ("/", "/app", *HEALTH_PATHS)
 """Paths that need no key: the page has a field for the key, and monitors ask for the other two."""
-OPEN_FOLDER = "/assets/"
+OPEN_FOLDERS = ("/assets/", "/app/")
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -136,7 +136,7 @@ class AccessMiddleware:
             )
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             self._check_site(headers, host)
-        if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if not self._settings.keys or path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return
         if not _has_key(headers.get("authorization", ""), self._settings.keys):
             # Browsers ask for a name and a password where they show a document; the page has a

@@ -20,7 +20,7 @@ from crdnet.server.access import AccessMiddleware, log_line, note
 from crdnet.server.clients import ClientLimits, get_client, group_client
 from crdnet.server.metrics import CONTENT_TYPE, Metrics
 from crdnet.server.negotiation import choose_media_type
-from crdnet.server.pages import add_pages
+from crdnet.server.pages import add_app, add_pages
 from crdnet.server.problems import Kind, Problem, ProblemError, document_kinds, make_response
 from crdnet.server.progress import ProgressBoard
 from crdnet.server.schemas import (
@@ -120,6 +120,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     _add_work(app, settings, work, metrics, limits)
     _add_health(app, work, metrics)
     add_pages(app)
+    add_app(app, next(iter(work.models.values())))
     _complete_document(app, settings, work)
     return app
 

@@ -1,23 +1,49 @@
-"""The pages: plain files of this package, kept in memory, which load nothing from elsewhere."""
+"""The pages: plain files of this package, which load nothing from elsewhere.
+
+The page that sends images and that of the API are kept in memory. The app, which computes in the
+browser, is a folder that `make web` builds; a clone may lack it.
+"""
 
 import gzip
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from crdnet.runtime import StoredModel
+from crdnet.server.problems import Kind, ProblemError
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+APP_FOLDER = "/app/"
+"""Path of the app."""
+# WebAssembly needs permission to compile, and isolation from other sites to use threads.
+_APP_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+        "style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cache-Control": "no-cache",
+}
+_APP_MODEL = "default.onnx"
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
     ".jpg": "image/jpeg",
+    ".wasm": "application/wasm",
 }
 """Media types of the files in the folder of assets, by suffix."""
 
@@ -39,7 +65,7 @@ def add_pages(app: FastAPI) -> None:
             if tag in request.headers.get("if-none-match", ""):
                 return Response(status_code=304, headers=common)
             # An image does not get smaller.
-            if len(packed) < len(content) and _takes_gzip(request):
+            if len(packed) < len(content) and _takes_gzip(request.headers):
                 coding = {"Content-Encoding": "gzip"}
                 return Response(packed, media_type=media_type, headers=common | coding)
             return Response(content, media_type=media_type, headers=common)
@@ -52,6 +78,50 @@ def add_pages(app: FastAPI) -> None:
             add(f"/assets/{each.name}", each.name, media_type, {"Cache-Control": "no-cache"})
 
 
-def _takes_gzip(request: Request) -> bool:
-    codings = request.headers.get("accept-encoding", "").replace(" ", "").lower().split(",")
+def add_app(app: FastAPI, model: StoredModel) -> None:
+    """Add the app, which derains with the given model in the browser.
+
+    Raises:
+        ProblemError: At a request, if the app is not built.
+    """
+    folder = Path(str(files("crdnet.server"))) / "app"
+
+    @app.get("/app", include_in_schema=False)
+    async def redirect() -> Response:
+        return RedirectResponse("app/")
+
+    if not (folder / "index.html").is_file():
+
+        @app.get(APP_FOLDER, include_in_schema=False)
+        async def refuse() -> Response:
+            raise ProblemError(
+                Kind.NO_SUCH_PAGE, "the app is not built; run `make web` in the clone"
+            )
+
+        return
+
+    @app.get(f"{APP_FOLDER}{_APP_MODEL}", include_in_schema=False)
+    async def serve_model() -> Response:
+        return FileResponse(model.path, headers=_APP_HEADERS)
+
+    app.mount(APP_FOLDER, _AppFiles(directory=folder, html=True))
+
+
+class _AppFiles(StaticFiles):
+    """Files of the app with its headers, packed where the build left a packed copy."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        headers = Headers(scope=scope)
+        packed, found = self.lookup_path(f"{path}.gz")
+        if found and _takes_gzip(headers):
+            media_type = _MEDIA_TYPES[PurePath(path).suffix]
+            coding = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+            return FileResponse(packed, media_type=media_type, headers=_APP_HEADERS | coding)
+        response = await super().get_response(path, scope)
+        response.headers.update(_APP_HEADERS)
+        return response
+
+
+def _takes_gzip(headers: Headers) -> bool:
+    codings = headers.get("accept-encoding", "").replace(" ", "").lower().split(",")
     return "gzip" in codings

@@ -135,31 +135,36 @@ export class Card {
   tellProgress({ stage, share }, isShown) {
     const bar = this.find("progress");
     const percent = Math.round(100 * share);
-    const words = { uploading: `Uploading, ${percent} %`, waiting: "The server works on other images first…", working: share ? `Taking the rain out, ${percent} %` : "Taking the rain out…", busy: "The server is busy; trying again soon…" };
+    const words = { loading: "Loading the network…", uploading: `Uploading, ${percent} %`, waiting: "The server works on other images first…", working: share ? `Taking the rain out, ${percent} %${this.estimateRest(share)}` : "Taking the rain out…", busy: "The server is busy; trying again soon…" };
     this.say(words[stage]);
     const total = stage === "uploading" ? UPLOAD_SHARE * share : UPLOAD_SHARE + (1 - UPLOAD_SHARE) * share;
-    if (stage === "busy" || (stage === "working" && !share)) bar.removeAttribute("value");
+    if (["busy", "loading"].includes(stage) || (stage === "working" && !share)) bar.removeAttribute("value");
     else bar.value = total;
     if (isShown) this.change("busy", total);
   }
 
-  present({ content, header }) {
+  // The time left, in words, as soon as it can be told.
+  estimateRest(share) {
+    if (share < this.lastShare || !this.workSince) this.workSince = performance.now();
+    this.lastShare = share;
+    const seconds = (performance.now() - this.workSince) / 1000;
+    if (seconds < 2 || share < 0.1) return "";
+    const rest = Math.ceil(seconds * (1 / share - 1));
+    return rest < 90 ? `, ${rest} s left` : `, ${Math.round(rest / 60)} minutes left`;
+  }
+
+  present({ content, density, score, probabilities, isLeftAlone, notes, seconds }) {
     URL.revokeObjectURL(this.urls[1]);
     this.find(".after").src = this.urls[1] = URL.createObjectURL(content);
-    const density = header("X-Rain-Density") || "unknown";
-    const isDry = header("X-Rain-Left-Alone") === "true";
-    const [, taken] = /total;dur=([\d.]+)/.exec(header("Server-Timing") || "") || [];
-    this.say(isDry ? "The image is dry, and was left as it is." : `Done${taken ? ` in ${(taken / 1000).toFixed(1)} s` : ""}.`);
-    this.find(".always").hidden = !isDry;
+    this.say(isLeftAlone ? "The image is dry, and was left as it is." : `Done${seconds ? ` in ${seconds.toFixed(1)} s` : ""}.`);
+    this.find(".always").hidden = !isLeftAlone;
     this.find(".density").textContent = DENSITIES[density];
-    const score = header("X-Rain-Score");
     for (const each of this.root.querySelectorAll(".meter, .zones, h3")) each.hidden = score === null;
     const meter = this.find(".meter");
     meter.ariaValueNow = score || 0;
     meter.ariaValueText = DENSITIES[density];
     meter.style.setProperty("--score", `${100 * score}%`);
-    this.find(".grades").replaceChildren(...(header("X-Rain-Probabilities") || "").split(", ").filter(Boolean).map((each) => this.makeGrade(...each.split("="))));
-    const notes = header("X-Notes");
+    this.find(".grades").replaceChildren(...probabilities.map((each) => this.makeGrade(...each)));
     this.find(".notes").hidden = !notes;
     this.find(".notes").textContent = notes ? `Note: ${notes}.` : "";
     this.tellSizes();

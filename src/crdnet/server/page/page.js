@@ -6,7 +6,7 @@ const find = (selector) => document.querySelector(selector);
 const LOSSY = ["jpg", "webp", "avif"];
 
 const settings = {
-  getKey: () => find("#key").value.trim(),
+  getKey: () => find("#key")?.value.trim() ?? "", // the app asks for none
   askForKey: () => { find("#access").open = true; },
   getFormat() {
     const format = find("#format").value;

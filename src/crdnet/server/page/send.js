@@ -1,5 +1,5 @@
-// Sending an image to the server. This module is the seam: an app that derains in the browser
-// replaces `derainImage` and keeps everything else.
+// Sending an image to the server. This module is the seam: the app that derains in the browser
+// (web/src/derain.ts) replaces `derainImage` and keeps everything else.
 
 export class Failure extends Error {
   // canRetry: whether the same request may succeed later.
@@ -17,9 +17,10 @@ const POLL_MILLISECONDS = 600;
 //   wishes: parameters of /v1/derain.
 //   options.key: the API key, or "".
 //   options.signal: an AbortSignal.
-//   options.onProgress: called with { stage, share }; the stages are uploading, waiting, working
-//     and busy (the server asked to come again later).
-// Resolves to { content, header }: a Blob, and a function from a header's name to its value.
+//   options.onProgress: called with { stage, share }; the stages are loading (the app), uploading,
+//     waiting, working and busy (the server asked to come again later).
+// Resolves to { content, density, score, probabilities, isLeftAlone, notes, seconds }: a Blob, the
+// grade, null or a text of a number, [grade, probability] pairs, and so on.
 export async function derainImage(file, wishes, options) {
   for (let retry = 0; ; retry++) {
     try {
@@ -49,7 +50,7 @@ function sendOnce(file, wishes, { key, signal, onProgress }) {
     request.onerror = () => fail("The server cannot be reached, or it ended the connection.", { canRetry: true });
     request.onabort = () => fail("Cancelled.", { canRetry: true });
     request.onload = async () => {
-      if (request.status === 200) resolve({ content: request.response, header: (name) => request.getResponseHeader(name) });
+      if (request.status === 200) resolve(readResult(request));
       else reject(await readProblem(request));
     };
     request.onloadend = () => {
@@ -60,6 +61,20 @@ function sendOnce(file, wishes, { key, signal, onProgress }) {
     if (signal.aborted) fail("Cancelled.", { canRetry: true });
     else request.send(file);
   });
+}
+
+function readResult(request) {
+  const header = (name) => request.getResponseHeader(name) || "";
+  const [, taken] = /total;dur=([\d.]+)/.exec(header("Server-Timing")) || [];
+  return {
+    content: request.response,
+    density: header("X-Rain-Density") || "unknown",
+    score: header("X-Rain-Score") || null,
+    probabilities: header("X-Rain-Probabilities").split(", ").filter(Boolean).map((each) => each.split("=")),
+    isLeftAlone: header("X-Rain-Left-Alone") === "true",
+    notes: header("X-Notes"),
+    seconds: taken ? taken / 1000 : null,
+  };
 }
 
 async function readProblem(request) {

@@ -1,0 +1,273 @@
+"""The app in a browser: it computes there as Python does, and asks no other host for anything."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import crdnet
+from tests.images.making import PROFILE, XMP, exif_of, multi_page
+from tests.server.images import encode, make_png_claiming, make_scene
+from tests.server.running import Running, run_server
+from tests.server.test_page import DONE, MILLISECONDS, REPOSITORY, choose, drop, wait_for_states
+
+APP = Path(str(files("crdnet.server"))) / "app"
+FAILED = "article .failure:not([hidden])"
+RAINY = encode(make_scene(240, 160, rain=60), "JPEG", quality=90)
+DRY = encode(make_scene(240, 160))
+Pixels = npt.NDArray[np.uint8]
+
+pytestmark = pytest.mark.skipif(
+    not (APP / "index.html").is_file(), reason="the app is not built; `make web` builds it"
+)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with the shipped model."""
+    with run_server("-d", "cpu", log=tmp_path_factory.mktemp("log") / "full.log") as server:
+        yield server
+
+
+def open_app(browser: Any, url: str) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
+    context.set_default_timeout(MILLISECONDS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{url}/app/")
+    yield page
+    assert context.cookies() == []
+    context.close()
+    assert asked
+    assert all(address.startswith((url, "blob:", "data:")) for address in asked)
+    assert complaints == []
+
+
+@pytest.fixture
+def app(browser: Any, server: Running) -> Iterator[Any]:
+    """The app, with the model that knows lines one pixel wide."""
+    yield from open_app(browser, server.url)
+
+
+@pytest.fixture
+def full_app(browser: Any, full: Running) -> Iterator[Any]:
+    """The app, with the shipped model."""
+    yield from open_app(browser, full.url)
+
+
+def download(page: Any) -> tuple[str, bytes]:
+    with page.expect_download() as saved:
+        page.click("article:not([hidden]) .download")
+    return saved.value.suggested_filename, Path(saved.value.path()).read_bytes()
+
+
+def derain(page: Any, content: bytes, name: str) -> Pixels:
+    """Give the app an image; return the pixels of its download."""
+    drop(page, content, name)
+    page.wait_for_selector(DONE)
+    return np.asarray(Image.open(BytesIO(download(page)[1])))
+
+
+def cut_street(height: int, width: int, enlarged: int = 1) -> Pixels:
+    street = Image.open(REPOSITORY / "examples" / "medium.jpg")
+    mirrored = np.concatenate([street, np.asarray(street)[:, ::-1]], axis=1)
+    part = Image.fromarray(np.tile(mirrored, (2, 1, 1))[:height, :width])
+    return np.asarray(part.resize((enlarged * width, enlarged * height), Image.Resampling.BICUBIC))
+
+
+def share_within_a_level(one: Pixels, other: Pixels) -> float:
+    assert one.shape == other.shape
+    return float((np.abs(one.astype(int) - other.astype(int)) <= 1).mean())
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(cut_street(117, 203), id="odd sides"),
+        pytest.param(cut_street(3, 5), id="few pixels"),
+        pytest.param(cut_street(40, 900), id="tiles"),
+        pytest.param(cut_street(160, 240, enlarged=2), id="rain at half size"),
+        pytest.param(cut_street(600, 950), id="tiles and samples"),
+    ],
+)
+def test_pixels_are_those_of_python(full_app: Any, image: Pixels) -> None:
+    derained = derain(full_app, encode(Image.fromarray(image)), "street.png")
+    expected = crdnet.Derainer(device="cpu").run(image)
+    assert share_within_a_level(derained, expected.image) >= 0.999
+    assert not np.array_equal(derained, image)
+    assert expected.score is not None
+    score = full_app.get_attribute("article .meter", "aria-valuenow")
+    assert float(score) == pytest.approx(expected.score, abs=2e-4)
+    assert expected.probabilities is not None
+    shares = full_app.locator("dd").all_text_contents()
+    for told, share in zip(shares, expected.probabilities.values(), strict=True):
+        assert float(told.removesuffix(" %")) == pytest.approx(100 * share, abs=1)
+
+
+def test_rain_of_large_streaks_is_taken_out_at_a_smaller_scale(full_app: Any) -> None:
+    image = cut_street(171, 256, enlarged=4)
+    expected = crdnet.Derainer(device="cpu").run(image)
+    assert expected.scale is not None
+    assert expected.scale < 1
+    derained = derain(full_app, encode(Image.fromarray(image)), "street.png")
+    assert share_within_a_level(derained, expected.image) >= 0.999
+
+
+def test_a_part_of_the_rain_can_be_taken_out(full_app: Any) -> None:
+    image = cut_street(120, 160)
+    derain(full_app, encode(Image.fromarray(image)), "street.png")
+    full_app.locator(".strength input").fill("40")
+    derained = np.asarray(Image.open(BytesIO(download(full_app)[1])))
+    expected = crdnet.Derainer(device="cpu").run(image, strength=0.4).image
+    assert share_within_a_level(derained, expected) >= 0.999
+
+
+def test_the_page_says_that_it_computes_here(app: Any) -> None:
+    assert "stay on this device" in app.text_content("header")
+    assert app.locator("#key").count() == 0
+    assert app.evaluate("crossOriginIsolated")
+
+
+def test_a_jpeg_keeps_its_metadata_and_stands_upright(app: Any) -> None:
+    # Stored turned, so that the lines are upright when it is shown.
+    scene = make_scene(240, 160, rain=60).transpose(Image.Transpose.ROTATE_90)
+    exif = exif_of(orientation=6).tobytes()
+    content = encode(scene, "JPEG", quality=92, exif=exif, icc_profile=PROFILE, xmp=XMP)
+    drop(app, content)
+    app.wait_for_selector(DONE)
+    name, derained = download(app)
+    assert name == "street_derained.jpg"
+    before, after = (Image.open(BytesIO(each)) for each in (content, derained))
+    assert after.size == (240, 160)
+    assert after.info["icc_profile"] == PROFILE
+    assert after.info["xmp"] == XMP
+    expected = before.getexif()
+    expected[0x0112] = 1
+    assert dict(after.getexif()) == dict(expected)
+
+
+def test_a_png_keeps_its_text_and_profile(app: Any) -> None:
+    from PIL.PngImagePlugin import PngInfo  # noqa: PLC0415 - for this test alone
+
+    text = PngInfo()
+    text.add_text("Title", "a street")
+    content = encode(make_scene(90, 60, rain=60), pnginfo=text, icc_profile=PROFILE, dpi=(300, 300))
+    drop(app, content, "street.png")
+    app.wait_for_selector(DONE)
+    derained = Image.open(BytesIO(download(app)[1]))
+    derained.load()
+    assert derained.info["Title"] == "a street"
+    assert derained.info["icc_profile"] == PROFILE
+    assert derained.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_a_webp_keeps_its_metadata(app: Any) -> None:
+    options = {"exif": exif_of().tobytes(), "icc_profile": PROFILE, "xmp": XMP}
+    drop(app, encode(make_scene(90, 60, rain=60), "WEBP", lossless=True, **options), "street.webp")
+    app.wait_for_selector(DONE)
+    name, content = download(app)
+    assert name == "street_derained.webp"
+    derained = Image.open(BytesIO(content))
+    derained.load()
+    assert derained.info["icc_profile"] == PROFILE
+    assert derained.info["xmp"] == XMP
+    assert dict(derained.getexif()) == dict(exif_of())
+
+
+def test_a_dry_image_is_left_alone_until_asked_for(app: Any) -> None:
+    drop(app, DRY, "house.png")
+    app.wait_for_selector(DONE)
+    assert "dry" in app.text_content(".status")
+    assert download(app) == ("house_derained.png", DRY)
+    app.click(".always")
+    app.wait_for_function("() => document.querySelector('.status').textContent.includes('Done')")
+    assert download(app)[1] != DRY
+
+
+def test_several_images_wait_for_their_turn(app: Any) -> None:
+    choose(app, first=RAINY, second=b"no image", third=DRY)
+    wait_for_states(app, "done", "failed", "done")
+    with app.expect_download() as saved:
+        app.click(".all")
+    assert saved.value.suggested_filename == "derained.zip"
+
+
+def test_an_image_in_progress_can_be_cancelled_and_tried_again(full_app: Any) -> None:
+    drop(full_app, encode(Image.fromarray(cut_street(680, 1020))), "street.png")
+    full_app.wait_for_function(
+        "() => /rain out, [0-9]+ %/.test(document.querySelector('.status').textContent)"
+    )
+    full_app.click(".cancel")
+    full_app.wait_for_selector(FAILED)
+    assert full_app.text_content(".failure p") == "Cancelled."
+    full_app.click(".again")
+    full_app.wait_for_selector(DONE)
+
+
+def test_the_app_opens_and_works_without_a_network(app: Any, server: Running) -> None:
+    app.wait_for_function("() => navigator.serviceWorker.controller")
+    app.context.set_offline(True)
+    app.reload()
+    app.click("#example")
+    app.wait_for_selector(DONE)
+    app.context.set_offline(False)
+
+
+BAD = {
+    "letter.txt": (b"this is no image", "not an image"),
+    "empty.png": (b"", "empty"),
+    "film.gif": (multi_page("GIF"), "animation"),
+    "film.png": (multi_page("PNG"), "animation"),
+    "film.webp": (multi_page("WEBP"), "animation"),
+    "scan.tiff": (encode(make_scene(), "TIFF"), "TIFF"),
+    "vast.png": (make_png_claiming(10_000, 10_000), "100 megapixels"),
+    "cut.jpg": (RAINY[: len(RAINY) // 2], "ends too early"),
+    "cut.png": (DRY[: len(DRY) // 2], "ends too early"),
+    "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "iPhone"),
+    "clip.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "film"),
+    "broken.png": (DRY[:60] + bytes(100) + DRY[160:], "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_what_to_do(app: Any, name: str) -> None:
+    content, words = BAD[name]
+    drop(app, content, name)
+    app.wait_for_selector(FAILED)
+    told = app.text_content(".failure p")
+    assert told.startswith(name)
+    assert words in told
+    assert not app.locator(".again").is_visible()
+
+
+def test_formats_that_are_not_written_become_jpeg(app: Any) -> None:
+    drop(app, encode(make_scene(96, 64, rain=60), "BMP"), "street.bmp")
+    app.wait_for_selector(DONE)
+    name, content = download(app)
+    assert name == "street_derained.jpg"
+    assert Image.open(BytesIO(content)).format == "JPEG"
+
+
+def test_the_server_sends_what_the_app_needs(server: Running) -> None:
+    answer = server.get("/app", follow_redirects=False)
+    assert answer.headers["location"] == "app/"
+    page = server.get("/app/")
+    assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "'wasm-unsafe-eval'" in page.headers["content-security-policy"]
+    (runtime,) = (APP / "assets").glob("*.wasm")
+    path = f"/app/assets/{runtime.name}"
+    for coding in ("gzip", "identity"):
+        answer = server.get(path, headers={"accept-encoding": coding})
+        assert answer.headers["content-type"] == "application/wasm"
+        assert answer.content == runtime.read_bytes()
+    assert server.get("/app/../app.py").status_code == 404

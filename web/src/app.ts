@@ -1,0 +1,8 @@
+// The page without a server: that of the server, with its images derained here, and kept for use
+// without a network.
+
+import "crdnet-page/page.js";
+import { warmUp } from "./derain";
+
+warmUp();
+if (navigator.serviceWorker && isSecureContext) void navigator.serviceWorker.register("sw.js");

@@ -1,0 +1,58 @@
+// Deraining an image on this device. This module takes the place of the server's send.js.
+
+import { Failure } from "./failure";
+import type { Reply } from "./messages";
+import type { Wishes } from "./route";
+
+export { Failure };
+
+interface Options {
+  signal: AbortSignal;
+  onProgress: (progress: { stage: string; share: number }) => void;
+}
+
+let worker: Worker | null = null;
+
+function getWorker(): Worker {
+  if (worker) return worker;
+  worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  worker.postMessage({ kind: "open", modelUrl: new URL("default.onnx", document.baseURI).href });
+  return worker;
+}
+
+// Load the runtime and the model before the first image comes.
+export function warmUp(): void {
+  getWorker();
+}
+
+// Derain an image file; see send.js for arguments and result.
+export function derainImage(file: File, wishes: Wishes, { signal, onProgress }: Options) {
+  const began = performance.now();
+  const using = getWorker();
+  const cancel = () => using.postMessage({ kind: "cancel" });
+  return new Promise((resolve, reject) => {
+    using.onmessage = ({ data }: MessageEvent<Reply>) => {
+      if (data.kind === "stage") onProgress(data);
+      else if (data.kind === "failed") {
+        if (data.isBroken) abandonWorker();
+        reject(new Failure(data.words, data));
+      } else {
+        const { content, report, isLeftAlone, notes } = data.result;
+        const seconds = (performance.now() - began) / 1000;
+        resolve({ content, density: report?.density ?? "unknown", score: report?.score.toFixed(4) ?? null, probabilities: report?.probabilities ?? [], isLeftAlone, notes, seconds });
+      }
+    };
+    using.onerror = (event) => {
+      abandonWorker();
+      reject(new Failure(`This browser cannot run the page's worker${event.message ? ` (${event.message})` : ""}; load the page again, or use another browser.`, { canRetry: true }));
+    };
+    signal.addEventListener("abort", cancel);
+    using.postMessage({ kind: "derain", file, wishes });
+  }).finally(() => signal.removeEventListener("abort", cancel));
+}
+
+// End a worker whose runtime may be unusable; the next image starts another.
+function abandonWorker(): void {
+  worker?.terminate();
+  worker = null;
+}

@@ -1,0 +1,183 @@
+// The network for images of any size: senses at several scales and works by tiles, as
+// crdnet.runtime.network does.
+
+import { averageIntensity, averageStrongest, findMedian, luma, makeReport, type Report } from "./density";
+import type { Answer, Engine } from "./engine";
+import { type Part, reduceImage, resizePlane } from "./resize";
+import { chooseReduction, computeMargin, listReductions, listSamples, measureDetail, type Sample } from "./scales";
+import { cutAxis, reflect, roundUp, type Span } from "./sizes";
+
+// Side of a tile in pixels. Smaller ones consist mostly of margin, larger ones take more memory than
+// phones grant a page.
+const TILE = 768;
+
+export interface Pixels {
+  width: number;
+  height: number;
+  rgba: Uint8ClampedArray<ArrayBuffer>;
+  isGrey: boolean;
+}
+
+// Called with the share of the work that is done; may throw to stop it.
+export type OnShare = (share: number) => void;
+
+interface Look extends Answer {
+  planes: Uint8ClampedArray;
+  height: number; // with its padding
+  width: number;
+}
+
+export interface Sensing {
+  report: Report | null; // null where the model does not sense rain
+  reduction: number;
+  look: Look | null; // at the whole image at this scale
+}
+
+export class Network {
+  constructor(private readonly engine: Engine) {}
+
+  async sense(image: Pixels, onShare: OnShare): Promise<Sensing> {
+    if (!this.engine.info.senses) return { report: null, reduction: 1, look: null };
+    const multiple = this.engine.info.sizeMultiple;
+    const reductions = listReductions(image.height, image.width);
+    const findings = [];
+    const plans = reductions.map((reduction) => listSamples(Math.ceil(image.height / reduction), Math.ceil(image.width / reduction)));
+    const total = plans.flat().length;
+    let done = 0;
+    for (const [place, reduction] of reductions.entries()) {
+      const samples = plans[place]!;
+      const sensed = { intensity: 0, detail: 0 };
+      const cells: number[] = [];
+      let look: Look | null = null;
+      for (const sample of samples) {
+        look = await this.look(image, reduction, sample);
+        const [rows, columns] = [Math.ceil(sample.height / multiple), Math.ceil(sample.width / multiple)];
+        const stride = look.width / multiple;
+        sensed.intensity += averageIntensity(look.density!, stride, sample.height, sample.width, multiple) / samples.length;
+        sensed.detail += measureDetail(look.planes, look.width, look.height, sample.height, sample.width) / samples.length;
+        for (let row = 0; row < rows; row++) cells.push(...look.density!.subarray(row * stride, row * stride + columns));
+        await nextTurn();
+        onShare(++done / total);
+      }
+      findings.push({ reduction, ...sensed, cells: Float32Array.from(cells), look: samples.length === 1 ? look : null });
+    }
+    const reduction = chooseReduction(findings);
+    const chosen = findings.find((each) => each.reduction === reduction)!;
+    const { intensity, cells, look } = chosen;
+    return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells) }), reduction, look };
+  }
+
+  // Return the derained image with all of its rain taken out.
+  async derain(image: Pixels, { reduction, look }: Sensing, onShare: OnShare): Promise<Uint8ClampedArray<ArrayBuffer>> {
+    const multiple = this.engine.info.sizeMultiple;
+    const derained = new Uint8ClampedArray(image.rgba);
+    if (look) {
+      const whole = { rows: { start: 0, stop: look.height }, columns: { start: 0, stop: look.width } };
+      finish(derained, image, reduction, look, whole, whole);
+      return derained;
+    }
+    const margin = roundUp(computeMargin(reduction, this.engine.info.margin), multiple);
+    const [height, width] = [image.height, image.width].map((side) => roundUp(Math.ceil(side / reduction), multiple)) as [number, number];
+    const side = Math.max(TILE, 4 * margin); // of a model with a large margin
+    const across = cutAxis(width, side, margin);
+    const down = cutAxis(height, side, margin);
+    let done = 0;
+    for (const rows of down) {
+      for (const columns of across) {
+        const window = { rows: rows.window, columns: columns.window };
+        const planes = cutWindow(image, reduction, window);
+        const [high, wide] = [rows.window.stop - rows.window.start, columns.window.stop - columns.window.start];
+        const answer = await this.engine.run(planes, high, wide);
+        finish(derained, image, reduction, { planes, height: high, width: wide, ...answer }, { rows: rows.core, columns: columns.core }, window);
+        await nextTurn();
+        onShare(++done / (down.length * across.length));
+      }
+    }
+    return derained;
+  }
+
+  // Run the network on a part of the reduced image, padded to the size multiple.
+  private async look(image: Pixels, reduction: number, { top, left, height, width }: Sample): Promise<Look> {
+    const multiple = this.engine.info.sizeMultiple;
+    const [high, wide] = [roundUp(height, multiple), roundUp(width, multiple)];
+    const planes = cutWindow(image, reduction, { rows: { start: top, stop: top + high }, columns: { start: left, stop: left + wide } });
+    return { planes, height: high, width: wide, ...(await this.engine.run(planes, high, wide)) };
+  }
+}
+
+interface Area {
+  rows: Span;
+  columns: Span;
+}
+
+// Let the worker read its messages.
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
+// Cut a window of the reduced image, continued by reflection; return RGB in planes.
+function cutWindow({ rgba, width, height }: Pixels, reduction: number, { rows, columns }: Area): Uint8ClampedArray {
+  const [top, left] = [rows.start * reduction, columns.start * reduction];
+  const [high, wide] = [(rows.stop - rows.start) * reduction, (columns.stop - columns.start) * reduction];
+  const pixels = new Uint32Array(rgba.buffer, rgba.byteOffset, width * height);
+  const cut = new Uint32Array(high * wide);
+  const inside = Math.min(wide, width - left);
+  const beyond = Array.from({ length: wide - inside }, (_, each) => reflect(left + inside + each, width));
+  for (let row = 0; row < high; row++) {
+    const from = reflect(top + row, height) * width;
+    cut.set(pixels.subarray(from + left, from + left + inside), row * wide);
+    beyond.forEach((column, each) => (cut[row * wide + inside + each] = pixels[from + column]!));
+  }
+  return reduceImage(new Uint8ClampedArray(cut.buffer), wide, high, reduction);
+}
+
+// Write the core of a window into the derained image.
+//   core, window: in pixels of the reduced image.
+function finish(into: Uint8ClampedArray, image: Pixels, reduction: number, look: Look, core: Area, window: Area): void {
+  const { rgba, width, height, isGrey } = image;
+  const rain = subtractPlanes(look);
+  const area = look.height * look.width;
+  const stop = { row: Math.min(core.rows.stop * reduction, height), column: Math.min(core.columns.stop * reduction, width) };
+  const first = { row: core.rows.start * reduction, column: core.columns.start * reduction };
+  const wide = stop.column - first.column;
+  const left = core.columns.start - window.columns.start;
+  const band = 256; // rows that are enlarged at once
+  for (let row = first.row; row < stop.row; row += band) {
+    const high = Math.min(band, stop.row - row);
+    const top = row / reduction - window.rows.start;
+    const part = { left, top, right: left + wide / reduction, bottom: top + high / reduction };
+    const planes = [0, 1, 2].map((channel) => enlarge(rain.subarray(channel * area, (channel + 1) * area), reduction, look, part, wide, high));
+    const [red, green, blue] = planes as [Float32Array, Float32Array, Float32Array];
+    for (let line = 0; line < high; line++) {
+      for (let column = 0; column < wide; column++) {
+        const at = 4 * ((row + line) * width + first.column + column);
+        const from = line * wide + column;
+        // Clamped and rounded by the array, except that the luma of grey takes colours in range.
+        into[at] = rgba[at]! - 255 * red[from]!;
+        into[at + 1] = rgba[at + 1]! - 255 * green[from]!;
+        into[at + 2] = rgba[at + 2]! - 255 * blue[from]!;
+        if (isGrey) into[at] = into[at + 1] = into[at + 2] = luma(into[at]!, into[at + 1]!, into[at + 2]!);
+      }
+    }
+  }
+}
+
+// Bring a part of a plane to the size of the image.
+function enlarge(plane: Float32Array, reduction: number, { width, height }: Look, part: Part, wide: number, high: number): Float32Array {
+  if (reduction > 1) return resizePlane(plane, width, height, part, wide, high);
+  const rows = new Float32Array(high * wide);
+  for (let row = 0; row < high; row++) {
+    const from = (part.top + row) * width + part.left;
+    rows.set(plane.subarray(from, from + wide), row * wide);
+  }
+  return rows;
+}
+
+function subtractPlanes({ planes, derained }: Look): Float32Array {
+  return derained.map((colour, at) => planes[at]! / 255 - colour);
+}
+
+// Take out a share of the rain only.
+export function weaken(rainy: Uint8ClampedArray, derained: Uint8ClampedArray<ArrayBuffer>, strength: number): Uint8ClampedArray<ArrayBuffer> {
+  return derained.map((level, at) => rainy[at]! + strength * (level - rainy[at]!));
+}
