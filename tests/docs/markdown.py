@@ -41,7 +41,7 @@ class Block:
 
 def list_markdown_files(root: Path = REPOSITORY) -> list[Path]:
     """Return the Markdown files of the repository, except in hidden and generated folders."""
-    generated = {"build", "dist", "demo", "runs"}
+    generated = {"build", "dist", "demo", "runs", "node_modules"}
     return sorted(
         path
         for path in root.rglob("*.md")
