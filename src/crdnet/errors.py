@@ -32,6 +32,10 @@ class OutputError(CRDNetError, OSError):
     """Output that cannot be written, or would replace a file that it must not replace."""
 
 
+class StoreError(CRDNetError, OSError):
+    """Folder, bucket or cluster that cannot be reached, listed or read."""
+
+
 class ModelError(CRDNetError, ValueError):
     """Model that is unknown, is not a crdnet model, or contradicts its metadata."""
 

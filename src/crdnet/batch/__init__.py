@@ -5,7 +5,13 @@
 
 `inputs` finds the images, `plan` names their outputs, `resume` and `journal` find what is done
 already, and `run` does the rest in threads: `derain_run` or `sense_run`.
+
+`run_job` and `JobOptions` work on buckets and clusters (extra: cluster); they are loaded from
+`cluster` when they are first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from crdnet.batch.derain_run import DerainRun
 from crdnet.batch.folders import derain_folder, sense_folder
@@ -14,15 +20,31 @@ from crdnet.batch.plan import Plan, Sources, plan_deraining, plan_sensing
 from crdnet.batch.run import Run
 from crdnet.batch.sense_run import SenseRun
 
+if TYPE_CHECKING:
+    from crdnet.batch.cluster import JobOptions, JobReport, iterate_results, run_job
+
+_OF_CLUSTER = ("JobOptions", "JobReport", "iterate_results", "run_job")
+
 __all__ = [
     "BatchOptions",
     "DerainRun",
+    "JobOptions",
+    "JobReport",
     "Plan",
     "Run",
     "SenseRun",
     "Sources",
     "derain_folder",
+    "iterate_results",
     "plan_deraining",
     "plan_sensing",
+    "run_job",
     "sense_folder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name whose packages are an extra (PEP 562)."""
+    if name not in _OF_CLUSTER:
+        raise AttributeError(f"module 'crdnet.batch' has no attribute {name!r}")
+    return getattr(import_module("crdnet.batch.cluster"), name)

@@ -27,6 +27,10 @@ _COMMANDS = {
     "derain": ("crdnet.cli.derain", "Take the rain out of images and folders of images."),
     "sense": ("crdnet.cli.sense", "Tell how heavy the rain in images is."),
     "video": ("crdnet.cli.video", "Take the rain out of a clip or a camera (extra: video)."),
+    "batch": (
+        "crdnet.cli.batch",
+        "Derain or sense a bucket, on a cluster or in shares (extra: cluster).",
+    ),
     "serve": (
         "crdnet.cli.serve",
         "Serve an HTTP API and a page to drop an image on (extra: serve).",

@@ -9,15 +9,21 @@ import click
 _FLAGS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
+        "address",
         "always",
+        "cpus_per_worker",
         "device",
         "end",
         "ensemble",
         "fallback_format",
         "format",
+        "gpus_per_worker",
+        "id_column",
         "images",
         "jobs",
         "layout",
+        "limit",
+        "max_failures",
         "max_pixels",
         "model",
         "only_rain",
@@ -26,12 +32,16 @@ _FLAGS = {
         "rain",
         "rate",
         "recursive",
+        "sense_only",
+        "shard",
         "skip_existing",
         "start",
         "strength",
         "strip_gps",
         "threshold",
         "tile",
+        "uri_column",
+        "workers",
     )
 } | {"codec": "-c/--codec", "destination": "-o/--output", "pixel_format": "--pix-fmt"}
 _ARGUMENT = re.compile(r"`(\w+)(?:=True)?`")

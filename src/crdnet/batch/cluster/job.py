@@ -1,0 +1,307 @@
+"""A job: many images of a bucket, on a cluster or on shares of it.
+
+The driver lists the source once, learns from the names of results what is left, hands out chunks
+and counts. All that it knows lies in `_crdnet/` of the destination, so the same call after the
+death of a worker, a node or the driver does what is left.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+from typing import Any
+
+from crdnet.batch.cluster.faults import hide_credentials
+from crdnet.batch.cluster.inputs import JOB_FOLDER, Input, Source, open_source, refuse_overlap
+from crdnet.batch.cluster.manifest import CHUNK_ROWS, Manifest
+from crdnet.batch.cluster.options import JobOptions
+from crdnet.batch.cluster.results import Journal, iterate_results
+from crdnet.batch.cluster.shares import run_here
+from crdnet.batch.cluster.store import list_failing, open_store
+from crdnet.batch.cluster.worker import Chunk, Tally, Task
+from crdnet.errors import ArgumentError, OutputError, StoreError
+from crdnet.runtime import count_cpus, find_model
+
+_SETTINGS = f"{JOB_FOLDER}/job.json"
+
+
+@dataclass
+class JobReport:
+    """State of a job, and its result at the end."""
+
+    inputs: int = 0
+    """Inputs of this share that are listed, within the limit."""
+    earlier: int = 0
+    """Inputs in chunks that earlier runs finished."""
+    tally: Tally = field(default_factory=Tally)
+    """Counts of this run."""
+    seconds: float = 0.0
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Files that are no inputs, by kind."""
+    stopped: str | None = None
+    """Reason for which the run stopped early."""
+
+    @property
+    def finished(self) -> int:
+        """Inputs of this run that have a result."""
+        return self.tally.counts.total()
+
+    @property
+    def left(self) -> int:
+        """Inputs without a result."""
+        return max(0, self.inputs - self.earlier - self.tally.earlier - self.finished)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every input has a result that is no failure."""
+        return not (self.left or self.tally.counts["failed"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values, as `crdnet batch --json` prints it."""
+        tally = self.tally
+        return {
+            "inputs": self.inputs,
+            "earlier": self.earlier + tally.earlier,
+            **{name: tally.counts[name] for name in ("done", "dry", "skipped", "failed")},
+            "left": self.left,
+            "faults": dict(tally.faults),
+            "failures": [asdict(failure) for failure in tally.failures],
+            "pixels": tally.pixels,
+            "bytes_read": tally.bytes_read,
+            "bytes_written": tally.bytes_written,
+            "seconds": round(self.seconds, 3),
+            "left_out": self.left_out,
+            "stopped": self.stopped,
+        }
+
+
+OnProgress = Callable[[JobReport], object]
+
+
+def run_job(
+    source: str | Path,
+    destination: str | Path,
+    options: JobOptions | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+) -> JobReport:
+    """Derain or sense the images of a bucket or folder, on Ray or on a share of the work.
+
+    The call may be repeated after any interruption; it does what is left. Each input has exactly
+    one output, which is never replaced.
+
+    Args:
+        source: A folder, a bucket prefix, a pattern, or a list (.parquet, .jsonl, .txt) of
+        addresses;
+            a path, or a URL that fsspec knows, such as s3://bucket/prefix.
+        destination: A folder or bucket prefix. It mirrors the tree of the source, and `_crdnet/` in
+            it holds what the job knows. A new job needs an empty one.
+        options: See `JobOptions`; None is the defaults.
+        on_progress: Called with the state of the job, often.
+
+    Returns:
+        The report. An image that fails is a row of the results and stops no other.
+
+    Raises:
+        ArgumentError: The arguments as a whole make no sense, or the destination holds results of
+            another job.
+        StoreError: The source cannot be reached or listed, or it holds no images.
+        OutputError: The destination cannot be written to.
+        MissingExtraError: Ray is not installed, and `shard` is not given.
+    """
+    job = Job(source, destination, options or JobOptions())
+    return job.run(on_progress or (lambda _: None))
+
+
+class Job:
+    """A job that is planned; see `run_job` for its arguments and errors."""
+
+    def __init__(self, source: str | Path, destination: str | Path, options: JobOptions) -> None:
+        self._options = options
+        self._destination = open_store(destination)
+        self._shown_source = hide_credentials(str(source))
+        self._source_store = open_store(source)
+        refuse_overlap(self._source_store, self._destination)
+        self._model = find_model(options.model)
+        self._manifest = Manifest(self._destination)
+        self._journal = Journal(self._destination)
+        self._stopped = Event()
+        self.report = JobReport()
+
+    def stop(self) -> None:
+        """Finish the images in work and begin no other; may be called from a signal handler."""
+        self._stopped.set()
+
+    def plan(self) -> Iterator[Input]:
+        """Yield the inputs of a dry run; nothing is written."""
+        count, source = 0, self._open_source()
+        for each in islice(source.iterate(0, None), self._options.limit):
+            count += 1
+            yield each
+        self.report.left_out = dict(source.left_out)
+        if not count:
+            raise self._find_nothing()
+
+    def locate(self, planned: Input) -> str:
+        """Return the address of the output of an input."""
+        store = self._destination
+        return store.make_uri(store.locate(planned.key))
+
+    def run(self, on_progress: OnProgress) -> JobReport:
+        """Do what is left of the job."""
+        began, report = perf_counter(), self.report
+        self._begin()
+        self._list()
+        chunks = list(self._choose_chunks())
+        allowed = self._options.count_allowed_failures(report.inputs)
+        on_progress(report)
+        if chunks:
+            for tally in self._work(chunks):
+                report.tally.add(tally)
+                report.seconds = perf_counter() - began
+                on_progress(report)
+                if allowed is not None and report.tally.counts["failed"] > allowed:
+                    report.stopped = (
+                        f"more than {self._options.max_failures} of the inputs failed "
+                        "(`max_failures`)"
+                    )
+                    break
+        report.seconds = perf_counter() - began
+        if chunks:
+            self._write_dead_letters()
+        return report
+
+    def _work(self, chunks: list[Chunk]) -> Iterator[Tally]:
+        task = self._make_task()
+        if self._options.shard is not None:
+            return run_here(task, chunks, self._stopped)
+        from crdnet.batch.cluster.on_ray import run_on_ray  # noqa: PLC0415 - Ray takes seconds
+
+        return run_on_ray(task, chunks, self._stopped)
+
+    def _make_task(self) -> Task:
+        options = self._options
+        is_file = options.model not in (self._model.name, *self._model.aliases)
+        is_shared = options.shard is not None
+        return Task(
+            self._source_store,
+            self._destination,
+            options,
+            count_cpus() if is_shared else options.cpus_per_worker,
+            self._model.read() if is_file and not is_shared else None,
+        )
+
+    def _begin(self) -> None:
+        """Write down the settings of a new job, or compare them with those of this one."""
+        settings = self._describe_settings()
+        content = json.dumps(settings, indent=1, sort_keys=True).encode()
+        if self._read_settings() is None:
+            try:
+                is_empty = self._destination.is_empty()
+            except OSError as error:
+                raise list_failing(self._destination, error) from error
+            if not is_empty and self._read_settings() is None:
+                raise ArgumentError(
+                    f"{self._destination.url} is not empty and holds no job; give an empty folder "
+                    "or prefix"
+                )
+            if self._destination.create(_SETTINGS, content):
+                return
+        known = self._read_settings() or {}
+        changed = [
+            f"{key} was {known.get(key)!r} and is {settings.get(key)!r}"
+            for key in dict.fromkeys([*settings, *known])
+            if known.get(key) != settings.get(key)
+        ]
+        if changed:
+            raise ArgumentError(
+                f"{self._destination.url} holds results of another job ({', '.join(changed)}); "
+                "choose another destination"
+            )
+
+    def _read_settings(self) -> dict[str, Any] | None:
+        try:
+            settings: dict[str, Any] = json.loads(self._destination.read(_SETTINGS))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise OutputError(
+                f"{_SETTINGS} in {self._destination.url} is damaged; choose another destination"
+            ) from error
+        except OSError as error:
+            raise list_failing(self._destination, error) from error
+        return settings
+
+    def _describe_settings(self) -> dict[str, Any]:
+        """Return what decides which inputs there are, and what an output looks like."""
+        options, derain = self._options, self._options.derain
+        return {
+            "source": self._shown_source,
+            "task": "sense" if options.sense_only else "derain",
+            "only": options.only,
+            "webdataset": options.webdataset,
+            "model": self._model.name,
+            "sha256": sha256(self._model.read()).hexdigest(),
+            "strength": derain.strength,
+            "always": derain.always,
+            "ensemble": derain.ensemble,
+            "format": derain.format,
+            "fallback-format": derain.fallback_format,
+            "quality": derain.quality,
+            "strip-gps": derain.strip_gps,
+            "chunk": CHUNK_ROWS,
+        }
+
+    def _list(self) -> None:
+        manifest, limit = self._manifest, self._options.limit
+        manifest.read()
+        if not manifest.is_complete and (limit is None or manifest.rows < limit):
+            manifest.extend(self._open_source(), limit)
+        self.report.left_out = manifest.left_out
+        if not manifest.rows:
+            raise self._find_nothing()
+
+    def _open_source(self) -> Source:
+        return open_source(self._source_store, self._destination, self._options)
+
+    def _find_nothing(self) -> StoreError:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.report.left_out.items())
+        return StoreError(
+            f"{self._shown_source}: there are no inputs"
+            + (f", but {kinds}" if kinds else "")
+            + "; check the address"
+        )
+
+    def _choose_chunks(self) -> Iterator[Chunk]:
+        """Yield the chunks of this share that are not finished, and count the others."""
+        self._journal.read()
+        share, shares = self._options.parse_shard()
+        limit, number = self._options.limit, -1
+        for part in self._manifest.parts:
+            for first in part.list_chunks():
+                number += 1
+                if number % shares != share or (limit is not None and first >= limit):
+                    continue
+                end = min(first + CHUNK_ROWS, part.first + part.rows)
+                rows = end - first if limit is None else min(end, limit) - first
+                self.report.inputs += rows
+                if self._journal.is_finished(first):
+                    self.report.earlier += rows
+                else:
+                    yield Chunk(part, first, self._journal.count_attempts(first), limit)
+
+    def _write_dead_letters(self) -> None:
+        """Write all inputs that failed, of other shards too, as a list for a next job."""
+        lines = []
+        self._journal.read()
+        for row in iterate_results(self._destination, self._journal.list_unfinished()):
+            if row["status"] != "failed":
+                continue
+            letter = {key: row[key] for key in ("uri", "error_class", "error")}
+            lines.append(json.dumps(letter))
+        text = "".join(f"{line}\n" for line in lines)
+        self._destination.replace(f"{JOB_FOLDER}/dead_letters.jsonl", text.encode())

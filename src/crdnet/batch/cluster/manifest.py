@@ -1,0 +1,219 @@
+"""The manifest: all inputs of a job, listed once.
+
+`_crdnet/manifest/` holds Parquet files of at most a hundred thousand rows, named by the number of
+their first row, and `complete.json` once all inputs are listed. Files are made by create-if-absent
+while the source is listed, so a listing that was killed goes on after its last file, and shards
+that list at the same time share the files.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crdnet.batch.cluster.inputs import JOB_FOLDER, Input, Source
+from crdnet.batch.cluster.store import Store
+from crdnet.errors import ArgumentError
+
+PART_ROWS = 100_000
+CHUNK_ROWS = 64
+"""Inputs that a worker takes at a time, and whose results are one file."""
+_GROUP_ROWS = 64 * CHUNK_ROWS
+_FOLDER = f"{JOB_FOLDER}/manifest"
+_COMPLETE = f"{_FOLDER}/complete.json"
+_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("uri", pa.string()),
+        ("key", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+        ("problem", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of the manifest."""
+
+    first: int
+    """Number of its first row."""
+    rows: int
+
+    @property
+    def key(self) -> str:
+        """Place in the destination; the name tells both numbers, so that nothing is opened."""
+        return f"{_FOLDER}/{self.first:012}-{self.rows:06}.parquet"
+
+    def list_chunks(self) -> range:
+        """Return the first rows of its chunks."""
+        return range(self.first, self.first + self.rows, CHUNK_ROWS)
+
+
+class Manifest:
+    """Inputs of a job, in files of the destination.
+
+    Args:
+        destination: Where the job writes.
+    """
+
+    def __init__(self, destination: Store) -> None:
+        self._destination = destination
+        self.parts: list[Part] = []
+        self.left_out: dict[str, int] = {}
+        self.is_complete = False
+
+    @property
+    def rows(self) -> int:
+        """Number of inputs that are listed."""
+        return sum(part.rows for part in self.parts)
+
+    def read(self) -> None:
+        """Learn what is listed already."""
+        names = list(self._destination.iterate_names(_FOLDER))
+        found = (name.removesuffix(".parquet").split("-") for name in names if "-" in name)
+        parts = sorted((int(first), -int(rows)) for first, rows in found)
+        self.parts = []
+        for first, rows in parts:
+            # Two shards may have ended a part at different rows; the longer one counts.
+            if first == self.rows:
+                self.parts.append(Part(first, -rows))
+        self.is_complete = "complete.json" in names
+        if self.is_complete:
+            self.left_out = json.loads(self._destination.read(_COMPLETE))["left_out"]
+
+    def extend(self, source: Source, limit: int | None) -> None:
+        """List what is not listed yet.
+
+        Args:
+            source: The inputs.
+            limit: Number of rows after which to stop.
+
+        Raises:
+            ArgumentError: Two inputs map to one output.
+            StoreError: The source cannot be listed.
+        """
+        while not self._list_parts(source, limit):
+            pass
+        self._refuse_collisions()
+        if limit is not None and self.rows >= limit:
+            return
+        self.left_out = dict(source.left_out)
+        content = {"rows": self.rows, "left_out": self.left_out}
+        self._destination.create(_COMPLETE, json.dumps(content).encode())
+        self.is_complete = True
+
+    def _list_parts(self, source: Source, limit: int | None) -> bool:
+        """Write what is not listed yet; False if somebody else wrote a part meanwhile."""
+        last = None
+        if self.parts:
+            last = self._read_part(self.parts[-1]).column("uri")[-1].as_py()
+        most = None if limit is None else max(0, limit - self.rows)
+        inputs = islice(source.iterate(self.rows, last), most)
+        while batch := _take_batch(inputs):
+            part = Part(self.rows, len(batch))
+            self.parts.append(part)
+            # What the other listed may differ from this: go on after its last row.
+            if not self._destination.create(part.key, _encode_part(part, batch)):
+                return False
+        return True
+
+    def iterate(self, columns: list[str]) -> Iterator[pa.Table]:
+        """Yield columns, file by file."""
+        for part in self.parts:
+            yield self._read_part(part, columns)
+
+    def _read_part(self, part: Part, columns: list[str] | None = None) -> pa.Table:
+        return pq.read_table(BytesIO(self._destination.read(part.key)), columns=columns)
+
+    def _refuse_collisions(self) -> None:
+        """Refuse two inputs with one output, by hashes of 8 bytes rather than by names."""
+        hashes = [
+            np.fromiter(map(hash, table.column("key").to_pylist()), np.int64)
+            for table in self.iterate(["key"])
+        ]
+        together = np.sort(np.concatenate(hashes)) if hashes else np.empty(0, np.int64)
+        twice = np.unique(together[1:][together[1:] == together[:-1]])
+        nothing = hash("")
+        twice = twice[twice != nothing]  # inputs with a problem have no output
+        if not len(twice):
+            return
+        seen: dict[str, str] = {}
+        for part, of_part in zip(self.parts, hashes, strict=True):
+            if not (places := np.flatnonzero(np.isin(of_part, twice))).size:
+                continue
+            table = self._read_part(part, ["uri", "key"]).take(pa.array(places))
+            for row in table.to_pylist():
+                other = seen.setdefault(row["key"], row["uri"])
+                if other is row["uri"]:
+                    continue
+                raise ArgumentError(
+                    f"{row['uri']} is listed twice; nothing was derained. Remove the second line"
+                    if other == row["uri"]
+                    else f"{other} and {row['uri']} would both be written to {row['key']}; "
+                    "nothing was derained. Give them ids in a list, or leave `format` away"
+                )
+
+
+class ManifestReader:
+    """Reads chunks of a manifest; keeps the last group of rows."""
+
+    def __init__(self, destination: Store) -> None:
+        self._destination = destination
+        self._parts: OrderedDict[str, bytes] = OrderedDict()
+        self._groups: dict[tuple[str, int], pa.Table] = {}
+
+    def read_chunk(self, part: Part, first: int) -> list[dict[str, Any]]:
+        """Return the rows of a chunk.
+
+        Args:
+            part: The file of the manifest.
+            first: Number of the first row of the chunk.
+        """
+        group, offset = divmod(first - part.first, _GROUP_ROWS)
+        place = (part.key, group)
+        if place not in self._groups:
+            content = self._load(part)
+            self._groups = {place: pq.ParquetFile(BytesIO(content)).read_row_group(group)}
+        rows: list[dict[str, Any]] = self._groups[place].slice(offset, CHUNK_ROWS).to_pylist()
+        return rows
+
+    def _load(self, part: Part) -> bytes:
+        if part.key not in self._parts:
+            self._parts[part.key] = self._destination.read(part.key)
+            if len(self._parts) > 2:
+                self._parts.popitem(last=False)
+        return self._parts[part.key]
+
+
+def _take_batch(inputs: Iterator[Input]) -> list[Input]:
+    batch = list(islice(inputs, PART_ROWS))
+    # A listing goes on after the last address, which an input with a problem may not state.
+    while batch and batch[-1].problem is not None and (more := next(inputs, None)) is not None:
+        batch.append(more)
+    return batch
+
+
+def _encode_part(part: Part, inputs: list[Input]) -> bytes:
+    table = pa.table(
+        {
+            "row": np.arange(part.first, part.first + part.rows),
+            "uri": [each.uri for each in inputs],
+            "key": [each.key for each in inputs],
+            "size": [each.size for each in inputs],
+            "version": [each.version for each in inputs],
+            "problem": [each.problem for each in inputs],
+        },
+        schema=_SCHEMA,
+    )
+    buffer = BytesIO()
+    pq.write_table(table, buffer, row_group_size=_GROUP_ROWS, compression="zstd")
+    return buffer.getvalue()

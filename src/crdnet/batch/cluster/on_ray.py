@@ -1,0 +1,148 @@
+"""Working on chunks on a Ray cluster, by Ray Data.
+
+Only the numbers of chunks go to the workers, and only counts come back, so the object store stays
+empty. A worker is an actor with one model and as many threads as it has processors. Ray repeats the
+chunk of a worker or node that died; its results tell how far it came.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pickle import dumps, loads
+from threading import Event
+from typing import Any
+
+from crdnet.batch.cluster.faults import describe_fault
+from crdnet.batch.cluster.worker import Chunk, Tally, Task, Worker
+from crdnet.errors import CRDNetError, MissingExtraError, StoreError
+
+_MOST_BLOCKS = 20_000
+_OBJECT_STORE_BYTES = 200_000_000
+
+
+def run_on_ray(task: Task, chunks: list[Chunk], stopped: Event) -> Iterator[Tally]:
+    """Yield the counts of chunks as they are finished, in any order.
+
+    Args:
+        task: The job; its options give the cluster, and the workers.
+        chunks: What to work on.
+        stopped: Once set, the workers end; what they have begun is left.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        StoreError: The cluster cannot be reached.
+        CRDNetError: A worker cannot go on.
+    """
+    try:
+        import ray  # noqa: PLC0415 - takes seconds
+        import ray.data  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("`crdnet batch` on Ray", "cluster") from error
+    with _connect(ray, task.options.address):
+        dataset = _make_dataset(ray, task, chunks)
+        try:
+            for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
+                for content in batch["tally"]:
+                    yield loads(content)
+                if stopped.is_set():
+                    return
+        except ray.exceptions.RayError as error:
+            raise _find_reason(error) from error
+
+
+class DerainImages:
+    """The operator of Ray Data; its name stands in the dashboard."""
+
+    def __init__(self, task: Task) -> None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(task.threads))
+        self._worker = Worker(task)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Work on chunks."""
+        tallies = [self._worker.run(loads(content)) for content in batch["chunk"]]
+        return {"tally": [dumps(tally) for tally in tallies]}
+
+
+class SenseImages(DerainImages):
+    """The same for sensing."""
+
+
+def _make_dataset(ray: Any, task: Task, chunks: list[Chunk]) -> Any:
+    options = task.options
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.resource_limits = context.execution_options.resource_limits.copy(
+        object_store_memory=_OBJECT_STORE_BYTES
+    )
+    context.execution_options.preserve_order = False
+    blocks = min(len(chunks), _MOST_BLOCKS)
+    rows = [{"chunk": dumps(chunk)} for chunk in chunks]
+    dataset = ray.data.from_items(rows, override_num_blocks=blocks)
+    resources: dict[str, Any] = {"num_cpus": options.cpus_per_worker}
+    if options.gpus_per_worker:
+        resources["num_gpus"] = options.gpus_per_worker
+    if options.workers is None:
+        room = int(ray.cluster_resources().get("CPU", 1) // options.cpus_per_worker)
+        most = max(1, min(room, blocks))
+        compute = ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most)
+    else:
+        compute = ray.data.ActorPoolStrategy(size=min(options.workers, blocks))
+    return dataset.map_batches(
+        SenseImages if options.sense_only else DerainImages,
+        fn_constructor_args=(task,),
+        batch_size=1,
+        compute=compute,
+        **resources,
+    )
+
+
+@contextmanager
+def _connect(ray: Any, address: str | None) -> Iterator[None]:
+    """Connect to a cluster, or start one on this machine for the time of the job."""
+    if ray.is_initialized():  # by whoever called
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _start(ray, address, quiet)
+    except Exception as error:  # Ray raises what it finds
+        raise StoreError(
+            f"the Ray cluster {address or 'auto'} cannot be used: {describe_fault(error)[:300]}; "
+            "check the address, and that the versions of Ray and Python are those of the cluster"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
+    # Ray gives a node 30 s to start, which a busy machine exceeds.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+    local = {"address": "local", "include_dashboard": False, **quiet}
+    if address == "local":
+        ray.init(**local)
+        return
+    try:
+        ray.init(address=address or "auto", **quiet)
+    except ConnectionError:
+        if address not in (None, "auto") or "RAY_ADDRESS" in os.environ:
+            raise
+        ray.init(**local)
+
+
+def _find_reason(error: Any) -> CRDNetError:
+    """Return the error that ended a worker, in its own words."""
+    cause = error
+    while cause is not None:
+        if isinstance(cause, CRDNetError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return StoreError(
+        f"the job stopped: {describe_fault(error)[-300:]}; run the same command again to go on"
+    )

@@ -1,0 +1,106 @@
+"""Options of a job over a bucket or a cluster."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from crdnet.errors import ArgumentError
+from crdnet.pipeline import DerainOptions
+
+Only = Literal["dry", "rainy"]
+_SHARD = re.compile(r"([0-9]+)/([0-9]+)")
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(%?)")
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Options of `run_job`: model, workers, and the inputs to take.
+
+    Raises:
+        ArgumentError: A value is out of its range, or two contradict each other.
+    """
+
+    model: str | Path = "default"
+    """Model of `crdnet.Derainer`, as are the next two. A file is sent to the workers."""
+    device: str = "auto"
+    tile: int | Literal["auto"] = "auto"
+    jobs: int = 2
+    """Images in work at a time, in each worker. One network serves them."""
+    sense_only: bool = False
+    """Whether only the density is sensed; no image is written."""
+    only: Only | None = None
+    """Take only dry images, or only those with rain. Without `sense_only` the others get no output;
+    with it, the inputs that were taken are listed in `<only>.parquet`, which is a manifest."""
+    webdataset: bool = False
+    """Whether inputs and outputs are tar files; the images in them are derained."""
+    address: str | None = None
+    """Address of a Ray cluster: `auto` is the cluster of this machine, or a new one; `local` a new
+    one on this machine; or `ray://HOST:PORT`."""
+    shard: str | None = None
+    """`K/N`: work without Ray on the K-th of N shares of the inputs, K from 1."""
+    workers: int | None = None
+    """Number of Ray workers; None is as many as the cluster has room for."""
+    cpus_per_worker: int = 1
+    """Processors, and threads, of one Ray worker."""
+    gpus_per_worker: float = 0.0
+    """GPUs of one Ray worker."""
+    limit: int | None = None
+    """Take only the first inputs of the manifest."""
+    dry_run: bool = False
+    """Whether to list only, and write nothing."""
+    max_failures: str | None = None
+    """Stop early when more inputs than this failed: a number, or a share such as `1%`."""
+    uri_column: str = "uri"
+    """Column of a manifest with the addresses of the images."""
+    id_column: str = "id"
+    """Column of a manifest that names the outputs; it may be absent."""
+    derain: DerainOptions = field(default_factory=DerainOptions)
+    """Options of deraining each image. For `sense_only` only its `max_pixels` counts."""
+
+    def __post_init__(self) -> None:
+        for name in ("jobs", "workers", "cpus_per_worker", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ArgumentError(f"`{name}` is at least 1, got {value}")
+        if self.gpus_per_worker < 0:
+            raise ArgumentError(f"`gpus_per_worker` is at least 0, got {self.gpus_per_worker}")
+        if self.shard is not None and self.address is not None:
+            raise ArgumentError(
+                "`shard` works without Ray and `address` names a Ray cluster; give one of them"
+            )
+        self.parse_shard()
+        self.count_allowed_failures(0)
+
+    def parse_shard(self) -> tuple[int, int]:
+        """Return the number of this share, from 0, and of all shares."""
+        if self.shard is None:
+            return 0, 1
+        match = _SHARD.fullmatch(self.shard)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ArgumentError(
+                f"`shard` is K/N with K from 1 to N, such as 3/16, got {self.shard!r}"
+            )
+        return int(match[1]) - 1, int(match[2])
+
+    def count_allowed_failures(self, inputs: int) -> int | None:
+        """Return how many of these inputs may fail; None is all.
+
+        Args:
+            inputs: Number of inputs of the run.
+        """
+        if self.max_failures is None:
+            return None
+        match = _SHARE.fullmatch(self.max_failures)
+        if match is None or (match[2] and float(match[1]) > 100):
+            raise ArgumentError(
+                "`max_failures` is a number of inputs, or a share such as 1%, got "
+                f"{self.max_failures!r}"
+            )
+        if match[2]:
+            return int(inputs * float(match[1]) / 100)
+        if "." in match[1]:
+            raise ArgumentError(
+                f"`max_failures` {self.max_failures} is no whole number; a share ends in %"
+            )
+        return int(match[1])

@@ -1,0 +1,319 @@
+"""The work on a chunk of inputs, the same on Ray, in a shard and in tests.
+
+A worker has one model in memory, opened once, and reads and writes images itself: only numbers of
+chunks come in, and only counts go out. It may be killed at any moment: outputs and results are made
+once, by create-if-absent, so the chunk is worked on again without harm.
+"""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from threading import Event
+from time import perf_counter, time
+from typing import Any
+
+from crdnet.batch.cluster.faults import describe_fault, hide_credentials
+from crdnet.batch.cluster.manifest import ManifestReader, Part
+from crdnet.batch.cluster.options import JobOptions
+from crdnet.batch.cluster.results import read_chunk_results, write_chunk_results
+from crdnet.batch.cluster.store import Store, open_store, read_file
+from crdnet.errors import CRDNetError, ImageError
+from crdnet.files import means_full_disk
+from crdnet.images import ImageSource, WorkerCodec
+from crdnet.pipeline import (
+    Derainer,
+    Outcome,
+    choose_fallback,
+    choose_format,
+    derain_source,
+    sense_source,
+)
+
+_LARGE_BYTES = 64 << 20
+"""Files beyond this are read through a temporary file, so that they can be decoded in bands."""
+MOST_FAILURES = 1000
+"""Failures that a tally names; `dead_letters.jsonl` names all."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job as its workers see it; it pickles."""
+
+    source: Store
+    destination: Store
+    options: JobOptions
+    threads: int
+    model_content: bytes | None = field(default=None, repr=False)
+    """The model, if it is a file of the driver's machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk of the manifest to work on."""
+
+    part: Part
+    first: int
+    attempt: int
+    limit: int | None = None
+    """Rows from this on are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An input that failed."""
+
+    uri: str
+    error_class: str
+    reason: str
+
+
+@dataclass
+class Tally:
+    """Counts of results."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """By status."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """Failures by class of error."""
+    failures: list[Failure] = field(default_factory=list)
+    """The first that were counted."""
+    earlier: int = 0
+    """Inputs that an earlier attempt finished."""
+    pixels: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Count one result."""
+        self.counts[row["status"]] += 1
+        if row["status"] == "failed":
+            self.faults[row["error_class"]] += 1
+            self._keep([Failure(row["uri"], row["error_class"], row["error"])])
+        self.pixels += (row["width"] or 0) * (row["height"] or 0)
+        self.bytes_read += row["bytes_read"] or 0
+        self.bytes_written += row["bytes_written"] or 0
+
+    def add(self, other: "Tally") -> None:
+        """Count what another tally counted."""
+        self.counts += other.counts
+        self.faults += other.faults
+        self._keep(other.failures)
+        self.earlier += other.earlier
+        self.pixels += other.pixels
+        self.bytes_read += other.bytes_read
+        self.bytes_written += other.bytes_written
+
+    def _keep(self, failures: list[Failure]) -> None:
+        self.failures += failures[: MOST_FAILURES - len(self.failures)]
+
+
+class Worker:
+    """Works on chunks; a context manager.
+
+    Args:
+        task: The job.
+        stopped: Once set, the images in work are finished and no other is begun.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be opened.
+    """
+
+    def __init__(self, task: Task, stopped: Event | None = None) -> None:
+        self._task, self._options = task, task.options
+        self._manifest = ManifestReader(task.destination)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._stopped = stopped or Event()
+        self._stack = ExitStack()
+        self._derainer = Derainer(
+            self._find_model(), self._options.device, task.threads, self._options.tile
+        )
+        _ = self._derainer.session  # a model that cannot be opened is one error, not many
+        self._codec = self._stack.enter_context(WorkerCodec())
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(self._options.jobs))
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def run(self, chunk: Chunk) -> Tally:
+        """Work on a chunk, and return the counts of its results.
+
+        Raises:
+            OutputError: The results cannot be written, or the disk is full.
+        """
+        destination = self._task.destination
+        finished = self._list_finished(chunk)
+        tally = Tally(earlier=len(finished))
+        known = read_chunk_results(destination, chunk.first, chunk.attempt)
+        if known is None:
+            rows = self._manifest.read_chunk(chunk.part, chunk.first)
+            to_do = [
+                row
+                for row in rows
+                if row["row"] not in finished and row["row"] < (chunk.limit or row["row"] + 1)
+            ]
+            results = [each for each in self._pool.map(self._do, to_do) if each is not None]
+            done = sum(each["status"] != "failed" for each in results)
+            known = [{**each, "attempt": chunk.attempt} for each in results]
+            is_ours = write_chunk_results(
+                destination,
+                chunk.first,
+                chunk.attempt,
+                known,
+                is_finished=done + len(finished) == len(rows),
+            )
+            if not is_ours:
+                known = read_chunk_results(destination, chunk.first, chunk.attempt) or []
+        for row in known:
+            tally.add_row(row)
+        return tally
+
+    def _find_model(self) -> str | Path:
+        if self._task.model_content is None:
+            return self._options.model
+        file = Path(self._stack.enter_context(TemporaryDirectory())) / "model.onnx"
+        file.write_bytes(self._task.model_content)
+        return file
+
+    def _list_finished(self, chunk: Chunk) -> set[int]:
+        return {
+            row["row"]
+            for attempt in range(chunk.attempt)
+            for row in read_chunk_results(self._task.destination, chunk.first, attempt) or ()
+            if row["status"] != "failed"
+        }
+
+    def _do(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Work on one input; a failure is its result. None once the run is stopped."""
+        if self._stopped.is_set():
+            return None
+        began, clock = time(), perf_counter()
+        result: dict[str, Any] = {
+            "row": row["row"],
+            "uri": row["uri"],
+            "began": began,
+            "worker": self._name,
+        }
+        try:
+            result |= self._derain(row)
+        except Exception as error:
+            if means_full_disk(error):
+                raise
+            result |= {
+                "status": "failed",
+                "error_class": type(error).__name__,
+                "error": _describe(error),
+            }
+        for name in ("output", "error_class", "error", "width", "height", "bytes_read"):
+            result.setdefault(name, None)
+        result.setdefault("bytes_written", None)
+        result["seconds"] = perf_counter() - clock
+        return result
+
+    def _derain(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        if row["problem"] is not None:
+            raise ImageError(row["problem"])
+        key, options, buffer = row["key"], self._options, BytesIO()
+        name, most = hide_credentials(row["uri"]), options.derain.max_pixels
+        with (
+            self._open_content(row["uri"]) as (content, size),
+            ImageSource(content, name, max_pixels=most) as source,
+        ):
+            if options.sense_only:
+                outcome = sense_source(self._derainer.network, source, codec=self._codec)
+            else:
+                outcome = self._derain_source(source, row["uri"], key, buffer)
+        status = _choose_status(outcome, options)
+        written = None
+        if not options.sense_only and status != "skipped":
+            content = buffer.getvalue()
+            written = len(content)
+            # False: an attempt that was killed before its results were written made it.
+            self._task.destination.create(key, content)
+        return {
+            "status": status,
+            "output": key if written is not None else None,
+            "density": None if outcome.density is None else outcome.density.name.lower(),
+            "score": outcome.score,
+            "intensity": outcome.intensity,
+            "scale": outcome.scale,
+            "width": outcome.width,
+            "height": outcome.height,
+            "bytes_read": size,
+            "bytes_written": written,
+        }
+
+    def _derain_source(self, source: ImageSource, uri: str, key: str, buffer: BytesIO) -> Outcome:
+        place, output = Path(PurePosixPath(uri).name), Path(PurePosixPath(key).name)
+        derain = self._options.derain
+        # An id may have no suffix: then the format is that of the content.
+        target = choose_format(place, output, derain.format) if output.suffix else derain.format
+        fallback = choose_fallback(output, derain.fallback_format)
+        return derain_source(
+            self._derainer.network,
+            source,
+            lambda: nullcontext(buffer),
+            replace(derain, format=target, fallback_format=None if target else fallback),
+            codec=self._codec,
+        )
+
+    @contextmanager
+    def _open_content(self, uri: str) -> Iterator[tuple[Path | bytes, int]]:
+        scheme, separator, path = uri.partition("://")
+        if not separator:
+            file = Path(uri)
+            yield file, file.stat().st_size if file.exists() else 0
+            return
+        content = read_file(self._open_files(scheme, uri), _get_path(uri, scheme, path))
+        if len(content) <= _LARGE_BYTES:
+            yield content, len(content)
+            return
+        with NamedTemporaryFile(suffix=PurePosixPath(path).suffix) as temporary:
+            temporary.write(content)
+            temporary.flush()
+            size = len(content)
+            del content
+            yield Path(temporary.name), size
+
+    def _open_files(self, scheme: str, uri: str) -> Any:
+        source = self._task.source
+        if scheme == source.scheme:
+            return source.files
+        return open_store(uri).files
+
+
+def _get_path(uri: str, scheme: str, path: str) -> str:
+    return path if scheme in ("s3", "s3a", "gs", "gcs") else open_store(uri).root
+
+
+def _choose_status(outcome: Outcome, options: JobOptions) -> str:
+    is_dry = outcome.dry if outcome.density is not None else False
+    if options.only is not None and is_dry != (options.only == "dry"):
+        return "skipped"
+    if options.sense_only:
+        return "dry" if is_dry else "done"
+    return outcome.status
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, CRDNetError):
+        return hide_credentials(str(error))
+    if isinstance(error, FileNotFoundError):
+        return "it is not there any more, or never was; check the list"
+    if isinstance(error, PermissionError):
+        return "it may not be read; ask for the permission, or check the credentials"
+    if isinstance(error, OSError | TimeoutError):
+        return f"cannot be read: {describe_fault(error)}; run the same command again"
+    return (
+        f"unexpected {type(error).__name__}: {describe_fault(error)}; please report it, with "
+        "the image"
+    )
