@@ -1,5 +1,6 @@
 """`crdnet export`: trained weights become a model file."""
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -23,6 +24,14 @@ def _parse_scores(
     return scores
 
 
+def _find_training_data(source: str | None) -> str | None:
+    """Return what the shipped model of this name says of its training data."""
+    from crdnet.runtime import ModelSummary, list_models
+
+    models = [each for each in list_models() if source in (each.name, *each.aliases)]
+    return ModelSummary.read(models[0]).info.training_data if models else None
+
+
 HELP = """
 Turn trained weights into a model file that runs without torch.
 
@@ -36,6 +45,8 @@ in place.
 crdnet export runs/a/last.ckpt -o my.onnx
 crdnet export paper -o paper.onnx
 crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
+crdnet export default --fixed 512 --fp16 --opset 17 -o fixed.onnx
+crdnet export default --darktable -o rain.dtmodel
 """
 
 
@@ -58,8 +69,8 @@ crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
 @click.option("--name", help="What the model calls itself [default: the output's name].")
 @click.option(
     "--training-data",
-    default="not stated",
-    help="A sentence for the file: data trained on and its terms.",
+    help="A sentence for the file: data trained on and its terms [default: that of a shipped "
+    "model, else: not stated].",
 )
 @click.option(
     "--score",
@@ -69,6 +80,17 @@ crdnet export --published checkpoints/ --epoch 100 -o theirs.onnx
     metavar="NAME=NUMBER",
     help="A measured score.",
 )
+@click.option(
+    "--fixed",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="For other programs: N x N pixels, not any size.",
+)
+@click.option("--fp16", is_flag=True, help="For other programs: weights and sums of 16 bits.")
+@click.option("--opset", metavar="N", type=int, help="Version of ONNX's operations [default: 18].")
+@click.option(
+    "--darktable", is_flag=True, help="Write a package for darktable 5.6 and newer, NAME.dtmodel."
+)
 @click.option("--weights", type=options.PATH, help="Write the torch weights too, as safetensors.")
 @options.overwrite
 def command(
@@ -77,10 +99,14 @@ def command(
     published: Path | None,
     epoch: int | None,
     name: str | None,
-    training_data: str,
+    training_data: str | None,
     scores: dict[str, float],
+    fixed: int | None,
+    opset: int | None,
     weights: Path | None,
     *,
+    fp16: bool,
+    darktable: bool,
     overwrite: bool,
 ) -> None:
     """Turn trained weights into a model file."""
@@ -88,6 +114,11 @@ def command(
         raise click.UsageError("give either a SOURCE of weights or --published ROOT")
     if (published is None) != (epoch is None):
         raise click.UsageError("--published ROOT and --epoch N go together")
+    if darktable and (fixed is not None or fp16 or opset is not None):
+        raise click.UsageError(
+            "a package for darktable has its own sides, precision and opset; leave out --fixed, "
+            "--fp16 and --opset"
+        )
     for path in (output, weights):
         if path is not None and path.exists() and not overwrite:
             raise click.UsageError(f"{path} exists; add --overwrite to replace it")
@@ -98,6 +129,7 @@ def command(
         export_network,
         load_network,
     )
+    from crdnet.foreign import Adaptation, adapt_model, package_for_darktable
     from crdnet.nn import load_published, save_weights
 
     if published is not None and epoch is not None:
@@ -105,12 +137,24 @@ def command(
     else:
         assert source is not None
         network = load_network(source)
-    report = export_network(
-        network, output, describe_model(network, name or output.stem, training_data, scores)
-    )
+    training_data = training_data or _find_training_data(source) or "not stated"
+    info = describe_model(network, name or output.stem, training_data, scores)
+    if darktable or fixed is not None or fp16 or opset is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            source_file = Path(folder) / "source.onnx"
+            export_network(network, source_file, info)
+            adapted = (
+                package_for_darktable(source_file, output)
+                if darktable
+                else adapt_model(source_file, output, Adaptation(fixed, fp16, opset))
+            )
+        size, difference, other = adapted.bytes, adapted.largest_difference, "the model"
+    else:
+        report = export_network(network, output, info)
+        size, difference, other = report.bytes, report.largest_difference, "torch"
     if weights is not None:
         save_weights(network, weights)
     click.echo(
-        f"{report.path}  {report.bytes / 1e6:.1f} MB; differs from torch by at most "
-        f"{report.largest_difference:.1e} on colours of 0..1"
+        f"{output}  {size / 1e6:.1f} MB; differs from {other} by at most "
+        f"{difference:.1e} on colours of 0..1"
     )
