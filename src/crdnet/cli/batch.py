@@ -70,8 +70,9 @@ _SHOWN_FAILURES = 10
 @options.add_flag("--ensemble", help="Average with the mirror image, at twice the time.")
 @click.option(
     "--format",
-    type=click.Choice(["jpg", "png", "webp", "tiff", "avif"]),
-    help="Format of all outputs.",
+    type=click.Choice(["jpg", "png", "webp", "tiff", "avif", "webdataset"]),
+    help="Format of all outputs; webdataset: inputs and outputs are tar files, whose images are "
+    "derained and whose other members are kept.",
 )
 @click.option(
     "--fallback-format",
@@ -92,6 +93,12 @@ _SHOWN_FAILURES = 10
     type=click.FloatRange(min=0),
     help="Price of all workers together; the progress then tells the cost of a million images.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Serve counters for Prometheus here.",
+)
 @options.add_flag("--json", "as_json", help="Print the report as JSON.")
 @options.quiet
 @options.traceback
@@ -109,7 +116,8 @@ def command(
     from crdnet.cli.interruption import stop_on_signals
     from crdnet.pipeline import DerainOptions
 
-    values["only"] = values["only"] or None
+    if values["format"] == "webdataset":
+        values |= {"format": None, "webdataset": True}
     derain = options.take_fields(values, DerainOptions)
     job_options = options.take_fields(
         values, JobOptions, model=options.parse_model(model), derain=derain

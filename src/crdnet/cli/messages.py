@@ -25,7 +25,9 @@ _FLAGS = {
         "limit",
         "max_failures",
         "max_pixels",
+        "metrics_port",
         "model",
+        "only",
         "only_rain",
         "overwrite",
         "quality",
@@ -43,7 +45,12 @@ _FLAGS = {
         "uri_column",
         "workers",
     )
-} | {"codec": "-c/--codec", "destination": "-o/--output", "pixel_format": "--pix-fmt"}
+} | {
+    "codec": "-c/--codec",
+    "destination": "-o/--output",
+    "pixel_format": "--pix-fmt",
+    "webdataset": "--format webdataset",
+}
 _ARGUMENT = re.compile(r"`(\w+)(?:=True)?`")
 _UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}
 

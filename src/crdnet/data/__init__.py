@@ -24,9 +24,11 @@ from crdnet.data.lists import find_listed, match_patterns
 from crdnet.data.loading import HalfOrder, LoadedPair, Pair
 from crdnet.data.problems import DataProblem, LoadError, ProblemKind
 from crdnet.data.scenes import assign_scenes, group_scenes
+from crdnet.data.shards import CLEAN_ROLES
 from crdnet.data.splitting import split_scenes, write_list
 
 __all__ = [
+    "CLEAN_ROLES",
     "LAYOUTS",
     "DataProblem",
     "DataReport",

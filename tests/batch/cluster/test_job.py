@@ -2,10 +2,15 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import tarfile
+import urllib.request
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -277,6 +282,73 @@ def test_only_such_images_are_written(
     assert len(read_tree(tmp_path / "job")) == count
     assert report.tally.counts["skipped"] == 100 - count
     check_once(tmp_path / "job", 100)
+
+
+@pytest.mark.parametrize(("only", "count"), [("dry", 10), ("rainy", 90)])
+def test_sensing_lists_such_images(
+    only: str, count: int, images: Path, model: Path, tmp_path: Path
+) -> None:
+    run(images, tmp_path / "job", model, only=only, sense_only=True)
+    table = pq.read_table(tmp_path / f"job/{only}.parquet")
+    assert table.num_rows == count
+    assert run(tmp_path / f"job/{only}.parquet", tmp_path / "next", model).inputs == count
+
+
+def test_tar_files_keep_what_is_no_rainy_image(images: Path, model: Path, tmp_path: Path) -> None:
+    members = {
+        "0.png": (images / "b/001.png").read_bytes(),
+        "0.json": b"{}",
+        "1.rainy.png": (images / "a/003.png").read_bytes(),
+        "1.clean.png": (images / "a/006.png").read_bytes(),
+        "2.png": b"no image",
+    }
+    source = tmp_path / "shards/train/000.tar"
+    source.parent.mkdir(parents=True)
+    with tarfile.open(source, "w") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, BytesIO(content))
+    report = run(tmp_path / "shards", tmp_path / "job", model, webdataset=True)
+    assert report.tally.counts == {"done": 1}, report.tally.failures
+    assert report.tally.failed_images == 1
+    assert not report.is_complete
+    assert "1 of 3 images were copied as they are: 2.png" in report.tally.failures[0].reason
+    with tarfile.open(tmp_path / "job/train/000.tar") as tar:
+        derained = {member.name: tar.extractfile(member) for member in tar}
+        found = {name: file.read() for name, file in derained.items() if file is not None}
+    assert list(found) == list(members)
+    expected = {name: crdnet.Derainer(model)(members[name]) for name in ("0.png", "1.rainy.png")}
+    assert found == members | expected
+
+
+def test_the_report_shows_counts_failures_and_samples(
+    images: Path, model: Path, tmp_path: Path
+) -> None:
+    (images / "a/003.png").write_bytes(b"no <image>")
+    run(images, tmp_path / "job", model)
+    html = (tmp_path / "job/_crdnet/report.html").read_text()
+    assert "NotAnImageError" in html
+    assert "heavy: 89" in html
+    assert html.count("<figure>") == 6
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+
+
+def test_counters_are_served_while_a_job_runs(images: Path, model: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pages: list[str] = []
+
+    def read(_report: JobReport) -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            pages.append(answer.read().decode())
+
+    options = JobOptions(shard="1/1", model=model, metrics_port=port)
+    run_job(images, tmp_path / "job", options, on_progress=read)
+    assert "crdnet_job_left 100.0" in pages[0]
+    assert "crdnet_job_left 0.0" in pages[-1]
+    assert 'crdnet_job_results{status="dry"} 10.0' in pages[-1]
 
 
 def test_the_command_ends_with_1_and_names_what_failed(

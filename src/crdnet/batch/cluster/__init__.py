@@ -15,9 +15,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("a job over a bucket or cluster", "cluster") from error
 
-from crdnet.batch.cluster.job import Job, JobReport, run_job
+from crdnet.batch.cluster.counts import Failure, JobReport, Tally
+from crdnet.batch.cluster.job import Job, run_job
 from crdnet.batch.cluster.options import JobOptions
 from crdnet.batch.cluster.results import iterate_results
-from crdnet.batch.cluster.worker import Failure, Tally
 
 __all__ = ["Failure", "Job", "JobOptions", "JobReport", "Tally", "iterate_results", "run_job"]

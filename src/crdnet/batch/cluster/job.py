@@ -7,7 +7,7 @@ death of a worker, a node or the driver does what is left.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -15,68 +15,21 @@ from threading import Event
 from time import perf_counter
 from typing import Any
 
+from crdnet.batch.cluster.counts import JobReport, Tally
 from crdnet.batch.cluster.faults import hide_credentials
 from crdnet.batch.cluster.inputs import JOB_FOLDER, Input, Source, open_source, refuse_overlap
 from crdnet.batch.cluster.manifest import CHUNK_ROWS, Manifest
+from crdnet.batch.cluster.metrics import serve_metrics
 from crdnet.batch.cluster.options import JobOptions
-from crdnet.batch.cluster.results import Journal, iterate_results
+from crdnet.batch.cluster.report import build_report, summarise
+from crdnet.batch.cluster.results import Journal, Taken, iterate_results
 from crdnet.batch.cluster.shares import run_here
 from crdnet.batch.cluster.store import list_failing, open_store
-from crdnet.batch.cluster.worker import Chunk, Tally, Task
+from crdnet.batch.cluster.worker import Chunk, Task
 from crdnet.errors import ArgumentError, OutputError, StoreError
 from crdnet.runtime import count_cpus, find_model
 
 _SETTINGS = f"{JOB_FOLDER}/job.json"
-
-
-@dataclass
-class JobReport:
-    """State of a job, and its result at the end."""
-
-    inputs: int = 0
-    """Inputs of this share that are listed, within the limit."""
-    earlier: int = 0
-    """Inputs in chunks that earlier runs finished."""
-    tally: Tally = field(default_factory=Tally)
-    """Counts of this run."""
-    seconds: float = 0.0
-    left_out: dict[str, int] = field(default_factory=dict)
-    """Files that are no inputs, by kind."""
-    stopped: str | None = None
-    """Reason for which the run stopped early."""
-
-    @property
-    def finished(self) -> int:
-        """Inputs of this run that have a result."""
-        return self.tally.counts.total()
-
-    @property
-    def left(self) -> int:
-        """Inputs without a result."""
-        return max(0, self.inputs - self.earlier - self.tally.earlier - self.finished)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every input has a result that is no failure."""
-        return not (self.left or self.tally.counts["failed"])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values, as `crdnet batch --json` prints it."""
-        tally = self.tally
-        return {
-            "inputs": self.inputs,
-            "earlier": self.earlier + tally.earlier,
-            **{name: tally.counts[name] for name in ("done", "dry", "skipped", "failed")},
-            "left": self.left,
-            "faults": dict(tally.faults),
-            "failures": [asdict(failure) for failure in tally.failures],
-            "pixels": tally.pixels,
-            "bytes_read": tally.bytes_read,
-            "bytes_written": tally.bytes_written,
-            "seconds": round(self.seconds, 3),
-            "left_out": self.left_out,
-            "stopped": self.stopped,
-        }
 
 
 OnProgress = Callable[[JobReport], object]
@@ -153,6 +106,17 @@ class Job:
 
     def run(self, on_progress: OnProgress) -> JobReport:
         """Do what is left of the job."""
+        port = self._options.metrics_port
+        with nullcontext() if port is None else serve_metrics(port) as update:
+
+            def show(report: JobReport) -> None:
+                if update is not None:
+                    update(report)
+                on_progress(report)
+
+            return self._run(show)
+
+    def _run(self, on_progress: OnProgress) -> JobReport:
         began, report = perf_counter(), self.report
         self._begin()
         self._list()
@@ -173,6 +137,7 @@ class Job:
         report.seconds = perf_counter() - began
         if chunks:
             self._write_dead_letters()
+            self._write_summaries()
         return report
 
     def _work(self, chunks: list[Chunk]) -> Iterator[Tally]:
@@ -232,8 +197,6 @@ class Job:
             raise OutputError(
                 f"{_SETTINGS} in {self._destination.url} is damaged; choose another destination"
             ) from error
-        except OSError as error:
-            raise list_failing(self._destination, error) from error
         return settings
 
     def _describe_settings(self) -> dict[str, Any]:
@@ -293,6 +256,24 @@ class Job:
                     self.report.earlier += rows
                 else:
                     yield Chunk(part, first, self._journal.count_attempts(first), limit)
+
+    def _write_summaries(self) -> None:
+        """Write the report, and the list of the images that were taken, when no share works."""
+        if self._options.shard not in (None, "1/1") and not self._is_listed_done():
+            return
+        taken = Taken(self._options)
+        summary = summarise(taken.follow(iterate_results(self._destination)))
+        html = build_report(summary, self._source_store, self._destination)
+        self._destination.replace(f"{JOB_FOLDER}/report.html", html.encode())
+        if self._options.sense_only and self._options.only is not None:
+            self._destination.replace(f"{self._options.only}.parquet", taken.encode())
+
+    def _is_listed_done(self) -> bool:
+        return all(
+            self._journal.count_attempts(first)
+            for part in self._manifest.parts
+            for first in part.list_chunks()
+        )
 
     def _write_dead_letters(self) -> None:
         """Write all inputs that failed, of other shards too, as a list for a next job."""

@@ -10,12 +10,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pickle import dumps, loads
 from threading import Event
 from typing import Any
 
+from crdnet.batch.cluster.counts import Tally
 from crdnet.batch.cluster.faults import describe_fault
-from crdnet.batch.cluster.worker import Chunk, Tally, Task, Worker
+from crdnet.batch.cluster.worker import Chunk, Task, Worker
 from crdnet.errors import CRDNetError, MissingExtraError, StoreError
 
 _MOST_BLOCKS = 20_000
@@ -32,8 +34,7 @@ def run_on_ray(task: Task, chunks: list[Chunk], stopped: Event) -> Iterator[Tall
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StoreError: The cluster cannot be reached.
-        CRDNetError: A worker cannot go on.
+        StoreError: The cluster cannot be reached, or a worker cannot go on.
     """
     try:
         import ray  # noqa: PLC0415 - takes seconds
@@ -45,11 +46,17 @@ def run_on_ray(task: Task, chunks: list[Chunk], stopped: Event) -> Iterator[Tall
         try:
             for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
                 for content in batch["tally"]:
-                    yield loads(content)
+                    result = loads(content)
+                    if isinstance(result, str):
+                        raise StoreError(f"a worker cannot go on: {result}")
+                    yield result
                 if stopped.is_set():
                     return
         except ray.exceptions.RayError as error:
-            raise _find_reason(error) from error
+            raise StoreError(
+                f"the job stopped: {describe_fault(error)[-300:]}; run the same command again to "
+                "go on"
+            ) from error
 
 
 class DerainImages:
@@ -57,12 +64,22 @@ class DerainImages:
 
     def __init__(self, task: Task) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(task.threads))
-        self._worker = Worker(task)
+        self._task = task
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Work on chunks."""
-        tallies = [self._worker.run(loads(content)) for content in batch["chunk"]]
-        return {"tally": [dumps(tally) for tally in tallies]}
+        return {"tally": [dumps(self._run(content)) for content in batch["chunk"]]}
+
+    def _run(self, content: bytes) -> Tally | str:
+        # An error is a result: Ray would try again without end, and bury it in its own.
+        try:
+            return self._worker.run(loads(content))
+        except CRDNetError as error:
+            return str(error)
+
+    @cached_property
+    def _worker(self) -> Worker:
+        return Worker(self._task)
 
 
 class SenseImages(DerainImages):
@@ -134,15 +151,3 @@ def _start(ray: Any, address: str | None, quiet: dict[str, Any]) -> None:
         if address not in (None, "auto") or "RAY_ADDRESS" in os.environ:
             raise
         ray.init(**local)
-
-
-def _find_reason(error: Any) -> CRDNetError:
-    """Return the error that ended a worker, in its own words."""
-    cause = error
-    while cause is not None:
-        if isinstance(cause, CRDNetError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return StoreError(
-        f"the job stopped: {describe_fault(error)[-300:]}; run the same command again to go on"
-    )

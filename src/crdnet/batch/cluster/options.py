@@ -51,6 +51,8 @@ class JobOptions:
     """Whether to list only, and write nothing."""
     max_failures: str | None = None
     """Stop early when more inputs than this failed: a number, or a share such as `1%`."""
+    metrics_port: int | None = None
+    """Port at which the driver serves counters for Prometheus; None is none."""
     uri_column: str = "uri"
     """Column of a manifest with the addresses of the images."""
     id_column: str = "id"
@@ -68,6 +70,11 @@ class JobOptions:
         if self.shard is not None and self.address is not None:
             raise ArgumentError(
                 "`shard` works without Ray and `address` names a Ray cluster; give one of them"
+            )
+        if self.webdataset and (self.sense_only or self.only or self.derain.format):
+            raise ArgumentError(
+                "`webdataset` derains all images of a tar file in their own formats; leave "
+                "`sense_only`, `only` and other formats away"
             )
         self.parse_shard()
         self.count_allowed_failures(0)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crdnet.batch.cluster.inputs import JOB_FOLDER
+from crdnet.batch.cluster.options import JobOptions
 from crdnet.batch.cluster.store import Store, open_store
 
 RESULTS = f"{JOB_FOLDER}/results"
@@ -37,6 +38,9 @@ SCHEMA = pa.schema(
         ("scale", pa.float64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("pixels", pa.int64()),
+        ("images", pa.int32()),
+        ("failed_images", pa.int32()),
         ("bytes_read", pa.int64()),
         ("bytes_written", pa.int64()),
         ("began", pa.float64()),
@@ -104,6 +108,32 @@ def write_chunk_results(
     buffer = BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
     return destination.create(_name_results(chunk, attempt), buffer.getvalue())
+
+
+class Taken:
+    """The inputs that a job with `only` took, collected from its results.
+
+    Args:
+        options: Of the job.
+    """
+
+    def __init__(self, options: JobOptions) -> None:
+        self._status = {None: None, "dry": "dry", "rainy": "done"}[options.only]
+        self._columns: dict[str, list[Any]] = {"uri": [], "density": [], "intensity": []}
+
+    def follow(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield results as they are, and keep those that were taken."""
+        for row in rows:
+            if self._status is not None and row["status"] == self._status:
+                for name, values in self._columns.items():
+                    values.append(row[name])
+            yield row
+
+    def encode(self) -> bytes:
+        """Return the table as Parquet; it is a list for a next job."""
+        buffer = BytesIO()
+        pq.write_table(pa.table(self._columns), buffer, compression="zstd")
+        return buffer.getvalue()
 
 
 def iterate_results(

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from threading import Event
 
-from crdnet.batch.cluster.worker import Chunk, Tally, Task, Worker
+from crdnet.batch.cluster.counts import Tally
+from crdnet.batch.cluster.worker import Chunk, Task, Worker
 
 
 def run_here(task: Task, chunks: Iterable[Chunk], stopped: Event) -> Iterator[Tally]:

@@ -97,8 +97,22 @@ class Store:
         return path if self.is_local else f"{self.scheme}://{path}"
 
     def read(self, key: str) -> bytes:
-        """Return the content of a file."""
-        return read_file(self.files, self.locate(key))
+        """Return the content of a file of the job.
+
+        Raises:
+            FileNotFoundError: There is none.
+            StoreError: It cannot be read.
+        """
+        path = self.locate(key)
+        try:
+            return read_file(self.files, path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"{self.make_uri(path)} cannot be read: {describe_fault(error)}; check the "
+                "permission to read it, and the credentials"
+            ) from error
 
     def exists(self, key: str) -> bool:
         """Return whether there is such a file, asking the store."""
@@ -210,7 +224,7 @@ def open_store(url: str | Path) -> Store:
     text = os.fspath(url)
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return Store(LOCAL, os.path.abspath(text).rstrip("/"))  # noqa: PTH100 - keeps names as they are
+        return Store(LOCAL, os.path.abspath(text).rstrip("/"))  # noqa: PTH100 - text stays text
     if "::" in text:
         raise ArgumentError(f"{hide_credentials(text)}: chained URLs are not read; give one URL")
     if scheme in ("file", "local"):

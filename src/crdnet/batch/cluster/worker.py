@@ -7,7 +7,6 @@ once, by create-if-absent, so the chunk is worked on again without harm.
 
 import os
 import socket
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -19,11 +18,13 @@ from threading import Event
 from time import perf_counter, time
 from typing import Any
 
+from crdnet.batch.cluster.counts import Tally
 from crdnet.batch.cluster.faults import describe_fault, hide_credentials
 from crdnet.batch.cluster.manifest import ManifestReader, Part
 from crdnet.batch.cluster.options import JobOptions
-from crdnet.batch.cluster.results import read_chunk_results, write_chunk_results
+from crdnet.batch.cluster.results import SCHEMA, read_chunk_results, write_chunk_results
 from crdnet.batch.cluster.store import Store, open_store, read_file
+from crdnet.batch.cluster.tars import derain_members
 from crdnet.errors import CRDNetError, ImageError
 from crdnet.files import means_full_disk
 from crdnet.images import ImageSource, WorkerCodec
@@ -36,10 +37,9 @@ from crdnet.pipeline import (
     sense_source,
 )
 
+_NAMED_MEMBERS = 3
 _LARGE_BYTES = 64 << 20
 """Files beyond this are read through a temporary file, so that they can be decoded in bands."""
-MOST_FAILURES = 1000
-"""Failures that a tally names; `dead_letters.jsonl` names all."""
 
 
 @dataclass(frozen=True)
@@ -63,55 +63,6 @@ class Chunk:
     attempt: int
     limit: int | None = None
     """Rows from this on are left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An input that failed."""
-
-    uri: str
-    error_class: str
-    reason: str
-
-
-@dataclass
-class Tally:
-    """Counts of results."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    """By status."""
-    faults: Counter[str] = field(default_factory=Counter)
-    """Failures by class of error."""
-    failures: list[Failure] = field(default_factory=list)
-    """The first that were counted."""
-    earlier: int = 0
-    """Inputs that an earlier attempt finished."""
-    pixels: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
-
-    def add_row(self, row: Mapping[str, Any]) -> None:
-        """Count one result."""
-        self.counts[row["status"]] += 1
-        if row["status"] == "failed":
-            self.faults[row["error_class"]] += 1
-            self._keep([Failure(row["uri"], row["error_class"], row["error"])])
-        self.pixels += (row["width"] or 0) * (row["height"] or 0)
-        self.bytes_read += row["bytes_read"] or 0
-        self.bytes_written += row["bytes_written"] or 0
-
-    def add(self, other: "Tally") -> None:
-        """Count what another tally counted."""
-        self.counts += other.counts
-        self.faults += other.faults
-        self._keep(other.failures)
-        self.earlier += other.earlier
-        self.pixels += other.pixels
-        self.bytes_read += other.bytes_read
-        self.bytes_written += other.bytes_written
-
-    def _keep(self, failures: list[Failure]) -> None:
-        self.failures += failures[: MOST_FAILURES - len(self.failures)]
 
 
 class Worker:
@@ -213,15 +164,15 @@ class Worker:
                 "error_class": type(error).__name__,
                 "error": _describe(error),
             }
-        for name in ("output", "error_class", "error", "width", "height", "bytes_read"):
-            result.setdefault(name, None)
-        result.setdefault("bytes_written", None)
+        result = dict.fromkeys(SCHEMA.names) | result
         result["seconds"] = perf_counter() - clock
         return result
 
     def _derain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         if row["problem"] is not None:
             raise ImageError(row["problem"])
+        if self._options.webdataset:
+            return self._derain_tar(row)
         key, options, buffer = row["key"], self._options, BytesIO()
         name, most = hide_credentials(row["uri"]), options.derain.max_pixels
         with (
@@ -248,9 +199,38 @@ class Worker:
             "scale": outcome.scale,
             "width": outcome.width,
             "height": outcome.height,
+            "pixels": (outcome.width or 0) * (outcome.height or 0),
             "bytes_read": size,
             "bytes_written": written,
         }
+
+    def _derain_tar(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        name = hide_credentials(row["uri"])
+        with self._open_content(row["uri"]) as (content, size):
+            whole = content.read_bytes() if isinstance(content, Path) else content
+        result = derain_members(whole, name, self._derain_member)
+        self._task.destination.create(row["key"], result.content)
+        failed = len(result.failures)
+        return {
+            "status": "done",
+            "output": row["key"],
+            "error_class": "ImageError" if failed else None,
+            "error": f"{failed:,} of {result.images:,} images were copied as they are: "
+            f"{'; '.join(result.failures[:_NAMED_MEMBERS])}"
+            if failed
+            else None,
+            "pixels": result.pixels,
+            "images": result.images,
+            "failed_images": failed,
+            "bytes_read": size,
+            "bytes_written": len(result.content),
+        }
+
+    def _derain_member(self, content: bytes, name: str) -> tuple[bytes, int]:
+        buffer, most = BytesIO(), self._options.derain.max_pixels
+        with ImageSource(content, name, max_pixels=most) as source:
+            outcome = self._derain_source(source, name, name, buffer)
+        return buffer.getvalue(), (outcome.width or 0) * (outcome.height or 0)
 
     def _derain_source(self, source: ImageSource, uri: str, key: str, buffer: BytesIO) -> Outcome:
         place, output = Path(PurePosixPath(uri).name), Path(PurePosixPath(key).name)

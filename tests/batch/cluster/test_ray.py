@@ -1,0 +1,133 @@
+"""Jobs on a Ray cluster of several nodes on this machine, some of which are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+import crdnet
+from crdnet.batch import BatchOptions, JobOptions, JobReport, run_job
+from crdnet.errors import StoreError
+from tests.batch.cluster.conftest import write_image
+from tests.batch.cluster.test_job import check_once, read_tree
+from tests.waiting import HANG_SECONDS, wait_until
+
+pytest.importorskip("ray", reason="needs the extra cluster")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, from its threads
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head without processors, and two nodes with one each."""
+    settings = {
+        "RAY_raylet_start_wait_time_s": f"{HANG_SECONDS:.0f}",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        "RAY_enable_metrics_collection": "0",
+        "RAY_health_check_timeout_ms": "60000",
+        "RAY_health_check_failure_threshold": "10",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="r", dir="/tmp") as short:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        import ray  # noqa: PLC0415 - reads these variables
+        from ray.cluster_utils import Cluster  # noqa: PLC0415
+
+        store: dict[str, Any] = {"object_store_memory": 100_000_000}
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": short, **store}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, **store)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture
+def many_images(tmp_path: Path) -> Path:
+    """A folder of 1,300 images, of which 13 are damaged."""
+    folder = tmp_path / "images"
+    for number in range(1300):
+        place = folder / f"{number // 100:02}/{number:04}.png"
+        write_image(place, number % 256)
+        if number % 100 == 50:
+            place.write_bytes(place.read_bytes()[:40])
+    return folder
+
+
+def make_options(cluster: Any, model: Path, **more: Any) -> JobOptions:
+    return JobOptions(address=cluster.address, model=model, **more)
+
+
+def test_a_job_outlives_its_nodes(
+    cluster: Any, many_images: Path, model: Path, tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    def kill_node(report: JobReport) -> None:
+        # At the first results, and again when the node in its place has some.
+        if len(killed) < 2 and report.finished > 300 * len(killed):
+            killed.append(report.finished)
+            cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+            cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
+
+    report = run_job(
+        many_images, tmp_path / "job", make_options(cluster, model), on_progress=kill_node
+    )
+    assert len(killed) == 2
+    assert (report.left, report.tally.counts["failed"]) == (0, 13)
+    check_once(tmp_path / "job", 1300)
+    options = BatchOptions(model=model)
+    list(crdnet.derain_folder(many_images, tmp_path / "folder", recursive=True, options=options))
+    assert read_tree(tmp_path / "job") == read_tree(tmp_path / "folder")
+
+
+def test_a_job_outlives_its_driver(
+    cluster: Any, many_images: Path, model: Path, tmp_path: Path
+) -> None:
+    job = tmp_path / "job"
+    arguments = ["batch", many_images, job, "-m", model, "--address", cluster.address]
+    command = [sys.executable, "-m", "crdnet.cli", *map(str, arguments)]
+    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wait_until(lambda: any((job / "_crdnet/results").glob("*.parquet")))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    report = run_job(many_images, job, make_options(cluster, model, workers=2))
+    assert (report.left, report.tally.counts["failed"]) == (0, 13)
+    assert report.earlier + report.tally.earlier > 0
+    check_once(job, 1300)
+
+
+def test_what_ends_a_worker_is_one_error(
+    cluster: Any, images: Path, model: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(StoreError, match="is not a model that onnxruntime can open"):
+        run_job(images, tmp_path / "a", make_options(cluster, broken))
+    job = tmp_path / "b"
+    results = job / "_crdnet/results"
+
+    def forbid(_report: JobReport) -> None:
+        if not results.exists():
+            results.write_text("a file where a folder belongs")
+
+    with pytest.raises(StoreError, match="cannot be read: Not a directory"):
+        run_job(images, job, make_options(cluster, model), on_progress=forbid)
+
+
+def test_a_cluster_that_is_not_there_is_one_error(
+    images: Path, model: Path, tmp_path: Path
+) -> None:
+    options = JobOptions(address="ray://127.0.0.1:1", model=model)
+    os.environ["RAY_CLIENT_CONNECT_TIMEOUT"] = "1"
+    with pytest.raises(StoreError, match=r"the Ray cluster ray://127\.0\.0\.1:1 cannot be used"):
+        run_job(images, tmp_path / "job", options)
