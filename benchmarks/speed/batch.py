@@ -11,8 +11,15 @@ What is measured, with images and buckets that the script makes in a temporary f
 - `requests`: requests that a store gets for each image, by a server of the S3 protocol on this
   machine (needs the development extras).
 
-Command: `python -m benchmarks.speed.batch QUESTION`, where QUESTION is one of these words.
-Machine: that which runs it. Output: Markdown tables.
+Contract: each row is one run of the command in a process of its own, on this machine; runs that
+are compared take turns. `shares` binds processes to processors. Results are Markdown on standard
+output.
+
+    python -m benchmarks.speed.batch shares
+    python -m benchmarks.speed.batch resume
+    python -m benchmarks.speed.batch listing
+    python -m benchmarks.speed.batch kills --images 10000
+    python -m benchmarks.speed.batch requests
 """
 
 import os
@@ -23,6 +30,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from time import perf_counter, sleep
 from typing import Any
 
@@ -88,29 +96,22 @@ def resume(rows: int) -> None:
 @main.command()
 @click.option("--rows", default=10_000_000, show_default=True)
 def listing(rows: int) -> None:
-    """Measure the memory of a driver that lists a simulated bucket."""
-    command = [sys.executable, "-m", "benchmarks.speed.batch", "list-simulated", f"{rows}"]
-    seconds, memory, text = measure(command)
-    click.echo("| rows | seconds | peak memory | |\n|---:|---:|---:|---|")
-    click.echo(f"| {rows:,} | {seconds:.0f} | {memory / 1e6:,.0f} MB | {text} |")
-
-
-@main.command("list-simulated", hidden=True)
-@click.argument("rows", type=int)
-def list_simulated(rows: int) -> None:
     """List a simulated bucket, and choose the chunks to work on, as a driver does."""
 
     class Simulated(Source):
-        def iterate(self, rows_known: int, after: str | None) -> Iterator[Input]:  # noqa: ARG002
-            for row in range(rows_known, rows):
+        def iterate(self, known: int, after: str | None) -> Iterator[Input]:  # noqa: ARG002
+            for row in range(known, rows):
                 key = f"camera-{row % 97:03}/2026-11-{row % 28 + 1:02}/{row:012}.jpg"
                 yield Input(f"s3://frames/{key}", key, 150_000 + row % 999, f"{row:032x}")
 
+    began = perf_counter()
     with tempfile.TemporaryDirectory() as place:
         manifest = Manifest(open_store(place))
         manifest.extend(Simulated(), None)
         chunks = [first for part in manifest.parts for first in part.list_chunks()]
-    click.echo(f"{manifest.rows:,} rows, {len(chunks):,} chunks")
+    seconds, memory = perf_counter() - began, getrusage(RUSAGE_SELF).ru_maxrss * 1024
+    click.echo("| rows | chunks | seconds | peak memory |\n|---:|---:|---:|---:|")
+    click.echo(f"| {manifest.rows:,} | {len(chunks):,} | {seconds:.0f} | {memory / 1e6:,.0f} MB |")
 
 
 @main.command()
