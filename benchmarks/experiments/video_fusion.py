@@ -33,13 +33,14 @@ from benchmarks.experiments.video_scenes import (
 )
 from crdnet._version import __version__
 from crdnet.data import read_frames
+from crdnet.density import LUMA_WEIGHTS
 from crdnet.export import export_fusion
 from crdnet.nn.fusion import FusionNetwork
 from crdnet.rain import StreakLibrary
 from crdnet.runtime import FUSE, ModelInfo
 from crdnet.video import FrameNetwork, TemporalDerainer
 from crdnet.video.engine import open_network
-from crdnet.video.fusion import list_images
+from crdnet.video.fusion import FusionModel, list_images
 
 
 @click.group(help=__doc__.splitlines()[0])
@@ -60,7 +61,7 @@ class _Confused(TemporalDerainer):
         rng = self._rng
         if rng is None or rng.random() < 0.3:
             return flow
-        height, width = here.luma.shape
+        height, width = here.light.shape
         if flow is None:
             flow = np.zeros((height, width, 2), np.float32)
         cells = int(rng.integers(3, 16))
@@ -76,6 +77,7 @@ class _Confused(TemporalDerainer):
 @click.option("--still", "stills", multiple=True, type=click.Path(path_type=Path))
 @click.option("--clip", "clips", multiple=True, type=click.Path(path_type=Path))
 @click.option("--streaks", type=click.Path(path_type=Path), help="Photorealistic streaks.")
+@click.option("--fusion", help="Model whose results are carried on to the next frame.")
 @click.option("--seed", default=0)
 @click.option("--minutes", default=20.0)
 @click.option("--first", default=0, help="Number of the first sequence.")
@@ -85,6 +87,7 @@ def draw(
     stills: tuple[Path, ...],
     clips: tuple[Path, ...],
     streaks: Path | None,
+    fusion: str | None,
     seed: int,
     minutes: float,
     first: int,
@@ -101,6 +104,7 @@ def draw(
     films = [_read_film(clip, folder) for clip in clips]
     library = None if streaks is None else StreakLibrary.read(streaks)
     network = open_network("default", "cpu", 1)
+    model = None if fusion is None else FusionModel(fusion, 1)
     end = monotonic() + 60 * minutes
     for number in count(first):
         if monotonic() > end or number - first == sequences:
@@ -113,7 +117,7 @@ def draw(
             dry, rainy = (
                 [compress_frame(frame, quality) for frame in each] for each in (dry, rainy)
             )
-        for n, images in enumerate(_derain(network, rainy, rng)):
+        for n, images in enumerate(_derain(network, model, rainy, rng)):
             # The ends lack a neighbour, which is rare in clips.
             if 0 < n < FRAMES - 1 or rng.random() < 0.25:
                 stacked = np.concatenate([images, dry[n][None]])
@@ -132,7 +136,10 @@ def _read_film(clip: Path, folder: Path) -> npt.NDArray[np.uint8]:
 
 
 def _derain(
-    network: FrameNetwork, rainy: Sequence[Frame], rng: np.random.Generator
+    network: FrameNetwork,
+    model: FusionModel | None,
+    rainy: Sequence[Frame],
+    rng: np.random.Generator,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield what the network of three frames sees of each frame (7, h, w, 3)."""
     seen = []
@@ -140,7 +147,7 @@ def _derain(
     def record(*images: Any) -> Any:
         stacked = np.stack(list_images(*images))
         seen.append(np.rint(np.clip(stacked, 0, 255)).astype(np.uint8))
-        return images[-1]
+        return images[-1] if model is None else model(*images)
 
     derainer = _Confused(network, always=True, fusion=record)
     if rng.random() < 0.4:
@@ -156,7 +163,8 @@ def _derain(
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
 @click.option("--minutes", default=60.0)
 @click.option("--steps", type=int, help="Steps to train; without it as many as fit.")
-@click.option("--batch", default=16)
+@click.option("--pairs", default=8, help="Pairs of successive frames in a step.")
+@click.option("--flicker", default=1.0, help="Weight of flicker in the loss.")
 @click.option("--side", default=128)
 @click.option("--learning-rate", default=2e-3)
 @click.option("--seed", default=0)
@@ -167,7 +175,8 @@ def train(
     output: Path,
     minutes: float,
     steps: int | None,
-    batch: int,
+    pairs: int,
+    flicker: float,
     side: int,
     learning_rate: float,
     seed: int,
@@ -194,21 +203,26 @@ def train(
     files: list[Path] = []
     for step in count():
         if step % 50 == 0:
-            files = sorted(folder.glob("*_*.npy"))
+            files = [path for path in sorted(folder.glob("*_*.npy")) if _find_next(path).exists()]
         share = (monotonic() - began) / (60 * minutes)
         if share >= 1 or step == steps:
             break
         rate = learning_rate * min(1, (step + 1) / 200) * (0.5 + 0.5 * np.cos(np.pi * share))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images = torch.from_numpy(_read_batch(files, batch, side, rng)).permute(0, 3, 1, 2)
+        images = torch.from_numpy(_read_batch(files, pairs, side, rng)).permute(0, 3, 1, 2)
         images = images.to(torch.float32) / 255
         seen, clean = images[:, :21], images[:, 21:]
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             improved = network(seen.contiguous(memory_format=torch.channels_last))
-        error = (improved.float() - clean).square().mean((1, 2, 3))
+        wrong = improved.float() - clean
+        error = wrong.square().mean((1, 2, 3))
         before = (seen[:, :3] - clean).square().mean((1, 2, 3))
         loss = (error + 2e-5).log().mean()
+        if flicker:
+            luma = (wrong * torch.tensor(LUMA_WEIGHTS).reshape(3, 1, 1)).sum(1)
+            change = (luma[1::2] - luma[::2]).abs().mean((1, 2))
+            loss = loss + flicker * (change + 2e-3).log().mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -287,24 +301,30 @@ def export(weights: Path, output: Path, training_data: str) -> None:
     click.echo(f"{output}: {report.bytes} bytes, differs by {report.largest_difference:.2g}")
 
 
+def _find_next(path: Path) -> Path:
+    """Return the path of the frame that follows a saved frame."""
+    number, frame = path.stem.split("_")
+    return path.with_name(f"{number}_{int(frame) + 1}.npy")
+
+
 def _read_batch(
-    files: Sequence[Path], batch: int, side: int, rng: np.random.Generator
+    files: Sequence[Path], pairs: int, side: int, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Return crops (batch, side, side, 24)."""
+    """Return crops (2 * pairs, side, side, 24); each second one is of the next frame."""
     crops = []
-    for _ in range(batch):
-        images = np.load(files[int(rng.integers(len(files)))], mmap_mode="r")
-        height, width = images.shape[1:3]
+    for _ in range(pairs):
+        first = files[int(rng.integers(len(files)))]
+        both = [np.load(path, mmap_mode="r") for path in (first, _find_next(first))]
+        height, width = both[0].shape[1:3]
         top = int(rng.integers(height - side + 1))
         left = int(rng.integers(width - side + 1))
-        crop = np.array(images[:, top : top + side, left : left + side])
-        if rng.random() < 0.6:
-            _misalign(crop, images, (top, left), rng)
-        if rng.random() < 0.5:
-            crop = crop[:, :, ::-1]
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        crops.append(crop.transpose(1, 2, 0, 3).reshape(side, side, 24))
+        down, across = (int(each) for each in rng.choice([-1, 1], 2))
+        for images in both:
+            crop = np.array(images[:, top : top + side, left : left + side])
+            if rng.random() < 0.6:
+                _misalign(crop, images, (top, left), rng)
+            crop = crop[:, ::down, ::across]
+            crops.append(crop.transpose(1, 2, 0, 3).reshape(side, side, 24))
     return np.stack(crops)
 
 

@@ -1,14 +1,20 @@
-"""Measure what neighbouring frames add to deraining, on dry clips with drawn rain.
+"""Measure what neighbouring frames add to deraining, on drawn and on real rain.
 
     python -m benchmarks.quality.video gain CLIP... [-n FRAMES] [--width PIXELS] [--save FOLDER]
+    python -m benchmarks.quality.video real CLIP... [-n FRAMES] [--always] [--save FOLDER]
 
-Contract: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of each
-density: one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other streaks
-in every frame. Every frame is derained by itself and with its neighbours
+Contract of `gain`: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of
+each density: one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other
+streaks in every frame. Every frame is derained by itself and with its neighbours
 (`crdnet.video.TemporalDerainer`); `--fusion none` leaves out the model that improves fused frames.
 Printed are the mean PSNR of luma (restormer-y) against the dry frames and the flicker: the mean
 absolute difference of the error of luma between successive frames. The first and last frame, which
 lack a neighbour, are left out. Dry rows are the clip without drawn rain.
+
+Contract of `real`: each CLIP, a video or a folder of images, shows real rain. Its frames are
+derained by themselves and with their neighbours, gated as `crdnet video` does. Printed is what is
+left of the contrast of streaks above the temporal median (`crdnet.evaluation.clips`), which needs a
+static camera; a clip without it is derained and saved only.
 """
 
 from collections.abc import Sequence
@@ -21,12 +27,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from crdnet import Derainer, RainDensity
-from crdnet.data import Frame, read_frames
+from crdnet.data import Frame, drop_repeated, read_frames
 from crdnet.density import luma
+from crdnet.errors import DataError
+from crdnet.evaluation.clips import ClipScore, StaticClip, score_clip
 from crdnet.metrics import score
 from crdnet.rain import make_rainy_pair
 from crdnet.video import FrameNetwork, FusionModel, TemporalDerainer
-from crdnet.video.engine import Estimate
+from crdnet.video.engine import Estimate, as_levels, as_pixels
 from crdnet.video.temporal import Static
 
 Levels = npt.NDArray[np.float32]
@@ -36,7 +44,7 @@ Levels = npt.NDArray[np.float32]
 def main() -> None: ...
 
 
-@main.command("gain", help=__doc__.splitlines()[0])
+@main.command("gain", help="Measure the gain on dry clips with drawn rain.")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-n", "--frames", "count", default=14, show_default=True, help="Frames of a clip.")
 @click.option("--first", default=0, show_default=True, help="First frame.")
@@ -89,6 +97,50 @@ def measure_gain(
     )
 
 
+@main.command("real", help="Measure what is left of the rain in real clips.")
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-n", "--frames", "count", default=24, show_default=True, help="Frames of a clip.")
+@click.option("-d", "--device", default="auto", show_default=True)
+@click.option("--always", is_flag=True, help="Derain frames that are surely dry too.")
+@click.option("--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused.")
+def measure_real(
+    *, clips: tuple[Path, ...], count: int, device: str, always: bool, save: Path | None
+) -> None:
+    network, fusion = FrameNetwork(Derainer(device=device)), FusionModel()
+    click.echo(
+        f"{'clip':20} {'contrast':>8} {'single':>18} {'with neighbours':>18} {'flicker':>16}"
+    )
+    for path in clips:
+        frames = drop_repeated(list(read_frames(path, 0, count)))
+        single, fused = (
+            [as_pixels(each, np.dtype(np.uint8)) for each in answers]
+            for answers in _derain(network, frames, "auto", fusion, always=always)
+        )
+        if save is not None:
+            _save(save, path.stem, frames, single, fused)
+        clip = StaticClip.from_frames(path.name, frames)
+        try:
+            one, two = (_score(clip, each) for each in (single, fused))
+        except DataError as error:
+            click.echo(f"{path.stem[:20]:20} {error}")
+            continue
+        flickers = [_measure_flicker(each, [frames[0]] * len(frames)) for each in (single, fused)]
+        left = [
+            f"{each.left.mean:.2f} [{each.left.low:.2f}, {each.left.high:.2f}]"
+            for each in (one, two)
+        ]
+        click.echo(
+            f"{path.stem[:20]:20} {one.contrast:8.1f} {left[0]:>18} {left[1]:>18} "
+            f"{flickers[0]:7.2f} -> {flickers[1]:5.2f}"
+        )
+
+
+def _score(clip: StaticClip, derained: Sequence[Frame]) -> ClipScore:
+    # The first and the last frame are not asked for.
+    answers = iter(derained[1:])
+    return score_clip(clip, lambda _rainy: next(answers), np.random.default_rng(0))
+
+
 def _reduce(frame: Frame, width: int) -> Frame:
     height = round(width * frame.shape[0] / frame.shape[1])
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
@@ -105,7 +157,12 @@ def _add_rain(dry: Sequence[Frame], density: RainDensity) -> list[Frame]:
 
 
 def _derain(
-    network: FrameNetwork, rainy: Sequence[Frame], static: Static, fusion: FusionModel | None
+    network: FrameNetwork,
+    rainy: Sequence[Frame],
+    static: Static,
+    fusion: FusionModel | None,
+    *,
+    always: bool = False,
 ) -> tuple[list[Levels], list[Levels]]:
     """Return the frames derained by themselves and with their neighbours, in grey levels."""
     answers: list[Levels] = []
@@ -118,10 +175,11 @@ def _derain(
 
         def derain(self, frame: Frame) -> Estimate:
             estimate = network.derain(frame)
-            answers.append(estimate.rainy if estimate.report.dry else estimate.derained)
+            alone = estimate.report.dry and not always
+            answers.append(as_levels(estimate.rainy if alone else estimate.derained))
             return estimate
 
-    derainer = TemporalDerainer(Recorded(), static=static, fusion=fusion)
+    derainer = TemporalDerainer(Recorded(), static=static, fusion=fusion, always=always)
     fused = [each.derained for frame in rainy if (each := derainer.push(frame))]
     return answers, [*fused, *(each.derained for each in derainer.flush())]
 

@@ -52,8 +52,10 @@ def list_markdown_files(root: Path = REPOSITORY) -> list[Path]:
 
 
 def list_documents(root: Path = REPOSITORY) -> list[Path]:
-    """Return the documents for users: README.md and docs/*.md."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """Return the documents for users: README.md, docs/*.md, docs/how-to and docs/models."""
+    folders = ("", "how-to", "models")
+    found = (path for folder in folders for path in sorted((root / "docs" / folder).glob("*.md")))
+    return [root / "README.md", *found]
 
 
 def find_blocks(text: str, source: str) -> Iterator[Block]:
@@ -96,7 +98,7 @@ blocks_in = find_blocks  # the name that tests/server imports
 
 
 def list_blocks() -> list[Block]:
-    """Return the fenced blocks of README.md and docs/*.md."""
+    """Return the fenced blocks of the documents for users."""
     return [
         block
         for path in list_documents()

@@ -1,4 +1,4 @@
-"""Every Python, console and YAML block of README.md and docs/*.md works."""
+"""Every Python, console and YAML block of the documents for users works."""
 
 import os
 import re

@@ -499,7 +499,7 @@ class _FrameMaker(_SegmentMaker):
         self._side_by_side = side_by_side
 
     def _encode(self, frame: DerainedFrame) -> Iterator[StoredPacket]:
-        plain = frame._replace(payload=frame.payload.decoded)
+        plain = replace(frame, payload=frame.payload.decoded)
         rendered = render_frame(plain, side_by_side=self._side_by_side)
         return map(_store_packet, self._encoder.encode(rendered))
 

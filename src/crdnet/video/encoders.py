@@ -9,6 +9,7 @@ import numpy as np
 
 from crdnet.errors import VideoError
 from crdnet.video.avlib import load_av
+from crdnet.video.engine import LARGE_PIXELS
 from crdnet.video.source import Clip
 
 # Encoder and options for each family of codecs; about 50 dB PSNR against what is encoded.
@@ -37,6 +38,11 @@ _COUNTED = ("mpeg1video", "mpeg2video", "mpeg4")
 _CRF = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "libvpx")
 _HDR = ("libx264", "libx265", "libsvtav1")
 _QUIET = {"libx265": ("x265-params", "log-level=none")}
+# Encoders of 4K hold 10 MB or more for each frame that they look ahead: 40 in x264, 20 in x265.
+_LARGE = {
+    "libx264": ("rc-lookahead", "2"),
+    "libx265": ("x265-params", "rc-lookahead=5:frame-threads=1"),
+}
 _PRORES_PROFILES = {"apco": "0", "apcs": "1", "apcn": "2", "apch": "3", "ap4h": "4", "ap4x": "5"}
 
 
@@ -174,8 +180,8 @@ def plan_encoder(
     encoder, options = _choose_encoder(clip, wanted, family)
     pixel_format = _choose_format(clip, encoder, first.format.name, wanted.pixel_format)
     options = {**options, **_list_hdr_options(clip, encoder)}
-    if encoder in _QUIET:
-        name, value = _QUIET[encoder]
+    large = _LARGE if (width or first.width) * first.height > LARGE_PIXELS else {}
+    for name, value in (each[encoder] for each in (_QUIET, large) if encoder in each):
         options[name] = ":".join(filter(None, [value, options.get(name, "")]))
     options |= wanted.extra
     counts = encoder in _COUNTED

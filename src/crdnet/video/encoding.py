@@ -18,7 +18,7 @@ def render_frame(frame: DerainedFrame, *, side_by_side: bool) -> Any:
     decoded = frame.payload
     rainy = copy_frame(decoded) if side_by_side else None
     if not frame.left_alone:
-        change_colours(decoded, frame.change)
+        change_colours(decoded, frame.measure_change)
     return decoded if rainy is None else join_frames(rainy, decoded)
 
 

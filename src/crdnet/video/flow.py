@@ -20,9 +20,11 @@ from PIL import Image
 
 Plane = npt.NDArray[np.float32]
 """Luma (h, w), in grey levels of 255."""
-Flow = npt.NDArray[np.float32]
+Flow = npt.NDArray[np.floating]
 """Displacements (h, w, 2), down and right in pixels, from a pixel to its place in the neighbour."""
 
+# Largest frame that is compared at its full size: that of 1080p, with the padding of codecs.
+_LARGE_PIXELS = 1920 * 1088
 # Side of a block in pixels; a block is matched with the eight around it.
 _BLOCK = 8
 # Shortest side of a level of the pyramid, in pixels.
@@ -66,27 +68,45 @@ def find_shift(reference: Plane, neighbour: Plane) -> tuple[float, float]:
     )
 
 
-def estimate_flow(reference: Plane, neighbour: Plane, *, dense: bool | None = None) -> Flow:
+def estimate_flow(
+    reference: npt.NDArray[Any], neighbour: npt.NDArray[Any], *, dense: bool | None = None
+) -> Flow:
     """Return the displacement of every pixel of a frame towards its place in a neighbour.
+
+    Large frames are compared at half of their size.
 
     Args:
         reference: Luma of the frame.
         neighbour: Luma of the neighbour, of the same shape.
         dense: Use OpenCV's DIS flow; None uses it where it is installed.
     """
+    if reference.size > _LARGE_PIXELS:
+        halves = [_halve(plane) for plane in (reference, neighbour)]
+        return _enlarge(estimate_flow(*halves, dense=dense), reference.shape)
+    reference, neighbour = (
+        plane.astype(np.float32, copy=False) for plane in (reference, neighbour)
+    )
     opencv = load_opencv() if dense is not False else None
     if opencv is not None and min(reference.shape) >= _SMALLEST:
         return _estimate_densely(opencv, reference, neighbour)
     return _estimate_by_blocks(reference, neighbour)
 
 
-def warp(image: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:
-    """Return a neighbour (h, w) or (h, w, c) moved onto the frame; its border is repeated."""
+def warp(
+    image: npt.NDArray[np.float32], flow: Flow, offset: tuple[int, int] = (0, 0)
+) -> npt.NDArray[np.float32]:
+    """Return a neighbour moved onto the frame; its border is repeated.
+
+    Args:
+        image: Neighbour, or the part of it that is needed (h, w) or (h, w, c).
+        flow: Displacements of the frame, or of a part of it.
+        offset: Place (row, column) of the part of the frame within that of the neighbour.
+    """
     height, width = flow.shape[:2]
     opencv = load_opencv()
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    rows += flow[..., 0]
-    columns += flow[..., 1]
+    rows += flow[..., 0] + np.float32(offset[0])
+    columns += flow[..., 1] + np.float32(offset[1])
     if opencv is not None:
         moved: npt.NDArray[np.float32] = opencv.remap(
             image, columns, rows, opencv.INTER_CUBIC, borderMode=opencv.BORDER_REPLICATE
@@ -242,10 +262,19 @@ def _find_coarse_shift(reference: Plane, neighbour: Plane) -> tuple[float, float
     return factor * down, factor * right
 
 
-def _halve(plane: Plane) -> Plane:
+def _enlarge(flow: Flow, shape: tuple[int, ...]) -> Flow:
+    """Return the displacements of a frame from those of its half, in less memory."""
+    rows, columns = (
+        np.minimum(np.arange(length) // 2, half - 1)
+        for length, half in zip(shape, flow.shape, strict=False)
+    )
+    return np.asarray((2 * flow).astype(np.float16)[rows[:, np.newaxis], columns])
+
+
+def _halve(plane: npt.NDArray[Any]) -> Plane:
     height, width = (side - side % 2 for side in plane.shape)
     quarters = plane[:height, :width].reshape(height // 2, 2, width // 2, 2)
-    return np.asarray(quarters.mean((1, 3)))
+    return np.asarray(quarters.mean((1, 3), dtype=np.float32))
 
 
 def _find_vertex(before: float, here: float, after: float) -> float:

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from crdnet.density import luma
+from crdnet.errors import ModelError
 from crdnet.runtime import FUSE, FUSED_NAME, IMAGES_NAME, count_cpus, find_model, read_info
 from crdnet.sizes import cut_reflected_window, round_up_size
-from crdnet.tiling import cut_tiles
 from crdnet.video.engine import Colours
 from crdnet.video.flow import Flow, Plane, average_box, warp
 
@@ -54,9 +54,10 @@ _NEAR = 3
 # Range of three rainy frames that counts as no change, in grey levels.
 _ALIKE_LEVELS = 8.0
 
+MODEL_MARGIN = 24
+"""Pixels that a model of three frames may see around a pixel."""
+
 _ERRORS_ONLY = 3
-# Pixels of a frame that the model sees at once, to limit its memory.
-_BAND_PIXELS = 500_000
 # Difference from the median of three rainy frames that counts as noise, in grey levels.
 _OWN_LEVELS = 3.0
 
@@ -94,18 +95,18 @@ class Seen:
         )
 
 
-class Belief(NamedTuple):
-    """Scene as estimated from all frames up to one.
+class Fused(NamedTuple):
+    """Frame fused with its neighbours.
 
     Attributes:
-        colours: Estimate (h, w, 3).
-        variance: Its squared error (h, w).
-        seen: The last of the frames.
+        colours: Derained frame (h, w, 3).
+        belief: The same without the next frame (h, w, 3): the estimate that is carried on.
+        variance: Squared error of the belief (h, w).
     """
 
     colours: Colours
+    belief: Colours
     variance: Plane
-    seen: Seen
 
 
 class Neighbour(NamedTuple):
@@ -126,7 +127,13 @@ class Neighbour(NamedTuple):
     moved: npt.NDArray[np.bool_] | None
 
 
-def align(seen: Seen, colours: Colours, variance: Plane, flow: Flow | None) -> Neighbour:
+def align(
+    seen: Seen,
+    colours: Colours,
+    variance: Plane,
+    flow: Flow | None,
+    offset: tuple[int, int] = (0, 0),
+) -> Neighbour:
     """Move a neighbour onto a frame.
 
     Args:
@@ -134,29 +141,27 @@ def align(seen: Seen, colours: Colours, variance: Plane, flow: Flow | None) -> N
         colours: Estimate to fuse: the neighbour's own, or the belief up to it.
         variance: Squared error of it.
         flow: Displacement from the frame towards the neighbour; None if nothing moved.
+        offset: Place (row, column) of the frame within the neighbour.
     """
     if flow is None:
         return Neighbour(seen.rainy, colours, variance, seen.wide, None)
-    moved = np.abs(flow).max(2) > _LEAST_MOVE_PIXELS
+    moved = np.maximum(np.abs(flow[..., 0]), np.abs(flow[..., 1])) > _LEAST_MOVE_PIXELS
     return Neighbour(
-        warp(seen.rainy, flow),
-        warp(colours, flow),
-        warp(variance, flow),
-        warp(seen.wide, flow),
+        warp(seen.rainy, flow, offset),
+        warp(colours, flow, offset),
+        warp(variance, flow, offset),
+        warp(seen.wide, flow, offset),
         moved,
     )
 
 
-def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple[Colours, Belief]:
+def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> Fused:
     """Fuse a frame with its neighbours by their variances.
 
     Args:
         here: The frame.
         before: The previous frame with the belief up to it, if it shows the same scene.
         after: The next frame, if it shows the same scene.
-
-    Returns:
-        The derained frame (h, w, 3), and the belief up to it, which leaves the next frame out.
     """
     measured = here.derained
     if before is not None and after is not None:
@@ -166,16 +171,13 @@ def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> tuple
     if before is not None:
         share = _weigh(here, before)
         total, weights = total + share[..., np.newaxis] * before.colours, weights + share
-    belief = Belief(
-        np.asarray(total / weights[..., np.newaxis], np.float32),
-        np.asarray(1 / weights, np.float32),
-        here,
-    )
+    belief = np.asarray(total / weights[..., np.newaxis], np.float32)
+    variance = np.asarray(1 / weights, np.float32)
     if after is None:
-        return belief.colours, belief
+        return Fused(belief, belief, variance)
     share = _weigh(here, after)
     fused = (total + share[..., np.newaxis] * after.colours) / (weights + share)[..., np.newaxis]
-    return np.asarray(fused, np.float32), belief
+    return Fused(np.asarray(fused, np.float32), belief, variance)
 
 
 def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
@@ -186,7 +188,7 @@ def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
         slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * neighbour.moved
         variance = np.asarray(variance + slip, np.float32)
     # In all channels, since things that move may differ from what is behind them by hue alone.
-    apart = average_box(np.abs(neighbour.colours - here.derained).mean(2), _WINDOW)
+    apart = average_box(_average_colours(np.abs(neighbour.colours - here.derained)), _WINDOW)
     explained = _EXPLAINED * (here.wide + neighbour.wide) + _UNEXPLAINED_LEVELS
     strange = (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2
     return np.asarray(1 / (variance + strange), np.float32)
@@ -197,13 +199,19 @@ def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colo
     rainy = [here.rainy, before.rainy, after.rainy]
     low, high = np.minimum(rainy[0], rainy[1]), np.maximum(rainy[0], rainy[1])
     middle = np.maximum(low, np.minimum(high, rainy[2]))
-    spread = (np.maximum(high, rainy[2]) - np.minimum(low, rainy[2])).mean(2)
+    spread = _average_colours(np.maximum(high, rainy[2]) - np.minimum(low, rainy[2]))
     apart = average_box(np.minimum(spread, np.float32(30)), _NEAR)
     share = np.exp(-((apart / np.float32(_ALIKE_LEVELS)) ** 2))[..., np.newaxis]
     # The frame's own pixels, noise included, unless a faint streak lies on them.
     slack = np.float32(_OWN_LEVELS)
     own = np.clip(here.rainy, middle - slack, middle + slack)
     return np.asarray(here.derained + share * (own - here.derained), np.float32)
+
+
+def _average_colours(colours: Colours) -> Plane:
+    # Several times as fast as mean(2), which goes over three values at a time.
+    red, green, blue = (colours[..., channel] for channel in range(3))
+    return np.asarray((red + green + blue) * np.float32(1 / 3))
 
 
 def _measure_steepness(plane: Plane) -> Plane:
@@ -220,7 +228,7 @@ class FusionModel:
         threads: Processors to use; None is all.
 
     Raises:
-        ModelError: There is no such model, or it is for something else.
+        ModelError: There is no such model, it is for something else, or it sees too far.
     """
 
     def __init__(self, model: str | Path = "video", threads: int | None = None) -> None:
@@ -231,6 +239,11 @@ class FusionModel:
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._info = read_info(stored)
+        if self._info.margin > MODEL_MARGIN:
+            raise ModelError(
+                f"the model {model} sees {self._info.margin} pixels far, and tiles of frames have "
+                f"a margin of {MODEL_MARGIN}; give one with fewer layers"
+            )
         self._session = ort.InferenceSession(
             stored.read(), options, providers=["CPUExecutionProvider"]
         )
@@ -247,20 +260,15 @@ class FusionModel:
             fused: The frame fused by variances.
         """
         images = list_images(here, before, after, fused)
-        improved = np.empty_like(fused)
         height, width = fused.shape[:2]
-        multiple = self._info.size_multiple
-        padded = round_up_size(height, width, multiple)
-        rows = max(_BAND_PIXELS // padded[1], 1)
-        for tile in cut_tiles(*padded, (rows, 0), self._info.margin, multiple):
-            window = (tile.window_rows, tile.window_columns)
-            planes = [cut_reflected_window(each, *window).transpose(2, 0, 1) for each in images]
-            batch = np.concatenate(planes)[np.newaxis] * np.float32(1 / 255)
-            (answer,) = self._session.run([FUSED_NAME], {IMAGES_NAME: batch})
-            core = answer[0][:, *tile.core_in_window].transpose(1, 2, 0)
-            part = improved[tile.core_rows, tile.core_columns]
-            part[...] = core[: part.shape[0], : part.shape[1]] * np.float32(255)
-        return improved
+        size = round_up_size(height, width, self._info.size_multiple)
+        batch = np.empty((1, 3 * len(images), *size), np.float32)
+        for number, image in enumerate(images):
+            padded = cut_reflected_window(image, slice(0, size[0]), slice(0, size[1]))
+            into = batch[0, 3 * number : 3 * number + 3]
+            np.multiply(padded.transpose(2, 0, 1), np.float32(1 / 255), out=into)
+        (answer,) = self._session.run([FUSED_NAME], {IMAGES_NAME: batch})
+        return np.asarray(answer[0].transpose(1, 2, 0)[:height, :width] * np.float32(255))
 
 
 def list_images(

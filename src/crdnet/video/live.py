@@ -301,7 +301,7 @@ class _LiveRun:
     ) -> None:
         decoded = frame.payload.decoded
         rendered = render_frame(
-            frame._replace(payload=decoded), side_by_side=self._options.side_by_side
+            replace(frame, payload=decoded), side_by_side=self._options.side_by_side
         )
         writer.write_encoded(list(encoder.encode(rendered)))
         self._frames += 1

@@ -5,14 +5,15 @@ that deraining makes is carried over to its planes: Y'CbCr is linear in R'G'B', 
 nothing is a change of nothing, bit for bit, and chroma is not resampled where nothing rains.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crdnet.errors import VideoError
-from crdnet.video.engine import Colours, Frame
+from crdnet.video.engine import Colours, Frame, cut_bands
 
 # Weights of red and blue in luma, by AVColorSpace (ITU-T H.273, table 4).
 _MATRICES = {
@@ -74,6 +75,12 @@ class _Planar:
     across: int
     down: int
 
+    def cut(self, rows: slice) -> "_Planar":
+        """Return some rows; they begin with a row of chroma."""
+        luma, *chroma = self.planes
+        low = slice(rows.start // self.down, -(-rows.stop // self.down))
+        return replace(self, planes=[luma[rows], *(plane[low] for plane in chroma)])
+
 
 def prepare_frame(frame: Any) -> Any:
     """Return a frame whose planes may be written and that `read_colours` takes.
@@ -102,39 +109,50 @@ def read_colours(frame: Any) -> Frame:
     if frame.format.name in _PACKED:
         return np.ascontiguousarray(frame.to_ndarray()[..., :3])
     planar = _view_planes(frame)
-    luma, offsets = _decode(frame, planar)
-    if not offsets:
-        rgb = np.repeat(luma[..., np.newaxis], 3, axis=2)
-    else:
-        red_weight, blue_weight = _find_weights(frame)
-        green_weight = 1 - red_weight - blue_weight
-        blue, red = (
-            each.repeat(planar.down, axis=0).repeat(planar.across, axis=1)[
-                : luma.shape[0], : luma.shape[1]
-            ]
-            for each in offsets
-        )
-        rgb = np.empty((*luma.shape, 3), np.float32)
-        rgb[..., 0] = luma + 2 * (1 - red_weight) * red
-        rgb[..., 2] = luma + 2 * (1 - blue_weight) * blue
-        rgb[..., 1] = (luma - red_weight * rgb[..., 0] - blue_weight * rgb[..., 2]) / green_weight
     dtype = np.uint8 if planar.bits == 8 else np.uint16
     top = np.float32(np.iinfo(dtype).max)
-    pixels: Frame = np.rint(np.clip(rgb, 0, 1) * top).astype(dtype)
+    pixels: Frame = np.empty((*planar.planes[0].shape, 3), dtype)
+    for rows in cut_bands(len(pixels)):
+        rgb = _read_rows(frame, planar.cut(rows))
+        pixels[rows] = np.rint(np.clip(rgb, 0, 1) * top)
     return pixels
 
 
-def change_colours(frame: Any, change: Colours) -> None:
+def _read_rows(frame: Any, planar: _Planar) -> npt.NDArray[np.float32]:
+    """Return the colours of some rows of a frame (h, w, 3), in [0, 1]."""
+    luma, offsets = _decode(frame, planar)
+    if not offsets:
+        return np.repeat(luma[..., np.newaxis], 3, axis=2)
+    red_weight, blue_weight = _find_weights(frame)
+    green_weight = 1 - red_weight - blue_weight
+    blue, red = (
+        each.repeat(planar.down, axis=0).repeat(planar.across, axis=1)[
+            : luma.shape[0], : luma.shape[1]
+        ]
+        for each in offsets
+    )
+    rgb = np.empty((*luma.shape, 3), np.float32)
+    rgb[..., 0] = luma + 2 * (1 - red_weight) * red
+    rgb[..., 2] = luma + 2 * (1 - blue_weight) * blue
+    rgb[..., 1] = (luma - red_weight * rgb[..., 0] - blue_weight * rgb[..., 2]) / green_weight
+    return rgb
+
+
+def change_colours(frame: Any, measure_change: Callable[[slice], Colours]) -> None:
     """Add a change of colours to the planes of a prepared frame.
 
     Args:
         frame: Frame; its planes are written.
-        change: RGB (h, w, 3), in grey levels of 255.
+        measure_change: Returns the change of some rows, RGB (h, w, 3), in grey levels of 255.
     """
-    if frame.format.name in _PACKED:
-        _change_packed(frame, change)
-        return
-    planar = _view_planes(frame)
+    for rows in cut_bands(frame.height):
+        if frame.format.name in _PACKED:
+            _change_packed(frame, rows, measure_change(rows))
+        else:
+            _change_planar(frame, _view_planes(frame).cut(rows), measure_change(rows))
+
+
+def _change_planar(frame: Any, planar: _Planar, change: Colours) -> None:
     red_weight, blue_weight = _find_weights(frame)
     green_weight = 1 - red_weight - blue_weight
     luma = change @ np.array([red_weight, green_weight, blue_weight], np.float32) / np.float32(255)
@@ -148,12 +166,12 @@ def change_colours(frame: Any, change: Colours) -> None:
         _add(plane, _reduce(offset, planar.down, planar.across) * chroma_levels, planar.bits)
 
 
-def _change_packed(frame: Any, change: Colours) -> None:
+def _change_packed(frame: Any, at: slice, change: Colours) -> None:
     plane = frame.planes[0]
     channels = 4 if "a" in frame.format.name else 3
     dtype = np.dtype("<u2") if "64" in frame.format.name or "48" in frame.format.name else np.uint8
     rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
-    pixels: Frame = rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
+    pixels: Frame = rows[at, : frame.width * channels].reshape(-1, frame.width, channels)
     top = np.iinfo(pixels.dtype).max
     changed = pixels[..., :3] + change * np.float32(top / 255)
     pixels[..., :3] = np.rint(np.clip(changed, 0, top)).astype(pixels.dtype)

@@ -9,7 +9,6 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crdnet.errors import OutputError
-from crdnet.files import remove_stale_parts, write_whole
+from crdnet.files import open_whole, remove_stale_parts, write_whole
 
 SUFFIX = ".crdnet"
 """End of the name of the folder, after that of the output."""
@@ -107,9 +106,8 @@ class SegmentFolder:
 
     def add(self, number: int, segment: Segment, state: dict[str, npt.NDArray[Any]]) -> None:
         """Publish a segment and the state after it."""
-        buffer = BytesIO()
-        np.savez(buffer, **state)  # type: ignore[arg-type]  # no other option is named so
-        write_whole(self._locate_state(number), buffer.getvalue())
+        with open_whole(self._locate_state(number)) as file:
+            np.savez(file, **state)  # type: ignore[arg-type]  # no other option is named so
         header = {
             "first": segment.first,
             "last": segment.last,

@@ -6,6 +6,7 @@ Packets of other streams pass through as they come, and no frame is dropped.
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class _StreamRun:
             def finish(derained: Iterator[DerainedFrame]) -> None:
                 for each in derained:
                     rendered = render_frame(
-                        each._replace(payload=each.payload.decoded),
+                        replace(each, payload=each.payload.decoded),
                         side_by_side=options.side_by_side,
                     )
                     writer.write_encoded(list(encoder.encode(rendered)))

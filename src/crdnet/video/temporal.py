@@ -4,21 +4,26 @@
 at a cut, and finds out by itself whether the camera stands still.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from crdnet.video.engine import Colours, Frame, FrameNetwork, SenseReport
-from crdnet.video.flow import Flow, Plane, average_box, estimate_flow, find_shift, warp
-from crdnet.video.fusion import Belief, Neighbour, Seen, align, fuse
+from crdnet.video.engine import Colours, Frame, FrameNetwork, SenseReport, as_levels, cut_bands
+from crdnet.video.flow import Flow, estimate_flow, find_shift
+from crdnet.video.tiles import (
+    Belief,
+    Fusion,
+    HeldFrame,
+    Levels,
+    fuse_frame,
+    pack_levels,
+    unpack_levels,
+)
 
 Static = Literal["auto", "on", "off"]
-
-Fusion = Callable[[Seen, Neighbour | None, Neighbour | None, Colours], Colours]
-"""Takes a frame, its neighbours moved onto it, and the fused frame; returns a better one."""
 
 CUT_LEVELS = 18.0
 """Mean change of coarse luma at a cut, in grey levels."""
@@ -28,35 +33,52 @@ STILL_FRAMES = 5
 """Frames after which a camera that does not move counts as static."""
 # Side of a cell of coarse luma, in pixels.
 _COARSE = 16
-# Grey levels by which a displacement must match better than none.
-_PREFERRED_LEVELS = 0.1
-# Side of the window in which displacements are compared, in pixels.
-_COMPARED = 15
+# Largest sides of the part in which movement of the camera is looked for, in pixels.
+_WATCHED_PIXELS = 1024
 
 
-class DerainedFrame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class DerainedFrame:
     """A frame that left the derainer.
 
     Attributes:
         payload: What was given with the frame.
-        rainy: The frame as it came (h, w, 3), in grey levels of 255.
-        derained: The frame without rain, likewise; the same array where it was left alone.
+        frame: The frame as it came (h, w, 3).
+        levels: The frame without rain; None where it was left alone.
         report: What was sensed of its rain.
-        left_alone: Whether it was not changed, since most of it and its neighbours were dry.
         is_static: Whether the camera counted as static.
     """
 
     payload: Any
-    rainy: Colours
-    derained: Colours
+    frame: Frame
+    levels: Levels | None
     report: SenseReport
-    left_alone: bool
     is_static: bool
+
+    @property
+    def left_alone(self) -> bool:
+        """True if the frame was not changed, since most of it and its neighbours were dry."""
+        return self.levels is None
+
+    @property
+    def rainy(self) -> Colours:
+        """The frame as it came (h, w, 3), in grey levels of 255."""
+        return as_levels(self.frame)
+
+    @property
+    def derained(self) -> Colours:
+        """The frame without rain, likewise."""
+        return self.rainy if self.levels is None else unpack_levels(self.levels)
 
     @property
     def change(self) -> Colours:
         """Derained minus rainy, in grey levels of 255."""
-        return self.derained - self.rainy
+        return self.measure_change(slice(None))
+
+    def measure_change(self, rows: slice) -> Colours:
+        """Return derained minus rainy in some rows, in grey levels of 255."""
+        rainy = as_levels(self.frame[rows])
+        return unpack_levels(self.levels[rows]) - rainy if self.levels is not None else 0 * rainy
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +86,7 @@ class _Waiting:
     """A frame whose next one has not come."""
 
     payload: Any
-    seen: Seen
+    held: HeldFrame
     report: SenseReport
 
 
@@ -113,7 +135,7 @@ class TemporalDerainer:
         """
         estimate = self._network.derain(frame)
         coming = _Waiting(
-            payload, Seen.from_estimate(estimate.rainy, estimate.derained), estimate.report
+            payload, HeldFrame.from_estimate(estimate.rainy, estimate.derained), estimate.report
         )
         finished = None if self._waiting is None else self._finish(self._waiting, coming)
         self._waiting = coming
@@ -133,12 +155,12 @@ class TemporalDerainer:
             "before_dry": np.array(-1 if self._before_dry is None else int(self._before_dry)),
         }
         if self._belief is not None:
-            seen = self._belief.seen
+            held = self._belief.frame
             state |= {
                 "colours": self._belief.colours,
                 "variance": self._belief.variance,
-                "rainy": seen.rainy,
-                "derained": seen.derained,
+                "rainy": held.rainy,
+                "derained": held.derained,
             }
         return state
 
@@ -149,8 +171,8 @@ class TemporalDerainer:
         self._before_dry = None if dry < 0 else bool(dry)
         self._waiting = self._belief = None
         if "colours" in state:
-            seen = Seen.from_estimate(state["rainy"], state["derained"])
-            self._belief = Belief(state["colours"], state["variance"], seen)
+            held = HeldFrame.from_estimate(state["rainy"], state["derained"])
+            self._belief = Belief(state["colours"], state["variance"], held)
 
     @property
     def is_static(self) -> bool:
@@ -165,65 +187,74 @@ class TemporalDerainer:
         known = [each for each in votes if each is not None]
         left_alone = 2 * sum(known) > len(known) and not self._always
         self._before_dry = here.report.dry
-        rainy = here.seen.rainy
+        levels = None
         if left_alone:
-            derained, self._belief = rainy, None
+            self._belief = None
+        elif self._temporal:
+            levels = self._fuse(here.held, None if coming is None else coming.held)
         else:
-            derained = here.seen.derained
-            if self._temporal:
-                derained = self._fuse(here.seen, None if coming is None else coming.seen)
-            derained = np.clip(derained, 0, 255)
-            if self._strength != 1:
-                derained = rainy + self._strength * (derained - rainy)
-        return DerainedFrame(here.payload, rainy, derained, here.report, left_alone, self.is_static)
+            levels = _pack(here.held.derained)
+        if levels is not None and self._strength != 1:
+            levels = _weaken(here.held.rainy, levels, self._strength)
+        return DerainedFrame(here.payload, here.held.rainy, levels, here.report, self.is_static)
 
-    def _fuse(self, here: Seen, coming: Seen | None) -> Colours:
+    def _fuse(self, here: HeldFrame, coming: HeldFrame | None) -> Levels:
         """Return a frame fused with its neighbours, and move the belief on."""
         belief = self._belief
-        if belief is not None and is_cut(belief.seen.luma, here.luma):
+        if belief is not None and is_cut(belief.frame.light, here.light):
             belief = None
             self._still_frames = 0
         before = after = None
         if belief is not None:
-            self._watch_camera(belief.seen, here)
-            flow = self._find_flow(here, belief.seen)
-            before = align(belief.seen, belief.colours, belief.variance, flow)
-        if coming is not None and not is_cut(here.luma, coming.luma):
-            flow = self._find_flow(here, coming)
-            after = align(coming, coming.derained, coming.variance, flow)
-        derained, self._belief = fuse(here, before, after)
-        if self._fusion is None:
-            return derained
-        return self._fusion(here, before, after, derained)
+            self._watch_camera(belief.frame, here)
+            before = belief, self._find_flow(here, belief.frame)
+        if coming is not None and not is_cut(here.light, coming.light):
+            after = coming, self._find_flow(here, coming)
+        derained, self._belief = fuse_frame(here, before, after, self._fusion)
+        return derained
 
-    def _watch_camera(self, before: Seen, here: Seen) -> None:
+    def _watch_camera(self, before: HeldFrame, here: HeldFrame) -> None:
         """Count the frames in which the camera did not move."""
-        shift = find_shift(before.luma, here.luma)
+        shift = find_shift(*(_cut_middle(each.light) for each in (before, here)))
         still = max(map(abs, shift)) < STILL_PIXELS
         self._still_frames = self._still_frames + 1 if still else 0
 
-    def _find_flow(self, here: Seen, neighbour: Seen) -> Flow | None:
-        if self.is_static:
-            return None
-        flow = estimate_flow(here.luma, neighbour.luma)
-        moved = _measure_mismatch(here.luma, warp(neighbour.luma, flow))
-        still = _measure_mismatch(here.luma, neighbour.luma)
-        # Most of what stands still is found not to move by a part of a pixel, which would blur it.
-        flow[still <= moved + _PREFERRED_LEVELS] = 0
-        return flow
+    def _find_flow(self, here: HeldFrame, neighbour: HeldFrame) -> Flow | None:
+        return None if self.is_static else estimate_flow(here.light, neighbour.light)
 
 
-def is_cut(before: Plane, after: Plane) -> bool:
+def is_cut(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> bool:
     """Return whether a new scene begins between two frames, by their luma (h, w)."""
     return float(np.abs(_coarsen(before) - _coarsen(after)).mean()) > CUT_LEVELS
 
 
-def _measure_mismatch(one: Plane, other: Plane) -> Plane:
-    return average_box(np.minimum(np.abs(one - other), np.float32(24)), _COMPARED)
-
-
-def _coarsen(plane: Plane) -> Plane:
+def _coarsen(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     side = min(_COARSE, *plane.shape)
     height, width = (length - length % side for length in plane.shape)
     cells = plane[:height, :width].reshape(height // side, side, width // side, side)
     return np.asarray(cells.mean((1, 3)))
+
+
+def _cut_middle(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return the middle of a plane, in which a camera that moves is seen to."""
+    rows, columns = (
+        slice(max(length - _WATCHED_PIXELS, 0) // 2, (length + _WATCHED_PIXELS + 1) // 2)
+        for length in plane.shape
+    )
+    return plane[rows, columns].astype(np.float32)
+
+
+def _pack(derained: Frame) -> Levels:
+    levels = np.empty(derained.shape, np.uint16)
+    for rows in cut_bands(len(levels)):
+        levels[rows] = pack_levels(as_levels(derained[rows]))
+    return levels
+
+
+def _weaken(frame: Frame, levels: Levels, strength: np.float32) -> Levels:
+    """Return a share of the way from a frame to the derained one."""
+    weaker = np.empty_like(levels)
+    for rows in cut_bands(len(levels)):
+        rainy = as_levels(frame[rows])
+        weaker[rows] = pack_levels(rainy + strength * (unpack_levels(levels[rows]) - rainy))
+    return weaker
