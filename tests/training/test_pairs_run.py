@@ -1,6 +1,7 @@
 """Fine-tuning and own networks: runs of `kind: pairs`."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -200,15 +201,32 @@ def test_every_schedule_warms_up() -> None:
     assert [warm.compute_factor(step, 100) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
 
 
-def test_an_unreadable_pair_in_the_middle_of_an_epoch_is_one_line(
-    tiny: TinyRun, weights: Path
+def cut_file(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def cut_rows(path: Path) -> None:
+    with Image.open(path) as image:
+        part = image.crop((0, 0, image.width, image.height - 3))
+    part.save(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (cut_file, r"input/\d\.png: cannot be read: "),
+        (cut_rows, r"input/\d\.png: is \d+ x \d+ but its clean image .* must have one size"),
+    ],
+)
+def test_a_wrong_pair_in_the_middle_of_an_epoch_is_one_line(
+    damage: Callable[[Path], None], words: str, tiny: TinyRun, weights: Path
 ) -> None:
     for path in (tiny.pairs / "input").iterdir():
-        path.write_bytes(path.read_bytes()[:-40])
+        damage(path)
     arguments = tiny.arguments(
         "a", f"--model.start_from={weights}", "--data.workers=1", recipe=RECIPE
     )
-    with pytest.raises(DataError, match=r"input/\d\.png: cannot be read: ") as caught:
+    with pytest.raises(DataError, match=words) as caught:
         train(arguments)
     assert "\n" not in str(caught.value)
     assert "--resume" in str(caught.value)

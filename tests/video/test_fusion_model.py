@@ -193,3 +193,30 @@ def test_rain_that_single_frames_keep_is_taken_out(network: FrameNetwork) -> Non
         for each in (derain(network, rainy, fuses=False), derain(network, rainy, fuses=True))
     )
     assert fused < 0.7 * single
+
+
+def test_the_next_frame_begins_with_the_result(network: FrameNetwork) -> None:
+    begun: list[Colours] = []
+
+    def brighten(
+        here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
+    ) -> Colours:
+        begun.append(here.derained if before is None else before.colours)
+        return fused + 3
+
+    scene = draw_background(HEIGHT, WIDTH)
+    derainer = TemporalDerainer(network, static="on", always=True, fusion=brighten)
+    derained = [
+        each.derained for number in range(4) if (each := derainer.push(add_streaks(scene, number)))
+    ]
+    for result, before in zip(derained, begun[1:], strict=False):
+        assert np.array_equal(result, before)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_results_that_are_carried_on_do_not_drift(step: int, network: FrameNetwork) -> None:
+    clean = [draw_background(HEIGHT, WIDTH, offset=(50, 100 + step * n)) for n in range(30)]
+    rainy = [add_streaks(frame, number, levels=50) for number, frame in enumerate(clean)]
+    fused = derain(network, rainy, fuses=True)
+    errors = [np.square(one - two).mean() for one, two in zip(fused, clean, strict=True)]
+    assert np.mean(errors[20:29]) <= 1.1 * np.mean(errors[2:8]) + 0.25

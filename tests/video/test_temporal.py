@@ -9,6 +9,7 @@ import pytest
 
 from crdnet import Derainer
 from crdnet.video import FrameNetwork, TemporalDerainer
+from crdnet.video import flow as flow_module
 from crdnet.video.flow import estimate_flow, find_shift, warp
 from crdnet.video.temporal import STILL_FRAMES
 from tests.video.clips import Frame, add_streaks, draw_background
@@ -200,3 +201,15 @@ def test_a_frame_is_left_alone_by_the_majority_of_its_neighbours(network: FrameN
     frames = [add_streaks(scene, n) if rainy else scene for n, rainy in enumerate(rain)]
     told = [each.left_alone for frame in frames if (each := derainer.push(frame))]
     assert told == [True, True, True, True, True, False, False, False, False]
+
+
+def test_the_displacements_of_a_half_are_those_of_the_whole(
+    network: FrameNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = [draw_textured((50 + 2 * n, 100 + 4 * n)) for n in range(5)]
+    rainy = [add_streaks(frame, n) for n, frame in enumerate(clean)]
+    whole = run(TemporalDerainer(network), rainy)
+    monkeypatch.setattr(flow_module, "_LARGE_PIXELS", HEIGHT * WIDTH - 1)
+    half = run(TemporalDerainer(network), rainy)
+    assert not np.array_equal(whole[1], half[1])
+    assert measure_error(half, clean) < 1.2 * measure_error(whole, clean) + 0.5

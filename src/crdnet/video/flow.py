@@ -20,7 +20,7 @@ from PIL import Image
 
 Plane = npt.NDArray[np.float32]
 """Luma (h, w), in grey levels of 255."""
-Flow = npt.NDArray[np.floating]
+Flow = npt.NDArray[np.float32]
 """Displacements (h, w, 2), down and right in pixels, from a pixel to its place in the neighbour."""
 
 # Largest frame that is compared at its full size: that of 1080p, with the padding of codecs.
@@ -73,7 +73,7 @@ def estimate_flow(
 ) -> Flow:
     """Return the displacement of every pixel of a frame towards its place in a neighbour.
 
-    Large frames are compared at half of their size.
+    Large frames are compared at half of their size; the displacements are those of the halves.
 
     Args:
         reference: Luma of the frame.
@@ -82,7 +82,7 @@ def estimate_flow(
     """
     if reference.size > _LARGE_PIXELS:
         halves = [_halve(plane) for plane in (reference, neighbour)]
-        return _enlarge(estimate_flow(*halves, dense=dense), reference.shape)
+        return estimate_flow(*halves, dense=dense)
     reference, neighbour = (
         plane.astype(np.float32, copy=False) for plane in (reference, neighbour)
     )
@@ -260,15 +260,6 @@ def _find_coarse_shift(reference: Plane, neighbour: Plane) -> tuple[float, float
         factor *= 2
     down, right = find_shift(reference, neighbour)
     return factor * down, factor * right
-
-
-def _enlarge(flow: Flow, shape: tuple[int, ...]) -> Flow:
-    """Return the displacements of a frame from those of its half, in less memory."""
-    rows, columns = (
-        np.minimum(np.arange(length) // 2, half - 1)
-        for length, half in zip(shape, flow.shape, strict=False)
-    )
-    return np.asarray((2 * flow).astype(np.float16)[rows[:, np.newaxis], columns])
 
 
 def _halve(plane: npt.NDArray[Any]) -> Plane:

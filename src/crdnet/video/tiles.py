@@ -185,7 +185,7 @@ class _Place(NamedTuple):
     ) -> "_Place":
         if flow is None:
             return cls(window, (0, 0), None)
-        part = flow[window].astype(np.float32)
+        part = _cut_flow(flow, window, shape)
         source = []
         for axis, (span, length) in enumerate(zip(window, shape, strict=True)):
             back = min(int(np.floor(part[..., axis].min())), 0) - _AROUND
@@ -209,6 +209,17 @@ class _Place(NamedTuple):
         still = _measure_mismatch(here.luma, unmoved)
         self.flow[still <= moved + _PREFERRED_LEVELS] = 0
         return self.flow
+
+
+def _cut_flow(flow: Flow, window: tuple[slice, slice], shape: tuple[int, ...]) -> Flow:
+    """Return the displacements of a tile, from those of the frame or of its half."""
+    if flow.shape[:2] == shape:
+        return flow[window].copy()
+    rows, columns = (
+        np.minimum(np.arange(span.start, span.stop) // 2, half - 1)
+        for span, half in zip(window, flow.shape, strict=False)
+    )
+    return 2 * flow[rows[:, np.newaxis], columns]
 
 
 def _measure_mismatch(one: Plane, other: Plane) -> Plane:
