@@ -164,7 +164,7 @@ def _derain(
 @click.option("--minutes", default=60.0)
 @click.option("--steps", type=int, help="Steps to train; without it as many as fit.")
 @click.option("--pairs", default=8, help="Pairs of successive frames in a step.")
-@click.option("--flicker", default=1.0, help="Weight of flicker in the loss.")
+@click.option("--flicker", default=0.0, help="Weight of flicker in the loss.")
 @click.option("--side", default=128)
 @click.option("--learning-rate", default=2e-3)
 @click.option("--seed", default=0)

@@ -254,7 +254,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_later(
 
     def write(path: Path, content: bytes) -> None:
         calls[0] += 1
-        if calls[0] == 4:
+        if calls[0] == 3:
             raise OutputError(errno.ENOSPC, "no space left; make room")
         real(path, content)
 
