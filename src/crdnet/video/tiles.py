@@ -219,7 +219,7 @@ def _cut_flow(flow: Flow, window: tuple[slice, slice], shape: tuple[int, ...]) -
         np.minimum(np.arange(span.start, span.stop) // 2, half - 1)
         for span, half in zip(window, flow.shape, strict=False)
     )
-    return 2 * flow[rows[:, np.newaxis], columns]
+    return np.asarray(2 * flow[rows[:, np.newaxis], columns])
 
 
 def _measure_mismatch(one: Plane, other: Plane) -> Plane:
