@@ -32,21 +32,29 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
+def launch_chromium(kind: Any, *options: str) -> Any:
+    """Return Chromium without a window.
+
+    Args:
+        kind: Playwright's type of browser.
+        options: More of its command line, without the dashes.
+    """
     chromium = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
     if chromium is None:
         pytest.skip("there is no Chromium here; `make browser` gets it")
+    quiet = ["no-sandbox", "disable-quic", "no-first-run", "disable-sync"]
+    quiet += ["disable-background-networking", "disable-component-update"]
+    return kind.launch(executable_path=chromium, args=[f"--{each}" for each in (*quiet, *options)])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a GPU."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
     with sync_playwright() as playwright:
-        quiet = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
-        quiet += ["disable-background-networking", "disable-component-update"]
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=[f"--{each}" for each in quiet]
-        )
+        browser = launch_chromium(playwright.chromium, "disable-gpu")
         yield browser
         browser.close()

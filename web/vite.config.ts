@@ -58,7 +58,7 @@ function finishApp(): Plugin {
       for (const name of ["manifest.webmanifest", "icon-192.png", "icon-512.png"]) files.set(name, readFileSync(resolve(WEB, "public", name)));
       const digest = createHash("sha256");
       for (const name of [...files.keys()].sort()) digest.update(name).update(files.get(name)!);
-      const names = ["./", ...[...files.keys()].filter((name) => name !== "index.html")];
+      const names = ["./", ...[...files.keys()].filter((name) => name !== "index.html" && !name.includes("asyncify"))];
       const define = { FILES_OF_BUILD: JSON.stringify(names), VERSION_OF_BUILD: JSON.stringify(digest.digest("hex").slice(0, 16)) };
       const source = readFileSync(resolve(WEB, "src/sw.ts"), "utf8");
       writeFileSync(resolve(APP, "sw.js"), (await transformWithOxc(source, "sw.ts", { define })).code);

@@ -9,13 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 import crdnet
+from tests.conftest import launch_chromium
 from tests.images.making import PROFILE, XMP, exif_of, multi_page
 from tests.server.images import encode, make_png_claiming, make_scene
 from tests.server.running import Running, run_server
-from tests.server.test_page import DONE, MILLISECONDS, REPOSITORY, choose, drop, wait_for_states
+from tests.server.test_page import (
+    DONE,
+    MILLISECONDS,
+    REPOSITORY,
+    choose,
+    drop,
+    press_until,
+    wait_for_states,
+)
 
 APP = Path(str(files("crdnet.server"))) / "app"
 FAILED = "article .failure:not([hidden])"
@@ -35,7 +45,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-def open_app(browser: Any, url: str) -> Iterator[Any]:
+def open_app(browser: Any, url: str, query: str = "") -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
     context.set_default_timeout(MILLISECONDS)
     page = context.new_page()
@@ -44,7 +54,7 @@ def open_app(browser: Any, url: str) -> Iterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{url}/app/")
+    page.goto(f"{url}/app/{query}")
     yield page
     assert context.cookies() == []
     context.close()
@@ -264,10 +274,78 @@ def test_the_server_sends_what_the_app_needs(server: Running) -> None:
     page = server.get("/app/")
     assert page.headers["cross-origin-embedder-policy"] == "require-corp"
     assert "'wasm-unsafe-eval'" in page.headers["content-security-policy"]
-    (runtime,) = (APP / "assets").glob("*.wasm")
+    runtime = next((APP / "assets").glob("*.wasm"))
     path = f"/app/assets/{runtime.name}"
     for coding in ("gzip", "identity"):
         answer = server.get(path, headers={"accept-encoding": coding})
         assert answer.headers["content-type"] == "application/wasm"
         assert answer.content == runtime.read_bytes()
     assert server.get("/app/../app.py").status_code == 404
+
+
+def break_worker(page: Any, script: str) -> None:
+    """Run a script in the app's worker before its own."""
+
+    def prefix(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=f"{script};\n{answer.text()}")
+
+    page.route("**/worker-*.js", prefix)
+    page.reload()
+
+
+def test_a_browser_without_simd_is_told(app: Any) -> None:
+    break_worker(app, "WebAssembly.validate = () => false")
+    drop(app, RAINY)
+    app.wait_for_selector(FAILED)
+    assert "no WebAssembly with SIMD" in app.text_content(".failure p")
+
+
+def test_lack_of_memory_is_told_and_can_be_tried_again(app: Any) -> None:
+    lack = 'WebAssembly.Memory = function () { throw new RangeError("could not allocate memory") }'
+    break_worker(app, lack)
+    drop(app, RAINY)
+    app.wait_for_selector(FAILED)
+    assert "memory" in app.text_content(".failure p")
+    app.unroute("**/worker-*.js")
+    app.click(".again")
+    app.wait_for_selector(DONE)
+
+
+def test_everything_in_the_app_can_be_done_by_keyboard(app: Any) -> None:
+    press_until(app, "#example")
+    app.keyboard.press("Enter")
+    app.wait_for_selector(DONE)
+    press_until(app, ".split")
+    press_until(app, ".strength input")
+    press_until(app, ".download")
+    with app.expect_download():
+        app.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_app_is_accessible_and_fits_a_narrow_screen(app: Any, scheme: str) -> None:
+    app.emulate_media(color_scheme=scheme)
+    choose(app, first=RAINY, second=b"no image")
+    wait_for_states(app, "done", "failed")
+    assert app.evaluate("document.documentElement.scrollWidth") == 360
+    assert Axe().run(app).response["violations"] == []
+
+
+@pytest.fixture(scope="module")
+def gpu_browser(browser: Any) -> Iterator[Any]:
+    """Chromium whose WebGPU is computed by the processor."""
+    options = ("enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader")
+    with_gpu = launch_chromium(browser.browser_type, *options)
+    yield with_gpu
+    with_gpu.close()
+
+
+def test_a_gpu_computes_the_same(gpu_browser: Any, full: Running) -> None:
+    for page in open_app(gpu_browser, full.url, "?device=webgpu"):
+        if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+            pytest.skip("this Chromium has no WebGPU")
+        image = cut_street(160, 240)
+        derained = derain(page, encode(Image.fromarray(image)), "street.png")
+        assert "WebGPU" in page.text_content(".status")
+        assert share_within_a_level(derained, crdnet.derain(image)) >= 0.999

@@ -389,21 +389,23 @@ def test_zoom_works_by_keys_wheel_and_two_fingers(page: Any) -> None:
     assert zoom() > 1.5
 
 
-def test_everything_can_be_done_by_keyboard(page: Any) -> None:
-    def press_until(selector: str) -> None:
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} is not reached by Tab")
+def press_until(page: Any, selector: str) -> None:
+    """Press Tab until an element that the selector matches has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached by Tab")
 
-    press_until("#example")
+
+def test_everything_can_be_done_by_keyboard(page: Any) -> None:
+    press_until(page, "#example")
     page.keyboard.press("Enter")
     page.wait_for_selector(DONE)
-    press_until(".pixels")
+    press_until(page, ".pixels")
     page.keyboard.press("Enter")
     assert page.text_content(".percent") == "100 %"
-    press_until(".download")
+    press_until(page, ".download")
     with page.expect_download():
         page.keyboard.press("Enter")
 

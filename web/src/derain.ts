@@ -16,7 +16,9 @@ let worker: Worker | null = null;
 function getWorker(): Worker {
   if (worker) return worker;
   worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  worker.postMessage({ kind: "open", modelUrl: new URL("default.onnx", document.baseURI).href });
+  // ?device=wasm keeps away from a GPU whose driver misbehaves.
+  const device = new URLSearchParams(location.search).get("device") ?? "auto";
+  worker.postMessage({ kind: "open", modelUrl: new URL("default.onnx", document.baseURI).href, device });
   return worker;
 }
 
@@ -37,9 +39,9 @@ export function derainImage(file: File, wishes: Wishes, { signal, onProgress }: 
         if (data.isBroken) abandonWorker();
         reject(new Failure(data.words, data));
       } else {
-        const { content, report, isLeftAlone, notes } = data.result;
+        const { content, report, isLeftAlone, notes, engine } = data.result;
         const seconds = (performance.now() - began) / 1000;
-        resolve({ content, density: report?.density ?? "unknown", score: report?.score.toFixed(4) ?? null, probabilities: report?.probabilities ?? [], isLeftAlone, notes, seconds });
+        resolve({ content, density: report?.density ?? "unknown", score: report?.score.toFixed(4) ?? null, probabilities: report?.probabilities ?? [], isLeftAlone, notes, engine, seconds });
       }
     };
     using.onerror = (event) => {

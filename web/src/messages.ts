@@ -1,9 +1,10 @@
 // What the page and its worker say to each other. One image is in progress at a time.
 
+import type { Device } from "./engine";
 import type { Result, Wishes } from "./route";
 
 export type Request =
-  | { kind: "open"; modelUrl: string }
+  | { kind: "open"; modelUrl: string; device: Device }
   | { kind: "derain"; file: File; wishes: Wishes }
   | { kind: "cancel" };
 

@@ -34,7 +34,7 @@ export interface Sensing {
 }
 
 export class Network {
-  constructor(private readonly engine: Engine) {}
+  constructor(readonly engine: Engine) {}
 
   async sense(image: Pixels, onShare: OnShare): Promise<Sensing> {
     if (!this.engine.info.senses) return { report: null, reduction: 1, look: null };

@@ -20,6 +20,7 @@ export interface Result {
   report: Report | null;
   isLeftAlone: boolean;
   notes: string;
+  engine: string; // what computed, in words
 }
 
 const WRITTEN: Record<string, Format> = { jpg: "jpeg", png: "png", webp: "webp" };
@@ -48,14 +49,14 @@ export async function derainFile(network: Network, file: File, wishes: Wishes, o
   if (sensing.report?.isDry && !wishes.always) {
     const isKept = format === header.format;
     const written = isKept ? { content: new Blob([bytes], { type: `image/${format}` }), lost: [] } : await encode(image, image.rgba, header, bytes, format, wishes.quality);
-    return { content: written.content, report: sensing.report, isLeftAlone: isKept, notes: tellLost(written.lost) };
+    return { content: written.content, report: sensing.report, isLeftAlone: isKept, notes: tellLost(written.lost), engine: network.engine.name };
   }
   worked.derained ??= await network.derain(image, sensing, (share) => onShare(SENSING_SHARE + (1 - SENSING_SHARE) * share));
   sensing.look = null;
   const strength = Number(wishes.strength ?? 1);
   const pixels = strength < 1 ? weaken(image.rgba, worked.derained, strength) : worked.derained;
   const { content, lost } = await encode(image, pixels, header, bytes, format, wishes.quality);
-  return { content, report: sensing.report, isLeftAlone: false, notes: tellLost(lost) };
+  return { content, report: sensing.report, isLeftAlone: false, notes: tellLost(lost), engine: network.engine.name };
 }
 
 function tellLost(lost: string[]): string {

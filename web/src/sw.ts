@@ -27,8 +27,12 @@ worker.addEventListener("activate", (event) => {
 worker.addEventListener("fetch", (event) => {
   if (event.request.method !== "GET" || !event.request.url.startsWith(worker.registration.scope)) return;
   const answer = async () => {
-    const kept = await (await caches.open(CACHE)).match(event.request, { ignoreSearch: true });
-    return isolate(kept ?? (await fetch(event.request)));
+    const cache = await caches.open(CACHE);
+    const kept = await cache.match(event.request, { ignoreSearch: true });
+    const found = kept ?? (await fetch(event.request));
+    // The runtime for a GPU is large, and kept by those who have one.
+    if (!kept && found.ok) await cache.put(event.request, found.clone());
+    return isolate(found);
   };
   event.respondWith(answer());
 });

@@ -1,6 +1,6 @@
 // The worker that derains images one after the other, so that the page goes on answering.
 
-import { Engine } from "./engine";
+import { type Device, Engine } from "./engine";
 import { Failure } from "./failure";
 import type { Reply, Request } from "./messages";
 import { Network } from "./network";
@@ -13,8 +13,8 @@ function reply(message: Reply): void {
   postMessage(message);
 }
 
-async function openNetwork(modelUrl: string): Promise<Network> {
-  return new Network(await Engine.open(modelUrl));
+async function openNetwork(modelUrl: string, device: Device): Promise<Network> {
+  return new Network(await Engine.open(modelUrl, device));
 }
 
 async function derain(file: File, wishes: Wishes): Promise<void> {
@@ -47,6 +47,9 @@ function describeError(error: unknown) {
 
 onmessage = ({ data }: MessageEvent<Request>) => {
   if (data.kind === "cancel") isCancelled = true;
-  else if (data.kind === "open") opening = openNetwork(data.modelUrl);
+  else if (data.kind === "open") {
+    opening = openNetwork(data.modelUrl, data.device);
+    opening.catch(() => {}); // told to the first image
+  }
   else void derain(data.file, data.wishes);
 };

@@ -111,12 +111,16 @@ class _AppFiles(StaticFiles):
     """Files of the app with its headers, packed where the build left a packed copy."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        headers = Headers(scope=scope)
         packed, found = self.lookup_path(f"{path}.gz")
-        if found and _takes_gzip(headers):
+        if found:
             media_type = _MEDIA_TYPES[PurePath(path).suffix]
-            coding = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-            return FileResponse(packed, media_type=media_type, headers=_APP_HEADERS | coding)
+            headers = _APP_HEADERS | {"Vary": "Accept-Encoding"}
+            if _takes_gzip(Headers(scope=scope)):
+                coding = {"Content-Encoding": "gzip"}
+                return FileResponse(packed, media_type=media_type, headers=headers | coding)
+            # The wheel holds the packed copy alone.
+            content = gzip.decompress(Path(packed).read_bytes())
+            return Response(content, media_type=media_type, headers=headers)
         response = await super().get_response(path, scope)
         response.headers.update(_APP_HEADERS)
         return response

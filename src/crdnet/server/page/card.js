@@ -137,7 +137,9 @@ export class Card {
     const percent = Math.round(100 * share);
     const words = { loading: "Loading the network…", uploading: `Uploading, ${percent} %`, waiting: "The server works on other images first…", working: share ? `Taking the rain out, ${percent} %${this.estimateRest(share)}` : "Taking the rain out…", busy: "The server is busy; trying again soon…" };
     this.say(words[stage]);
-    const total = stage === "uploading" ? UPLOAD_SHARE * share : UPLOAD_SHARE + (1 - UPLOAD_SHARE) * share;
+    this.uploads ||= stage === "uploading"; // the app does not
+    const before = this.uploads ? UPLOAD_SHARE : 0;
+    const total = stage === "uploading" ? before * share : before + (1 - before) * share;
     if (["busy", "loading"].includes(stage) || (stage === "working" && !share)) bar.removeAttribute("value");
     else bar.value = total;
     if (isShown) this.change("busy", total);
@@ -153,10 +155,10 @@ export class Card {
     return rest < 90 ? `, ${rest} s left` : `, ${Math.round(rest / 60)} minutes left`;
   }
 
-  present({ content, density, score, probabilities, isLeftAlone, notes, seconds }) {
+  present({ content, density, score, probabilities, isLeftAlone, notes, engine, seconds }) {
     URL.revokeObjectURL(this.urls[1]);
     this.find(".after").src = this.urls[1] = URL.createObjectURL(content);
-    this.say(isLeftAlone ? "The image is dry, and was left as it is." : `Done${seconds ? ` in ${seconds.toFixed(1)} s` : ""}.`);
+    this.say(isLeftAlone ? "The image is dry, and was left as it is." : `Done${seconds ? ` in ${seconds.toFixed(1)} s` : ""}${engine ? ` by ${engine}` : ""}.`);
     this.find(".always").hidden = !isLeftAlone;
     this.find(".density").textContent = DENSITIES[density];
     for (const each of this.root.querySelectorAll(".meter, .zones, h3")) each.hidden = score === null;

@@ -20,7 +20,8 @@ const POLL_MILLISECONDS = 600;
 //   options.onProgress: called with { stage, share }; the stages are loading (the app), uploading,
 //     waiting, working and busy (the server asked to come again later).
 // Resolves to { content, density, score, probabilities, isLeftAlone, notes, seconds }: a Blob, the
-// grade, null or a text of a number, [grade, probability] pairs, and so on.
+// grade, null or a text of a number, [grade, probability] pairs, and so on; the app adds `engine`,
+// what computed.
 export async function derainImage(file, wishes, options) {
   for (let retry = 0; ; retry++) {
     try {

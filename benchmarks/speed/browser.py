@@ -1,0 +1,128 @@
+"""Time the app in the browser against onnxruntime on the same machine.
+
+    make web
+    python -m benchmarks.speed.browser            # the ratio, and the first result after opening
+    python -m benchmarks.speed.browser memory     # peak memory for an image of 12 megapixels
+
+Runs of both take turns, so that other load affects both; the ratio is the median of the ratios of
+neighbouring runs. Needs Chromium and the extras `dev` and `serve`.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from tests.conftest import launch_chromium
+from tests.server.running import run_server
+
+import crdnet
+
+STREET = Path(__file__).resolve().parents[2] / "examples" / "medium.jpg"
+ROUNDS = 9
+DONE = "article:not([hidden]) .done:not([hidden])"
+MILLISECONDS = 600_000
+
+
+def make_street(height: int, width: int, kind: str = "PNG") -> bytes:
+    with Image.open(STREET) as street:
+        resized = street.resize((width, height), Image.Resampling.BICUBIC)
+    buffer = BytesIO()
+    resized.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@contextmanager
+def open_app() -> Iterator[tuple[Any, str]]:
+    """Open the app as a person does; yield its page and the address."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_server("-d", "cpu", log=Path(folder) / "log") as server,
+        sync_playwright() as playwright,
+    ):
+        browser = launch_chromium(playwright.chromium, "disable-gpu")
+        page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        yield page, f"{server.url}/app/"
+        browser.close()
+
+
+def derain_in_page(page: Any, content: bytes, kind: str = "png") -> float:
+    """Return the seconds until the result is shown."""
+    began = time.perf_counter()
+    upload = {"name": f"street.{kind}", "mimeType": f"image/{kind}", "buffer": content}
+    page.set_input_files("#files", [upload])
+    page.wait_for_selector(DONE)
+    seconds = time.perf_counter() - began
+    page.click("article:not([hidden]) .remove")
+    return seconds
+
+
+def time_ratio() -> None:
+    content = make_street(512, 512)
+    rainy = np.asarray(Image.open(BytesIO(content)))
+    native = crdnet.Derainer(device="cpu", threads=2)
+    native.run(rainy)
+    with open_app() as (page, url):
+        began = time.perf_counter()
+        page.goto(url)
+        derain_in_page(page, content)
+        first = time.perf_counter() - began
+        threads = page.evaluate(
+            "crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 4) : 1"
+        )
+        derain_in_page(page, content)
+        pairs = []
+        for _ in range(ROUNDS):
+            in_page = derain_in_page(page, content)
+            began = time.perf_counter()
+            native.run(rainy)
+            pairs.append((in_page, time.perf_counter() - began))
+    ratio = statistics.median(one / other for one, other in pairs)
+    here, there = (statistics.median(times) for times in zip(*pairs, strict=True))
+    load = os.getloadavg()[0]
+    print(f"512 x 512, load {load:.0f}, {threads} threads in the page, 2 in onnxruntime")
+    print(f"page {here:.2f} s, onnxruntime {there:.2f} s, ratio {ratio:.1f}; medians of {ROUNDS}")
+    print(f"first result {first:.1f} s after opening")
+
+
+def read_peak_bytes(name: str) -> int:
+    """Return the highest resident memory of the processes of Chromium that show pages."""
+    peaks = [0]
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            command = (status.parent / "cmdline").read_bytes()
+            if name.encode() in command and b"--type=renderer" in command:
+                fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                peaks.append(1024 * int(fields["VmHWM"].split()[0]))
+        except (OSError, KeyError):  # the process has ended
+            continue
+    return max(peaks)
+
+
+def measure_memory() -> None:
+    content = make_street(3000, 4000, "JPEG")
+    with open_app() as (page, url):
+        page.goto(url)
+        derain_in_page(page, make_street(64, 64))
+        before = read_peak_bytes("chromium")
+        seconds = derain_in_page(page, content, "jpeg")
+        after = read_peak_bytes("chromium")
+    print(f"4000 x 3000: {seconds:.0f} s, peak of the page's process {after / 1e6:.0f} MB")
+    print(f"before it, with the network loaded: {before / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["memory"]:
+        measure_memory()
+    else:
+        time_ratio()
