@@ -5,7 +5,8 @@
     python -m benchmarks.speed.browser memory     # peak memory for an image of 12 megapixels
 
 Runs of both take turns, so that other load affects both; the ratio is the median of the ratios of
-neighbouring runs. On a busy machine the fastest runs say more. Needs Chromium and the extras `dev` and `serve`.
+neighbouring runs. On a busy machine the fastest runs say more. Needs Chromium and the extras `dev`
+and `serve`.
 """
 
 import os

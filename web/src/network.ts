@@ -120,15 +120,17 @@ function cutWindow({ rgba, width, height }: Pixels, reduction: number, { rows, c
   const [top, left] = [rows.start * reduction, columns.start * reduction];
   const [high, wide] = [(rows.stop - rows.start) * reduction, (columns.stop - columns.start) * reduction];
   const pixels = new Uint32Array(rgba.buffer, rgba.byteOffset, width * height);
-  const cut = new Uint32Array(high * wide);
+  const cut = new Uint32Array(wide);
+  const bytes = new Uint8ClampedArray(cut.buffer);
   const inside = Math.min(wide, width - left);
   const beyond = Array.from({ length: wide - inside }, (_, each) => reflect(left + inside + each, width));
-  for (let row = 0; row < high; row++) {
+  const readRow = (row: number) => {
     const from = reflect(top + row, height) * width;
-    cut.set(pixels.subarray(from + left, from + left + inside), row * wide);
-    beyond.forEach((column, each) => (cut[row * wide + inside + each] = pixels[from + column]!));
-  }
-  return reduceImage(new Uint8ClampedArray(cut.buffer), wide, high, reduction);
+    cut.set(pixels.subarray(from + left, from + left + inside));
+    beyond.forEach((column, each) => (cut[inside + each] = pixels[from + column]!));
+    return bytes;
+  };
+  return reduceImage(readRow, wide, high, reduction);
 }
 
 // Write the core of a window into the derained image.

@@ -33,12 +33,16 @@ function listTaps(length: number, begin: number, end: number, size: number): Tap
 }
 
 // Reduce RGBA of 8 bits by a whole factor; return RGB in planes, 8 bits.
-export function reduceImage(rgba: Uint8ClampedArray, width: number, height: number, factor: number): Uint8ClampedArray {
+//   readRow: returns a row of RGBA; what it returned before may change.
+export function reduceImage(readRow: (row: number) => Uint8ClampedArray, width: number, height: number, factor: number): Uint8ClampedArray {
   const [wide, high] = [width / factor, height / factor];
   const planes = new Uint8ClampedArray(3 * high * wide);
   if (factor === 1) {
-    for (let channel = 0; channel < 3; channel++) {
-      for (let at = 0; at < wide * high; at++) planes[channel * wide * high + at] = rgba[4 * at + channel]!;
+    for (let row = 0; row < high; row++) {
+      const rgba = readRow(row);
+      for (let channel = 0; channel < 3; channel++) {
+        for (let column = 0; column < wide; column++) planes[(channel * high + row) * wide + column] = rgba[4 * column + channel]!;
+      }
     }
     return planes;
   }
@@ -46,11 +50,12 @@ export function reduceImage(rgba: Uint8ClampedArray, width: number, height: numb
   const down = listTaps(height, 0, height, high).map(fixWeights);
   const rows = new Uint8ClampedArray(3 * height * wide);
   for (let row = 0; row < height; row++) {
+    const rgba = readRow(row);
     for (let column = 0; column < wide; column++) {
       const { first, weights } = across[column]!;
       for (let channel = 0; channel < 3; channel++) {
         let sum = FIXED / 2;
-        let at = 4 * (row * width + first) + channel;
+        let at = 4 * first + channel;
         for (let tap = 0; tap < weights.length; tap++, at += 4) sum += weights[tap]! * rgba[at]!;
         rows[(channel * height + row) * wide + column] = Math.floor(sum / FIXED);
       }

@@ -24,11 +24,12 @@ export interface Result {
 }
 
 const WRITTEN: Record<string, Format> = { jpg: "jpeg", png: "png", webp: "webp" };
+const BAND_ROWS = 512; // that are copied at once
 const SENSING_SHARE = 0.3; // of the progress of an image
 
 // The image that was worked on last, so that another strength or format does not compute it anew.
 interface Worked {
-  file: Blob;
+  file: File;
   image: Pixels;
   sensing: Sensing;
   derained: Uint8ClampedArray<ArrayBuffer> | null; // null while only sensed
@@ -48,15 +49,24 @@ export async function derainFile(network: Network, file: File, wishes: Wishes, o
   const { image, sensing } = worked;
   if (sensing.report?.isDry && !wishes.always) {
     const isKept = format === header.format;
-    const written = isKept ? { content: new Blob([bytes], { type: `image/${format}` }), lost: [] } : await encode(image, image.rgba, header, bytes, format, wishes.quality);
+    const written = isKept
+      ? { content: new Blob([bytes], { type: `image/${format}` }), lost: [] }
+      : await encode(image, await getRainy(worked, header), header, bytes, format, wishes.quality);
     return { content: written.content, report: sensing.report, isLeftAlone: isKept, notes: tellLost(written.lost), engine: network.engine.name };
   }
   worked.derained ??= await network.derain(image, sensing, (share) => onShare(SENSING_SHARE + (1 - SENSING_SHARE) * share));
   sensing.look = null;
   const strength = Number(wishes.strength ?? 1);
-  const pixels = strength < 1 ? weaken(image.rgba, worked.derained, strength) : worked.derained;
+  if (strength === 1) image.rgba.buffer.transfer?.(0); // its memory, which encoding needs
+  const pixels = strength < 1 ? weaken(await getRainy(worked, header), worked.derained, strength) : worked.derained;
   const { content, lost } = await encode(image, pixels, header, bytes, format, wishes.quality);
   return { content, report: sensing.report, isLeftAlone: false, notes: tellLost(lost), engine: network.engine.name };
+}
+
+// Return the rainy pixels, decoded anew where their memory was given back.
+async function getRainy({ file, image }: Worked, header: Header): Promise<Uint8ClampedArray<ArrayBuffer>> {
+  if (!image.rgba.length) image.rgba = (await decodePixels(file, header)).rgba;
+  return image.rgba;
 }
 
 function tellLost(lost: string[]): string {
@@ -79,12 +89,17 @@ async function decodePixels(file: File, header: Header): Promise<Pixels> {
   }
   const { width, height } = bitmap;
   checkSize(width, height, file.name);
-  const canvas = new OffscreenCanvas(width, height);
+  const rgba = new Uint8ClampedArray(4 * width * height);
+  // In bands: a canvas of the whole would be held beside the bitmap and the pixels.
+  const canvas = new OffscreenCanvas(width, Math.min(height, BAND_ROWS));
   const context = getContext(canvas);
-  context.drawImage(bitmap, 0, 0);
+  context.globalCompositeOperation = "copy";
+  for (let top = 0; top < height; top += BAND_ROWS) {
+    const high = Math.min(BAND_ROWS, height - top);
+    context.drawImage(bitmap, 0, -top);
+    rgba.set(context.getImageData(0, 0, width, high).data, 4 * width * top);
+  }
   bitmap.close();
-  const rgba = context.getImageData(0, 0, width, height).data;
-  canvas.width = canvas.height = 0; // frees its memory now, not with the next collection
   return { width, height, rgba, isGrey: header.isGrey };
 }
 
