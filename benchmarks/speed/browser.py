@@ -1,17 +1,22 @@
 """Time the app in the browser against onnxruntime on the same machine.
 
     make web
-    python -m benchmarks.speed.browser            # the ratio, and the first result after opening
+    python -m benchmarks.speed.browser ratio      # and the first result after opening
     python -m benchmarks.speed.browser memory     # peak memory for an image of 12 megapixels
+    python -m benchmarks.speed.browser lighthouse # scores of the page, by Lighthouse of npm
 
-Runs of both take turns, so that other load affects both; the ratio is the median of the ratios of
-neighbouring runs. On a busy machine the fastest runs say more. Needs Chromium and the extras `dev`
+Contract: `crdnet serve` gives out the app, Chromium without a GPU opens it, and a run is from the
+choice of a file to its shown result. `ratio` (512 x 512, PNG) takes turns with `Derainer.run` on
+two threads; on a busy machine the fastest runs say more than the medians. `memory` is the highest
+VmHWM of Chromium's processes that show pages, for a JPEG of 4000 x 3000. `lighthouse` needs npm.
+Printed are times, their ratio, megabytes, scores, and the load. Needs Chromium and the extras `dev`
 and `serve`.
 """
 
+import json
 import os
 import statistics
-import sys
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +25,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -32,6 +38,11 @@ STREET = Path(__file__).resolve().parents[2] / "examples" / "medium.jpg"
 ROUNDS = 9
 DONE = "article:not([hidden]) .done:not([hidden])"
 MILLISECONDS = 600_000
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """Dispatch the commands."""
 
 
 def make_street(height: int, width: int, kind: str = "PNG") -> bytes:
@@ -68,7 +79,9 @@ def derain_in_page(page: Any, content: bytes, kind: str = "png") -> float:
     return seconds
 
 
+@main.command("ratio")
 def time_ratio() -> None:
+    """Time 512 x 512 in the page and in onnxruntime."""
     content = make_street(512, 512)
     rainy = np.asarray(Image.open(BytesIO(content)))
     native = crdnet.Derainer(device="cpu", threads=2)
@@ -112,7 +125,9 @@ def read_peak_bytes(name: str) -> int:
     return max(peaks)
 
 
+@main.command("memory")
 def measure_memory() -> None:
+    """Measure the peak memory of the page for 12 megapixels."""
     content = make_street(3000, 4000, "JPEG")
     with open_app() as (page, url):
         page.goto(url)
@@ -124,8 +139,17 @@ def measure_memory() -> None:
     print(f"before it, with the network loaded: {before / 1e6:.0f} MB")
 
 
+@main.command("lighthouse")
+def score_page() -> None:
+    """Score the page by Lighthouse of npm."""
+    command = ["npx", "--yes", "lighthouse@13.5.0", "--quiet", "--output=json"]
+    command += ["--only-categories=accessibility,best-practices"]
+    command += ["--chrome-flags=--headless --no-sandbox --disable-gpu"]
+    with open_app() as (_, url):
+        done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
+    for name, category in json.loads(done.stdout)["categories"].items():
+        print(f"{name}: {100 * category['score']:.0f}")
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] == ["memory"]:
-        measure_memory()
-    else:
-        time_ratio()
+    main()
