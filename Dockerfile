@@ -10,12 +10,14 @@
 ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${BASE} AS build
+# EXTRAS: cluster makes the image of workers of `crdnet batch`, see docs/how-to/cluster.md.
+ARG EXTRAS=serve
 WORKDIR /src
 RUN python3 -m venv /venv
 COPY pyproject.toml constraints.txt README.md LICENSE CHANGELOG.md ./
 COPY configs configs
 COPY src src
-RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[serve]" \
+RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[${EXTRAS}]" \
     && /venv/bin/pip uninstall --yes pip setuptools
 
 FROM ${BASE}

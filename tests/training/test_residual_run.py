@@ -1,6 +1,8 @@
 """Runs of our own network from beginning to end, and what its batches are made of."""
 
+import os
 import subprocess
+import sys
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from crdnet.training.batches import EpochSampler, collate
 from crdnet.training.mixture import Mixture, compute_side_before_rotation, rotate_middle
 from crdnet.training.residual import charbonnier, load_teacher
 from crdnet.training.sensing import map_intensity, sensing_loss
+from tests.conftest import REPOSITORY
+from tests.training.namespaces import make_two_machines
 from tests.training.test_run import assert_same
 from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
@@ -183,6 +187,40 @@ def test_two_processes_killed_and_resumed_take_the_steps_of_one_with_twice_the_b
     for name, weight in ours.tiny.checkpoint("one")["current_model_state"].items():
         other = ours.tiny.checkpoint("two")["current_model_state"][name]
         torch.testing.assert_close(other, weight, rtol=0, atol=1e-3)  # six steps of up to 3e-3
+
+
+@pytest.mark.slow
+def test_two_machines_under_torchrun_take_the_steps_of_one_with_twice_the_batch(
+    ours: OurRun,
+) -> None:
+    steps = ("--data.epoch_length=8", "--trainer.max_epochs=3", "--data.validation=null")
+    ours.train("one", *steps, "--data.batch_size=8")
+    two = (*steps, "--trainer.devices=1", "--trainer.num_nodes=2", "--trainer.strategy=ddp")
+    words = ours.tiny.arguments("two", *ours.data, *two, "--data.batch_size=4", recipe=RECIPE)
+    with make_two_machines() as machines:
+        running = [
+            subprocess.Popen(
+                [
+                    *machine.prefix,
+                    *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2"),
+                    *(f"--node-rank={rank}", f"--master-addr={machines[0].address}"),
+                    *("--master-port=29500", "--nproc-per-node=1", "-m", "--"),
+                    *("crdnet.cli", "train", *words),
+                ],
+                cwd=REPOSITORY,
+                env={**os.environ, **machine.environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank, machine in enumerate(machines)
+        ]
+        logs = [process.communicate(timeout=HANG_SECONDS)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], logs
+    alone, together = ours.compute_losses("one"), ours.compute_losses("two")
+    assert list(together) == list(alone) == [0, 1, 2]
+    for step, losses in together.items():
+        assert losses == pytest.approx(alone[step], rel=1e-3)  # see the test before
 
 
 def test_a_run_says_its_speed_draws_its_curves_and_can_be_exported(
