@@ -62,7 +62,7 @@ def test_hadolint_finds_nothing() -> None:
 
 def test_the_image_is_slim_and_pinned_by_digest() -> None:
     assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {"${BASE}"}
-    (base,) = (rest for name, rest in instructions() if name == "ARG")
+    base, _ = (rest for name, rest in instructions() if name == "ARG")
     assert re.fullmatch(r"BASE=python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)
 
 
