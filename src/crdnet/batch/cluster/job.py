@@ -24,12 +24,15 @@ from crdnet.batch.cluster.options import JobOptions
 from crdnet.batch.cluster.report import build_report, summarise
 from crdnet.batch.cluster.results import Journal, Taken, iterate_results
 from crdnet.batch.cluster.shares import run_here
-from crdnet.batch.cluster.store import list_failing, open_store
+from crdnet.batch.cluster.store import PARTS_FOLDER, list_failing, open_store
 from crdnet.batch.cluster.worker import Chunk, Task
 from crdnet.errors import ArgumentError, OutputError, StoreError
+from crdnet.files import remove_stale_parts
 from crdnet.runtime import count_cpus, find_model
 
 _SETTINGS = f"{JOB_FOLDER}/job.json"
+_STALE_SECONDS = 3600.0
+"""A temporary file that is older was left by a killed worker."""
 
 
 OnProgress = Callable[[JobReport], object]
@@ -162,6 +165,9 @@ class Job:
 
     def _begin(self) -> None:
         """Write down the settings of a new job, or compare them with those of this one."""
+        if self._destination.is_local:
+            parts = Path(self._destination.locate(PARTS_FOLDER))
+            remove_stale_parts(parts, seconds=_STALE_SECONDS)
         settings = self._describe_settings()
         content = json.dumps(settings, indent=1, sort_keys=True).encode()
         if self._read_settings() is None:

@@ -35,6 +35,8 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs":
 _PRECONDITION_FAILED = 412
 _NOT_IMPLEMENTED = 501
 _PART = ".crdnet-"
+PARTS_FOLDER = "_crdnet/parts"
+"""Of a local store: temporary files, which a killed worker leaves."""
 # Ours are the retries, so that they are counted once. Listings are not kept: they have millions of
 # entries.
 _S3_OPTIONS = {
@@ -130,7 +132,7 @@ class Store:
         path = self.locate(key)
         try:
             if self.is_local:
-                return _create_local(Path(path), content)
+                return _create_local(Path(path), content, Path(self.locate(PARTS_FOLDER)))
             if self.scheme in _CONDITIONAL:
                 return call_with_retries(lambda: self._create_on_condition(path, content))
             return call_with_retries(lambda: self._create_by_rename(path, content))
@@ -305,9 +307,10 @@ def _find_class(scheme: str, shown: str) -> Any:
         ) from error
 
 
-def _create_local(path: Path, content: bytes) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_PART}{token_hex(8)}.part")
+def _create_local(path: Path, content: bytes, parts: Path) -> bool:
+    for folder in (path.parent, parts):
+        folder.mkdir(parents=True, exist_ok=True)
+    temporary = parts / f"{_PART}{token_hex(8)}.part"
     try:
         temporary.write_bytes(content)
         try:
