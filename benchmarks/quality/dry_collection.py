@@ -4,9 +4,9 @@ dry_images.csv names every image with its kind, source, place in the source and 
 looked at each and found neither rain nor snow falling. Sources are packages of Debian and PyPI in
 fixed versions, fetched with `apt-get` and `pip`; the drawing code of dry_charts.py and
 dry_pages.py; and folders of data (val_synth/clean, rain800/val, detect/images, video/dry). None is
-used in training. Photographs, facades, drawings and textures are reduced to at most `SIDE` pixels,
-since streaks are as large as those of photographs of that size; of the others the middle is cut
-out, as reducing would blur their lines.
+used in training; dry_training.csv names images of other packages that are. Photographs, facades,
+drawings and textures are reduced to at most `SIDE` pixels, since streaks are as large as those of
+photographs of that size; of the others the middle is cut out, as reducing would blur their lines.
 """
 
 import csv

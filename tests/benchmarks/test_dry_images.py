@@ -35,6 +35,16 @@ def test_nothing_comes_from_the_folders_of_training(rows: list[dict[str, str]]) 
     assert from_data == {"val_synth/clean", "rain800/val", "detect/images", "video/dry"}
 
 
+def test_no_package_gives_images_to_training_and_to_this_benchmark(
+    rows: list[dict[str, str]],
+) -> None:
+    with (BENCHMARKS / "quality" / "dry_training.csv").open(newline="") as file:
+        trained = list(csv.DictReader(file))
+    assert len({row["file"] for row in trained}) == len(trained) > 400
+    packages = [{row["source"].split("=")[0] for row in among} for among in (rows, trained)]
+    assert not packages[0] & packages[1]
+
+
 def test_packages_are_named_in_fixed_versions(rows: list[dict[str, str]]) -> None:
     packages = {row["source"] for row in rows} - {"data", "drawn:charts", "drawn:pages"}
     assert packages

@@ -265,6 +265,8 @@ _SIZES: tuple[tuple[float, _Size], ...] = (
     (0.14, _Size((3.0, 10.0), (0.7, 3.0), (0.15, 0.9), (5.0, 250.0))),  # short drops
     (0.12, _Size((60.0, 500.0), (0.5, 3.0), (0.05, 0.7), (0.8, 40.0))),  # threads
     (0.22, _Size((40.0, 500.0), (3.0, 20.0), (0.08, 0.6), (0.25, 12.0))),  # near and wide
+    # Half of all: a network that meets streaks mostly among others removes no single one.
+    (1.0, _Size((15.0, 300.0), (0.8, 10.0), (0.12, 0.8), (0.5, 8.0))),  # few and clear
     (0.10, _Size((15.0, 120.0), (0.8, 3.0), (0.02, 0.2), (60.0, 600.0))),  # dense and faint
     (0.18, _Size((30.0, 300.0), (1.5, 9.0), (0.03, 0.3), (25.0, 250.0))),  # dense, wide and soft
 )
@@ -374,12 +376,12 @@ def _sample_light(clean: RgbImage, rng: np.random.Generator, lamps: Sequence[Lam
 def _sample_tint(clean: RgbImage, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Sample the colour of the drops, 1 in its brightest channel.
 
-    It is near grey in half of the crops. Otherwise it lies between grey and the colour of the
+    It is near grey in 40 % of the crops. Otherwise it lies between grey and the colour of the
     scene, which also lights the drops, or is any pale colour.
     """
     kind = rng.random()
     grey = np.exp(rng.normal(0, 0.06, 3))
-    if kind < 0.5:
+    if kind < 0.4:
         tint = grey
     elif kind < 0.85:
         scene = decode_srgb(clean[::4, ::4]).mean((0, 1)) / OPAQUE + 0.02
