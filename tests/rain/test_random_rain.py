@@ -60,7 +60,7 @@ def test_streaks_span_sizes_and_directions_of_real_rain() -> None:
 
 def test_a_third_of_all_crops_has_few_and_clear_streaks() -> None:
     drawn = [sample_streaks(160, 160, np.random.default_rng(seed)) for seed in range(300)]
-    few = [len(each) <= 10 and np.median(each.opacity) > 0.1 for each in drawn]
+    few = [bool(len(each) <= 10 and np.median(each.opacity) > 0.1) for each in drawn]
     assert np.mean(few) > 1 / 3
 
 
