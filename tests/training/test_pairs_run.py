@@ -257,3 +257,13 @@ def test_the_network_of_the_documentation_trains_and_derains(
     image = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
     derained = Derainer(str(tiny.folder / "own.onnx"), "cpu")(image)
     assert derained.shape == image.shape
+
+
+def test_an_option_of_another_kind_is_not_taken_as_an_abbreviation(
+    tiny: TinyRun, weights: Path
+) -> None:
+    arguments = tiny.arguments("a", f"--model.start_from={weights}", recipe=RECIPE)
+    with pytest.raises(
+        RecipeError, match=r"no option --data\.batch_size; did you mean data\.batch_sizes\?"
+    ):
+        train([*arguments, "--data.batch_size=4"])

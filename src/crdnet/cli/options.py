@@ -106,7 +106,9 @@ strength = click.option(
 )
 recursive = add_flag("-r", "--recursive", help="Look into the folders in a folder too.")
 overwrite = add_flag("--overwrite", help="Replace outputs that exist. An input is never replaced.")
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, help="Of what is random.")
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, help="Seed of all random choices."
+)
 max_pixels = click.option(
     "--max-pixels",
     type=AT_LEAST_ONE,

@@ -64,7 +64,13 @@ def _add_number(name: str, default: float, told: str) -> options.Decorator:
 )
 @options.add_flag("--camera", help="Drops before a camera, by physics, instead of a --density.")
 @_add_number("--rate", 25.0, "Rain rate in mm/h, 0.1 to 200.")
-@click.option("--exposure", type=_parse_seconds, default="1/120", help="Exposure time in seconds.")
+@click.option(
+    "--exposure",
+    type=_parse_seconds,
+    metavar="SECONDS",
+    default="1/120",
+    help="Exposure time, such as 1/120.",
+)
 @_add_number("--focal", 26.0, "Focal length in mm, as on a frame 36 mm wide.")
 @_add_number("--aperture", 3.0, "Lens opening in mm across; 0 has everything in focus.")
 @_add_number("--focus", 5.0, "Distance in focus in metres.")

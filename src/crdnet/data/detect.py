@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from crdnet.data.half_order import decide_order
@@ -110,7 +111,8 @@ def apply_layout(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]
         return "shards", find_in_shards(shards), Listing(root, ())
     listing = list_cityscapes_split(root) or list_images(root)
     if shards and layout == "auto" and not listing.images:
-        return "shards", find_in_shards(shards), listing
+        others = listing.other_files - len(shards)
+        return "shards", find_in_shards(shards), replace(listing, other_files=others)
     if not listing.images:
         raise DataError(f"{root}: holds no images; name the folder of a data set")
     _refuse_several_splits(listing)

@@ -86,6 +86,7 @@ _NOISE = (
     r".*does not have many workers",
     r".*smaller than the logging interval",
     r"Found \d+ module\(s\) in eval mode at the start of training",  # norms of loaded weights
+    r"Total length of `\w+` across ranks is zero",  # a trial without validation images
     r"Checkpoint directory .* exists and is not empty",
 )
 
@@ -242,6 +243,8 @@ def train(arguments: Sequence[str]) -> Path:
             trainer_defaults={"enable_model_summary": False, "num_sanity_val_steps": 0},
             parser_kwargs={
                 "exit_on_error": False,
+                # An abbreviation could name another option than the one that was meant.
+                "allow_abbrev": False,
                 "usage": "crdnet train --config NAME_OR_FILE --data.root FOLDER [--KEY VALUE ...]",
                 "description": DESCRIPTION,
             },
