@@ -10,7 +10,16 @@ from onnx import TensorProto, helper, numpy_helper
 from crdnet.bench.cost import count_cost
 from crdnet.errors import ModelError
 from crdnet.nn import build_crdnet, build_residual_crdnet, count_kilo_macs
-from crdnet.runtime import INPUT_NAME, OUTPUT_NAME, ModelInfo, StoredModel, find_model
+from crdnet.nn.fusion import FusionNetwork
+from crdnet.runtime import (
+    FUSE,
+    INPUT_NAME,
+    OUTPUT_NAME,
+    ModelInfo,
+    StoredModel,
+    find_model,
+    list_models,
+)
 from tests.runtime.tiny import write_tiny_model
 
 
@@ -26,6 +35,13 @@ def test_the_cost_of_a_shipped_model_agrees_with_the_count_in_torch(name: str) -
     network = build_residual_crdnet() if name == "default" else build_crdnet()
     assert count_cost(find_model(name)).macs / 1000 == pytest.approx(
         sum(count_kilo_macs(network.eval()).values()), rel=1e-3
+    )
+
+
+def test_the_cost_of_the_model_for_clips_agrees_with_the_count_in_torch() -> None:
+    (stored,) = list_models(task=FUSE)
+    assert count_cost(stored).macs / 1000 == pytest.approx(
+        sum(count_kilo_macs(FusionNetwork(), channels=21).values()), rel=1e-3
     )
 
 

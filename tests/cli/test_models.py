@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from crdnet import runtime
-from crdnet.runtime import list_models, register_model
+from crdnet.runtime import FUSE, list_models, register_model
 from tests.cli.runner import Crdnet
 from tests.runtime.tiny import write_tiny_model
 
@@ -74,6 +74,16 @@ def test_the_cost_of_a_model_file_is_counted_and_measured(crdnet: Crdnet, tmp_pa
     assert (cost["width"], cost["height"]) == (40, 24)
     assert cost["seconds"] > 0
     assert cost["peak_bytes"] is None or cost["peak_bytes"] > 1e7
+
+
+def test_the_cost_of_a_model_for_clips_is_measured(crdnet: Crdnet) -> None:
+    (video,) = list_models(task=FUSE)
+    for name in ("video", video.path):
+        done = crdnet("models", "--cost", name, "--size", "44x24", "--threads", "1", "--json")
+        assert done.code == 0, done.err
+        cost = json.loads(done.out)
+        assert (cost["model"], cost["size_multiple"], cost["margin"]) == ("video", 8, 24)
+        assert cost["seconds"] > 0
 
 
 @pytest.mark.usefixtures("weights")

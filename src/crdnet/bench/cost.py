@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 
-from crdnet.runtime import INPUT_NAME, StoredModel, read_info
+from crdnet.runtime import FUSE, FUSED_IMAGES, IMAGES_NAME, INPUT_NAME, StoredModel, read_info
 from crdnet.sizes import round_up_size
 
 # Cost per pixel does not depend on the size, so a small image is enough.
@@ -46,7 +46,7 @@ def count_cost(model: StoredModel) -> Cost:
 
 
 def _profile_nodes(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
-    """Run a model on a black image and return the profile's entry of each node."""
+    """Run a model on black images and return the profile's entry of each node."""
     with TemporaryDirectory() as folder:
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
@@ -57,9 +57,15 @@ def _profile_nodes(model: StoredModel, side: int) -> list[Mapping[str, Any]]:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(model.read(), options, providers=["CPUExecutionProvider"])
-        session.run(None, {INPUT_NAME: np.zeros((1, 3, side, side), np.float32)})
+        session.run(None, make_black_input(model, side, side))
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return [event["args"] for event in events if event["name"].endswith("_kernel_time")]
+
+
+def make_black_input(model: StoredModel, height: int, width: int) -> dict[str, np.ndarray]:
+    """Return the input of a model's graph for black images of a size that it takes."""
+    name, images = (IMAGES_NAME, len(FUSED_IMAGES)) if model.task == FUSE else (INPUT_NAME, 1)
+    return {name: np.zeros((1, 3 * images, height, width), np.float32)}
 
 
 def _count_node_cost(arguments: Mapping[str, Any]) -> Cost:

@@ -93,6 +93,7 @@ def measure_model_cost(
             "device": device,
             "threads": threads,
             "rainy": str(rainy),
+            "task": model.task,
         }
         with WorkerProcess(task) as worker:
             worker.ask(NETWORK)

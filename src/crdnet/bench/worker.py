@@ -1,9 +1,9 @@
 """Process that does one task over and over on request: `python -m crdnet.bench.worker TASK`.
 
 TASK is JSON: {"limits": [["float32", "numpy"], ...], "threads": 2}, or {"model": "default",
-"device": "cpu", "threads": 2, "rainy": "rainy.npy"}. The process writes a description of itself
-once it is ready (a derainer, after its first image). It then reads requests from standard input,
-one per line, and answers each with a line of JSON.
+"device": "cpu", "threads": 2, "rainy": "rainy.npy"}, or the same with "task": "fuse". The process
+writes a description of itself once it is ready (a derainer, after its first image). It then reads
+requests from standard input, one per line, and answers each with a line of JSON.
 """
 
 import json
@@ -32,7 +32,12 @@ def main(task: Mapping[str, Any]) -> None:
             answers.flush()
 
         try:
-            description, calls = _prepare_limits(task) if "limits" in task else _open_derainer(task)
+            if "limits" in task:
+                description, calls = _prepare_limits(task)
+            elif task.get("task") == "fuse":
+                description, calls = _open_fusion(task)
+            else:
+                description, calls = _open_derainer(task)
             answer(description)
             for line in sys.stdin:
                 if line.strip() == MEMORY:
@@ -88,6 +93,25 @@ def _open_derainer(task: Mapping[str, Any]) -> tuple[Any, Calls]:
         IMAGE: lambda: derainer.run(rainy),
         NETWORK: lambda: derainer.estimate(convert_colours(), scale=1.0),
     }
+
+
+def _open_fusion(task: Mapping[str, Any]) -> tuple[Any, Calls]:
+    # Imported here, since a worker for limits needs neither.
+    import numpy as np  # noqa: PLC0415
+    import onnxruntime as ort  # noqa: PLC0415
+
+    from crdnet.bench.cost import make_black_input  # noqa: PLC0415
+    from crdnet.runtime import FUSE, find_model, read_info  # noqa: PLC0415
+    from crdnet.sizes import round_up_size  # noqa: PLC0415
+
+    model = find_model(Path(task["model"]), task=FUSE)
+    height, width = np.load(task["rainy"]).shape[:2]
+    images = make_black_input(model, *round_up_size(height, width, read_info(model).size_multiple))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = task["threads"]
+    session = ort.InferenceSession(model.read(), options, providers=["CPUExecutionProvider"])
+    engine = f"onnxruntime {ort.__version__}, float32"
+    return {"device": "cpu", "engine": engine}, {NETWORK: lambda: session.run(None, images)}
 
 
 if __name__ == "__main__":

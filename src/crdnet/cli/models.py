@@ -2,12 +2,17 @@
 
 import json
 import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from crdnet.cli import options
 from crdnet.cli.messages import report_errors
-from crdnet.errors import CRDNetError
+from crdnet.errors import CRDNetError, ModelError
+
+if TYPE_CHECKING:
+    from crdnet.runtime import StoredModel
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -57,20 +62,18 @@ def command(
         FUSE,
         ModelSummary,
         count_cpus,
-        find_model,
         list_models,
     )
 
     if models and not cost:
         raise click.UsageError("names of models go with --cost; without it all are listed")
-    every = list_models() if cost else (*list_models(), *list_models(task=FUSE))
-    chosen = models or every
+    chosen: tuple[str | StoredModel, ...] = models or (*list_models(), *list_models(task=FUSE))
     if not chosen:
         click.echo("no models come with this installation; give -m an .onnx file", err=True)
     failures = []
     for each in chosen:
         try:
-            model = find_model(each) if isinstance(each, str) else each
+            model = _find_any_model(each) if isinstance(each, str) else each
             described = (
                 measure_model_cost(model, *size, device=device, threads=threads or count_cpus())
                 if cost
@@ -81,3 +84,19 @@ def command(
             continue
         click.echo(json.dumps(described.as_dict()) if as_json else described.as_text())
     return report_errors(failures)
+
+
+def _find_any_model(name: str) -> "StoredModel":
+    """Find a model that derains images, or one for frames of clips."""
+    from crdnet.runtime import FUSE, find_model, read_info
+
+    try:
+        model = find_model(name)
+        read_info(model)
+    except ModelError:
+        with suppress(ModelError):
+            model = find_model(name, task=FUSE)
+            read_info(model)
+            return model
+        raise
+    return model
