@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crdnet.data import check, find_pairs, match_patterns
+from crdnet.data import check, find_pairs, match_patterns, split_scenes, write_list
 from crdnet.density import RainDensity
 from crdnet.errors import DataError
 from tests.data.scenery import rain, save, scene
@@ -211,6 +211,27 @@ def test_shards_are_read_in_any_order(tmp_path: Path) -> None:
         assert np.array_equal(loaded.clean, clean)
         assert loaded.density is RainDensity.MEDIUM
     assert len(find_pairs(tmp_path / "train-1.tar")) == 2
+
+
+def test_a_split_of_shards_is_read_back(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for seed in range(3):
+            add(tar, f"./{seed}.rainy.png", encode(rain(scene(seed))))
+            add(tar, f"./{seed}.clean.png", encode(scene(seed)))
+    report = check(tmp_path)
+    assert (report.healthy, report.pairs, report.other_files) == (True, 3, 0)
+    shares = {"training": 0.7, "validation": 0.3}
+    parts = split_scenes(find_pairs(tmp_path), shares, np.random.default_rng(0))
+    for name, pairs in parts.items():
+        file = tmp_path / "lists" / f"{name}.csv"
+        file.parent.mkdir(exist_ok=True)
+        write_list(pairs, file)
+        again = find_pairs(file)
+        assert [pair.rainy_path.resolve() for pair in again] == [one.rainy_path for one in pairs]
+        assert np.array_equal(again[0].load().clean, pairs[0].load().clean)
+    (tmp_path / "lists" / "other.csv").write_text("rainy,clean\n../a.tar/9.png,../a.tar/8.png\n")
+    with pytest.raises(DataError, match=r"a\.tar/9\.png: does not exist"):
+        find_pairs(tmp_path / "lists" / "other.csv")
 
 
 def test_a_sample_without_partner_and_a_broken_shard_are_named(tmp_path: Path) -> None:

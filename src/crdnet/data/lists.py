@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from crdnet.data.loading import HalfOrder, Pair
 from crdnet.data.matching import Found
 from crdnet.data.problems import DataProblem, ProblemKind
+from crdnet.data.tar_members import is_stored
 from crdnet.density import RainDensity
 from crdnet.errors import DataError
 
@@ -50,7 +51,7 @@ def find_listed(path: Path) -> Found:
                 f"{path}:{number}: names no two images; a line holds a rainy and a clean path"
             )
         rainy, clean = (_locate(path, row[role]) for role in ("rainy", "clean"))
-        missing = next((each for each in (rainy, clean) if not each.is_file()), None)
+        missing = next((each for each in (rainy, clean) if not is_stored(each)), None)
         if missing is not None:
             reason = f"does not exist, and {path.name} line {number} lists it"
             found.problems.append(DataProblem(missing, ProblemKind.MISSING_PARTNER, reason))
@@ -93,7 +94,7 @@ def _locate(path: Path, name: str) -> Path:
     candidates = [path.parent / inside, path.parent.parent / inside]
     if name.startswith("/"):
         candidates.insert(0, Path(name))
-    return next((each for each in candidates if each.is_file()), path.parent / inside)
+    return next((each for each in candidates if is_stored(each)), path.parent / inside)
 
 
 def _parse_density(path: Path, number: int, row: dict[str, str]) -> RainDensity | None:

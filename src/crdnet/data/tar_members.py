@@ -3,7 +3,7 @@
 import tarfile
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from crdnet.errors import DataError
 
@@ -14,6 +14,14 @@ def find_shard(path: Path) -> tuple[Path, str] | None:
         if parent.suffix == ".tar" and parent.is_file():
             return parent, path.relative_to(parent).as_posix()
     return None
+
+
+def is_stored(path: Path) -> bool:
+    """Return whether a path is that of a file or of a member of a tar file."""
+    if path.is_file():
+        return True
+    shard = find_shard(path)
+    return shard is not None and shard[1] in index_members(shard[0])
 
 
 def open_image_file(path: Path) -> Path | BytesIO:
@@ -52,6 +60,11 @@ def index_members(shard: Path) -> dict[str, tuple[int, int]]:
 def _index(shard: Path, changed: int) -> dict[str, tuple[int, int]]:  # noqa: ARG001 - for the cache
     try:
         with tarfile.open(shard, "r:") as tar:
-            return {each.name: (each.offset_data, each.size) for each in tar if each.isfile()}
+            # `tar -C folder .` names its members ./KEY.rainy.png.
+            return {
+                PurePosixPath(each.name).as_posix(): (each.offset_data, each.size)
+                for each in tar
+                if each.isfile()
+            }
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{shard}: cannot be read as a tar file: {error}") from error
