@@ -46,8 +46,11 @@ def trace_stops() -> list[str]:
     main = threading.get_ident()
 
     def note(frame: FrameType, event: str, _argument: Any) -> None:
+        # Cheapest first, since every call of every library comes here.
+        if event != "call" or not frame.f_code.co_filename.startswith(PACKAGE):
+            return
         name = _name_stop(frame)
-        if event != "call" or name not in STEPS or name in seen:
+        if name not in STEPS or name in seen:
             return
         seen.add(name)
         # A job works in a thread; the main thread waits for it at the place that began it.
