@@ -28,6 +28,7 @@ const MOST_DIFFERENCE = 0.5 / 255; // of the GPU from the processor
 
 export class Engine {
   private readonly sessions = new Map<string, Ort.InferenceSession>(); // the last used is last
+  private spare: Ort.InferenceSession | null = null; // has computed nothing yet
 
   private constructor(
     private readonly runtime: typeof Ort,
@@ -41,15 +42,14 @@ export class Engine {
     if (typeof WebAssembly !== "object" || !WebAssembly.validate(SIMD)) {
       throw new Failure("This browser has no WebAssembly with SIMD, which the network needs; use a current version of Chrome, Edge, Firefox or Safari.");
     }
-    const answer = await fetch(modelUrl);
-    if (!answer.ok) throw new Error(`The model cannot be loaded (${answer.status}); load the page again.`);
-    const file = new Uint8Array(await answer.arrayBuffer());
+    const [file, runtime] = await Promise.all([loadModel(modelUrl), import("onnxruntime-web/wasm")]);
     const info = readModelInfo(file);
     const onGpu = device !== "wasm" && (await hasGpu(device)) ? await openOnGpu(file, info) : null;
     if (onGpu) return onGpu;
-    const runtime = await import("onnxruntime-web/wasm");
     configure(runtime, loaderUrl, binaryUrl);
-    return Engine.make(runtime, file, info, "wasm");
+    const engine = Engine.make(runtime, file, info, "wasm");
+    engine.spare = await engine.createSession(); // compiles the runtime before an image comes
+    return engine;
   }
 
   static make(runtime: typeof Ort, file: Uint8Array, info: ModelInfo, provider: Provider): Engine {
@@ -66,7 +66,9 @@ export class Engine {
   // Run the network on RGB of 8 bits in planes; both sides are multiples of the size multiple.
   async run(planes: Uint8ClampedArray, height: number, width: number): Promise<Answer> {
     const session = await this.prepare(height, width);
-    const rainy = new this.runtime.Tensor("float32", Float32Array.from(planes, (level) => level / 255), [1, 3, height, width]);
+    const colours = new Float32Array(planes.length);
+    for (let at = 0; at < planes.length; at++) colours[at] = planes[at]! / 255;
+    const rainy = new this.runtime.Tensor("float32", colours, [1, 3, height, width]);
     const { derained, density } = await session.run({ rainy });
     return { derained: derained!.data as Float32Array, density: density ? (density.data as Float32Array) : null };
   }
@@ -78,18 +80,31 @@ export class Engine {
 
   private async prepare(height: number, width: number): Promise<Ort.InferenceSession> {
     const shape = `${height} x ${width}`;
-    const known = this.sessions.get(shape);
+    let session = this.sessions.get(shape);
     this.sessions.delete(shape);
-    if (!known && this.sessions.size === MOST_SESSIONS) {
-      const [oldest, session] = this.sessions.entries().next().value!;
-      this.sessions.delete(oldest);
-      await session.release();
+    if (!session) {
+      if (this.sessions.size === MOST_SESSIONS) {
+        const [oldest, unused] = this.sessions.entries().next().value!;
+        this.sessions.delete(oldest);
+        await unused.release();
+      }
+      session = this.spare ?? (await this.createSession());
+      this.spare = null;
     }
-    const options = { executionProviders: [this.provider], enableCpuMemArena: false };
-    const session = known ?? (await this.runtime.InferenceSession.create(this.file, options));
     this.sessions.set(shape, session);
     return session;
   }
+
+  private createSession(): Promise<Ort.InferenceSession> {
+    const options = { executionProviders: [this.provider], enableCpuMemArena: false };
+    return this.runtime.InferenceSession.create(this.file, options);
+  }
+}
+
+async function loadModel(url: string): Promise<Uint8Array> {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`The model cannot be loaded (${answer.status}); load the page again.`);
+  return new Uint8Array(await answer.arrayBuffer());
 }
 
 function configure(runtime: typeof Ort, loader: string, binary: string): void {

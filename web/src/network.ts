@@ -176,10 +176,14 @@ function enlarge(plane: Float32Array, reduction: number, { width, height }: Look
 }
 
 function subtractPlanes({ planes, derained }: Look): Float32Array {
-  return derained.map((colour, at) => planes[at]! / 255 - colour);
+  const rain = new Float32Array(planes.length);
+  for (let at = 0; at < rain.length; at++) rain[at] = planes[at]! / 255 - derained[at]!;
+  return rain;
 }
 
 // Take out a share of the rain only.
 export function weaken(rainy: Uint8ClampedArray, derained: Uint8ClampedArray<ArrayBuffer>, strength: number): Uint8ClampedArray<ArrayBuffer> {
-  return derained.map((level, at) => rainy[at]! + strength * (level - rainy[at]!));
+  const weakened = new Uint8ClampedArray(derained.length);
+  for (let at = 0; at < weakened.length; at++) weakened[at] = rainy[at]! + strength * (derained[at]! - rainy[at]!);
+  return weakened;
 }
