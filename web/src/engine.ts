@@ -96,7 +96,8 @@ export class Engine {
   }
 
   private createSession(): Promise<Ort.InferenceSession> {
-    const options = { executionProviders: [this.provider], enableCpuMemArena: false };
+    const extra = { session: { intra_op: { allow_spinning: "0" } } }; // threads that wait take the time of those that work
+    const options = { executionProviders: [this.provider], enableCpuMemArena: false, extra };
     return this.runtime.InferenceSession.create(this.file, options);
   }
 }

@@ -53,9 +53,18 @@ export async function encodePng(width: number, height: number, rgba: Uint8Clampe
   view(head).setUint32(4, height);
   head.set([8, [0, 4, 2, 6][places.length - 1]!], 8);
   const rows = filterRows(width, height, rgba, places);
-  const packed = await new Response(new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"))).arrayBuffer();
-  const parts = [asBytes("\x89PNG\r\n\x1a\n"), packChunk("IHDR", head), ...chunks, packChunk("IDAT", new Uint8Array(packed)), packChunk("IEND", new Uint8Array())];
+  const packed = await deflate(rows);
+  const parts = [asBytes("\x89PNG\r\n\x1a\n"), packChunk("IHDR", head), ...chunks, packChunk("IDAT", packed), packChunk("IEND", new Uint8Array())];
   return new Blob(parts, { type: "image/png" });
+}
+
+// In one piece: a Blob's stream brings small ones, each from another process.
+async function deflate(content: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  const { readable, writable } = new CompressionStream("deflate");
+  const writer = writable.getWriter();
+  void writer.write(content);
+  void writer.close();
+  return new Uint8Array(await new Response(readable).arrayBuffer());
 }
 
 function hasAlpha(rgba: Uint8ClampedArray): boolean {
