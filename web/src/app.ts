@@ -4,5 +4,5 @@
 import "crdnet-page/page.js";
 import { warmUp } from "./derain";
 
-warmUp();
+await warmUp(); // first: the service worker loads all files once more
 if (navigator.serviceWorker && isSecureContext) void navigator.serviceWorker.register("sw.js");

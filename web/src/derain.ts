@@ -22,9 +22,13 @@ function getWorker(): Worker {
   return worker;
 }
 
-// Load the runtime and the model before the first image comes.
-export function warmUp(): void {
-  getWorker();
+// Load the runtime and the model before the first image comes; failures are told to that image.
+export function warmUp(): Promise<unknown> {
+  const using = getWorker();
+  return new Promise((resolve) => {
+    using.addEventListener("message", ({ data }: MessageEvent<Reply>) => data.kind === "opened" && resolve(null));
+    using.addEventListener("error", resolve);
+  });
 }
 
 // Derain an image file; see send.js for arguments and result.
@@ -38,7 +42,7 @@ export function derainImage(file: File, wishes: Wishes, { signal, onProgress }: 
       else if (data.kind === "failed") {
         if (data.isBroken) abandonWorker();
         reject(new Failure(data.words, data));
-      } else {
+      } else if (data.kind === "done") {
         const { content, report, isLeftAlone, notes, engine } = data.result;
         const seconds = (performance.now() - began) / 1000;
         resolve({ content, density: report?.density ?? "unknown", score: report?.score.toFixed(4) ?? null, probabilities: report?.probabilities ?? [], isLeftAlone, notes, engine, seconds });

@@ -69,7 +69,9 @@ export class Engine {
     const colours = new Float32Array(planes.length);
     for (let at = 0; at < planes.length; at++) colours[at] = planes[at]! / 255;
     const rainy = new this.runtime.Tensor("float32", colours, [1, 3, height, width]);
+    const start = performance.now();
     const { derained, density } = await session.run({ rainy });
+    performance.measure(`network ${height} x ${width}`, { start });
     return { derained: derained!.data as Float32Array, density: density ? (density.data as Float32Array) : null };
   }
 

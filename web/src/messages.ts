@@ -9,6 +9,7 @@ export type Request =
   | { kind: "cancel" };
 
 export type Reply =
+  | { kind: "opened" } // or failed to: the first image tells
   | { kind: "stage"; stage: "loading" | "working"; share: number }
   | { kind: "done"; result: Result }
   | { kind: "failed"; words: string; type: string; canRetry: boolean; isBroken: boolean };

@@ -49,7 +49,7 @@ onmessage = ({ data }: MessageEvent<Request>) => {
   if (data.kind === "cancel") isCancelled = true;
   else if (data.kind === "open") {
     opening = openNetwork(data.modelUrl, data.device);
-    opening.catch(() => {}); // told to the first image
+    opening.catch(() => {}).then(() => reply({ kind: "opened" }));
   }
   else void derain(data.file, data.wishes);
 };
