@@ -70,7 +70,7 @@ class AdaptedReport:
     path: Path
     bytes: int
     largest_difference: float
-    """Of colours in [0, 1]."""
+    """Largest difference of a colour in [0, 1]."""
 
 
 def adapt_model(source: Path, path: Path, adaptation: Adaptation) -> AdaptedReport:

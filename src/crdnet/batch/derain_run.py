@@ -98,17 +98,11 @@ class DerainRun(Run):
 
     def _describe_settings(self) -> dict[str, Any]:
         """Return the model and the options that decide what an output looks like."""
-        model, derain = self.derainer.model, self._options.derain
+        model = self.derainer.model
         return {
             "model": model.name,
             "sha256": sha256(model.read()).hexdigest(),
-            "strength": derain.strength,
-            "always": derain.always,
-            "ensemble": derain.ensemble,
-            "format": derain.format,
-            "fallback-format": derain.fallback_format,
-            "quality": derain.quality,
-            "strip-gps": derain.strip_gps,
+            **self._options.derain.describe_output(),
             "rain": self._options.rain is not None,
         }
 

@@ -1,6 +1,7 @@
 """Options of deraining, shared by every entrance."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from crdnet.errors import ArgumentError
 from crdnet.images import FORMATS, MAX_PIXELS
@@ -59,3 +60,15 @@ class DerainOptions:
             )
         if self.max_pixels < 1:
             raise ArgumentError(f"`max_pixels` is at least 1, got {self.max_pixels}")
+
+    def describe_output(self) -> dict[str, Any]:
+        """Return the options that decide what an output looks like; runs that differ do not mix."""
+        return {
+            "strength": self.strength,
+            "always": self.always,
+            "ensemble": self.ensemble,
+            "format": self.format,
+            "fallback-format": self.fallback_format,
+            "quality": self.quality,
+            "strip-gps": self.strip_gps,
+        }

@@ -3,8 +3,8 @@
     report = crdnet.batch.run_job("s3://bucket/frames/", "s3://bucket/derained/")
 
 `inputs` are listed once into the `manifest`; `worker` reads, derains and writes a chunk of them, on
-Ray (`on_ray`) or in this process (`shares`); `results` are its journal. `store` is the only module
-that knows a file system.
+Ray (`on_ray`) or in this process (`shares`); `results` are its journal. `parquet` reads and writes
+the files of both, and `store` is the only module that knows a file system.
 """
 
 from crdnet.errors import MissingExtraError

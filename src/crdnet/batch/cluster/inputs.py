@@ -192,7 +192,7 @@ class ListSource(Source):
             names = table.schema_arrow.names
             self._check_columns(names)
             columns = [uri, name] if name in names else [uri]
-            for batch in table.iter_batches(_READ_ROWS, columns=columns):
+            for batch in table.iter_batches(_READ_ROWS, columns=columns, use_threads=False):
                 uris = batch.column(0).to_pylist()
                 ids = batch.column(1).to_pylist() if len(columns) > 1 else [None] * len(uris)
                 for row_uri, row_id in zip(uris, ids, strict=True):

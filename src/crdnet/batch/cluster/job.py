@@ -207,7 +207,7 @@ class Job:
 
     def _describe_settings(self) -> dict[str, Any]:
         """Return what decides which inputs there are, and what an output looks like."""
-        options, derain = self._options, self._options.derain
+        options = self._options
         return {
             "source": self._shown_source,
             "task": "sense" if options.sense_only else "derain",
@@ -215,13 +215,7 @@ class Job:
             "webdataset": options.webdataset,
             "model": self._model.name,
             "sha256": sha256(self._model.read()).hexdigest(),
-            "strength": derain.strength,
-            "always": derain.always,
-            "ensemble": derain.ensemble,
-            "format": derain.format,
-            "fallback-format": derain.fallback_format,
-            "quality": derain.quality,
-            "strip-gps": derain.strip_gps,
+            **options.derain.describe_output(),
             "chunk": CHUNK_ROWS,
         }
 

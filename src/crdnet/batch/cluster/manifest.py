@@ -10,15 +10,14 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crdnet.batch.cluster.inputs import JOB_FOLDER, Input, Source
+from crdnet.batch.cluster.parquet import encode_parquet, open_parquet
 from crdnet.batch.cluster.store import Store
 from crdnet.errors import ArgumentError
 
@@ -132,7 +131,7 @@ class Manifest:
             yield self._read_part(part, columns)
 
     def _read_part(self, part: Part, columns: list[str] | None = None) -> pa.Table:
-        return pq.read_table(BytesIO(self._destination.read(part.key)), columns=columns)
+        return open_parquet(self._destination.read(part.key)).read(columns, use_threads=False)
 
     def _refuse_collisions(self) -> None:
         """Refuse two inputs with one output, by hashes of 8 bytes rather than by names."""
@@ -182,7 +181,7 @@ class ManifestReader:
         place = (part.key, group)
         if place not in self._groups:
             content = self._load(part)
-            self._groups = {place: pq.ParquetFile(BytesIO(content)).read_row_group(group)}
+            self._groups = {place: open_parquet(content).read_row_group(group, use_threads=False)}
         rows: list[dict[str, Any]] = self._groups[place].slice(offset, CHUNK_ROWS).to_pylist()
         return rows
 
@@ -214,6 +213,4 @@ def _encode_part(part: Part, inputs: list[Input]) -> bytes:
         },
         schema=_SCHEMA,
     )
-    buffer = BytesIO()
-    pq.write_table(table, buffer, row_group_size=_GROUP_ROWS, compression="zstd")
-    return buffer.getvalue()
+    return encode_parquet(table, row_group_size=_GROUP_ROWS)

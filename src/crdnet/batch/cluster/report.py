@@ -27,7 +27,7 @@ _BARS = 40
 
 @dataclass
 class Summary:
-    """What the report shows of all results."""
+    """Numbers and examples of the report, collected from all results."""
 
     counts: Counter[str] = field(default_factory=Counter)
     densities: Counter[str] = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class Summary:
     """Results by the second in which they were finished."""
     pixels: int = 0
     seconds: float = 0.0
-    """Of all workers together."""
+    """Seconds of work, added over all workers."""
 
 
 def summarise(rows: Iterable[Mapping[str, Any]]) -> Summary:

@@ -9,15 +9,14 @@ inputs of a chunk failed or were left. So resuming lists names and opens no file
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crdnet.batch.cluster.inputs import JOB_FOLDER
 from crdnet.batch.cluster.options import JobOptions
+from crdnet.batch.cluster.parquet import encode_parquet, open_parquet
 from crdnet.batch.cluster.store import Store, open_store
 
 RESULTS = f"{JOB_FOLDER}/results"
@@ -51,7 +50,7 @@ SCHEMA = pa.schema(
 
 
 class Journal:
-    """Which chunks of a job are finished.
+    """Record of the finished chunks of a job.
 
     Args:
         destination: Where the job writes.
@@ -63,7 +62,7 @@ class Journal:
         self._unfinished: set[tuple[int, int]] = set()
 
     def read(self) -> None:
-        """Learn it from the names of files."""
+        """Find the finished chunks by the names of the files of results."""
         self._attempts = {}
         for chunk, attempt in _parse_names(self._destination.iterate_names(RESULTS)):
             self._attempts[chunk] = max(attempt, self._attempts.get(chunk, -1))
@@ -90,7 +89,7 @@ def read_chunk_results(destination: Store, chunk: int, attempt: int) -> list[dic
         content = destination.read(key)
     except FileNotFoundError:
         return None
-    rows: list[dict[str, Any]] = pq.read_table(BytesIO(content)).to_pylist()
+    rows: list[dict[str, Any]] = open_parquet(content).read(use_threads=False).to_pylist()
     return rows
 
 
@@ -105,9 +104,8 @@ def write_chunk_results(
     """Write the results of an attempt at a chunk, once; False if somebody else did."""
     if not is_finished:  # first, since a chunk with results and without a mark is finished
         destination.create(f"{_MARKS}/{chunk:012}-{attempt:03}", b"\n")
-    buffer = BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
-    return destination.create(_name_results(chunk, attempt), buffer.getvalue())
+    content = encode_parquet(pa.Table.from_pylist(rows, SCHEMA))
+    return destination.create(_name_results(chunk, attempt), content)
 
 
 class Taken:
@@ -131,9 +129,7 @@ class Taken:
 
     def encode(self) -> bytes:
         """Return the table as Parquet; it is a list for a next job."""
-        buffer = BytesIO()
-        pq.write_table(pa.table(self._columns), buffer, compression="zstd")
-        return buffer.getvalue()
+        return encode_parquet(pa.table(self._columns))
 
 
 def iterate_results(

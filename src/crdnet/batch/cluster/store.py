@@ -36,7 +36,7 @@ _PRECONDITION_FAILED = 412
 _NOT_IMPLEMENTED = 501
 _PART = ".crdnet-"
 PARTS_FOLDER = "_crdnet/parts"
-"""Of a local store: temporary files, which a killed worker leaves."""
+"""Folder of the temporary files of a local store; a killed worker leaves some."""
 # Ours are the retries, so that they are counted once. Listings are not kept: they have millions of
 # entries.
 _S3_OPTIONS = {
