@@ -99,7 +99,7 @@ def listing(rows: int) -> None:
     """List a simulated bucket, and choose the chunks to work on, as a driver does."""
 
     class Simulated(Source):
-        # noqa, since the interface of sources gives the argument its name.
+        # Unused here; the interface of sources gives the argument its name.
         def iterate(self, known: int, after: str | None) -> Iterator[Input]:  # noqa: ARG002
             for row in range(known, rows):
                 key = f"camera-{row % 97:03}/2026-11-{row % 28 + 1:02}/{row:012}.jpg"
@@ -222,7 +222,7 @@ def pretend_done(job: Path, rows: int) -> None:
         path.unlink()
 
     class Done(Source):
-        # noqa, since the interface of sources gives the argument its name.
+        # Unused here; the interface of sources gives the argument its name.
         def iterate(self, known: int, after: str | None) -> Iterator[Input]:  # noqa: ARG002
             for row in range(known, rows):
                 yield Input(f"/frames/{row:012}.jpg", f"{row:012}.jpg", 150_000, f"{row:032x}")
