@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import boto3
@@ -27,6 +27,10 @@ class Fault:
     """Number of requests, the first ones."""
     cuts_body: bool = False
     """Whether the connection ends in the middle of the body of the right answer."""
+    stalls_body: bool = False
+    """Whether nothing follows on the first half of the right answer."""
+    hides: str | None = None
+    """Keys that are left out of the right answer, a listing: a regular expression."""
     header: str | None = None
     """Only requests with this header, as WSGI names it."""
     met: int = 0
@@ -52,7 +56,7 @@ class S3Server:
 
     def __enter__(self) -> "S3Server":
         self._stack = ExitStack()
-        self._creating = Lock()
+        self._creating, self._released = Lock(), Event()
         self._application = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
             "127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet
@@ -79,6 +83,8 @@ class S3Server:
 
     def clear(self) -> None:
         """Forget faults, requests and objects."""
+        self._released.set()
+        self._released = Event()
         self.faults.clear()
         self.requests.clear()
         for bucket in ("rainy", "clean"):
@@ -116,6 +122,10 @@ class S3Server:
                 continue
             if fault.cuts_body:
                 return _cut(self._application(environ, respond))
+            if fault.stalls_body:
+                return _stall(self._application(environ, respond), self._released)
+            if fault.hides is not None:
+                return self._hide(fault.hides, environ, respond)
             respond(fault.status, [("Content-Type", "application/xml")])
             return [f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode()]
         if "HTTP_IF_NONE_MATCH" in environ:
@@ -123,6 +133,14 @@ class S3Server:
                 return list(self._application(environ, respond))
         body: Iterable[bytes] = self._application(environ, respond)
         return body
+
+    def _hide(self, keys: str, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
+        def respond_shorter(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            kept = [each for each in headers if each[0].lower() != "content-length"]
+            return respond(status, kept, *more)
+
+        listing = b"".join(self._application(environ, respond_shorter))
+        return [re.sub(rf"<Contents><Key>{keys}</Key>.*?</Contents>".encode(), b"", listing)]
 
 
 class _Quiet(WSGIRequestHandler):
@@ -134,3 +152,9 @@ def _cut(body: Iterable[bytes]) -> Iterator[bytes]:
     whole = b"".join(body)
     yield whole[: len(whole) // 2]
     raise ConnectionResetError("cut on purpose")
+
+
+def _stall(body: Iterable[bytes], released: Event) -> Iterator[bytes]:
+    whole = b"".join(body)
+    yield whole[: len(whole) // 2]
+    released.wait()

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from crdnet.batch import JobOptions, JobReport, iterate_results, run_job
-from crdnet.batch.cluster import faults
+from crdnet.batch.cluster import faults, manifest
+from crdnet.batch.cluster import store as stores
 from crdnet.batch.cluster.faults import (
     describe_fault,
     has_credentials,
@@ -17,7 +18,7 @@ from crdnet.batch.cluster.faults import (
     is_passing,
 )
 from crdnet.batch.cluster.store import iterate_prefix, open_store
-from crdnet.errors import StoreError
+from crdnet.errors import OutputError, StoreError
 from tests.batch.cluster.s3_server import Fault, S3Server
 
 
@@ -36,9 +37,14 @@ def bucket(s3: S3Server, images: Path) -> S3Server:
     return s3
 
 
-def run(model: Path, source: str = "s3://rainy/frames", **options: object) -> JobReport:
+def run(
+    model: Path,
+    source: str = "s3://rainy/frames",
+    destination: str = "s3://clean/out",
+    **options: object,
+) -> JobReport:
     values = {"shard": "1/1", "model": model, **options}
-    return run_job(source, "s3://clean/out", JobOptions(**values))  # type: ignore[arg-type] # by name
+    return run_job(source, destination, JobOptions(**values))  # type: ignore[arg-type] # by name
 
 
 def list_outputs(server: S3Server) -> list[str]:
@@ -72,6 +78,52 @@ def test_faults_that_pass_cost_nothing(bucket: S3Server, model: Path) -> None:
     )
     assert report.is_complete
     assert len(list_outputs(bucket)) == 30
+
+
+def test_a_body_that_stops_is_asked_for_again(
+    bucket: S3Server, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(stores._S3_OPTIONS["config_kwargs"], "read_timeout", 1)
+    stalled = Fault("GET", r"/a/003\.png", times=2, stalls_body=True)
+    bucket.faults.append(stalled)
+    assert run(model).is_complete
+    assert stalled.met > stalled.times
+    stalled.times = 1_000_000
+    report = run(model, "s3://rainy/frames/a", destination="s3://clean/again")
+    (failure,) = report.tally.failures
+    assert failure.uri == "s3://rainy/frames/a/003.png"
+    assert "run the same command again" in failure.reason
+
+
+def test_listings_that_lag_behind_lose_nothing(bucket: S3Server, model: Path) -> None:
+    # What is written is known by its name; a listing may tell of it later.
+    results = Fault("GET", r"^/clean/?$", hides=r"out/_crdnet/results/[^<]*")
+    marks = Fault("GET", r"^/clean/?$", hides=r"out/_crdnet/(unfinished|results)/[^<]*")
+    bucket.put("rainy", "frames/a/003.png", b"no image")
+    assert run(model).tally.counts == {"done": 26, "dry": 3, "failed": 1}
+    bucket.requests.clear()
+    for hidden in (results, marks):
+        bucket.faults[:] = [hidden]
+        assert run(model).tally.counts == {"done": 26, "dry": 3, "failed": 1}
+    assert hidden.met
+    assert not any(request.startswith("GET /rainy/") for request in bucket.requests)
+    bucket.faults.clear()
+    bucket.put("rainy", "frames/a/003.png", bucket.get("rainy", "frames/a/006.png"))
+    assert run(model).tally.counts == {"done": 1}
+    assert len(list(iterate_results("s3://clean/out"))) == 30
+
+
+def test_a_manifest_that_is_not_listed_whole_is_asked_for_again(
+    bucket: S3Server, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "PART_ROWS", 16)
+    run(model)
+    hidden = Fault("GET", r"^/clean/?$", hides=r"[^<]*/manifest/000000000016[^<]*")
+    bucket.faults.append(hidden)
+    with pytest.raises(StoreError, match="does not list all files"):
+        run(model)
+    hidden.met, hidden.times = 0, 1
+    assert run(model).earlier == 30
 
 
 def test_faults_that_stay_are_named_once(bucket: S3Server, model: Path) -> None:
@@ -125,15 +177,68 @@ def test_a_store_without_conditions_gets_each_output_once(bucket: S3Server, mode
             Fault("GET", r"^/rainy/?$", "400 Bad Request", "AuthorizationHeaderMalformed"),
             "set AWS_REGION",
         ),
+        (
+            "s3://rainy/frames",
+            Fault("GET", r"^/rainy/?$", "301 Moved Permanently", "PermanentRedirect"),
+            "set AWS_REGION",
+        ),
+        (
+            "s3://rainy/list.txt",
+            Fault("GET", r"^/rainy/list", "403 Forbidden", "AccessDenied"),
+            "ask for the permission",
+        ),
     ],
 )
-def test_a_source_that_cannot_be_listed_is_one_error(
+def test_a_source_that_cannot_be_listed_is_one_error_and_leaves_nothing(
     source: str, fault: Fault | None, message: str, bucket: S3Server, model: Path
 ) -> None:
+    bucket.put("rainy", "list.txt", b"frames/a/003.png")
     if fault is not None:
         bucket.faults.append(fault)
     with pytest.raises(StoreError, match=message):
         run(model, source)
+    bucket.faults.clear()
+    assert bucket.list_keys("clean") == []
+
+
+@pytest.mark.parametrize(
+    ("destination", "fault", "kind", "message"),
+    [
+        ("s3://absent/out", None, OutputError, "cannot write s3://absent/out/_crdnet/job.json"),
+        (
+            "s3://clean/out",
+            Fault("PUT", r"^/clean/", "403 Forbidden", "AccessDenied"),
+            OutputError,
+            r"cannot write s3://clean/out/_crdnet/job.json: .*may be written to",
+        ),
+        (
+            "s3://clean/out",
+            Fault("GET", r"^/clean/?$", "403 Forbidden", "AccessDenied"),
+            StoreError,
+            "ask for the permission to list it",
+        ),
+        (
+            "s3://clean/out",
+            Fault("GET", r"^/clean/.*job.json", "403 Forbidden", "AccessDenied"),
+            StoreError,
+            "check the permission to read it",
+        ),
+    ],
+)
+def test_a_destination_that_cannot_be_used_is_one_error(
+    destination: str,
+    fault: Fault | None,
+    kind: type[Exception],
+    message: str,
+    bucket: S3Server,
+    model: Path,
+) -> None:
+    if fault is not None:
+        bucket.faults.append(fault)
+    with pytest.raises(kind, match=message):
+        run(model, destination=destination)
+    bucket.faults.clear()
+    assert bucket.list_keys("clean") == []
 
 
 def test_keys_are_taken_as_they_are(s3: S3Server, model: Path, images: Path) -> None:
@@ -146,6 +251,26 @@ def test_keys_are_taken_as_they_are(s3: S3Server, model: Path, images: Path) -> 
     assert set(list_outputs(s3)) == {f"out/{key}" for key in [*keys, "x.png/y.png", "x.png"]}
     (failure,) = report.tally.failures
     assert "leave the destination" in failure.reason
+    s3.put("rainy", "list.txt", "\n".join(f"s3://rainy/frames/{key}" for key in keys).encode())
+    assert run(model, "s3://rainy/list.txt", "s3://clean/list").is_complete
+    listed = {key for key in s3.list_keys("clean") if key.startswith("list/rainy/")}
+    assert listed == {f"list/rainy/frames/{key}" for key in keys}
+
+
+def test_a_key_that_goes_on_behind_another_is_one_failure_in_a_folder(
+    s3: S3Server, model: Path, images: Path, tmp_path: Path
+) -> None:
+    content = (images / "b/001.png").read_bytes()
+    for key in ("x.png", "x.png/y.png"):
+        s3.put("rainy", f"frames/{key}", content)
+    for number, list_of_keys in enumerate((["x.png", "x.png/y.png"], ["x.png/y.png", "x.png"])):
+        s3.put("rainy", "list.txt", "\n".join(f"frames/{key}" for key in list_of_keys).encode())
+        job = tmp_path / f"{number}"
+        report = run(model, "s3://rainy/list.txt", f"{job}", jobs=1)
+        assert report.tally.counts == {"done": 1, "failed": 1}
+        (failure,) = report.tally.failures
+        assert failure.uri.endswith(list_of_keys[1])
+        assert "cannot write" in failure.reason
 
 
 def test_of_two_that_make_one_key_one_does(s3: S3Server, tmp_path: Path) -> None:

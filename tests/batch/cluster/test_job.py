@@ -3,24 +3,29 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import crdnet
 from crdnet.batch import BatchOptions, JobOptions, JobReport, iterate_results, run_job
-from crdnet.batch.cluster import manifest
-from crdnet.errors import ArgumentError, DataError, StoreError
+from crdnet.batch.cluster import manifest, worker
+from crdnet.errors import ArgumentError, DataError, OutputError, StoreError
 from crdnet.pipeline import DerainOptions
 from tests.batch.cluster.conftest import write_image
 from tests.cli.runner import Crdnet
@@ -204,6 +209,59 @@ def test_a_bad_list_is_one_error(
     (tmp_path / name).write_text(content)
     with pytest.raises((DataError, StoreError), match=message):
         run(tmp_path / name, tmp_path / "job", model)
+
+
+def test_a_source_without_images_leaves_nothing(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(StoreError, match="there are no inputs"):
+        run(tmp_path / "images", tmp_path / "job", model)
+    assert not (tmp_path / "job").exists()
+    (tmp_path / "images/a.txt").write_text("no image")
+    with pytest.raises(StoreError, match="there are no inputs, but 1 no images"):
+        run(tmp_path / "images", tmp_path / "job", model)
+    assert not (tmp_path / "job").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=200k", "crdnet", f"{folder}"]
+    if shutil.which("mount") is None or subprocess.run(words, check=False).returncode:
+        pytest.skip("a small file system needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", f"{folder}"], check=True)
+
+
+def test_a_full_disk_ends_the_run_and_the_next_goes_on(
+    images: Path, model: Path, small_disk: Path
+) -> None:
+    job = small_disk / "job"
+    with pytest.raises(OutputError, match="the disk is full"):
+        run(images, job, model)
+    larger = ["mount", "-o", "remount,size=20m", f"{small_disk}"]
+    subprocess.run(larger, check=True)
+    assert run(images, job, model).is_complete
+    check_once(job, 100)
+
+
+def test_a_full_disk_of_temporary_files_ends_the_run(
+    images: Path, model: Path, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The large files of a store go through temporary files; here every file is large.
+    monkeypatch.setattr(worker, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(tempfile, "tempdir", f"{small_disk}")
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/images/000.png", (images / "a/000.png").read_bytes())
+    filling = small_disk / "filling"
+    with suppress(OSError), filling.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(OutputError, match=r"the disk for temporary files of .* is full"):
+        run("memory://images", tmp_path / "job", model)
+    filling.unlink()
+    assert run("memory://images", tmp_path / "job", model).is_complete
 
 
 def test_an_id_given_twice_is_refused(images: Path, model: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from crdnet.batch.cluster.faults import has_credentials, hide_credentials
 from crdnet.batch.cluster.options import JobOptions
-from crdnet.batch.cluster.store import Found, Store, iterate_prefix, list_failing
+from crdnet.batch.cluster.store import CONDITIONAL, Found, Store, iterate_prefix, list_failing
 from crdnet.errors import ArgumentError, DataError, StoreError
 from crdnet.images import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from crdnet.pipeline import SUFFIX, choose_suffix
@@ -240,7 +240,9 @@ class ListSource(Source):
             return make_input(self._store.make_uri(path), name or key.lstrip("/"), self._options)
         is_local = scheme in ("file", "local")
         address = f"/{rest.lstrip('/')}" if is_local else uri
-        return make_input(address, name or rest.partition("?")[0].lstrip("/"), self._options)
+        # In a bucket a question mark is a part of the key.
+        key = rest if scheme in CONDITIONAL else rest.partition("?")[0]
+        return make_input(address, name or key.lstrip("/"), self._options)
 
 
 def make_input(

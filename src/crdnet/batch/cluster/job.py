@@ -180,6 +180,8 @@ class Job:
                     f"{self._destination.url} is not empty and holds no job; give an empty folder "
                     "or prefix"
                 )
+            # Before anything is written, so that a source without inputs leaves nothing.
+            next(self.plan())
             if self._destination.create(_SETTINGS, content):
                 return
         known = self._read_settings() or {}

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from crdnet.batch.cluster.faults import call_with_retries
 from crdnet.batch.cluster.inputs import JOB_FOLDER, Input, Source
 from crdnet.batch.cluster.parquet import encode_parquet, open_parquet
 from crdnet.batch.cluster.store import Store
-from crdnet.errors import ArgumentError
+from crdnet.errors import ArgumentError, StoreError
 
 PART_ROWS = 100_000
 CHUNK_ROWS = 64
@@ -76,7 +77,20 @@ class Manifest:
         return sum(part.rows for part in self.parts)
 
     def read(self) -> None:
-        """Learn what is listed already."""
+        """Learn what is listed already.
+
+        Raises:
+            StoreError: The store does not list a part of the manifest that is there.
+        """
+        try:
+            call_with_retries(self._read)
+        except TimeoutError as error:
+            raise StoreError(
+                f"{self._destination.url} does not list all files of {_FOLDER} that were written; "
+                "run the same command again later"
+            ) from error
+
+    def _read(self) -> None:
         names = list(self._destination.iterate_names(_FOLDER))
         found = (name.removesuffix(".parquet").split("-") for name in names if "-" in name)
         parts = sorted((int(first), -int(rows)) for first, rows in found)
@@ -87,7 +101,10 @@ class Manifest:
                 self.parts.append(Part(first, -rows))
         self.is_complete = "complete.json" in names
         if self.is_complete:
-            self.left_out = json.loads(self._destination.read(_COMPLETE))["left_out"]
+            complete = json.loads(self._destination.read(_COMPLETE))
+            self.left_out = complete["left_out"]
+            if self.rows != complete["rows"]:
+                raise TimeoutError  # a store whose listings lag behind
 
     def extend(self, source: Source, limit: int | None) -> None:
         """List what is not listed yet.

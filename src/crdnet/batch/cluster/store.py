@@ -29,7 +29,7 @@ from crdnet.errors import ArgumentError, OutputError, StoreError
 from crdnet.files import means_full_disk
 
 LOCAL = "file"
-_CONDITIONAL = ("s3", "s3a", "gs", "gcs")
+CONDITIONAL = ("s3", "s3a", "gs", "gcs")
 """Schemes whose stores take create-if-absent."""
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 _PRECONDITION_FAILED = 412
@@ -133,7 +133,7 @@ class Store:
         try:
             if self.is_local:
                 return _create_local(Path(path), content, Path(self.locate(PARTS_FOLDER)))
-            if self.scheme in _CONDITIONAL:
+            if self.scheme in CONDITIONAL:
                 return call_with_retries(lambda: self._create_on_condition(path, content))
             return call_with_retries(lambda: self._create_by_rename(path, content))
         except Exception as error:
@@ -172,15 +172,12 @@ class Store:
                 yield found.path.rpartition("/")[2]
 
     def is_empty(self) -> bool:
-        """Return whether there is nothing at all."""
-        if self.is_local:
-            try:
-                with os.scandir(self.root) as entries:
-                    return next(iter(entries), None) is None
-            except FileNotFoundError:
-                return True
+        """Return whether there is nothing but temporary files, which a killed job leaves."""
+        parts = f"{self.locate(PARTS_FOLDER)}/"
         with suppress(FileNotFoundError):
-            return next(iterate_prefix(self, f"{self.root}/"), None) is None
+            return all(
+                found.path.startswith(parts) for found in iterate_prefix(self, f"{self.root}/")
+            )
         return True
 
     def _create_on_condition(self, path: str, content: bytes) -> bool:
@@ -202,7 +199,7 @@ class Store:
         temporary = f"{folder}/{_PART}{token_hex(8)}.part"
         if self.files.exists(path):
             return False
-        if self.scheme not in _CONDITIONAL:
+        if self.scheme not in CONDITIONAL:
             self.files.makedirs(folder, exist_ok=True)
         self.files.pipe_file(temporary, content)
         try:
@@ -233,7 +230,7 @@ def open_store(url: str | Path) -> Store:
         return Store(LOCAL, os.path.abspath(f"/{rest.lstrip('/')}").rstrip("/"))  # noqa: PTH100
     if not rest.strip("/"):
         raise ArgumentError(f"{text} names no bucket or folder; write {scheme}://BUCKET/PREFIX")
-    if scheme in _CONDITIONAL and has_credentials(text):
+    if scheme in CONDITIONAL and has_credentials(text):
         raise ArgumentError(
             f"{hide_credentials(text)}: keys do not belong into the URL of a bucket; set them in "
             "the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -243,7 +240,7 @@ def open_store(url: str | Path) -> Store:
     if scheme in ("s3", "s3a"):
         options |= _S3_OPTIONS
     # Bucket stores would take #, ? and % as they are, but not the form of fsspec's parser.
-    root = rest if scheme in _CONDITIONAL else kind._strip_protocol(text)
+    root = rest if scheme in CONDITIONAL else kind._strip_protocol(text)
     return Store(scheme, root.rstrip("/"), options)
 
 
@@ -316,6 +313,8 @@ def _create_local(path: Path, content: bytes, parts: Path) -> bool:
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
+            if path.is_dir():  # the key of another output goes on behind this one
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
             return False
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV):

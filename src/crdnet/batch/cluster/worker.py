@@ -25,7 +25,7 @@ from crdnet.batch.cluster.options import JobOptions
 from crdnet.batch.cluster.results import SCHEMA, read_chunk_results, write_chunk_results
 from crdnet.batch.cluster.store import Store, open_store, read_file
 from crdnet.batch.cluster.tars import derain_members
-from crdnet.errors import CRDNetError, ImageError
+from crdnet.errors import CRDNetError, ImageError, OutputError
 from crdnet.files import means_full_disk
 from crdnet.images import ImageSource, WorkerCodec
 from crdnet.pipeline import (
@@ -158,7 +158,7 @@ class Worker:
             result |= self._derain(row)
         except Exception as error:
             if means_full_disk(error):
-                raise
+                raise self._describe_full_disk(error) from error
             result |= {
                 "status": "failed",
                 "error_class": type(error).__name__,
@@ -167,6 +167,14 @@ class Worker:
         result = dict.fromkeys(SCHEMA.names) | result
         result["seconds"] = perf_counter() - clock
         return result
+
+    def _describe_full_disk(self, error: Exception) -> Exception:
+        """Return the error that ends the run, since the next image would meet it too."""
+        if isinstance(error, CRDNetError):
+            return error
+        return OutputError(
+            f"the disk for temporary files of {self._name} is full; make room there, or set TMPDIR"
+        )
 
     def _derain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         if row["problem"] is not None:
