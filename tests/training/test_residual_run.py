@@ -28,7 +28,7 @@ from crdnet.training.mixture import Mixture, compute_side_before_rotation, rotat
 from crdnet.training.residual import charbonnier, load_teacher
 from crdnet.training.sensing import map_intensity, sensing_loss
 from tests.conftest import REPOSITORY
-from tests.training.namespaces import make_two_machines
+from tests.namespaces import make_machines
 from tests.training.test_run import assert_same
 from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
@@ -197,7 +197,7 @@ def test_two_machines_under_torchrun_take_the_steps_of_one_with_twice_the_batch(
     ours.train("one", *steps, "--data.batch_size=8")
     two = (*steps, "--trainer.devices=1", "--trainer.num_nodes=2", "--trainer.strategy=ddp")
     words = ours.tiny.arguments("two", *ours.data, *two, "--data.batch_size=4", recipe=RECIPE)
-    with make_two_machines() as machines:
+    with make_machines(2) as machines:
         running = [
             subprocess.Popen(
                 [
