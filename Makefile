@@ -54,14 +54,14 @@ browser: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/server/test_page.py tests/server/test_app.py tests/evaluation/test_comparison.py
 
 # Hours of load: fine-tuning in a clean environment, files with random damage, each parser under a fuzzer for ten minutes, kills of a run
-# on a clip and of workers of a cluster, then a server under mixed requests.
+# on a clip and of workers of a cluster, machines of a cluster without power or network (as root), then a server under mixed requests.
 soak: $(VENV)/.dev
 	CRDNET_CLEAN_INSTALL=1 $(BIN)/python -m pytest tests/contracts/test_wheel.py
 	CRDNET_MUTATED_FILES=2000 $(BIN)/python -m pytest tests/images/test_fuzz.py
 	$(PIP) atheris==3.0.0
 	$(BIN)/python -m tests.images.fuzz all -max_total_time=600
 	CRDNET_KILLS=20 $(BIN)/python -m pytest tests/video/test_resume.py -k random
-	CRDNET_CLUSTER_IMAGES=20000 $(BIN)/python -m pytest tests/batch/cluster/test_ray.py
+	CRDNET_CLUSTER_IMAGES=20000 $(BIN)/python -m pytest tests/batch/cluster/test_ray.py tests/batch/cluster/test_machines.py
 	$(BIN)/python -m benchmarks.speed.batch kills
 	$(BIN)/python -m benchmarks.speed.server fairness
 	$(BIN)/python -m benchmarks.speed.server soak --minutes 30

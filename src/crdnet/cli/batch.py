@@ -1,5 +1,7 @@
 """`crdnet batch`: the images of a bucket, on a Ray cluster or in shares."""
 
+import sys
+from contextlib import redirect_stdout
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +129,8 @@ def command(
     if job_options.dry_run:
         return _list_planned(job, quiet=quiet)
     progress = _Progress(price_per_hour, quiet=quiet)
-    with stop_on_signals(job.stop, quiet=quiet):
+    # Ray prints what happens to nodes to the output that is for the report.
+    with stop_on_signals(job.stop, quiet=quiet), redirect_stdout(sys.stderr):
         try:
             report = job.run(progress.show)
         finally:

@@ -27,6 +27,15 @@ def write_image(path: Path, grey: int) -> None:
     Image.fromarray(np.full((8, 8, 3), grey, np.uint8)).save(path, "PNG")
 
 
+def write_damaged_images(folder: Path, count: int) -> None:
+    """Write tiny images, of which one in a hundred is damaged."""
+    for number in range(count):
+        place = folder / f"{number // 100:03}/{number:05}.png"
+        write_image(place, number % 256)
+        if number % 100 == 50:
+            place.write_bytes(place.read_bytes()[:40])
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """A folder of 100 images in three folders, every tenth of them dry."""

@@ -14,9 +14,10 @@ import pytest
 import crdnet
 from crdnet.batch import BatchOptions, JobOptions, JobReport, run_job
 from crdnet.errors import StoreError
-from tests.batch.cluster.conftest import write_image
+from tests.batch.cluster.conftest import write_damaged_images
 from tests.batch.cluster.test_job import check_once, read_tree
-from tests.waiting import HANG_SECONDS, wait_until
+from tests.ray_machines import RAY_SETTINGS
+from tests.waiting import wait_until
 
 SOAKED_IMAGES = os.environ.get("CRDNET_CLUSTER_IMAGES")
 IMAGES = int(SOAKED_IMAGES or "1000")
@@ -28,24 +29,18 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, from its threads
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head without processors, and two nodes with one each."""
-    settings = {
-        "RAY_raylet_start_wait_time_s": f"{HANG_SECONDS:.0f}",
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_BACKEND_LOG_LEVEL": "fatal",
-        "RAY_DISABLE_IMPORT_WARNING": "1",
-        "RAY_enable_metrics_collection": "0",
+    patience = {
         "RAY_health_check_timeout_ms": "60000",
         "RAY_health_check_failure_threshold": "10",
-        "RAY_USAGE_STATS_ENABLED": "0",
     }
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="r", dir="/tmp") as short:
-        for name, value in settings.items():
+        for name, value in {**RAY_SETTINGS, **patience, "RAY_TMPDIR": short}.items():
             patch.setenv(name, value)
         import ray  # noqa: PLC0415 - reads these variables
         from ray.cluster_utils import Cluster  # noqa: PLC0415
 
         store: dict[str, Any] = {"object_store_memory": 100_000_000}
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": short, **store}
+        head = {"num_cpus": 0, "include_dashboard": False, **store}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
             cluster.add_node(num_cpus=1, **store)
@@ -58,11 +53,7 @@ def cluster() -> Iterator[Any]:
 def many_images(tmp_path: Path) -> Path:
     """A folder of images, of which one in a hundred is damaged."""
     folder = tmp_path / "images"
-    for number in range(IMAGES):
-        place = folder / f"{number // 100:03}/{number:05}.png"
-        write_image(place, number % 256)
-        if number % 100 == 50:
-            place.write_bytes(place.read_bytes()[:40])
+    write_damaged_images(folder, IMAGES)
     return folder
 
 
