@@ -29,6 +29,7 @@ from crdnet.training.residual import charbonnier, load_teacher
 from crdnet.training.sensing import map_intensity, sensing_loss
 from tests.conftest import REPOSITORY
 from tests.namespaces import make_machines
+from tests.ray_machines import make_ray_machines
 from tests.training.test_run import assert_same
 from tests.training.tiny import KILLED, TinyRun
 from tests.training.tiny import RECIPE as TINY
@@ -217,6 +218,26 @@ def test_two_machines_under_torchrun_take_the_steps_of_one_with_twice_the_batch(
         ]
         logs = [process.communicate(timeout=HANG_SECONDS)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], logs
+    alone, together = ours.compute_losses("one"), ours.compute_losses("two")
+    assert list(together) == list(alone) == [0, 1, 2]
+    for step, losses in together.items():
+        assert losses == pytest.approx(alone[step], rel=1e-3)  # see the test before
+
+
+@pytest.mark.slow
+def test_two_machines_under_ray_train_take_the_steps_of_one_with_twice_the_batch(
+    ours: OurRun,
+) -> None:
+    pytest.importorskip("ray", reason="needs the extra cluster")
+    steps = ("--data.epoch_length=8", "--trainer.max_epochs=3", "--data.validation=null")
+    ours.train("one", *steps, "--data.batch_size=8")
+    options = (*ours.data, *steps, "--data.batch_size=4")
+    words = ours.tiny.arguments("two", *options, recipe=RECIPE)
+    with make_ray_machines(1, 1) as machines:
+        script = REPOSITORY / "examples/train_on_ray.py"
+        driver = machines[0].start(script, 2, *words, cwd=REPOSITORY, stderr=subprocess.STDOUT)
+        log, _ = driver.communicate(timeout=HANG_SECONDS)
+    assert driver.returncode == 0, log
     alone, together = ours.compute_losses("one"), ours.compute_losses("two")
     assert list(together) == list(alone) == [0, 1, 2]
     for step, losses in together.items():

@@ -39,7 +39,7 @@ PARTS_FOLDER = "_crdnet/parts"
 """Folder of the temporary files of a local store; a killed worker leaves some."""
 # Ours are the retries, so that they are counted once. Listings are not kept: they have millions of
 # entries.
-_S3_OPTIONS = {
+_S3_OPTIONS: dict[str, Any] = {
     "max_concurrency": 1,  # with more, each read asks for the size first
     "config_kwargs": {
         "retries": {"total_max_attempts": 1, "mode": "standard"},
