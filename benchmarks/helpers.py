@@ -1,5 +1,6 @@
 """Parts that several benchmarks share: options, errors, images, and writing into documents."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,23 @@ def resize_image(image: Rgb, times: float) -> Rgb:
 def quantise_colours(colours: npt.NDArray[np.float32]) -> Rgb:
     """Return colours in [0, 1] as 8 bits; what lies outside is clipped."""
     return np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8)
+
+
+def measure_resident(pid: int) -> int:
+    """Return the resident memory of a process and its children, in bytes."""
+    # A child belongs to the thread that started it.
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    pids = [pid, *(int(child) for each in lists for child in _read_proc(each).split())]
+    pages = [_read_proc(Path(f"/proc/{each}/statm")).split() for each in pids]
+    return sum(int(each[1]) for each in pages if each) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _read_proc(path: Path) -> str:
+    """Return a file of /proc; empty if its process or thread has just ended."""
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def write_between_markers(path: Path, name: str, text: str) -> None:

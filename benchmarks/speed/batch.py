@@ -9,7 +9,13 @@ What is measured, with images and buckets that the script makes in a temporary f
 - `kills`: tiny images, of which one in a hundred is damaged, with workers killed meanwhile: how
   many were lost, and how many done twice;
 - `requests`: requests that a store gets for each image, by a server of the S3 protocol on this
-  machine (needs the development extras).
+  machine (needs the development extras);
+- `sizes`: memory of a worker of one processor and two images at a time, with its subprocesses, and
+  its processor seconds for an image, by the size of images: the difference between two runs of
+  which one has twice the images;
+- `store`: bytes in the object store of a Ray of this machine while a job runs, every 50 ms;
+- `group`: peak memory of a dry run on a twentieth of a list in Parquet that has one row group, of
+  two gigabytes.
 
 Contract: each row is one run of the command in a process of its own, on this machine; runs that
 are compared take turns. `shares` binds processes to processors. Results are Markdown on standard
@@ -20,6 +26,9 @@ output.
     python -m benchmarks.speed.batch listing
     python -m benchmarks.speed.batch kills --images 10000
     python -m benchmarks.speed.batch requests
+    python -m benchmarks.speed.batch sizes
+    python -m benchmarks.speed.batch store
+    python -m benchmarks.speed.batch group
 """
 
 import os
@@ -29,16 +38,21 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from threading import Event, Thread
 from time import perf_counter, sleep
 from typing import Any
 
 import click
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from PIL import Image
 
-from benchmarks.helpers import REPOSITORY, model_option, report_errors
+from benchmarks.helpers import REPOSITORY, measure_resident, model_option, report_errors
 from crdnet.batch import JobOptions, iterate_results, run_job
 from crdnet.batch.cluster.inputs import Input, Source
 from crdnet.batch.cluster.manifest import CHUNK_ROWS, Manifest
@@ -173,13 +187,101 @@ def requests() -> None:
         click.echo(f"| {name} | {number} |")
 
 
+@main.command()
+@model_option
+@click.option(
+    "--images", default=16, show_default=True, help="Images of 8 megapixels; or 4 x, 16 x."
+)
+def sizes(model: str, images: int) -> None:
+    """Measure memory and processor time of a worker by the size of images."""
+    click.echo("| image | peak memory | processor seconds an image |\n|---|---:|---:|")
+    for width, height, count in ((512, 342, 16), (1920, 1080, 4), (3840, 2160, 1)):
+        seconds, memory = [], 0
+        for number in (count * images // 2, count * images):
+            with tempfile.TemporaryDirectory() as place:
+                source = Path(place) / "images"
+                copy_example(source, number, (width, height))
+                job = ["batch", f"{source}", f"{place}/job", "-m", model, "--always", "-q"]
+                used, peak = watch([*CRDNET, *job, "--shard", "1/1"])
+            seconds.append(used)
+            memory = max(memory, peak)
+        cost = (seconds[1] - seconds[0]) / (count * images - count * images // 2)
+        click.echo(f"| {width} x {height} | {memory / 1e6:,.0f} MB | {cost:.3f} |")
+
+
+@main.command()
+@click.option("--images", default=2_000, show_default=True)
+def store(images: int) -> None:
+    """Watch the object store of Ray while a job runs."""
+    import ray  # noqa: PLC0415 - an extra
+    from ray._private import internal_api  # noqa: PLC0415 - no public function tells the bytes
+
+    api: Any = internal_api
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    state = api.get_state_from_address(ray.get_runtime_context().gcs_address)
+    seen: list[int] = []
+    ended = Event()
+
+    def look() -> None:
+        while not ended.wait(0.05):
+            stats = api.get_memory_info_reply(state).store_stats
+            seen.append(stats.object_store_bytes_used)
+
+    thread = Thread(target=look)
+    thread.start()
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place) / "images"
+        copy_example(source, images)
+        report = run_job(source, Path(place) / "job", JobOptions())
+    ended.set()
+    thread.join()
+    made = api.get_memory_info_reply(state).store_stats.cumulative_created_bytes
+    ray.shutdown()
+    click.echo("| images | pixels | looks | most at a time | made in all |\n|---|---|---|---|---|")
+    click.echo(
+        f"| {report.finished:,} | {report.tally.pixels:,} | {len(seen):,} "
+        f"| {max(seen) / 1e6:.1f} MB | {made / 1e6:.1f} MB |"
+    )
+
+
+@main.command()
+@click.option("--rows", default=500_000, show_default=True)
+def group(rows: int) -> None:
+    """Read a list in Parquet with one row group of two gigabytes."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "list.parquet"
+        folder = pa.scalar(f"s3://frames/{'camera/' * 580}", pa.large_string())
+        numbers = pa.array(range(rows)).cast(pa.large_string())
+        suffix = pa.scalar(".jpg", numbers.type)
+        uris = pc.binary_join_element_wise(folder, numbers, suffix, pa.scalar("", numbers.type))
+        pq.write_table(
+            pa.table({"uri": uris}),
+            path,
+            row_group_size=rows,
+            compression="none",
+            use_dictionary=False,
+            use_byte_stream_split=False,
+        )
+        size, groups = path.stat().st_size, pq.ParquetFile(path).num_row_groups
+        arguments = ["batch", f"{path}", f"{place}/job", "--shard", "1/1", "--dry-run", "-q"]
+        arguments += ["--limit", f"{rows // 20}"]
+        # Sampled, since the kernel counts the memory of this process as that of its child.
+        _, memory = watch([*CRDNET, *arguments])
+    click.echo("| rows | groups | bytes | peak memory |\n|---:|---:|---:|---:|")
+    click.echo(f"| {rows:,} | {groups} | {size / 1e9:.2f} GB | {memory / 1e6:,.0f} MB |")
+
+
 CRDNET = [sys.executable, "-m", "crdnet.cli"]
 
 
-def copy_example(folder: Path, images: int) -> None:
-    """Write copies of an example image."""
+def copy_example(folder: Path, images: int, size: tuple[int, int] | None = None) -> None:
+    """Write copies of an example image, enlarged if a size is given."""
     folder.mkdir(parents=True)
     content = (REPOSITORY / "examples/medium.jpg").read_bytes()
+    if size is not None:
+        with Image.open(BytesIO(content)) as image, BytesIO() as buffer:
+            image.resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+            content = buffer.getvalue()
     for number in range(images):
         (folder / f"{number:04}.jpg").write_bytes(content)
 
@@ -211,7 +313,23 @@ def measure(command: list[str]) -> tuple[float, int, str]:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, text
-    return perf_counter() - began, usage.ru_maxrss * 1024, text.strip().splitlines()[-1]
+    last = text.strip().rpartition("\n")[2]
+    return perf_counter() - began, usage.ru_maxrss * 1024, last
+
+
+def watch(command: list[str]) -> tuple[float, int]:
+    """Return the processor seconds of a command, and its peak memory, with its subprocesses."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(["taskset", "-c", "0", *command], env=environment)
+    peak = 0
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            assert process.returncode == 0
+            return usage.ru_utime + usage.ru_stime, peak
+        peak = max(peak, measure_resident(process.pid))
+        sleep(0.05)
 
 
 def pretend_done(job: Path, rows: int) -> None:

@@ -36,7 +36,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from benchmarks.helpers import REPOSITORY, model_option
+from benchmarks.helpers import REPOSITORY, measure_resident, model_option
 from crdnet.bench import inspect_machine
 
 EXAMPLE = REPOSITORY / "examples" / "heavy.jpg"
@@ -95,23 +95,7 @@ class Server:
 
     def megabytes(self) -> float:
         """Return the resident memory of the server and its processes."""
-        # A child belongs to the thread that started it.
-        lists = Path(f"/proc/{self.pid}/task").glob("*/children")
-        pids = [self.pid, *(int(pid) for each in lists for pid in _read(each).split())]
-        return sum(_read_resident(pid) for pid in pids) / 1e6
-
-
-def _read_resident(pid: int) -> int:
-    pages = _read(Path(f"/proc/{pid}/statm")).split()
-    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
-
-
-def _read(path: Path) -> str:
-    """Return a file of /proc; empty if its process or thread has just ended."""
-    try:
-        return path.read_text(encoding="ascii")
-    except OSError:
-        return ""
+        return measure_resident(self.pid) / 1e6
 
 
 @contextmanager
