@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.runner import Crdnet
@@ -13,7 +14,14 @@ from tests.waiting import HANG_SECONDS
 
 pytest.importorskip("av")
 
-from tests.video.clips import Recipe, make_frames, read_planes, write_clip
+from tests.video.clips import (
+    Recipe,
+    add_streaks,
+    draw_background,
+    make_frames,
+    read_planes,
+    write_clip,
+)
 
 
 @pytest.fixture
@@ -59,6 +67,25 @@ def test_frames_are_told_as_json(crdnet: Crdnet, source: Path, model: Path, tmp_
     assert len(read_planes(output)) == 8
 
 
+def test_the_user_says_whether_the_camera_stands_still(
+    crdnet: Crdnet, model: Path, tmp_path: Path
+) -> None:
+    """The camera pans: "auto" finds out, and neighbours that are not moved are of no use."""
+    scenes = [draw_background(offset=(0, 3 * number)) for number in range(8)]
+    pan = write_clip(
+        tmp_path / "pan.mkv", [add_streaks(scene, n) for n, scene in enumerate(scenes)]
+    )
+    planes = {}
+    for static in ("auto", "on", "off"):
+        output = tmp_path / f"{static}.mkv"
+        arguments = ("-m", model, "-d", "cpu", "--crf", "0", "--preset", "ultrafast")
+        ended = crdnet("video", pan, "-o", output, "--static", static, *arguments)
+        assert ended.code == 0, ended.err
+        planes[static] = np.stack([each for _, each in read_planes(output)])
+    assert np.array_equal(planes["auto"], planes["off"])
+    assert not np.array_equal(planes["on"], planes["off"])
+
+
 def test_a_preview_is_two_files(crdnet: Crdnet, source: Path, model: Path, tmp_path: Path) -> None:
     ended = crdnet(
         "video", source, "-o", tmp_path / "out.mkv", "-m", model, "--preview", "0.2", "-q"
@@ -75,6 +102,7 @@ def test_a_preview_is_two_files(crdnet: Crdnet, source: Path, model: Path, tmp_p
         (("--end", "soon"), "is no time"),
         (("-e", "crf"), "is not key=value"),
         (("--every", "2"), "live input only"),
+        (("--static", "maybe"), "is not one of"),
         (("--preview", "1", "--end", "2"), "leave out --end"),
         (("--start", "3", "--end", "2"), "--end is after --start"),
         (("-m", "nothing"), "nothing"),
