@@ -1,6 +1,6 @@
 """Measure what neighbouring frames add to deraining, on drawn and on real rain.
 
-    python -m benchmarks.quality.video gain CLIP... [-n FRAMES] [--width PIXELS] [--save FOLDER]
+    python -m benchmarks.quality.video gain CLIP... [-n FRAMES] [--save FOLDER] [--sheet FILE]
     python -m benchmarks.quality.video real CLIP... [-n FRAMES] [--always] [--save FOLDER]
 
 Contract of `gain`: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of
@@ -9,7 +9,8 @@ streaks in every frame. Every frame is derained by itself and with its neighbour
 (`crdnet.video.TemporalDerainer`); `--fusion none` leaves out the model that improves fused frames.
 Printed are the mean PSNR of luma (restormer-y) against the dry frames and the flicker: the mean
 absolute difference of the error of luma between successive frames. The first and last frame, which
-lack a neighbour, are left out. Dry rows are the clip without drawn rain.
+lack a neighbour, are left out. Dry rows are the clip without drawn rain. FILE shows the middle of
+each clip in medium rain, at full size: rainy, derained by itself, with neighbours, and the truth.
 
 Contract of `real`: each CLIP, a video or a folder of images, shows real rain. Its frames are
 derained by themselves and with their neighbours, gated as `crdnet video` does. Printed is what is
@@ -26,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.quality.sheets import write_sheet
 from crdnet import Derainer, RainDensity
 from crdnet.data import Frame, drop_repeated, read_frames
 from crdnet.density import luma
@@ -38,6 +40,9 @@ from crdnet.video.engine import Estimate, as_levels, as_pixels
 from crdnet.video.temporal import Static
 
 Levels = npt.NDArray[np.float32]
+# Largest part of a frame on a sheet (height, width), in pixels.
+_SHOWN = 180, 320
+_SHEET_QUALITY = 88
 
 
 @click.group(help=__doc__.splitlines()[0])
@@ -58,6 +63,7 @@ def main() -> None: ...
 @click.option(
     "--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused, dry."
 )
+@click.option("--sheet", type=click.Path(path_type=Path), help="JPEG of a row for each clip.")
 def measure_gain(
     *,
     clips: tuple[Path, ...],
@@ -69,12 +75,13 @@ def measure_gain(
     static: Static,
     fusion: str,
     save: Path | None,
+    sheet: Path | None,
 ) -> None:
     network = FrameNetwork(Derainer(model, device=device))
     fuses = None if fusion == "none" else FusionModel(fusion)
     names = f"{'rainy':>6} {'single':>7} {'fused':>6} {'gain':>6} {'flicker':>16}"
     click.echo(f"{'clip':20} {'rain':7} {names}")
-    gains, ratios = [], []
+    gains, ratios, rows = [], [], []
     for path in clips:
         dry = [_reduce(frame, width) for frame in read_frames(path, first, count)]
         for density in RainDensity:
@@ -92,9 +99,13 @@ def measure_gain(
             )
             if save is not None:
                 _save(save, f"{path.stem}_{density.name.lower()}", rainy, single, fused, dry)
+            if density is RainDensity.MEDIUM:
+                rows.append(_join_middle(rainy, single, fused, dry, within=_SHOWN))
     click.echo(
         f"mean gain {np.mean(gains):+.2f} dB; flicker {np.mean(ratios):.0%} of single frames'"
     )
+    if sheet is not None:
+        write_sheet(sheet, Image.fromarray(np.vstack(rows)), _SHEET_QUALITY)
 
 
 @main.command("real", help="Measure what is left of the rain in real clips.")
@@ -205,9 +216,20 @@ def _measure_flicker(derained: Sequence[Levels], dry: Sequence[Frame]) -> float:
 def _save(folder: Path, name: str, *kinds: Sequence[npt.NDArray[np.generic]]) -> None:
     """Save the frame in the middle of each kind, from left to right."""
     folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(_join_middle(*kinds)).save(folder / f"{name}.png")
+
+
+def _join_middle(
+    *kinds: Sequence[npt.NDArray[np.generic]], within: tuple[int, int] | None = None
+) -> Frame:
+    """Return the frame in the middle of each kind, or the middle part of it, side by side."""
     middle = [np.asarray(each[len(each) // 2], np.float32) for each in kinds]
-    pixels = np.rint(np.clip(np.hstack(middle), 0, 255)).astype(np.uint8)
-    Image.fromarray(pixels).save(folder / f"{name}.png")
+    if within is not None:
+        height, width = middle[0].shape[:2]
+        top, left = max(height - within[0], 0) // 2, max(width - within[1], 0) // 2
+        middle = [each[top : top + within[0], left : left + within[1]] for each in middle]
+    joined: Frame = np.rint(np.clip(np.hstack(middle), 0, 255)).astype(np.uint8)
+    return joined
 
 
 if __name__ == "__main__":

@@ -24,12 +24,16 @@ def clip(tmp_path: Path) -> Path:
 def test_gain_and_flicker_are_measured(clip: Path, tmp_path: Path) -> None:
     model = write_streak_model(tmp_path / "streak.onnx")
     arguments = ("-n", "5", "--width", "128", "-m", str(model), "-d", "cpu")
-    result = run("quality.video", "gain", str(clip), *arguments, "--save", str(tmp_path / "saved"))
+    sheet = tmp_path / "sheet.jpg"
+    files = ("--save", str(tmp_path / "saved"), "--sheet", str(sheet))
+    result = run("quality.video", "gain", str(clip), *arguments, *files)
     assert result.returncode == 0, result.stderr
     rows = [line.split() for line in result.stdout.splitlines()[1:-1]]
     assert [row[1] for row in rows] == ["none", "light", "medium", "heavy"]
     assert result.stdout.splitlines()[-1].startswith("mean gain ")
     assert len(list((tmp_path / "saved").iterdir())) == 4
+    with Image.open(sheet) as image:
+        assert image.size == (4 * 128, 96)
 
 
 def test_the_steps_are_timed(clip: Path, tmp_path: Path) -> None:
