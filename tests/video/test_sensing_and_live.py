@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shlex
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +18,7 @@ from threading import Event, Thread
 import av
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from crdnet import RainDensity
@@ -24,6 +27,8 @@ from crdnet.video import LiveOptions, VideoOptions, VideoRecord, derain_live, se
 from tests.runtime.tiny import write_tiny_model
 from tests.video.clips import Recipe, make_frames, write_clip
 from tests.waiting import wait_until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_timeline_tells_when_it_rains(options: VideoOptions, tmp_path: Path) -> None:
@@ -169,6 +174,23 @@ def test_frames_may_be_left_out(camera: Camera, options: VideoOptions, tmp_path:
     assert record.dropped >= 2 * (record.frames - 1)
     with av.open(str(output)) as container:
         assert sum(1 for _ in container.decode(video=0)) == record.frames
+
+
+def test_the_example_for_cameras_streams_to_its_reader(camera: Camera, streak_model: Path) -> None:
+    """The command that go2rtc is to start gives MPEG-TS on its standard output."""
+    streams = yaml.safe_load((EXAMPLES / "camera/go2rtc.yaml").read_text())["streams"]
+    program, *arguments = shlex.split(streams["yard"].removeprefix("exec:"))
+    assert program == "crdnet"
+    arguments = [camera.address if "://" in each else each for each in arguments]
+    command = [sys.executable, "-m", "crdnet.cli", *arguments, "-m", str(streak_model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            with av.open(process.stdout, "r", format="mpegts") as container:
+                frames = container.decode(video=0)
+                times = [next(frames).time for _ in range(4)]
+        finally:
+            process.kill()
+    assert times == sorted(times)
 
 
 def test_a_source_that_sends_nothing_is_named(options: VideoOptions, tmp_path: Path) -> None:
