@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 import yaml
@@ -585,7 +586,41 @@ def test_both_images_of_a_pair_are_rotated_alike(backgrounds: Path, tmp_path: Pa
     assert 0.1 < np.mean(turned) < 0.45  # a quarter
 
 
-@given(side=integers(1, 64), angle=floats(-45, 45))
+def test_tilted_samples_show_rain_up_to_sixty_degrees_from_where_it_was(
+    tmp_path: Path, backgrounds: Path
+) -> None:
+    # What the rain adds grows along x, so its gradient tells by how much a sample was rotated.
+    clean = np.full((120, 120, 3), 60, np.uint8)
+    rainy = clean + np.arange(120, dtype=np.uint8)[None, :, None]
+    for folder, image in (("input", rainy), ("target", clean)):
+        (tmp_path / "ramp" / folder).mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "ramp" / folder / "1.png")
+    spec: dict[str, Any] = {
+        "synthetic": 0.0,
+        "real": 1.0,
+        "exposure": 0.0,
+        "rotation": 0.0,
+        "zoom": (1.0, 1.0),
+    }
+
+    def measure_angles(share: float) -> npt.NDArray[np.float64]:
+        mixed = mixture(backgrounds, tmp_path / "ramp", MixtureSpec(**spec, tilted=share))
+        angles = []
+        for index in range(60):
+            sample = mixed[(0, index)]
+            added = (sample.rainy - sample.clean)[0].numpy()
+            down, right = (float(np.diff(added, axis=axis).mean()) for axis in (0, 1))
+            angles.append(np.degrees(np.arctan2(down, abs(right))))
+        return np.array(angles)
+
+    assert np.abs(measure_angles(0.0)).max() < 1
+    every = np.abs(measure_angles(1.0))
+    assert 50 < every.max() < 62
+    assert 0.25 < np.mean(every > 30) < 0.75  # half
+    assert 0.2 < np.mean(np.abs(measure_angles(0.5)) > 1) < 0.75  # half
+
+
+@given(side=integers(1, 64), angle=floats(-90, 90))
 @settings(deadline=None)
 def test_no_corner_from_outside_the_image_is_rotated_in(side: int, angle: float) -> None:
     drawn = compute_side_before_rotation(side, angle)

@@ -55,6 +55,8 @@ SampleKind = Literal["synthetic", "real", "camera", "drops", "recorded", "dry"]
 
 # Share of the samples that are rotated.
 _ROTATED = 0.25
+# Largest angle of the samples that are tilted with their rain, in degrees.
+_TILT = 60.0
 # Share of the samples of recorded rain that show lamps.
 _LIT = 0.3
 # Frames that are read of a clip, to bound the memory while its rain is cut.
@@ -96,7 +98,10 @@ class MixtureSpec:
         borrowed: Share of the samples with a background from the clean image of a pair, which adds
             scenes.
         zoom: Smallest and largest factor of resizing.
-        rotation: Largest angle of the quarter of the samples that are rotated, in degrees.
+        rotation: Largest angle of the quarter of the backgrounds and pairs that are rotated, in
+            degrees.
+        tilted: Share of the samples that are rotated with their rain, by up to 60 degrees, so that
+            every kind of rain is seen steep. Dry ones are too, or tilt would tell of rain.
         exposure: Largest change of exposure, in stops up or down.
         jpeg: Share of all samples but real pairs with JPEG compression, equal tables for
             both images.
@@ -116,6 +121,7 @@ class MixtureSpec:
     borrowed: float = 0.0
     zoom: tuple[float, float] = (0.5, 2.0)
     rotation: float = 8.0
+    tilted: float = 0.0
     exposure: float = 0.5
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (60, 98)
@@ -146,7 +152,15 @@ class MixtureSpec:
                 "exposure is at least 0 and finite, rotation in 0 to 45 degrees, got "
                 f"{self.exposure}, {self.rotation}"
             )
-        for name in ("jpeg", "lookalikes", "borrowed", "capture", "defocus", "grading"):
+        for name in (
+            "tilted",
+            "jpeg",
+            "lookalikes",
+            "borrowed",
+            "capture",
+            "defocus",
+            "grading",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise RecipeError(f"{name} is a share in 0 to 1, got {getattr(self, name)}")
 
@@ -200,8 +214,12 @@ class Mixture(Dataset[Batch]):
 
     def __getitem__(self, address: tuple[int, int]) -> Batch:
         rng = np.random.default_rng((self.seed, *address))
-        side = self.find_side(address[0])
+        final_side = self.find_side(address[0])
         kind = self._draw_kind(rng)
+        # Without tilted samples no number is drawn, and those of a recipe stay as they were.
+        tilted = self.spec.tilted > 0 and rng.random() < self.spec.tilted
+        tilt = rng.uniform(-_TILT, _TILT) if tilted else 0.0
+        side = compute_side_before_rotation(final_side, tilt)
         if kind == "real":
             name, loaded = self._draw_pair(rng)
             rainy, clean = self._grade_colours(
@@ -214,6 +232,7 @@ class Mixture(Dataset[Batch]):
             if rng.random() < self.spec.lookalikes * (1 if kind == "dry" else 0.1):
                 clean = list(LOOKALIKES.values())[int(rng.integers(len(LOOKALIKES)))](clean, rng)
             rainy, clean = self._make_pair(kind, clean, rng)
+        rainy, clean = (rotate_middle(image, tilt, final_side) for image in (rainy, clean))
         density = RainDensity.from_intensity(compute_intensity(rainy, clean))
         return make_batch(LoadedPair(rainy, clean, density), name)
 
@@ -366,14 +385,14 @@ def compute_side_before_rotation(side: int, angle: float) -> int:
 
     Args:
         side: Side of the square to cover, in pixels.
-        angle: Rotation in degrees, at most 45.
+        angle: Rotation in degrees, at most 90.
     """
     # No corner of the rotated square may lie outside.
     return ceil(side * (cos(radians(angle)) + sin(radians(abs(angle)))))
 
 
 def rotate_middle(image: RgbImage, angle: float, side: int) -> RgbImage:
-    """Rotate an image about its middle by at most 45 degrees, and return the middle square."""
+    """Rotate an image about its middle by at most 90 degrees, and return the middle square."""
     if angle:
         image = np.asarray(Image.fromarray(image).rotate(angle, Image.Resampling.BICUBIC))
     first = (image.shape[0] - side) // 2
