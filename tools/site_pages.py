@@ -2,7 +2,8 @@
 
 README.md becomes the home page, the other Markdown files of the root get a page each, and the
 notebook becomes the tutorial. Links work both in the repository and on the site: one to a file
-outside docs/ leads to its page, or to a copy of the file under `repository/`.
+outside docs/ leads to its page, or to a copy of the file under `repository/`. If `make web` has
+built the app, it becomes `app/` of the site, and the home page begins with it.
 """
 
 import json
@@ -31,6 +32,17 @@ PAGES = {
 COPIES = "repository"
 """Folder of the site for other files that pages link to, not in the navigation of mkdocs.yml."""
 
+APP = REPOSITORY / "src" / "crdnet" / "server" / "app"
+"""Folder of the app that derains in the browser, where it is built."""
+_APP_LINK = """[Derain an image in this browser](app/index.html){ .md-button .md-button--primary }
+
+Images stay on your device, and nothing is installed.
+"""
+_APP_MISSING = """!!! note "This copy of the site has no app"
+
+    Run `make web` before `make docs` for the page that derains images in the browser.
+"""
+
 _LINK = re.compile(r"(?P<before>\[[^\]]*\]\()(?P<target>[^()\s#]+)")
 _SCHEME = re.compile(r"^[a-z]+:")
 
@@ -52,6 +64,10 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
                 known.add(place)
                 path = REPOSITORY / place
                 files.append(File.generated(config, f"{COPIES}/{place}", abs_src_path=str(path)))
+    for path in sorted(APP.rglob("*")):
+        if path.is_file():
+            place = f"app/{path.relative_to(APP).as_posix()}"
+            files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
 
 
@@ -76,7 +92,15 @@ def on_page_markdown(
         )
         return link["before"] + os.path.relpath(target, PurePosixPath(uri).parent)
 
-    return _LINK.sub(on_site, markdown)
+    linked = _LINK.sub(on_site, markdown)
+    return add_app(linked) if uri == PAGES["README.md"] else linked
+
+
+def add_app(home: str) -> str:
+    """Return the home page with the way to the app below its title."""
+    title, rest = home.split("\n", 1)
+    way = _APP_LINK if (APP / "index.html").is_file() else _APP_MISSING
+    return f"{title}\n\n{way}{rest}"
 
 
 def markdown_of(path: Path) -> str:

@@ -16,7 +16,7 @@ const APP = resolve(PACKAGE, "server/app");
 // As the server sends it with the app. A page cannot say by itself who may frame it.
 const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; " +
-  "img-src 'self' blob: data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'";
+  "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'";
 
 // Use the server's page: its parts for the app in the place of those for the server.
 function usePage(): Plugin {

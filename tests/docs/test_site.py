@@ -1,12 +1,15 @@
 """The site has a place for every page; `make docs` builds it, and these tests need no MkDocs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from tools.site_pages import PAGES, markdown_of
 
 from tests.docs.markdown import REPOSITORY
+from tools import site_pages
 
 CONFIGURATION = REPOSITORY / "mkdocs.yml"
 
@@ -42,3 +45,15 @@ def test_the_pages_from_outside_docs_exist() -> None:
 def test_a_notebook_becomes_markdown() -> None:
     text = markdown_of(REPOSITORY / "docs" / "tutorial.ipynb")
     assert text.startswith("# Tutorial")
+
+
+def test_the_home_page_begins_with_the_app_or_says_how_to_build_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_pages, "APP", tmp_path)
+    assert "make web" in site_pages.add_app("# crdnet\n\nText.\n")
+    (tmp_path / "index.html").touch()
+    home = site_pages.add_app("# crdnet\n\nText.\n")
+    assert home.startswith("# crdnet\n")
+    assert "(app/index.html)" in home
+    assert home.endswith("\n\nText.\n")

@@ -1,11 +1,17 @@
 """The app in a browser: it computes there as Python does, and asks no other host for anything."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -26,6 +32,7 @@ from tests.server.test_page import (
     press_until,
     wait_for_states,
 )
+from tests.video.clips import Recipe, make_frames, read_packets, write_clip
 
 APP = Path(str(files("crdnet.server"))) / "app"
 FAILED = "article .failure:not([hidden])"
@@ -244,7 +251,8 @@ BAD = {
     "cut.jpg": (RAINY[: len(RAINY) // 2], "ends too early"),
     "cut.png": (DRY[: len(DRY) // 2], "ends too early"),
     "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "iPhone"),
-    "clip.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "film"),
+    "clip.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "no video"),
+    "clip.mkv": (b"\x1a\x45\xdf\xa3 no Matroska", "damaged clip"),
     "broken.png": (DRY[:60] + bytes(100) + DRY[160:], "damaged"),
 }
 
@@ -260,6 +268,97 @@ def test_bad_input_is_refused_with_what_to_do(app: Any, name: str) -> None:
     assert not app.locator(".again").is_visible()
 
 
+VP9 = Recipe(codec="libvpx-vp9", options={"crf": "4", "b": "0"}, colours=(1, 1, 1, 1))
+
+
+def read_frames(path: Path) -> tuple[list[float], Pixels]:
+    """Return the timestamps and the pixels (n, h, w, 3) of a clip."""
+    with av.open(str(path)) as clip:
+        frames = list(clip.decode(video=0))
+    return [frame.time for frame in frames], np.stack(
+        [frame.to_ndarray(format="rgb24") for frame in frames]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "audio"), [("street.webm", "libopus"), ("street.mp4", "aac")], ids=["webm", "mp4"]
+)
+def test_a_clip_is_derained_and_keeps_its_sound_and_timestamps(
+    app: Any, tmp_path: Path, name: str, audio: str
+) -> None:
+    times = [0, 1, 2, 5, 6, 8]
+    rainy = make_frames(len(times))
+    source = write_clip(tmp_path / name, rainy, replace(VP9, audio=audio, times=times))
+    drop(app, source.read_bytes(), name)
+    app.wait_for_selector(DONE)
+    assert "rain" in app.text_content(".density")
+    assert app.locator("article video").evaluate("clip => clip.src.startsWith('blob:')")
+    saved, content = download(app)
+    assert saved == name.replace(".", "_derained.")
+    result = tmp_path / saved
+    result.write_bytes(content)
+    assert read_frames(result)[0] == pytest.approx(read_frames(source)[0], abs=1e-3)
+    sounds = [read_packets(path, "audio") for path in (source, result)]
+    assert [packet[-1] for packet in sounds[0]] == [packet[-1] for packet in sounds[1]]
+    # The difference between rainy and clean frames is the rain, of 60 levels in few pixels.
+    clean = np.stack(make_frames(len(times), rain=lambda _: False)).astype(float)
+    before, after = (np.abs(read_frames(path)[1] - clean).mean() for path in (source, result))
+    assert after < before / 2
+
+
+def test_a_dry_clip_is_left_alone_until_asked_for(app: Any, tmp_path: Path) -> None:
+    frames = make_frames(3, rain=lambda _: False)
+    content = write_clip(tmp_path / "dry.webm", frames, VP9).read_bytes()
+    drop(app, content, "dry.webm")
+    app.wait_for_selector(DONE)
+    assert "The clip is dry" in app.text_content(".status")
+    assert download(app) == ("dry_derained.webm", content)
+    app.click(".always")
+    app.wait_for_function("() => document.querySelector('.status').textContent.includes('Done')")
+    assert download(app)[1] != content
+
+
+def test_a_clip_in_progress_can_be_cancelled_and_tried_again(app: Any, tmp_path: Path) -> None:
+    content = write_clip(tmp_path / "long.webm", make_frames(250), VP9).read_bytes()
+    drop(app, content, "long.webm")
+    app.wait_for_function(
+        "() => /rain out, [0-9]+ %/.test(document.querySelector('.status').textContent)"
+    )
+    app.click(".cancel")
+    app.wait_for_selector(FAILED)
+    assert app.text_content(".failure p") == "Cancelled."
+    drop(app, RAINY)
+    app.wait_for_selector("article:not([hidden]) .done:not([hidden])")
+
+
+def test_a_clip_that_is_too_long_is_refused(app: Any, tmp_path: Path) -> None:
+    slow = replace(VP9, rate=Fraction(1), time_base=Fraction(1))
+    content = write_clip(tmp_path / "long.webm", make_frames(32), slow).read_bytes()
+    drop(app, content, "long.webm")
+    app.wait_for_selector(FAILED)
+    told = app.text_content(".failure p")
+    assert "32 s long" in told
+    assert "up to 30 s" in told
+    assert "crdnet video" in told
+
+
+def test_a_codec_that_the_browser_does_not_decode_is_told(app: Any, tmp_path: Path) -> None:
+    recipe = Recipe(codec="mpeg4", options={})
+    drop(app, write_clip(tmp_path / "old.mp4", make_frames(3), recipe).read_bytes(), "old.mp4")
+    app.wait_for_selector(FAILED)
+    assert "does not decode" in app.text_content(".failure p")
+    assert "crdnet video" in app.text_content(".failure p")
+
+
+def test_a_browser_without_webcodecs_is_told(app: Any, tmp_path: Path) -> None:
+    content = write_clip(tmp_path / "street.webm", make_frames(3), VP9).read_bytes()
+    break_worker(app, "delete self.VideoEncoder")
+    drop(app, content, "street.webm")
+    app.wait_for_selector(FAILED)
+    assert "no WebCodecs" in app.text_content(".failure p")
+    assert "crdnet video" in app.text_content(".failure p")
+
+
 def test_formats_that_are_not_written_become_jpeg(app: Any) -> None:
     drop(app, encode(make_scene(96, 64, rain=60), "BMP"), "street.bmp")
     app.wait_for_selector(DONE)
@@ -273,7 +372,9 @@ def test_the_server_sends_what_the_app_needs(server: Running) -> None:
     assert answer.headers["location"] == "app/"
     page = server.get("/app/")
     assert page.headers["cross-origin-embedder-policy"] == "require-corp"
-    assert "'wasm-unsafe-eval'" in page.headers["content-security-policy"]
+    # Static hosts send no policy, so the page has it too, but for what pages cannot say.
+    policy = page.headers["content-security-policy"].removesuffix("; frame-ancestors 'none'")
+    assert f'http-equiv="Content-Security-Policy" content="{policy}"' in page.text
     runtime = next((APP / "assets").glob("*.wasm"))
     path = f"/app/assets/{runtime.name}"
     for coding in ("gzip", "identity"):
@@ -281,6 +382,26 @@ def test_the_server_sends_what_the_app_needs(server: Running) -> None:
         assert answer.headers["content-type"] == "application/wasm"
         assert answer.content == runtime.read_bytes()
     assert server.get("/app/../app.py").status_code == 404
+
+
+def test_a_static_host_without_headers_gives_threads_from_the_second_opening_on(
+    browser: Any,
+) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=APP)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
+        Thread(target=host.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        page.goto(f"http://127.0.0.1:{host.server_port}/")
+        assert not page.evaluate("crossOriginIsolated")
+        page.click("#example")
+        page.wait_for_selector(DONE)
+        assert "with 1 thread." in page.text_content(".status")
+        page.wait_for_function("() => navigator.serviceWorker.controller")
+        page.reload()
+        assert page.evaluate("crossOriginIsolated")
+        page.close()
+        host.shutdown()
 
 
 def break_worker(page: Any, script: str) -> None:

@@ -67,14 +67,14 @@ export class Network {
     return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells) }), reduction, look };
   }
 
-  // Return the derained image with all of its rain taken out.
-  async derain(image: Pixels, { reduction, look }: Sensing, onShare: OnShare): Promise<Uint8ClampedArray<ArrayBuffer>> {
+  // Take all of the rain out of an image, in its place: images of phones leave no room for another.
+  async derain(image: Pixels, { reduction, look }: Sensing, onShare: OnShare): Promise<void> {
+    const { rgba, width: row } = image;
     const multiple = this.engine.info.sizeMultiple;
-    const derained = new Uint8ClampedArray(image.rgba);
     if (look) {
       const whole = { rows: { start: 0, stop: look.height }, columns: { start: 0, stop: look.width } };
-      finish(derained, image, reduction, look, whole, whole);
-      return derained;
+      finish(rgba, 0, image, reduction, look, whole, whole);
+      return;
     }
     const margin = roundUp(computeMargin(reduction, this.engine.info.margin), multiple);
     const [height, width] = [image.height, image.width].map((side) => roundUp(Math.ceil(side / reduction), multiple)) as [number, number];
@@ -82,18 +82,23 @@ export class Network {
     const across = cutAxis(width, side, margin);
     const down = cutAxis(height, side, margin);
     let done = 0;
+    let last: { band: Uint8ClampedArray; first: number } | null = null; // whose margin the next band sees
     for (const rows of down) {
+      const first = rows.core.start * reduction;
+      const band = rgba.slice(4 * row * first, 4 * row * rows.core.stop * reduction);
       for (const columns of across) {
         const window = { rows: rows.window, columns: columns.window };
         const planes = cutWindow(image, reduction, window);
         const [high, wide] = [rows.window.stop - rows.window.start, columns.window.stop - columns.window.start];
         const answer = await this.engine.run(planes, high, wide);
-        finish(derained, image, reduction, { planes, height: high, width: wide, ...answer }, { rows: rows.core, columns: columns.core }, window);
+        finish(band, first, image, reduction, { planes, height: high, width: wide, ...answer }, { rows: rows.core, columns: columns.core }, window);
         await nextTurn();
         onShare(++done / (down.length * across.length));
       }
+      if (last) rgba.set(last.band, 4 * row * last.first);
+      last = { band, first };
     }
-    return derained;
+    rgba.set(last!.band, 4 * row * last!.first);
   }
 
   // Run the network on a part of the reduced image, padded to the size multiple.
@@ -133,10 +138,11 @@ function cutWindow({ rgba, width, height }: Pixels, reduction: number, { rows, c
   return reduceImage(readRow, wide, high, reduction);
 }
 
-// Write the core of a window into the derained image.
+// Write the core of a window into the derained image, or rows of it.
+//   firstRow: of the image, which `into` begins with.
 //   core, window: in pixels of the reduced image.
-function finish(into: Uint8ClampedArray, image: Pixels, reduction: number, look: Look, core: Area, window: Area): void {
-  const { rgba, width, height, isGrey } = image;
+function finish(into: Uint8ClampedArray, firstRow: number, image: Pixels, reduction: number, look: Look, core: Area, window: Area): void {
+  const { width, height, isGrey } = image;
   const rain = subtractPlanes(look);
   const area = look.height * look.width;
   const stop = { row: Math.min(core.rows.stop * reduction, height), column: Math.min(core.columns.stop * reduction, width) };
@@ -152,12 +158,12 @@ function finish(into: Uint8ClampedArray, image: Pixels, reduction: number, look:
     const [red, green, blue] = planes as [Float32Array, Float32Array, Float32Array];
     for (let line = 0; line < high; line++) {
       for (let column = 0; column < wide; column++) {
-        const at = 4 * ((row + line) * width + first.column + column);
+        const at = 4 * ((row + line - firstRow) * width + first.column + column);
         const from = line * wide + column;
         // Clamped and rounded by the array, except that the luma of grey takes colours in range.
-        into[at] = rgba[at]! - 255 * red[from]!;
-        into[at + 1] = rgba[at + 1]! - 255 * green[from]!;
-        into[at + 2] = rgba[at + 2]! - 255 * blue[from]!;
+        into[at]! -= 255 * red[from]!;
+        into[at + 1]! -= 255 * green[from]!;
+        into[at + 2]! -= 255 * blue[from]!;
         if (isGrey) into[at] = into[at + 1] = into[at + 2] = luma(into[at]!, into[at + 1]!, into[at + 2]!);
       }
     }
@@ -181,9 +187,8 @@ function subtractPlanes({ planes, derained }: Look): Float32Array {
   return rain;
 }
 
-// Take out a share of the rain only.
-export function weaken(rainy: Uint8ClampedArray, derained: Uint8ClampedArray<ArrayBuffer>, strength: number): Uint8ClampedArray<ArrayBuffer> {
-  const weakened = new Uint8ClampedArray(derained.length);
-  for (let at = 0; at < weakened.length; at++) weakened[at] = rainy[at]! + strength * (derained[at]! - rainy[at]!);
-  return weakened;
+// Take out a share of the rain only; the rainy pixels become the result.
+export function weaken(rainy: Uint8ClampedArray<ArrayBuffer>, derained: Uint8ClampedArray, strength: number): Uint8ClampedArray<ArrayBuffer> {
+  for (let at = 0; at < rainy.length; at++) rainy[at]! += strength * (derained[at]! - rainy[at]!);
+  return rainy;
 }

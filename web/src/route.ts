@@ -24,6 +24,7 @@ export interface Result {
 }
 
 const WRITTEN: Record<string, Format> = { jpg: "jpeg", png: "png", webp: "webp" };
+const LARGE_PIXELS = 8_000_000; // whose pixels are given back before encoding, and computed anew if asked for
 const BAND_ROWS = 512; // that are copied at once
 const SENSING_SHARE = 0.3; // of the progress of an image
 
@@ -32,7 +33,7 @@ interface Worked {
   file: File;
   image: Pixels;
   sensing: Sensing;
-  derained: Uint8ClampedArray<ArrayBuffer> | null; // null while only sensed
+  isDerained: boolean; // in place of the rainy pixels
 }
 
 let last: Worked | null = null;
@@ -54,19 +55,21 @@ export async function derainFile(network: Network, file: File, wishes: Wishes, o
       : await encode(image, await getRainy(worked, header), header, bytes, format, wishes.quality);
     return { content: written.content, report: sensing.report, isLeftAlone: isKept, notes: tellLost(written.lost), engine: network.engine.name };
   }
-  worked.derained ??= await network.derain(image, sensing, (share) => onShare(SENSING_SHARE + (1 - SENSING_SHARE) * share));
-  sensing.look = null;
+  if (!worked.isDerained) {
+    last = null; // a half derained image is of no use
+    await network.derain(image, sensing, (share) => onShare(SENSING_SHARE + (1 - SENSING_SHARE) * share));
+    sensing.look = null;
+    worked.isDerained = true;
+    last = worked;
+  }
   const strength = Number(wishes.strength ?? 1);
-  if (strength === 1) image.rgba.buffer.transfer?.(0); // its memory, which encoding needs
-  const pixels = strength < 1 ? weaken(await getRainy(worked, header), worked.derained, strength) : worked.derained;
+  const pixels = strength < 1 ? weaken(await getRainy(worked, header), image.rgba, strength) : image.rgba;
   const { content, lost } = await encode(image, pixels, header, bytes, format, wishes.quality);
   return { content, report: sensing.report, isLeftAlone: false, notes: tellLost(lost), engine: network.engine.name };
 }
 
-// Return the rainy pixels, decoded anew where their memory was given back.
-async function getRainy({ file, image }: Worked, header: Header): Promise<Uint8ClampedArray<ArrayBuffer>> {
-  if (!image.rgba.length) image.rgba = (await decodePixels(file, header)).rgba;
-  return image.rgba;
+async function getRainy({ file, image, isDerained }: Worked, header: Header): Promise<Uint8ClampedArray<ArrayBuffer>> {
+  return isDerained ? (await decodePixels(file, header)).rgba : image.rgba;
 }
 
 function tellLost(lost: string[]): string {
@@ -77,7 +80,7 @@ async function decode(network: Network, file: File, header: Header, onShare: OnS
   last = null; // its memory is needed
   const image = await decodePixels(file, header);
   const sensing = await network.sense(image, (share) => onShare(SENSING_SHARE * share));
-  return { file, image, sensing, derained: null };
+  return { file, image, sensing, isDerained: false };
 }
 
 async function decodePixels(file: File, header: Header): Promise<Pixels> {
@@ -110,7 +113,7 @@ function tellUndecoded(name: string, format: Format): string {
   return `${name} cannot be decoded: it is damaged, or holds what this browser does not support. Open it in another program and save it anew.`;
 }
 
-function getContext(canvas: OffscreenCanvas): OffscreenCanvasRenderingContext2D {
+export function getContext(canvas: OffscreenCanvas): OffscreenCanvasRenderingContext2D {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new RangeError("no memory for a canvas");
   return context;
@@ -142,6 +145,10 @@ async function encode(
 async function encodeByBrowser({ width, height }: Pixels, rgba: Uint8ClampedArray<ArrayBuffer>, type: string, quality: number): Promise<Blob> {
   const canvas = new OffscreenCanvas(width, height);
   getContext(canvas).putImageData(new ImageData(rgba, width, height), 0, 0);
+  if (width * height > LARGE_PIXELS) {
+    last = null;
+    rgba.buffer.transfer?.(0);
+  }
   const content = await canvas.convertToBlob({ type, quality });
   canvas.width = canvas.height = 0;
   if (content.type !== type) throw new Failure(`This browser does not write ${type}; choose another format.`, { type: NOT_WRITTEN });

@@ -1,5 +1,6 @@
 // The worker that derains images one after the other, so that the page goes on answering.
 
+import { isClip } from "./containers/header";
 import { type Device, Engine } from "./engine";
 import { Failure } from "./failure";
 import type { Reply, Request } from "./messages";
@@ -23,7 +24,9 @@ async function derain(file: File, wishes: Wishes): Promise<void> {
     reply({ kind: "stage", stage: "loading", share: 0 });
     const network = await opening;
     reply({ kind: "stage", stage: "working", share: 0 });
-    const result = await derainFile(network, file, wishes, (share) => {
+    const start = new Uint8Array(await file.slice(0, 64).arrayBuffer());
+    const work = isClip(start) ? (await import("./clip")).derainClip : derainFile; // most visitors have no clip
+    const result = await work(network, file, wishes, (share) => {
       if (isCancelled) throw new Failure("Cancelled.", { canRetry: true });
       reply({ kind: "stage", stage: "working", share });
     });
@@ -41,7 +44,7 @@ function describeError(error: unknown) {
   const isMemory = error instanceof RangeError || /memory|bad_alloc|allocat|abort/i.test(text);
   const words = isMemory
     ? "The memory that this browser grants is used up. Close other tabs and try again, or reduce the image."
-    : `The image could not be derained: ${text.split("\n")[0]}`;
+    : `The file could not be derained: ${text.split("\n")[0]}`;
   return { words, type: "", canRetry: true, isBroken: true };
 }
 

@@ -20,6 +20,15 @@ export interface Header {
 // 400 MB as decoded and derained pixels, as much again while they are encoded.
 export const MOST_PIXELS = 50_000_000;
 
+const HEIC_BRANDS = /hei[cxms]|hev[cx]|mif1|msf1/;
+
+// Whether a file that begins so is a clip in MP4, MOV, WebM or Matroska.
+export function isClip(start: Uint8Array): boolean {
+  const text = String.fromCharCode(...start.subarray(0, 64));
+  const brands = text.slice(8);
+  return text.startsWith("\x1a\x45\xdf\xa3") || (text.startsWith("ftyp", 4) && !brands.includes("avi") && !HEIC_BRANDS.test(brands));
+}
+
 // Read a header, or say why the file is not taken.
 export function readHeader(bytes: Uint8Array, name: string): Header {
   const header = recognise(bytes, name);
@@ -53,8 +62,7 @@ function recognise(bytes: Uint8Array, name: string): Header {
     const brands = start.slice(8, 64);
     if (brands.includes("avis")) return { ...other, format: "avif", isAnimated: true };
     if (brands.includes("avif")) return { ...other, format: "avif" };
-    if (/hei[cxms]|hev[cx]|mif1|msf1/.test(brands)) return { ...other, format: "heic" };
-    throw new Failure(`${name} is a film, not an image; the command crdnet video derains films.`);
+    if (HEIC_BRANDS.test(brands)) return { ...other, format: "heic" };
   }
   if (/^(II\*\0|MM\0\*)/.test(start)) {
     throw new Failure(`${name} is a TIFF or a raw file, which browsers do not decode; save it as PNG or JPEG, or use the command crdnet derain.`);

@@ -3,7 +3,7 @@
 import { Failure, derainImage } from "./send.js";
 import { Viewer } from "./viewer.js";
 
-const SUFFIXES = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/tiff": "tiff", "image/avif": "avif" };
+const SUFFIXES = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/tiff": "tiff", "image/avif": "avif", "video/mp4": "mp4", "video/webm": "webm", "video/quicktime": "mov" };
 const DENSITIES = { none: "No rain", light: "Light rain", medium: "Medium rain", heavy: "Heavy rain", unknown: "This model does not sense how heavy the rain is" };
 const UPLOAD_SHARE = 0.2; // of the progress of an image
 
@@ -41,7 +41,7 @@ export class Card {
     this.urls = [URL.createObjectURL(file)];
     this.viewer = new Viewer(this.find(".viewer"));
     this.connect();
-    this.find(".before").src = this.find(".waiting").src = this.urls[0];
+    this.find(".before").src = this.urls[0];
     this.start();
   }
 
@@ -65,7 +65,6 @@ export class Card {
     }
     on(".after", "error", () => this.hideViewer());
     on(".after", "load", () => this.tellSizes());
-    on(".waiting", "error", () => this.find(".waiting").remove()); // of a format that the browser cannot show
   }
 
   change(state, share = this.share) {
@@ -157,8 +156,11 @@ export class Card {
 
   present({ content, density, score, probabilities, isLeftAlone, notes, engine, seconds }) {
     URL.revokeObjectURL(this.urls[1]);
-    this.find(".after").src = this.urls[1] = URL.createObjectURL(content);
-    this.say(isLeftAlone ? "The image is dry, and was left as it is." : `Done${seconds ? ` in ${seconds.toFixed(1)} s` : ""}${engine ? ` by ${engine}` : ""}.`);
+    this.urls[1] = URL.createObjectURL(content);
+    const isClip = content.type.startsWith("video/");
+    if (isClip) this.showClip(this.urls[1]);
+    else this.find(".after").src = this.urls[1];
+    this.say(isLeftAlone ? `The ${isClip ? "clip" : "image"} is dry, and was left as it is.` : `Done${seconds ? ` in ${seconds.toFixed(1)} s` : ""}${engine ? ` by ${engine}` : ""}.`);
     this.find(".always").hidden = !isLeftAlone;
     this.find(".density").textContent = DENSITIES[density];
     for (const each of this.root.querySelectorAll(".meter, .zones, h3")) each.hidden = score === null;
@@ -191,6 +193,14 @@ export class Card {
   hideViewer() {
     this.find(".viewer").hidden = this.find(".views").hidden = true;
     this.say("Done. This browser cannot show the format; the result can be downloaded.");
+  }
+
+  // A clip is played; the viewer, its views and the strength are for images.
+  showClip(url) {
+    for (const part of [".viewer", ".views", ".strength"]) this.find(part).hidden = true;
+    this.find("video")?.remove();
+    const clip = Object.assign(document.createElement("video"), { src: url, controls: true, loop: true, playsInline: true, ariaLabel: "The clip without its rain" });
+    this.find(".viewer").before(clip);
   }
 
   // Return { name, content } of the image as it was asked for: the server's answer, byte for byte.

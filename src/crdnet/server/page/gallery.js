@@ -4,7 +4,7 @@
 import { Card, saveFile } from "./card.js";
 import { makeZip } from "./zip.js";
 
-const THUMBNAIL = 128; // pixels
+const THUMBNAIL = 256; // pixels
 const STATES = { waiting: "waits", busy: "in progress", done: "done", failed: "failed" };
 
 export class Gallery {
@@ -33,7 +33,7 @@ export class Gallery {
     this.find(".cards").append(card.root);
     button.addEventListener("click", () => this.select(card));
     card.find(".remove").addEventListener("click", () => this.remove(card));
-    drawThumbnail(file, button);
+    drawThumbnail(file, button, card.find(".waiting"));
     this.update();
     return card;
   }
@@ -98,15 +98,19 @@ export class Gallery {
   }
 }
 
-// Small copies: a strip of whole images would take gigabytes.
-async function drawThumbnail(file, button) {
+// Small copies: a strip of whole images would take gigabytes, and one that waits as much as its work.
+async function drawThumbnail(file, button, waiting) {
   try {
     const whole = await createImageBitmap(file, { resizeWidth: THUMBNAIL, resizeQuality: "medium" });
-    const canvas = Object.assign(document.createElement("canvas"), { width: whole.width, height: whole.height });
-    canvas.getContext("2d").drawImage(whole, 0, 0);
+    const canvas = document.createElement("canvas");
+    for (const each of [canvas, waiting]) {
+      Object.assign(each, { width: whole.width, height: whole.height });
+      each.getContext("2d").drawImage(whole, 0, 0);
+    }
     whole.close();
     button.append(canvas);
   } catch {
+    waiting.remove();
     button.append((file.name || "image").split(".").pop()); // the browser cannot show the format
   }
 }
