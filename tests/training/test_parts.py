@@ -17,7 +17,7 @@ from crdnet.nn import Estimate
 from crdnet.training import CropSpec, MultiTaskLoss, OptimizerSpec, ssim
 from crdnet.training.batches import EpochSampler, TrainingPairs
 from crdnet.training.muon import KernelMuon
-from crdnet.training.residual import charbonnier, psnr_loss
+from crdnet.training.residual import charbonnier, psnr_loss, weigh_rain
 
 
 def test_ssim_of_the_loss_is_that_of_scikit_image_where_no_border_is_near() -> None:
@@ -113,6 +113,23 @@ def test_the_loss_by_psnr_is_the_mean_over_images_of_their_logarithm() -> None:
     assert float(psnr_loss(derained, clean) - psnr_loss(better, clean)) == pytest.approx(
         float(scale * gain), rel=0.03
     )
+
+
+@pytest.mark.parametrize(("weight", "removed"), [(1.0, 0.5), (4.0, 0.8), (9.0, 0.9)])
+def test_a_weight_in_rain_decides_how_much_of_a_doubtful_streak_is_removed(
+    weight: float, removed: float
+) -> None:
+    """Of two streaks that look alike, one is rain and one belongs to the scene."""
+    scene = torch.full((1, 3, 16, 16), 0.4, dtype=torch.float64)
+    rainy, clean = scene.clone(), scene.clone()
+    rainy[..., 3] += 0.2
+    rainy[..., 9] += 0.2
+    clean[..., 9] += 0.2
+    weights = weigh_rain(rainy, clean, weight)
+    shares = torch.linspace(0, 1, 101)
+    losses = [psnr_loss(rainy - share * (rainy - scene), clean, weights) for share in shares]
+    best = min(range(101), key=lambda index: float(losses[index]))
+    assert float(shares[best]) == pytest.approx(removed, abs=0.011)
 
 
 def test_the_decay_that_the_authors_meant_divides_by_three_and_then_by_five() -> None:

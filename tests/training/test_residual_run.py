@@ -26,7 +26,7 @@ from crdnet.rain import LayerBank, RecordedRain, RecordedWindow
 from crdnet.training import MixtureSpec, ResidualSpec, ResidualTraining, train
 from crdnet.training.batches import EpochSampler, collate
 from crdnet.training.mixture import Mixture, compute_side_before_rotation, rotate_middle
-from crdnet.training.residual import charbonnier, load_teacher
+from crdnet.training.residual import ImageLoss, charbonnier, load_teacher
 from crdnet.training.sensing import map_intensity, sensing_loss
 from tests.conftest import REPOSITORY
 from tests.namespaces import make_machines
@@ -797,6 +797,14 @@ def test_training_starts_from_a_network_that_can_grow_into_its_own_and_a_head_mu
         ResidualTraining(start_from=tmp_path / "small.ckpt")
     with pytest.raises(RecipeError, match=r"network\.sensing is null"):
         ResidualTraining(ResidualSpec(sensing=None), sensing_alone=True)
+
+
+@pytest.mark.parametrize(("loss", "weight"), [("psnr", 0.5), ("charbonnier", 2.0)])
+def test_a_weight_of_rain_is_of_the_loss_by_psnr_and_at_least_1(
+    loss: ImageLoss, weight: float
+) -> None:
+    with pytest.raises(RecipeError, match="rain_weight is at least 1, and 1 for every loss but"):
+        ResidualTraining(loss=loss, rain_weight=weight)
 
 
 def test_the_recipe_without_research_data_trains_the_network_of_default(ours: OurRun) -> None:

@@ -37,6 +37,8 @@ PSNR_FLOOR = 1e-4
 """Mean square (40 dB) at which the loss levels off, so that dry images do not outweigh the rest."""
 PSNR_SCALE = 0.05
 """RMS error (26 dB) at which `psnr_loss` and `charbonnier` have equal gradients."""
+CLEAR_RAIN = 0.04
+"""Change by rain, in colours of [0, 1], from which on a pixel has the whole weight of rain."""
 
 ImageLoss = Literal["charbonnier", "psnr"]
 Rule = Literal["adamw", "muon"]
@@ -95,16 +97,40 @@ def charbonnier(
     return ((derained - clean).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
+def weigh_rain(
+    rainy: Float[Tensor, "b 3 h w"],
+    clean: Float[Tensor, "b 3 h w"],
+    weight: float,
+) -> Float[Tensor, "b 1 h w"]:
+    """Return a weight for each pixel: 1 where no rain lies, up to `weight` in clear rain.
+
+    A network that minimises the squared error removes a streak by the probability that it is one:
+    half of the streak stays where it is not sure. A weight k in rain turns a probability p into
+    k p / (k p + 1 - p), and hardly changes what is sure.
+    """
+    change = (rainy - clean).abs().amax(dim=1, keepdim=True)
+    return 1 + (weight - 1) * (change / CLEAR_RAIN).clamp(max=1)
+
+
 def psnr_loss(
     derained: Float[Tensor, "b 3 h w"],
     clean: Float[Tensor, "b 3 h w"],
+    weights: Float[Tensor, "b 1 h w"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the negative mean PSNR up to scale and offset, levelling off beyond 40 dB.
+
+    Args:
+        derained: Result, in [0, 1].
+        clean: Ground truth, in [0, 1].
+        weights: Weight of each pixel's squared error; `None` weighs all by 1.
 
     Source: L. Chen et al., "HINet: Half Instance Normalization Network for Image Restoration",
         CVPRW 2021, who train with PSNR itself.
     """
-    mean_square = (derained - clean).square().mean(dim=(1, 2, 3))
+    square = (derained - clean).square()
+    if weights is not None:
+        square = weights * square
+    mean_square = square.mean(dim=(1, 2, 3))
     return PSNR_SCALE / 2 * (mean_square / PSNR_FLOOR + 1).log().mean()
 
 
@@ -182,6 +208,8 @@ class ResidualTraining(DerainingTraining):
         sensing_weight: Weight of the loss on the density.
         loss: Loss on the image: `charbonnier` weighs all pixels alike, `psnr` weighs an image more
             the better it already is.
+        rain_weight: Weight of an error where rain lies, against 1 elsewhere; `psnr` only
+            (`weigh_rain`).
         frequency_weight: Weight of `frequency_loss`.
         teacher: Checkpoint of a larger residual CRDNet for distillation; `None` learns from the
             ground truth alone.
@@ -198,6 +226,7 @@ class ResidualTraining(DerainingTraining):
         optimizer: DescentSpec = DescentSpec(),
         sensing_weight: float = 0.01,
         loss: ImageLoss = "charbonnier",
+        rain_weight: float = 1.0,
         frequency_weight: float = 0.0,
         teacher: Path | None = None,
         teacher_weight: float = 1.0,
@@ -210,7 +239,13 @@ class ResidualTraining(DerainingTraining):
         self.optimizer_spec = optimizer
         self.sensing_weight = sensing_weight
         self.sensing_alone = sensing_alone
+        if rain_weight < 1 or (rain_weight != 1 and loss != "psnr"):
+            raise RecipeError(
+                f"rain_weight is at least 1, and 1 for every loss but psnr, got {rain_weight} "
+                f"with {loss}"
+            )
         self.image_loss = _IMAGE_LOSSES[loss]
+        self.rain_weight = rain_weight
         self.frequency_weight = frequency_weight
         self.network = network.build()
         if start_from is not None:
@@ -257,7 +292,11 @@ class ResidualTraining(DerainingTraining):
     def compute_losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """Return the losses of a batch by name, and the total to minimise."""
         estimate = self(batch.rainy)
-        total = image = self.image_loss(estimate.derained, batch.clean)
+        if self.rain_weight == 1:
+            total = image = self.image_loss(estimate.derained, batch.clean)
+        else:
+            weights = weigh_rain(batch.rainy, batch.clean, self.rain_weight)
+            total = image = psnr_loss(estimate.derained, batch.clean, weights)
         losses = {"image": image}
         if self.frequency_weight:
             losses["frequency"] = frequency_loss(estimate.derained, batch.clean)
