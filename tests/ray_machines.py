@@ -23,6 +23,7 @@ RAY_SETTINGS = {
 }
 """Variables of a cluster that is quiet, and has time to start on a busy machine."""
 _ATTEMPTS = 8
+# Shorter than in `RAY_SETTINGS`, since a start that fails is tried again.
 _START_SECONDS = "60"
 
 

@@ -219,14 +219,19 @@ def test_several_images_wait_for_their_turn(app: Any) -> None:
     assert saved.value.suggested_filename == "derained.zip"
 
 
-def test_an_image_in_progress_can_be_cancelled_and_tried_again(full_app: Any) -> None:
-    drop(full_app, encode(Image.fromarray(cut_street(680, 1020))), "street.png")
-    full_app.wait_for_function(
+def cancel_in_progress(app: Any) -> None:
+    """Cancel the only card once it says how much of the rain is out."""
+    app.wait_for_function(
         "() => /rain out, [0-9]+ %/.test(document.querySelector('.status').textContent)"
     )
-    full_app.click(".cancel")
-    full_app.wait_for_selector(FAILED)
-    assert full_app.text_content(".failure p") == "Cancelled."
+    app.click(".cancel")
+    app.wait_for_selector(FAILED)
+    assert app.text_content(".failure p") == "Cancelled."
+
+
+def test_an_image_in_progress_can_be_cancelled_and_tried_again(full_app: Any) -> None:
+    drop(full_app, encode(Image.fromarray(cut_street(680, 1020))), "street.png")
+    cancel_in_progress(full_app)
     full_app.click(".again")
     full_app.wait_for_selector(DONE)
 
@@ -321,12 +326,7 @@ def test_a_dry_clip_is_left_alone_until_asked_for(app: Any, tmp_path: Path) -> N
 def test_a_clip_in_progress_can_be_cancelled_and_tried_again(app: Any, tmp_path: Path) -> None:
     content = write_clip(tmp_path / "long.webm", make_frames(250), VP9).read_bytes()
     drop(app, content, "long.webm")
-    app.wait_for_function(
-        "() => /rain out, [0-9]+ %/.test(document.querySelector('.status').textContent)"
-    )
-    app.click(".cancel")
-    app.wait_for_selector(FAILED)
-    assert app.text_content(".failure p") == "Cancelled."
+    cancel_in_progress(app)
     drop(app, RAINY)
     app.wait_for_selector("article:not([hidden]) .done:not([hidden])")
 
