@@ -29,6 +29,14 @@ TEMPERATURE = 0.15
 STRONGEST_SHARE = 0.05
 """Share of the cells of a map, the strongest, that decide whether rain is visible."""
 
+LIGHT_TINT = 0.1
+"""Largest deviation of a channel of the light of rain from white, relative to white."""
+
+# Smallest distance of a background from white, below which no opacity follows from a change.
+_LEAST_ROOM = 0.1
+# Mean deviation that is added, in colours of [0, 1]: the colour of a fainter change is chance.
+_CHANCE = 0.03 / 255
+
 SCORE_MIDDLE = 10.0
 """Intensity with a score of one half, in grey levels of 255: the start of MEDIUM."""
 
@@ -90,6 +98,43 @@ RAINY_GRADES = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 def luma(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return BT.601 luma of colours (..., 3), in the range and dtype of the input."""
     return rgb @ np.asarray(LUMA_WEIGHTS, dtype=rgb.dtype)
+
+
+def measure_misfit(change: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> float:
+    """Return how far a change is from what rain of any opacity makes of a background.
+
+    A layer of opacity a and of light L changes the colour c of the background by a (L - c). Drops
+    refract the light of nearly the whole scene (Garg and Nayar, "Vision and Rain", IJCV 2007), so
+    L is white, or a little tinted as the sky: each channel by at most `LIGHT_TINT`. The opacity of
+    a pixel follows from its change of luma, and L is fitted to all pixels. The misfit is the mean
+    absolute deviation of the channels from a (L - c), and 0.03 grey levels more, divided by the
+    mean absolute change of luma. Near 0 is clear rain; no change has an infinite misfit.
+
+    Args:
+        change: Rainy minus derained colours (..., 3), in units of white.
+        background: Derained colours of the same shape, nominally in [0, 1].
+    """
+    brightness = luma(change)
+    total = float(np.abs(brightness).mean(dtype=np.float64))
+    if total == 0:
+        return inf
+    colours = np.clip(background, 0, 1)
+    opacity = (brightness / np.maximum(1 - luma(colours), _LEAST_ROOM))[..., None]
+    deviation = change - opacity * (_fit_light(change, colours, opacity) - colours)
+    return (float(np.abs(deviation).mean(dtype=np.float64)) + _CHANCE) / total
+
+
+def _fit_light(
+    change: npt.NDArray[np.floating],
+    colours: npt.NDArray[np.floating],
+    opacity: npt.NDArray[np.floating],
+) -> npt.NDArray[np.floating]:
+    """Return the light (1, 3) of luma 1 with the least squared deviation, within `LIGHT_TINT`."""
+    terms = (opacity * (change + opacity * colours)).reshape(-1, 3)
+    light = terms.sum(0, dtype=np.float64, keepdims=True) / np.square(opacity).sum(dtype=np.float64)
+    tint = np.clip(light - luma(light)[:, None], -LIGHT_TINT, LIGHT_TINT)
+    fitted: npt.NDArray[np.floating] = (1 + tint).astype(change.dtype)
+    return fitted
 
 
 def compute_intensity(rainy: npt.NDArray[np.uint8], clean: npt.NDArray[np.uint8]) -> float:

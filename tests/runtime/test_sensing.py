@@ -15,10 +15,13 @@ from PIL import Image as PILImage
 import crdnet
 from crdnet import Derainer
 from crdnet.density import (
+    LIGHT_TINT,
+    LUMA_WEIGHTS,
     RainDensity,
     average_strongest,
     compute_density_score,
     compute_grade_probabilities,
+    measure_misfit,
 )
 from crdnet.errors import ImageError, ModelError
 from crdnet.runtime import ModelInfo, SenseReport
@@ -32,7 +35,7 @@ from crdnet.runtime.scales import (
     measure_detail,
     reduce_image,
 )
-from crdnet.runtime.sensing import VISIBLE_STRONGEST, VISIBLE_TYPICAL
+from crdnet.runtime.sensing import LEAST_MISFIT, VISIBLE_STRONGEST, VISIBLE_TYPICAL
 from tests.runtime.tiny import write_streak_model, write_tiny_model
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -92,6 +95,55 @@ def test_the_probabilities_of_a_report_are_probabilities(
     assert probabilities is not None
     assert min(probabilities.values()) >= 0
     assert sum(probabilities.values()) == pytest.approx(1)
+
+
+def test_what_is_removed_counts_less_the_less_it_is_like_rain() -> None:
+    """Rain veils the scene with white; what is mistaken for it has colours of its own."""
+    like_rain = SenseReport(0.9, 1.0, typical=0.6, misfit=LEAST_MISFIT)
+    assert like_rain.density is RainDensity.LIGHT
+    unlike = SenseReport(0.9, 1.0, typical=0.6, misfit=2 * LEAST_MISFIT)
+    assert unlike.density is RainDensity.NONE
+    assert unlike.dry
+    assert SenseReport(0.9, 1.0, typical=0.6).density is RainDensity.LIGHT  # unknown
+
+
+@given(
+    clean=arrays(np.float64, (6, 3), elements=floats(0, 0.85)),
+    opacity=arrays(np.float64, (6, 1), elements=floats(0.01, 0.9)),
+    tint=arrays(np.float64, 2, elements=floats(-0.5 * LIGHT_TINT, 0.5 * LIGHT_TINT)),
+)
+def test_rain_of_any_opacity_fits_on_any_colour(
+    clean: np.ndarray, opacity: np.ndarray, tint: np.ndarray
+) -> None:
+    red, green, _ = LUMA_WEIGHTS
+    blue = -(red * tint[0] + green * tint[1]) / LUMA_WEIGHTS[2]
+    light = 1 + np.clip([*tint, blue], -LIGHT_TINT, LIGHT_TINT)
+    rainy = clean + opacity * (light - clean)
+    chance = 0.03 / 255 / np.abs((rainy - clean) @ LUMA_WEIGHTS).mean()
+    if abs(blue) <= LIGHT_TINT:
+        assert measure_misfit(rainy - clean, clean) == pytest.approx(chance, rel=1e-6)
+    else:
+        assert measure_misfit(rainy - clean, clean) < chance + LIGHT_TINT
+
+
+def test_a_change_of_saturation_does_not_fit_rain() -> None:
+    clean = np.array([[0.6, 0.3, 0.2]])
+    brighter = 1.2 * clean  # as a texture lit more strongly
+    change = brighter - clean
+    assert measure_misfit(change, clean) > 2 * LEAST_MISFIT
+    assert measure_misfit(np.zeros((4, 3)), np.ones((4, 3))) == np.inf
+
+
+def test_the_misfit_of_a_report_is_that_of_what_is_removed() -> None:
+    derainer = Derainer(threads=1)
+    with PILImage.open(EXAMPLES / "medium.jpg") as image:
+        rainy = np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
+    report = derainer.sense(rainy)
+    derained = derainer.estimate(rainy, scale=report.scale)
+    assert report.misfit is not None
+    # A report looks at a quarter of the rows.
+    assert report.misfit == pytest.approx(measure_misfit(rainy - derained, derained), rel=0.1)
+    assert report.misfit < 1.5 * LEAST_MISFIT
 
 
 def test_few_clear_streaks_are_visible_though_the_typical_cell_has_none() -> None:

@@ -1,7 +1,7 @@
 // The network for images of any size: senses at several scales and works by tiles, as
 // crdnet.runtime.network does.
 
-import { averageIntensity, averageStrongest, findMedian, luma, makeReport, type Report } from "./density";
+import { averageIntensity, averageStrongest, findMedian, luma, makeReport, measureMisfit, type Report } from "./density";
 import type { Answer, Engine } from "./engine";
 import { type Part, reduceImage, resizePlane } from "./resize";
 import { chooseReduction, computeMargin, listReductions, listSamples, measureDetail, type Sample } from "./scales";
@@ -10,6 +10,8 @@ import { cutAxis, reflect, roundUp, type Span } from "./sizes";
 // Side of a tile in pixels. Smaller ones consist mostly of margin, larger ones take more memory than
 // phones grant a page.
 const TILE = 768;
+// A quarter of the rows has the misfit of all.
+const MISFIT_STEP = 4;
 
 export interface Pixels {
   width: number;
@@ -48,6 +50,7 @@ export class Network {
       const samples = plans[place]!;
       const sensed = { intensity: 0, detail: 0 };
       const cells: number[] = [];
+      const thinned: Float32Array[] = [];
       let look: Look | null = null;
       for (const sample of samples) {
         look = await this.look(image, reduction, sample);
@@ -56,15 +59,16 @@ export class Network {
         sensed.intensity += averageIntensity(look.density!, stride, sample.height, sample.width, multiple) / samples.length;
         sensed.detail += measureDetail(look.planes, look.width, look.height, sample.height, sample.width) / samples.length;
         for (let row = 0; row < rows; row++) cells.push(...look.density!.subarray(row * stride, row * stride + columns));
+        thinned.push(thinOut(look, sample));
         await nextTurn();
         onShare(++done / total);
       }
-      findings.push({ reduction, ...sensed, cells: Float32Array.from(cells), look: samples.length === 1 ? look : null });
+      findings.push({ reduction, ...sensed, cells: Float32Array.from(cells), misfit: measureMisfit(thinned), look: samples.length === 1 ? look : null });
     }
     const reduction = chooseReduction(findings);
     const chosen = findings.find((each) => each.reduction === reduction)!;
-    const { intensity, cells, look } = chosen;
-    return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells) }), reduction, look };
+    const { intensity, cells, misfit, look } = chosen;
+    return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells), misfit }), reduction, look };
   }
 
   // Take all of the rain out of an image, in its place: images of phones leave no room for another.
@@ -179,6 +183,23 @@ function enlarge(plane: Float32Array, reduction: number, { width, height }: Look
     rows.set(plane.subarray(from, from + wide), row * wide);
   }
   return rows;
+}
+
+// Return what is removed from some rows of a sample, and then what is left, three numbers a pixel.
+function thinOut({ planes, derained, height: high, width: wide }: Look, { height, width }: Sample): Float32Array {
+  const half = 3 * width * Math.ceil(height / MISFIT_STEP);
+  const thinned = new Float32Array(2 * half);
+  let into = 0;
+  for (let row = 0; row < height; row += MISFIT_STEP) {
+    for (let column = 0; column < width; column++) {
+      for (let channel = 0; channel < 3; channel++, into++) {
+        const at = (channel * high + row) * wide + column;
+        thinned[into] = planes[at]! / 255 - derained[at]!;
+        thinned[half + into] = derained[at]!;
+      }
+    }
+  }
+  return thinned;
 }
 
 function subtractPlanes({ planes, derained }: Look): Float32Array {

@@ -12,7 +12,7 @@ from crdnet.density import (
 )
 from crdnet.runtime.pixels import Colours
 
-VISIBLE_TYPICAL = 0.5
+VISIBLE_TYPICAL = 0.4
 """Intensity of the typical cell from which a person sees rain, in grey levels of 255."""
 VISIBLE_MEAN = 2.0
 """Mean intensity from which a person sees rain, in grey levels of 255."""
@@ -22,8 +22,14 @@ DRY_MEAN = 0.8
 """Mean intensity from which an image is not surely dry, in grey levels of 255."""
 DRY_STRONGEST = 8.0
 """Intensity of the strongest cells from which an image is not surely dry, in grey levels of 255."""
-SURE = 0.7
+SURE = 0.85
 """Smallest probability of NONE of an image that is left alone."""
+LEAST_MISFIT = 0.17
+"""Misfit up to which a change is rain (`crdnet.density.measure_misfit`)."""
+MISFIT_EXPONENT = 2
+"""Power of `LEAST_MISFIT` / misfit by which the intensity of other changes counts less."""
+LEAST_WEIGHT = 0.05
+"""Smallest weight of an intensity, so that heavy rain counts whatever its colour."""
 
 
 def compute_visible_intensity(intensity: float, typical: float, strongest: float) -> float:
@@ -40,6 +46,17 @@ def compute_visible_intensity(intensity: float, typical: float, strongest: float
     """
     ratios = (typical / VISIBLE_TYPICAL, intensity / VISIBLE_MEAN, strongest / VISIBLE_STRONGEST)
     return INTENSITY_THRESHOLDS[0] * max(ratios)
+
+
+def weigh_misfit(misfit: float | None) -> float:
+    """Return the weight of the intensity of a change: `LEAST_WEIGHT` to 1, and 1 if unknown.
+
+    Args:
+        misfit: Misfit of the change, at least 0.
+    """
+    if misfit is None or misfit <= LEAST_MISFIT:
+        return 1.0
+    return float(max(LEAST_WEIGHT, (LEAST_MISFIT / misfit) ** MISFIT_EXPONENT))
 
 
 class Look(NamedTuple):
@@ -63,6 +80,8 @@ class SenseReport:
     """Median intensity of the cells of the map; None where all are alike, as `intensity`."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
+    misfit: float | None = None
+    """Deviation of what is removed from rain (`crdnet.density.measure_misfit`); None if unknown."""
     look: Look | None = field(default=None, repr=False, compare=False)
     """The look at the whole image at this scale, for deraining it without another; see
     `drop_look`."""
@@ -122,18 +141,20 @@ class SenseReport:
         """Return whether the image is surely without rain; False if the model senses no rain.
 
         A few clear streaks hardly raise the typical cell, so mean and strongest cells must be low
-        too.
+        too, unless what they hold is not like rain.
         """
         if self.probabilities is None or self.intensity is None:
             return False
-        is_faint = self.intensity < DRY_MEAN and self.strongest < DRY_STRONGEST
+        weight = weigh_misfit(self.misfit)
+        is_faint = weight * self.intensity < DRY_MEAN and weight * self.strongest < DRY_STRONGEST
         return is_faint and self.probabilities[RainDensity.NONE] >= SURE
 
     @property
     def _visible_intensity(self) -> float:
         intensity = self.intensity or 0.0
         typical = intensity if self.typical is None else self.typical
-        return compute_visible_intensity(intensity, typical, self.strongest)
+        visible = compute_visible_intensity(intensity, typical, self.strongest)
+        return weigh_misfit(self.misfit) * visible
 
 
 class HasReport:
