@@ -235,7 +235,10 @@ def test_frames_are_given_one_by_one(options: VideoOptions, tmp_path: Path) -> N
         (
             "in.avi",
             Recipe(
-                codec="mjpeg", pixel_format="yuvj420p", options={"qmin": "1"}, colours=(2, 5, 6, 5)
+                codec="mjpeg",
+                pixel_format="yuvj420p",
+                options={"qmin": "1", "qmax": "1"},
+                colours=(2, 5, 6, 5),
             ),
         ),
     ],
