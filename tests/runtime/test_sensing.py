@@ -141,7 +141,7 @@ def test_the_misfit_of_a_report_is_that_of_what_is_removed() -> None:
     report = derainer.sense(rainy)
     derained = derainer.estimate(rainy, scale=report.scale)
     assert report.misfit is not None
-    # A report looks at a quarter of the rows.
+    # A report looks at an eighth of the pixels.
     assert report.misfit == pytest.approx(measure_misfit(rainy - derained, derained), rel=0.1)
     assert report.misfit < 1.5 * LEAST_MISFIT
 

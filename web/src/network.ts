@@ -10,8 +10,8 @@ import { cutAxis, reflect, roundUp, type Span } from "./sizes";
 // Side of a tile in pixels. Smaller ones consist mostly of margin, larger ones take more memory than
 // phones grant a page.
 const TILE = 768;
-// A quarter of the rows has the misfit of all.
-const MISFIT_STEP = 4;
+// Every fourth row and second column have the misfit of all.
+const [ROW_STEP, COLUMN_STEP] = [4, 2];
 
 export interface Pixels {
   width: number;
@@ -185,13 +185,13 @@ function enlarge(plane: Float32Array, reduction: number, { width, height }: Look
   return rows;
 }
 
-// Return what is removed from some rows of a sample, and then what is left, three numbers a pixel.
+// Return what is removed from some pixels of a sample, and then what is left, three numbers a pixel.
 function thinOut({ planes, derained, height: high, width: wide }: Look, { height, width }: Sample): Float32Array {
-  const half = 3 * width * Math.ceil(height / MISFIT_STEP);
+  const half = 3 * Math.ceil(width / COLUMN_STEP) * Math.ceil(height / ROW_STEP);
   const thinned = new Float32Array(2 * half);
   let into = 0;
-  for (let row = 0; row < height; row += MISFIT_STEP) {
-    for (let column = 0; column < width; column++) {
+  for (let row = 0; row < height; row += ROW_STEP) {
+    for (let column = 0; column < width; column += COLUMN_STEP) {
       for (let channel = 0; channel < 3; channel++, into++) {
         const at = (channel * high + row) * wide + column;
         thinned[into] = planes[at]! / 255 - derained[at]!;

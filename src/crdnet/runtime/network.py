@@ -31,8 +31,8 @@ OnTile = Callable[[int, int], object]
 """Called after each tile of an image with the number of tiles that are done, and of all."""
 # Few enough to stay in the processor's cache from step to step.
 _FINISHED_ROWS = 32
-# A quarter of the rows has the misfit of all, in a quarter of the time.
-_MISFIT_STEP = 4
+# Every fourth row and second column have the misfit of all, in an eighth of the time.
+_MISFIT_STEPS = (4, 2)
 
 
 @dataclass(frozen=True)
@@ -365,8 +365,9 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
 
 
 def _thin_out(sample: _Sample, look: Look) -> tuple[Colours, Colours]:
-    """Return the rainy and the derained colours (n, 3) of some rows of a sample."""
-    part = slice(0, sample.height, _MISFIT_STEP), slice(sample.width)
+    """Return the rainy and the derained colours (n, 3) of some pixels of a sample."""
+    down, across = _MISFIT_STEPS
+    part = slice(0, sample.height, down), slice(0, sample.width, across)
     return look.rainy[part].reshape(-1, 3), look.derained[part].reshape(-1, 3)
 
 
