@@ -119,7 +119,7 @@ def test_the_loss_by_psnr_is_the_mean_over_images_of_their_logarithm() -> None:
 def test_a_weight_in_rain_decides_how_much_of_a_doubtful_streak_is_removed(
     weight: float, removed: float
 ) -> None:
-    """Of two streaks that look alike, one is rain and one belongs to the scene."""
+    """The loss is least at a share of k p / (k p + 1 - p), here for a probability p of one half."""
     scene = torch.full((1, 3, 16, 16), 0.4, dtype=torch.float64)
     rainy, clean = scene.clone(), scene.clone()
     rainy[..., 3] += 0.2

@@ -63,12 +63,12 @@ export class Network {
         await nextTurn();
         onShare(++done / total);
       }
-      findings.push({ reduction, ...sensed, cells: Float32Array.from(cells), misfit: measureMisfit(thinned), look: samples.length === 1 ? look : null });
+      findings.push({ reduction, ...sensed, cells: Float32Array.from(cells), thinned, look: samples.length === 1 ? look : null });
     }
     const reduction = chooseReduction(findings);
     const chosen = findings.find((each) => each.reduction === reduction)!;
-    const { intensity, cells, misfit, look } = chosen;
-    return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells), misfit }), reduction, look };
+    const { intensity, cells, thinned, look } = chosen;
+    return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells), misfit: measureMisfit(thinned) }), reduction, look };
   }
 
   // Take all of the rain out of an image, in its place: images of phones leave no room for another.
