@@ -146,6 +146,15 @@ def test_the_misfit_of_a_report_is_that_of_what_is_removed() -> None:
     assert report.misfit < 1.5 * LEAST_MISFIT
 
 
+@pytest.mark.parametrize("first", range(4))
+def test_the_misfit_sees_streaks_in_any_column(streak_model: Path, first: int) -> None:
+    rainy = np.full((64, 64, 3), 0.3, np.float32)
+    rainy[:, 4 + first :: 8] += 0.4
+    misfit = Derainer(streak_model, threads=1).sense(rainy).misfit
+    assert misfit is not None
+    assert misfit < LEAST_MISFIT
+
+
 def test_few_clear_streaks_are_visible_though_the_typical_cell_has_none() -> None:
     assert SenseReport(3.0, 1.0, typical=0.0, strongest=12.0).density is RainDensity.LIGHT
 

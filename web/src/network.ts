@@ -10,7 +10,7 @@ import { cutAxis, reflect, roundUp, type Span } from "./sizes";
 // Side of a tile in pixels. Smaller ones consist mostly of margin, larger ones take more memory than
 // phones grant a page.
 const TILE = 768;
-// Every fourth row and second column have the misfit of all.
+// Every second pixel of every fourth row has the misfit of all.
 const [ROW_STEP, COLUMN_STEP] = [4, 2];
 
 export interface Pixels {
@@ -186,17 +186,20 @@ function enlarge(plane: Float32Array, reduction: number, { width, height }: Look
 }
 
 // Return what is removed from some pixels of a sample, and then what is left, three numbers a pixel.
+// The rows take turns in the columns they give, so that no vertical streak is missed.
 function thinOut({ planes, derained, height: high, width: wide }: Look, { height, width }: Sample): Float32Array {
-  const half = 3 * Math.ceil(width / COLUMN_STEP) * Math.ceil(height / ROW_STEP);
+  const places: number[] = [];
+  for (let row = 0; row < height; row += ROW_STEP) {
+    for (let column = (row / ROW_STEP) % COLUMN_STEP; column < width; column += COLUMN_STEP) places.push(row * wide + column);
+  }
+  const half = 3 * places.length;
   const thinned = new Float32Array(2 * half);
   let into = 0;
-  for (let row = 0; row < height; row += ROW_STEP) {
-    for (let column = 0; column < width; column += COLUMN_STEP) {
-      for (let channel = 0; channel < 3; channel++, into++) {
-        const at = (channel * high + row) * wide + column;
-        thinned[into] = planes[at]! / 255 - derained[at]!;
-        thinned[half + into] = derained[at]!;
-      }
+  for (const place of places) {
+    for (let channel = 0; channel < 3; channel++, into++) {
+      const at = channel * high * wide + place;
+      thinned[into] = planes[at]! / 255 - derained[at]!;
+      thinned[half + into] = derained[at]!;
     }
   }
   return thinned;
