@@ -24,7 +24,7 @@ output.
     python -m benchmarks.speed.batch shares
     python -m benchmarks.speed.batch resume
     python -m benchmarks.speed.batch listing
-    python -m benchmarks.speed.batch kills --images 10000
+    python -m benchmarks.speed.batch kills
     python -m benchmarks.speed.batch requests
     python -m benchmarks.speed.batch sizes
     python -m benchmarks.speed.batch store
