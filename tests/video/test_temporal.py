@@ -193,6 +193,13 @@ def test_a_displacement_is_found(shift: tuple[float, float], dense: bool) -> Non
     assert np.abs(warp(there, flow) - here)[inside].mean() < 1.5
 
 
+def test_blocks_cover_a_frame_of_any_size() -> None:
+    here = np.random.default_rng(1).uniform(0, 255, (113, 129)).astype(np.float32)
+    flow = estimate_flow(here, here, dense=False)
+    assert flow.shape == (113, 129, 2)
+    assert np.abs(flow).max() < 0.1
+
+
 def test_a_frame_is_left_alone_by_the_majority_of_its_neighbours(network: FrameNetwork) -> None:
     """A single frame that seems rainy is left alone, a single one that seems dry is not."""
     rain = [False, False, True, False, False, True, True, False, True, True]

@@ -135,7 +135,12 @@ def _estimate_by_blocks(reference: Plane, neighbour: Plane) -> Flow:
     for number, (frame, other) in enumerate(reversed(levels)):
         if number:
             rows, columns = (-(-side // _BLOCK) for side in frame.shape)
-            blocks = 2 * blocks.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
+            # A level may have a block more than two for each of the coarser one.
+            above, left = (
+                np.minimum(np.arange(count) // 2, coarse - 1)
+                for count, coarse in zip((rows, columns), blocks.shape[:2], strict=True)
+            )
+            blocks = 2 * blocks[above[:, np.newaxis], left]
         blocks = _match_blocks(frame, other, blocks, reach=2 if number == 0 else 1)
     fine = blocks.astype(np.float32)
     for _ in range(2):
