@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from crdnet.sizes import cut_reflected_window, pad_to_multiple, round_up_size
+from crdnet.sizes import cut_reflected_window, pad_to_multiple, reflect_border, round_up_size
 
 
 def number_samples(height: int, width: int) -> np.ndarray:
@@ -50,6 +50,16 @@ def test_a_window_is_cut_from_the_endless_reflection(
     whole = np.pad(image, [(0, 60), (0, 60), (0, 0)], mode="reflect")
     window = cut_reflected_window(image, slice(top, top + rows), slice(left, left + columns))
     np.testing.assert_array_equal(window, whole[top : top + rows, left : left + columns])
+
+
+@given(height=integers(1, 16), width=integers(1, 16))
+def test_a_border_is_reflected_in_place(height: int, width: int) -> None:
+    image = np.random.default_rng(0).random((height, width, 2))
+    planes = np.full((2, 16, 16), np.nan)
+    planes[:, :height, :width] = image.transpose(2, 0, 1)
+    reflect_border(planes, height, width)
+    window = cut_reflected_window(image, slice(0, 16), slice(0, 16))
+    assert np.array_equal(planes, window.transpose(2, 0, 1))
 
 
 def test_a_window_within_a_grey_image_costs_no_copy() -> None:

@@ -55,6 +55,13 @@ def cut_reflected_window(
     return across[rows] if rows.stop <= height else across[_reflect_positions(rows, height)]
 
 
+def reflect_border(planes: npt.NDArray[Samples], height: int, width: int) -> None:
+    """Fill planes (c, h, w) below `height` and right of `width` by reflection, in place."""
+    high, wide = planes.shape[1:]
+    planes[:, :height, width:] = planes[:, :height, _reflect_positions(slice(width, wide), width)]
+    planes[:, height:] = planes[:, _reflect_positions(slice(height, high), height)]
+
+
 def _reflect_positions(positions: slice, size: int) -> npt.NDArray[np.intp]:
     """Return the source index of each position under reflection about both ends: 0 1 2 1 0 1 ..."""
     # The first and last sample occur once per period; a single sample would give a period of 0.

@@ -11,6 +11,7 @@ Sources:
 - Refinement below a pixel: Lucas and Kanade, IJCAI 1981.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,9 @@ from PIL import Image
 Plane = npt.NDArray[np.float32]
 """Luma (h, w), in grey levels of 255."""
 Flow = npt.NDArray[np.float32]
-"""Displacements (h, w, 2), down and right in pixels, from a pixel to its place in the neighbour."""
+"""Displacements (2, h, w), down and right in pixels, from a pixel to its place in the neighbour."""
+Blocks = npt.NDArray[np.float32]
+"""Displacements of blocks (rows, columns, 2), likewise."""
 
 # Largest frame that is compared at its full size: that of 1080p, with the padding of codecs.
 _LARGE_PIXELS = 1920 * 1088
@@ -45,7 +48,7 @@ def load_opencv() -> Any:
     return cv2 if hasattr(cv2, "DISOpticalFlow_create") else None
 
 
-def find_shift(reference: Plane, neighbour: Plane) -> tuple[float, float]:
+def find_shift(reference: npt.NDArray[Any], neighbour: npt.NDArray[Any]) -> tuple[float, float]:
     """Return the displacement (down, right) in pixels from a frame to its neighbour.
 
     Args:
@@ -83,9 +86,6 @@ def estimate_flow(
     if reference.size > _LARGE_PIXELS:
         halves = [_halve(plane) for plane in (reference, neighbour)]
         return estimate_flow(*halves, dense=dense)
-    reference, neighbour = (
-        plane.astype(np.float32, copy=False) for plane in (reference, neighbour)
-    )
     opencv = load_opencv() if dense is not False else None
     if opencv is not None and min(reference.shape) >= _SMALLEST:
         return _estimate_densely(opencv, reference, neighbour)
@@ -93,39 +93,44 @@ def estimate_flow(
 
 
 def warp(
-    image: npt.NDArray[np.float32], flow: Flow, offset: tuple[int, int] = (0, 0)
-) -> npt.NDArray[np.float32]:
-    """Return a neighbour moved onto the frame; its border is repeated.
+    images: Iterable[npt.NDArray[np.float32]], flow: Flow, offset: tuple[int, int] = (0, 0)
+) -> list[npt.NDArray[np.float32]]:
+    """Return images of a neighbour moved onto the frame; their borders are repeated.
 
     Args:
-        image: Neighbour, or the part of it that is needed (h, w) or (h, w, c).
+        images: Images of the neighbour, or of the part of it that is needed, (h, w) or (h, w, c).
         flow: Displacements of the frame, or of a part of it.
         offset: Place (row, column) of the part of the frame within that of the neighbour.
     """
-    height, width = flow.shape[:2]
+    height, width = flow.shape[1:]
+    rows, columns = flow + np.array(offset, np.float32)[:, np.newaxis, np.newaxis]
+    rows += np.arange(height, dtype=np.float32)[:, np.newaxis]
+    columns += np.arange(width, dtype=np.float32)
     opencv = load_opencv()
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    rows += flow[..., 0] + np.float32(offset[0])
-    columns += flow[..., 1] + np.float32(offset[1])
-    if opencv is not None:
-        moved: npt.NDArray[np.float32] = opencv.remap(
-            image, columns, rows, opencv.INTER_CUBIC, borderMode=opencv.BORDER_REPLICATE
-        )
-        return moved
-    return _interpolate(image, rows, columns)
+    if opencv is None:
+        return [_interpolate(image, rows, columns) for image in images]
+    return [
+        opencv.remap(image, columns, rows, opencv.INTER_CUBIC, borderMode=opencv.BORDER_REPLICATE)
+        for image in images
+    ]
 
 
-def _estimate_densely(opencv: Any, reference: Plane, neighbour: Plane) -> Flow:
+def _estimate_densely(
+    opencv: Any, reference: npt.NDArray[Any], neighbour: npt.NDArray[Any]
+) -> Flow:
     down, right = _find_coarse_shift(reference, neighbour)
     start = np.empty((*reference.shape, 2), np.float32)
-    start[...] = right, down
+    start[..., 0], start[..., 1] = right, down
     method = opencv.DISOpticalFlow_create(opencv.DISOPTICAL_FLOW_PRESET_MEDIUM)
     planes = [np.clip(plane, 0, 255).astype(np.uint8) for plane in (reference, neighbour)]
     flow = method.calc(*planes, start)
-    return np.ascontiguousarray(flow[..., ::-1])
+    return np.stack([flow[..., 1], flow[..., 0]])
 
 
-def _estimate_by_blocks(reference: Plane, neighbour: Plane) -> Flow:
+def _estimate_by_blocks(reference: npt.NDArray[Any], neighbour: npt.NDArray[Any]) -> Flow:
+    reference, neighbour = (
+        plane.astype(np.float32, copy=False) for plane in (reference, neighbour)
+    )
     levels = [(reference, neighbour)]
     while min(levels[-1][0].shape) >= 2 * _SMALLEST and len(levels) < 3:
         levels.append((_halve(levels[-1][0]), _halve(levels[-1][1])))
@@ -170,12 +175,12 @@ def _match_blocks(
     return np.asarray(blocks + np.array(offsets, np.int64)[best])
 
 
-def _refine(frame: Plane, other: Plane, blocks: Flow) -> Flow:
+def _refine(frame: Plane, other: Plane, blocks: Blocks) -> Blocks:
     """Return displacements of blocks after one step of Lucas and Kanade."""
     flow = _spread(blocks, frame.shape)
     height, width = frame.shape
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    moved = _interpolate(other, rows + flow[..., 0], columns + flow[..., 1])
+    moved = _interpolate(other, rows + flow[0], columns + flow[1])
     down, right = np.gradient(moved)
     left = frame - moved
     weight = 1 / (1 + (left / 8) ** 2)
@@ -186,7 +191,7 @@ def _refine(frame: Plane, other: Plane, blocks: Flow) -> Flow:
     a, c = a + 1, c + 1  # flat blocks stay where they are
     determinant = a * c - b * b
     step = np.stack([(c * p - b * q) / determinant, (a * q - b * p) / determinant], axis=2)
-    moved_blocks: Flow = (blocks + np.clip(step, -0.75, 0.75)).astype(np.float32)
+    moved_blocks: Blocks = (blocks + np.clip(step, -0.75, 0.75)).astype(np.float32)
     return moved_blocks
 
 
@@ -202,7 +207,7 @@ def _sum_blocks(values: Plane) -> npt.NDArray[np.float64]:
     )
 
 
-def _smooth(blocks: Flow) -> Flow:
+def _smooth(blocks: Blocks) -> Blocks:
     """Return the median of the displacements of each block and the eight around it."""
     rows, columns = blocks.shape[:2]
     around = np.pad(blocks, ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -210,7 +215,7 @@ def _smooth(blocks: Flow) -> Flow:
     return np.median(near, axis=0).astype(np.float32)
 
 
-def _spread(blocks: Flow, shape: tuple[int, ...]) -> Flow:
+def _spread(blocks: Blocks, shape: tuple[int, ...]) -> Flow:
     """Interpolate the displacements of blocks to pixels."""
     height, width = shape
     rows, columns = blocks.shape[:2]
@@ -223,7 +228,7 @@ def _spread(blocks: Flow, shape: tuple[int, ...]) -> Flow:
         )
         for k in range(2)
     ]
-    return np.stack(planes, axis=2)[:height, :width]
+    return np.stack([plane[:height, :width] for plane in planes])
 
 
 def _interpolate(
@@ -257,7 +262,9 @@ def _weigh_cubic(share: Plane) -> list[Plane]:
     ]
 
 
-def _find_coarse_shift(reference: Plane, neighbour: Plane) -> tuple[float, float]:
+def _find_coarse_shift(
+    reference: npt.NDArray[Any], neighbour: npt.NDArray[Any]
+) -> tuple[float, float]:
     """Return the displacement found at a reduced size, in pixels of the planes."""
     factor = 1
     while min(reference.shape) >= 4 * _SMALLEST:
@@ -269,8 +276,8 @@ def _find_coarse_shift(reference: Plane, neighbour: Plane) -> tuple[float, float
 
 def _halve(plane: npt.NDArray[Any]) -> Plane:
     height, width = (side - side % 2 for side in plane.shape)
-    quarters = plane[:height, :width].reshape(height // 2, 2, width // 2, 2)
-    return np.asarray(quarters.mean((1, 3), dtype=np.float32))
+    rows = plane[:height:2].astype(np.float32) + plane[1:height:2]
+    return np.asarray((rows[:, :width:2] + rows[:, 1:width:2]) * np.float32(0.25))
 
 
 def _find_vertex(before: float, here: float, after: float) -> float:

@@ -16,6 +16,8 @@ A small model of three frames (`FusionModel`) then improves the result.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +28,7 @@ import onnxruntime as ort
 from crdnet.density import luma
 from crdnet.errors import ModelError
 from crdnet.runtime import FUSE, FUSED_NAME, IMAGES_NAME, count_cpus, find_model, read_info
-from crdnet.sizes import cut_reflected_window, round_up_size
+from crdnet.sizes import reflect_border, round_up_size
 from crdnet.video.engine import Colours
 from crdnet.video.flow import Flow, Plane, average_box, warp
 
@@ -58,7 +60,7 @@ MODEL_MARGIN = 24
 """Pixels that a model of three frames may see around a pixel."""
 
 _ERRORS_ONLY = 3
-# Difference from the median of three rainy frames that counts as noise, in grey levels.
+# Distance from the range of the rainy neighbours that counts as noise, in grey levels.
 _OWN_LEVELS = 3.0
 
 
@@ -83,7 +85,7 @@ class Seen:
     @classmethod
     def from_estimate(cls, rainy: Colours, derained: Colours) -> "Seen":
         """Measure the rain that was removed from a frame."""
-        light = luma(derained).astype(np.float32)
+        light = np.asarray(luma(derained), np.float32)
         rain = average_box(np.abs(luma(rainy) - light), _NEAR)
         return cls(rainy, derained, light, rain, average_box(rain, _WINDOW))
 
@@ -93,6 +95,12 @@ class Seen:
         return np.asarray(
             np.float32(NOISE_LEVELS**2) + (np.float32(ERROR_OF_RAIN) * self.rain) ** 2
         )
+
+    @cached_property
+    def steepness(self) -> Plane:
+        """Squared gradient around each pixel (h, w), in squared grey levels per pixel."""
+        down, right = np.gradient(self.luma)
+        return average_box(np.asarray(down**2 + right**2, np.float32), _NEAR)
 
 
 class Fused(NamedTuple):
@@ -145,14 +153,10 @@ def align(
     """
     if flow is None:
         return Neighbour(seen.rainy, colours, variance, seen.wide, None)
-    moved = np.maximum(np.abs(flow[..., 0]), np.abs(flow[..., 1])) > _LEAST_MOVE_PIXELS
-    return Neighbour(
-        warp(seen.rainy, flow, offset),
-        warp(colours, flow, offset),
-        warp(variance, flow, offset),
-        warp(seen.wide, flow, offset),
-        moved,
-    )
+    moved = np.maximum(*np.abs(flow)) > _LEAST_MOVE_PIXELS
+    images = [seen.rainy, colours, variance, seen.wide]
+    rainy, colours, variance, wide = warp(images, flow, offset)
+    return Neighbour(rainy, colours, variance, wide, moved)
 
 
 def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> Fused:
@@ -166,18 +170,30 @@ def fuse(here: Seen, before: Neighbour | None, after: Neighbour | None) -> Fused
     measured = here.derained
     if before is not None and after is not None:
         measured = _restore_what_stays(here, before, after)
-    weight = 1 / here.variance
-    total, weights = weight[..., np.newaxis] * measured, weight
+    belief, weight = measured, np.asarray(1 / here.variance, np.float32)
     if before is not None:
-        share = _weigh(here, before)
-        total, weights = total + share[..., np.newaxis] * before.colours, weights + share
-    belief = np.asarray(total / weights[..., np.newaxis], np.float32)
-    variance = np.asarray(1 / weights, np.float32)
-    if after is None:
-        return Fused(belief, belief, variance)
-    share = _weigh(here, after)
-    fused = (total + share[..., np.newaxis] * after.colours) / (weights + share)[..., np.newaxis]
-    return Fused(np.asarray(fused, np.float32), belief, variance)
+        belief, weight = _average(belief, weight, before.colours, _weigh(here, before))
+    fused = belief
+    if after is not None:
+        fused, _ = _average(belief, weight, after.colours, _weigh(here, after))
+    return Fused(fused, belief, np.asarray(1 / weight, np.float32))
+
+
+def _average(
+    one: Colours, weight: Plane, other: Colours, other_weight: Plane
+) -> tuple[Colours, Plane]:
+    """Return the weighted mean of two estimates, and its weight."""
+    total = weight + other_weight
+    return _mix(one, other, other_weight / total), total
+
+
+def _mix(one: Colours, other: Colours, share: Plane) -> Colours:
+    """Return one image with a share (h, w) of another."""
+    mixed = other - one
+    for channel in range(3):  # several times as fast as a broadcast over the last axis
+        mixed[..., channel] *= share
+    mixed += one
+    return mixed
 
 
 def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
@@ -185,7 +201,7 @@ def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
     at_least = np.maximum(neighbour.variance, np.float32(LEAST_VARIANCE))
     variance = np.asarray(at_least + np.float32(STILL_LEVELS**2), np.float32)
     if neighbour.moved is not None:
-        slip = np.float32(MOVED_PIXELS**2) * _measure_steepness(here.luma) * neighbour.moved
+        slip = np.float32(MOVED_PIXELS**2) * here.steepness * neighbour.moved
         variance = np.asarray(variance + slip, np.float32)
     # In all channels, since things that move may differ from what is behind them by hue alone.
     apart = average_box(_average_colours(np.abs(neighbour.colours - here.derained)), _WINDOW)
@@ -196,16 +212,14 @@ def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
 
 def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colours:
     """Return the network's estimate, with the rainy pixels where three frames show them alike."""
-    rainy = [here.rainy, before.rainy, after.rainy]
-    low, high = np.minimum(rainy[0], rainy[1]), np.maximum(rainy[0], rainy[1])
-    middle = np.maximum(low, np.minimum(high, rainy[2]))
-    spread = _average_colours(np.maximum(high, rainy[2]) - np.minimum(low, rainy[2]))
+    low, high = np.minimum(before.rainy, after.rainy), np.maximum(before.rainy, after.rainy)
+    spread = _average_colours(np.maximum(high, here.rainy) - np.minimum(low, here.rainy))
     apart = average_box(np.minimum(spread, np.float32(30)), _NEAR)
-    share = np.exp(-((apart / np.float32(_ALIKE_LEVELS)) ** 2))[..., np.newaxis]
+    share = np.exp(-((apart / np.float32(_ALIKE_LEVELS)) ** 2))
     # The frame's own pixels, noise included, unless a faint streak lies on them.
-    slack = np.float32(_OWN_LEVELS)
-    own = np.clip(here.rainy, middle - slack, middle + slack)
-    return np.asarray(here.derained + share * (own - here.derained), np.float32)
+    low -= np.float32(_OWN_LEVELS)
+    high += np.float32(_OWN_LEVELS)
+    return _mix(here.derained, np.clip(here.rainy, low, high), share)
 
 
 def _average_colours(colours: Colours) -> Plane:
@@ -214,14 +228,10 @@ def _average_colours(colours: Colours) -> Plane:
     return np.asarray((red + green + blue) * np.float32(1 / 3))
 
 
-def _measure_steepness(plane: Plane) -> Plane:
-    """Return the squared gradient around each pixel, in squared grey levels per pixel."""
-    down, right = np.gradient(plane)
-    return average_box(np.asarray(down**2 + right**2, np.float32), _NEAR)
-
-
 class FusionModel:
     """Model that improves a fused frame, from all that was fused; see `crdnet.nn.fusion`.
+
+    It keeps the memory for its input, so it may not be called by several threads at once.
 
     Args:
         model: Name of a shipped model, or path of an .onnx file.
@@ -247,6 +257,8 @@ class FusionModel:
         self._session = ort.InferenceSession(
             stored.read(), options, providers=["CPUExecutionProvider"]
         )
+        # Kept, since so much memory would be mapped anew for each frame.
+        self._memory: npt.NDArray[np.float32] = np.empty(0, np.float32)
 
     def __call__(
         self, here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
@@ -262,11 +274,14 @@ class FusionModel:
         images = list_images(here, before, after, fused)
         height, width = fused.shape[:2]
         size = round_up_size(height, width, self._info.size_multiple)
-        batch = np.empty((1, 3 * len(images), *size), np.float32)
+        shape = (1, 3 * len(images), *size)
+        if self._memory.size < prod(shape):
+            self._memory = np.empty(prod(shape), np.float32)
+        batch = self._memory[: prod(shape)].reshape(shape)
         for number, image in enumerate(images):
-            padded = cut_reflected_window(image, slice(0, size[0]), slice(0, size[1]))
-            into = batch[0, 3 * number : 3 * number + 3]
-            np.multiply(padded.transpose(2, 0, 1), np.float32(1 / 255), out=into)
+            into = batch[0, 3 * number : 3 * number + 3, :height, :width]
+            np.multiply(image.transpose(2, 0, 1), np.float32(1 / 255), out=into)
+        reflect_border(batch[0], height, width)
         (answer,) = self._session.run([FUSED_NAME], {IMAGES_NAME: batch})
         return np.asarray(answer[0].transpose(1, 2, 0)[:height, :width] * np.float32(255))
 

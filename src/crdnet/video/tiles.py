@@ -83,8 +83,9 @@ class Belief(NamedTuple):
 
 def pack_levels(colours: Colours) -> Levels:
     """Return grey levels of 255 as integers."""
-    steps = np.clip(colours, 0, 255) * np.float32(_LEVEL_STEPS)
-    return np.asarray(np.rint(steps), np.uint16)
+    steps = np.clip(colours, 0, 255)
+    steps *= np.float32(_LEVEL_STEPS)
+    return np.rint(steps, out=steps).astype(np.uint16)
 
 
 def unpack_levels(levels: Levels) -> Colours:
@@ -188,8 +189,8 @@ class _Place(NamedTuple):
         part = _cut_flow(flow, window, shape)
         source = []
         for axis, (span, length) in enumerate(zip(window, shape, strict=True)):
-            back = min(int(np.floor(part[..., axis].min())), 0) - _AROUND
-            ahead = max(int(np.ceil(part[..., axis].max())), 0) + _AROUND
+            back = min(int(np.floor(part[axis].min())), 0) - _AROUND
+            ahead = max(int(np.ceil(part[axis].max())), 0) + _AROUND
             source.append(slice(max(span.start + back, 0), min(span.stop + ahead, length)))
         rows, columns = source
         offset = (window[0].start - rows.start, window[1].start - columns.start)
@@ -205,21 +206,21 @@ class _Place(NamedTuple):
         height, width = here.luma.shape
         top, left = self.offset
         unmoved = neighbour.luma[top : top + height, left : left + width]
-        moved = _measure_mismatch(here.luma, warp(neighbour.luma, self.flow, self.offset))
+        (luma_moved,) = warp([neighbour.luma], self.flow, self.offset)
+        moved = _measure_mismatch(here.luma, luma_moved)
         still = _measure_mismatch(here.luma, unmoved)
-        self.flow[still <= moved + _PREFERRED_LEVELS] = 0
-        return self.flow
+        return np.asarray(self.flow * (still > moved + _PREFERRED_LEVELS))
 
 
 def _cut_flow(flow: Flow, window: tuple[slice, slice], shape: tuple[int, ...]) -> Flow:
     """Return the displacements of a tile, from those of the frame or of its half."""
-    if flow.shape[:2] == shape:
-        return flow[window].copy()
+    if flow.shape[1:] == shape:
+        return flow[:, *window]
     rows, columns = (
         np.minimum(np.arange(span.start, span.stop) // 2, half - 1)
-        for span, half in zip(window, flow.shape, strict=False)
+        for span, half in zip(window, flow.shape[1:], strict=True)
     )
-    return np.asarray(2 * flow[rows[:, np.newaxis], columns])
+    return np.asarray(2 * flow[:, rows[:, np.newaxis], columns])
 
 
 def _measure_mismatch(one: Plane, other: Plane) -> Plane:
