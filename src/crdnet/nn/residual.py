@@ -225,6 +225,7 @@ class ResidualCRDNet(SharedNetwork):
         way_out: Maps the result of the passes to channels at half size.
         head: Maps features at half size to twelve channels, the colours of 2x2 pixels.
         sensing: Sensing head, or None.
+        shrinkage: Correction up to which corrections are shrunk; see `shrink`.
     """
 
     kind = "residual"
@@ -239,8 +240,10 @@ class ResidualCRDNet(SharedNetwork):
         way_out: nn.Conv2d,
         head: nn.Sequential,
         sensing: SensingHead | None,
+        shrinkage: float = 0.0,
     ) -> None:
         super().__init__()
+        self.shrinkage = shrinkage
         self.stem = stem
         self.streaks = streaks
         self.entry = entry
@@ -266,6 +269,7 @@ class ResidualCRDNet(SharedNetwork):
             "dilations": [] if streaks is None else list(streaks.dilations),
             "second_pass": self.second is not None,
             "sensing": None if self.sensing is None else self.sensing.says,
+            "shrinkage": self.shrinkage,
         }
 
     @property
@@ -324,7 +328,8 @@ class ResidualCRDNet(SharedNetwork):
             scales = self.second(scales[0], scales)
         found = self.head(features + enlarge(self.way_out(scales[0])))
         density = None if self.sensing is None else self.sensing(streaks, scales[-1], found)
-        return SensedEstimate(rainy + pixel_shuffle(found, 2), density)
+        correction = shrink(found, self.shrinkage)
+        return SensedEstimate(rainy + pixel_shuffle(correction, 2), density)
 
 
 def build_residual_crdnet(
@@ -334,6 +339,7 @@ def build_residual_crdnet(
     dilations: Sequence[int] = (1, 2, 3),
     second_pass: bool = True,
     sensing: Sensing | None = "intensity",
+    shrinkage: float = 0.0,
 ) -> ResidualCRDNet:
     """Build a residual CRDNet that starts as the identity: its last weights are zero.
 
@@ -347,6 +353,8 @@ def build_residual_crdnet(
         dilations: Dilations of the streak detection; empty leaves it out.
         second_pass: Whether there is a second pass (a W instead of a U).
         sensing: Output of the sensing head; None leaves it out.
+        shrinkage: Correction up to which corrections are shrunk, in grey levels of 255; 0 shrinks
+            none. A network that starts as the identity does not learn with it.
     """
     streaks = DilatedStreaks(width, streak_width, dilations) if dilations else None
     last = nn.Conv2d(width, COLOURS_FOUND, 3, padding=1)
@@ -371,7 +379,24 @@ def build_residual_crdnet(
         )
         if sensing
         else None,
+        shrinkage=shrinkage,
     )
+
+
+def shrink(found: Tensor, levels: float) -> Tensor:
+    """Return corrections, those below a size shrunk in proportion to their size.
+
+    Most small corrections are doubt: traces of texture and of compression. A correction x becomes
+    x |x| / t up to the size t, and stays as it is above. It is a smooth form of the shrinkage of
+    Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994.
+
+    Args:
+        found: Corrections, in units of white.
+        levels: Size t, in grey levels of 255; 0 shrinks none.
+    """
+    if levels == 0:
+        return found
+    return found * (found.abs() * (255 / levels)).clamp(max=1)
 
 
 def enlarge(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:

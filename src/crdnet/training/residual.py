@@ -54,6 +54,7 @@ class ResidualSpec:
     dilations: tuple[int, ...] = (1, 2, 3)
     second_pass: bool = True
     sensing: Sensing | None = "intensity"
+    shrinkage: float = 0.0
 
     def build(self) -> ResidualCRDNet:
         """Build a new network."""
