@@ -29,6 +29,7 @@ DILATED: dict[str, Any] = {
     "scale_widths": [4, 5, 6],
     "streak_width": 2,
     "dilations": [1, 4],
+    "shrinkage": 3.0,
 }
 NARROW: dict[str, Any] = {
     "streak_widths": [2, 3],

@@ -7,6 +7,7 @@ import torch
 
 from crdnet.errors import SizeError
 from crdnet.nn import ResidualCRDNet, build_residual_crdnet, count_kilo_macs
+from crdnet.nn.residual import shrink
 
 TINY: dict[str, Any] = {"width": 4, "scale_widths": (4, 5, 6), "streak_width": 2}
 LEFT_OUT: list[dict[str, Any]] = [
@@ -17,6 +18,7 @@ LEFT_OUT: list[dict[str, Any]] = [
     {"dilations": (), "second_pass": False, "sensing": None},
     {"scale_widths": (4, 6)},
     {"dilations": (1, 5)},
+    {"shrinkage": 6.0},
 ]
 
 
@@ -43,6 +45,20 @@ def test_the_default_network_keeps_its_budget() -> None:
 def test_training_starts_at_the_identity() -> None:
     rainy = torch.rand(2, 3, 32, 48)
     assert torch.equal(build_residual_crdnet(**TINY)(rainy), rainy)
+
+
+def test_small_corrections_shrink_and_others_stay() -> None:
+    found = torch.linspace(-20, 20, 401, dtype=torch.float64) / 255
+    shrunk = shrink(found, 6.0)
+    is_small = found.abs() < 6 / 255
+    assert torch.equal(shrunk[~is_small], found[~is_small])
+    assert (shrunk[is_small].abs() <= found[is_small].abs()).all()
+    torch.testing.assert_close(255 * shrink(torch.tensor(3 / 255), 6.0), torch.tensor(1.5))
+    # No step, and the order of corrections stays.
+    steps = shrunk.diff()
+    assert (steps >= 0).all()
+    assert steps.max() < 2.1 * found.diff().max()
+    assert shrink(found, 0.0) is found
 
 
 @pytest.mark.parametrize("change", LEFT_OUT)
