@@ -291,6 +291,7 @@ _FACTORIES: dict[str, _Factory] = {
     "DepthToSpace": _make_pixel_shuffle,
     "Greater": _wrap_function(torch.gt),
     "MaxPool": _wrap_pooling(functional.max_pool2d),
+    "Min": _wrap_function(torch.minimum),
     "Mul": _wrap_function(torch.mul),
     "ReduceMax": _wrap_reduction(torch.amax),
     "ReduceMin": _wrap_reduction(torch.amin),

@@ -225,7 +225,7 @@ class ResidualCRDNet(SharedNetwork):
         way_out: Maps the result of the passes to channels at half size.
         head: Maps features at half size to twelve channels, the colours of 2x2 pixels.
         sensing: Sensing head, or None.
-        shrinkage: Correction up to which corrections are shrunk; see `shrink`.
+        shrinkage: Size up to which corrections are shrunk, in grey levels; see `shrink`.
     """
 
     kind = "residual"
@@ -328,8 +328,8 @@ class ResidualCRDNet(SharedNetwork):
             scales = self.second(scales[0], scales)
         found = self.head(features + enlarge(self.way_out(scales[0])))
         density = None if self.sensing is None else self.sensing(streaks, scales[-1], found)
-        correction = shrink(found, self.shrinkage)
-        return SensedEstimate(rainy + pixel_shuffle(correction, 2), density)
+        correction = shrink(pixel_shuffle(found, 2), self.shrinkage)
+        return SensedEstimate(rainy + correction, density)
 
 
 def build_residual_crdnet(
@@ -353,8 +353,8 @@ def build_residual_crdnet(
         dilations: Dilations of the streak detection; empty leaves it out.
         second_pass: Whether there is a second pass (a W instead of a U).
         sensing: Output of the sensing head; None leaves it out.
-        shrinkage: Correction up to which corrections are shrunk, in grey levels of 255; 0 shrinks
-            none. A network that starts as the identity does not learn with it.
+        shrinkage: Size up to which corrections are shrunk, in grey levels of 255; 0 shrinks none.
+            A network that starts as the identity does not learn with it.
     """
     streaks = DilatedStreaks(width, streak_width, dilations) if dilations else None
     last = nn.Conv2d(width, COLOURS_FOUND, 3, padding=1)
@@ -383,20 +383,25 @@ def build_residual_crdnet(
     )
 
 
-def shrink(found: Tensor, levels: float) -> Tensor:
-    """Return corrections, those below a size shrunk in proportion to their size.
+def shrink(
+    correction: Float[Tensor, "b 3 h w"],
+    levels: float,
+) -> Float[Tensor, "b 3 h w"]:
+    """Return a correction, shrunk in proportion to its size where that is small.
 
-    Most small corrections are doubt: traces of texture and of compression. A correction x becomes
-    x |x| / t up to the size t, and stays as it is above. It is a smooth form of the shrinkage of
-    Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994.
+    Most small corrections are doubt: traces of texture and of compression. A pixel whose largest
+    correction of a colour is m < t is corrected by m / t of what it was; others stay as they are.
+    It is a smooth form of the shrinkage of Donoho and Johnstone, "Ideal spatial adaptation by
+    wavelet shrinkage", Biometrika 1994.
 
     Args:
-        found: Corrections, in units of white.
+        correction: Change of the colours, in units of white.
         levels: Size t, in grey levels of 255; 0 shrinks none.
     """
     if levels == 0:
-        return found
-    return found * (found.abs() * (255 / levels)).clamp(max=1)
+        return correction
+    size = correction.abs().amax(1, keepdim=True)
+    return correction * (size * (255 / levels)).clamp(max=1)
 
 
 def enlarge(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:

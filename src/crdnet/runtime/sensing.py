@@ -12,7 +12,7 @@ from crdnet.density import (
 )
 from crdnet.runtime.pixels import Colours
 
-VISIBLE_TYPICAL = 0.4
+VISIBLE_TYPICAL = 0.34
 """Intensity of the typical cell from which a person sees rain, in grey levels of 255."""
 VISIBLE_MEAN = 2.0
 """Mean intensity from which a person sees rain, in grey levels of 255."""
@@ -22,9 +22,9 @@ DRY_MEAN = 0.8
 """Mean intensity from which an image is not surely dry, in grey levels of 255."""
 DRY_STRONGEST = 8.0
 """Intensity of the strongest cells from which an image is not surely dry, in grey levels of 255."""
-SURE = 0.85
+SURE = 0.9
 """Smallest probability of NONE of an image that is left alone."""
-LEAST_MISFIT = 0.17
+LEAST_MISFIT = 0.2
 """Misfit up to which a change is rain (`crdnet.density.measure_misfit`)."""
 MISFIT_EXPONENT = 2
 """Power of `LEAST_MISFIT` / misfit by which the intensity of other changes counts less."""
