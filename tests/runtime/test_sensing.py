@@ -70,7 +70,7 @@ def test_a_report_follows_from_its_intensity() -> None:
     assert report.probabilities == compute_grade_probabilities(12.0, 12.0 / VISIBLE_TYPICAL)
     assert report.score == compute_density_score(12.0)
     assert not report.dry
-    assert SenseReport(0.2, 1.0).dry
+    assert SenseReport(0.1, 1.0).dry
 
 
 def test_the_typical_cell_decides_whether_rain_is_visible() -> None:
@@ -101,7 +101,7 @@ def test_what_is_removed_counts_less_the_less_it_is_like_rain() -> None:
     """Rain veils the scene with white; what is mistaken for it has colours of its own."""
     like_rain = SenseReport(0.9, 1.0, typical=0.6, misfit=LEAST_MISFIT)
     assert like_rain.density is RainDensity.LIGHT
-    unlike = SenseReport(0.9, 1.0, typical=0.6, misfit=2 * LEAST_MISFIT)
+    unlike = SenseReport(0.9, 1.0, typical=0.6, misfit=3 * LEAST_MISFIT)
     assert unlike.density is RainDensity.NONE
     assert unlike.dry
     assert SenseReport(0.9, 1.0, typical=0.6).density is RainDensity.LIGHT  # unknown
