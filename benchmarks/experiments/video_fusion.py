@@ -63,13 +63,14 @@ class _Confused(TemporalDerainer):
             return flow
         height, width = here.light.shape
         if flow is None:
-            flow = np.zeros((height, width, 2), np.float32)
+            flow = np.zeros((2, height, width), np.float32)
         cells = int(rng.integers(3, 16))
         noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
         field = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-        mask = np.clip((field[..., 2:] - rng.normal(0.3, 0.6)) * rng.uniform(1, 8), 0, 1)
+        down, right, mask = field.transpose(2, 0, 1)
+        mask = np.clip((mask - rng.normal(0.3, 0.6)) * rng.uniform(1, 8), 0, 1)
         reach = np.exp(rng.uniform(np.log(0.3), np.log(20)))
-        return np.asarray(flow + mask * field[..., :2] * np.float32(reach), np.float32)
+        return np.asarray(flow + mask * np.stack([down, right]) * np.float32(reach), np.float32)
 
 
 @main.command("draw")

@@ -28,6 +28,7 @@ MISTAKEN = {"fence": 0.25, "wall": 0.1, "dots": 0.1} | {
     "line_chart": 0.25,
     "line_drawing": 0.25,
     "corrugated": 0.25,
+    "facade": 0.05,
 }
 """Largest share of images that may be called more than light rain.
 
