@@ -231,7 +231,7 @@ def _describe(
 def infer_description(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     """Return kind and arguments of a network from the shapes of its weights, None if not ours.
 
-    Dilations leave no trace in shapes and are taken as 1, 2, 3 and so on.
+    Dilations and shrinkage leave no trace in shapes; they are taken as 1, 2, 3 and so on, and as 0.
     """
 
     def count(pattern: str) -> int:
