@@ -15,6 +15,11 @@ pytest.importorskip("fsspec", reason="needs the extra cluster")
 from tests.batch.cluster.s3_server import S3Server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put Ray's tests first: they take longest, and no worker waits for them at the end."""
+    items.sort(key=lambda item: item.path.name != "test_ray.py")
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that halves colours and takes brightness for rain."""

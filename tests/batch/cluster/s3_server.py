@@ -88,8 +88,9 @@ class S3Server:
         self.faults.clear()
         self.requests.clear()
         for bucket in ("rainy", "clean"):
-            for key in self.list_keys(bucket):
-                self.client.delete_object(Bucket=bucket, Key=key)
+            keys = [{"Key": key} for key in self.list_keys(bucket)]
+            if keys:
+                self.client.delete_objects(Bucket=bucket, Delete={"Objects": keys})
 
     @property
     def environment(self) -> dict[str, str]:

@@ -89,6 +89,7 @@ def test_a_body_that_stops_is_asked_for_again(
     assert run(model).is_complete
     assert stalled.met > stalled.times
     stalled.times = 1_000_000
+    monkeypatch.setattr(faults, "ATTEMPTS", 2)
     report = run(model, "s3://rainy/frames/a", destination="s3://clean/again")
     (failure,) = report.tally.failures
     assert failure.uri == "s3://rainy/frames/a/003.png"

@@ -20,7 +20,7 @@ from tests.ray_machines import RAY_SETTINGS
 from tests.waiting import wait_until
 
 SOAKED_IMAGES = os.environ.get("CRDNET_CLUSTER_IMAGES")
-IMAGES = int(SOAKED_IMAGES or "1000")
+IMAGES = int(SOAKED_IMAGES or "400")
 KILLS = 2
 pytest.importorskip("ray", reason="needs the extra cluster")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, from its threads
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, from its threads
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head without processors, and two nodes with one each."""
+    """A head without processors, and two more: on one node, or on two where nodes are killed."""
     patience = {
         "RAY_health_check_timeout_ms": "60000",
         "RAY_health_check_failure_threshold": "10",
@@ -42,8 +42,8 @@ def cluster() -> Iterator[Any]:
         store: dict[str, Any] = {"object_store_memory": 100_000_000}
         head = {"num_cpus": 0, "include_dashboard": False, **store}
         cluster = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            cluster.add_node(num_cpus=1, **store)
+        for processors in (1, 1) if SOAKED_IMAGES else (2,):
+            cluster.add_node(num_cpus=processors, **store)
         yield cluster
         ray.shutdown()
         cluster.shutdown()
