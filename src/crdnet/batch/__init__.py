@@ -3,11 +3,11 @@
     for outcome in crdnet.derain_folder("photos/", "clean/", recursive=True):
         print(outcome.input, outcome.status)
 
-`inputs` finds the images, `plan` names their outputs, `resume` and `journal` find what is done
-already, and `run` does the rest in threads: `derain_run` or `sense_run`.
+`inputs` finds the images, `plan` names their outputs, `resume` and `journal` find the outputs that
+exist already, and `run` processes the others in threads (`derain_run` or `sense_run`).
 
-`run_job` and `JobOptions` work on buckets and clusters (extra: cluster); they are loaded from
-`cluster` when they are first used.
+`run_job` and `JobOptions` process buckets, also on clusters (extra: cluster). They are imported
+from `cluster` at their first use.
 """
 
 from importlib import import_module
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name whose packages are an extra (PEP 562)."""
+    """Import a name whose packages are an extra, at its first use (PEP 562)."""
     if name not in _OF_CLUSTER:
         raise AttributeError(f"module 'crdnet.batch' has no attribute {name!r}")
     return getattr(import_module("crdnet.batch.cluster"), name)

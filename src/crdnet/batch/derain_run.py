@@ -1,4 +1,4 @@
-"""Deraining of many images, with a journal by which a stopped run goes on."""
+"""Deraining of many images, with a journal from which a stopped run resumes."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,8 +30,7 @@ from crdnet.pipeline import (
 from crdnet.runtime import Array
 
 UNLOCKED_SECONDS = 3600.0
-"""A temporary file in a folder without a lock is taken for left behind if nobody wrote to it for
-this long."""
+"""Age from which a temporary file in a folder without a lock counts as left by a killed run."""
 _KEEP_FORMATS = ", or use `fallback_format`, which changes only images whose format is only read"
 
 
@@ -46,7 +45,7 @@ class DerainRun(Run):
         """Open the journal and the model.
 
         Raises:
-            ArgumentError: The folder holds results of another run.
+            ArgumentError: The folder holds results of another run, with other options.
             OutputError: Another run writes into the folder, or it cannot be written to.
         """
         with ExitStack() as stack:
@@ -65,7 +64,7 @@ class DerainRun(Run):
 
     @property
     def uses_standard_output(self) -> bool:
-        """Whether the result goes to standard output."""
+        """True if the output is written to standard output."""
         return any(job.output is None for job in self._plan.jobs)
 
     def _open_journal(self, stack: ExitStack, settings: dict[str, Any]) -> None:
@@ -97,7 +96,7 @@ class DerainRun(Run):
         self._journal.begin(settings, to_make)
 
     def _describe_settings(self) -> dict[str, Any]:
-        """Return the model and the options that decide what an output looks like."""
+        """Return the model and the options that affect the outputs."""
         model = self.derainer.model
         return {
             "model": model.name,
@@ -134,7 +133,10 @@ class DerainRun(Run):
         )
 
     def _note_source(self, job: Job, source: ImageSource) -> tuple[Path, Origin] | None:
-        """Tell the journal what the output of a job is made from; return what it was told."""
+        """Note in the journal the source of an output; return the output and its origin.
+
+        The result is None without a journal.
+        """
         if self._journal is None or job.output is None:
             return None
         if job.source is None or source.found is None:
@@ -154,7 +156,7 @@ class DerainRun(Run):
 
 @contextmanager
 def _open_standard_output() -> Iterator[BufferedIOBase]:
-    """Write to standard output what is complete."""
+    """Open a buffer that is written to standard output once it is complete."""
     buffer = BytesIO()
     yield buffer
     sys.stdout.buffer.write(buffer.getvalue())
@@ -162,10 +164,9 @@ def _open_standard_output() -> Iterator[BufferedIOBase]:
 
 
 def _find_journal(plan: Plan) -> Journal | None:
-    """Return the journal of the folder that the outputs go into.
+    """Return the journal of the output folder, None if the run needs none.
 
-    One image into a folder is no run that one would want to resume, unless the folder is that of a
-    run.
+    A single image needs no journal, unless the folder already has one.
     """
     if plan.folder is None:
         return None
@@ -174,14 +175,14 @@ def _find_journal(plan: Plan) -> Journal | None:
 
 
 def _write_rain(path: Path, rainy: Array, derained: Array) -> None:
-    # Before the output: whoever finds the output finds its rain too, after a kill as well.
+    # Written before the output, so that the rain exists whenever the output does.
     write_whole(path, encode_rain(rainy, derained))
 
 
 def _remove_stale_parts(jobs: Sequence[Job], *, locked: bool) -> None:
-    """Remove what killed runs left where outputs will go.
+    """Remove the temporary files of killed runs from the folders of the outputs.
 
-    Where no lock keeps others out, only what is old.
+    Without a lock, another run may be active, and only old files are removed.
     """
     folders = {
         place.parent for job in jobs for place in (job.output, job.rain) if place is not None

@@ -47,22 +47,22 @@ def derain_folder(
 ) -> Iterator[Outcome] | Counter[str]:
     """Derain the images in a folder, as `crdnet derain` does.
 
-    A run that was stopped goes on where it was, and nothing is replaced unasked.
+    A repeated call resumes a stopped run. Existing outputs are replaced only with `overwrite`.
 
     Args:
-        source: A folder; also a file or a pattern, or several of all these.
-        destination: The folder of the outputs, which mirrors the tree of the source.
-        recursive: Whether to look into the folders in the folder.
-        options: Everything else, see `BatchOptions`; None is the defaults.
+        source: A folder, a file or a pattern, or several of these.
+        destination: Folder of the outputs; it mirrors the tree of the source.
+        recursive: If True, search subfolders too.
+        options: Other options; None is the defaults.
         on_outcome: Called with each outcome.
 
     Returns:
-        Without `on_outcome` an iterator, which works while it is iterated and yields outcomes as
-        they are finished; with it, when all is done, how many inputs had each status. An image that
-        fails is an outcome and stops no other.
+        Without `on_outcome`, an iterator that does the work and yields each outcome when it is
+        finished. With `on_outcome`, the number of inputs of each status, after all work is done. An
+        image that fails is an outcome and does not stop the others.
 
     Raises:
-        ArgumentError: The arguments as a whole make no sense, such as two inputs with one output.
+        ArgumentError: The arguments contradict each other, such as two inputs with one output.
         ModelError: There is no such model, or it cannot be opened.
         OutputError: The disk is full, or another run writes into the destination.
     """
@@ -99,8 +99,8 @@ def sense_folder(
 ) -> Iterator[Outcome] | Counter[str]:
     """Sense the rain in the images in a folder; nothing is written.
 
-    Arguments, result and errors are those of `derain_folder`. A model that does not sense rain is
-    an ArgumentError.
+    Arguments, result and errors are those of `derain_folder`. A model that does not sense rain
+    raises an ArgumentError.
     """
     run = SenseRun(plan_sensing(source, options, recursive=recursive))
     return _iterate(run) if on_outcome is None else _report(run, on_outcome)

@@ -1,7 +1,7 @@
-"""Finding of inputs: from files, folders and patterns to images.
+"""Search for inputs: the images that files, folders and patterns stand for.
 
-A folder may hold a hundred thousand images, so little is done for each: one call of the file
-system, and text rather than path objects.
+A folder may hold a hundred thousand images. Each therefore costs only one call of the file system,
+and paths are strings rather than path objects.
 """
 # ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH119, PTH122
 
@@ -18,7 +18,7 @@ from crdnet.images import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from crdnet.pipeline import STREAM, SUFFIX, Outcome
 
 RAW = "raw files of cameras (develop them first)"
-"""Kind of entries of folders that are left out."""
+"""Kind of the raw camera files that are left out of a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,17 @@ class Job:
     """One image to work on; the plan adds its outputs."""
 
     source: Path | None = None
-    """None is standard input."""
+    """Path of the image; None is standard input."""
     below: str = ""
-    """The end of the path that is kept when the output goes into another folder."""
+    """Part of the path below the source folder; the output folder mirrors it."""
     is_named: bool = True
-    """Whether the caller named this very path."""
+    """True if the caller named this path itself, not a folder or pattern that contains it."""
     found: os.stat_result | None = None
-    """Status of the source when it was found; None if it had none, and for standard input."""
+    """Status of the source when it was found; None for a broken link and for standard input."""
     output: Path | None = None
-    """None is standard output, or nothing."""
+    """Path of the output; None is standard output, or no output."""
     rain: Path | None = None
-    """Place for an image of the rain; None is none."""
+    """Path for an image of the rain; None writes none."""
 
     @property
     def name(self) -> str:
@@ -51,13 +51,13 @@ def find_inputs(
     recursive: bool,
     left_out: Counter[str],
 ) -> Iterator[Job | Outcome]:
-    """Yield the images that arguments stand for, and the outcome of arguments that stand for none.
+    """Yield a job for each image, and a failed outcome for each argument without an image.
 
     Args:
-        arguments: Files, folders and patterns; a name that exists wins over a pattern.
-        results: Real paths of folders that hold outputs, which are no inputs.
-        recursive: Whether to look into the folders in a folder.
-        left_out: Counts entries of folders that are no inputs, by kind.
+        arguments: Files, folders and patterns; an existing file takes precedence over a pattern.
+        results: Real paths of output folders, whose files are not inputs.
+        recursive: If True, search subfolders too.
+        left_out: Counter of the entries of folders that are not inputs, by kind; updated in place.
     """
     found: list[Job | Outcome] = []
     for argument in arguments:
@@ -88,7 +88,7 @@ def _check_regular(path: str) -> Job | Outcome:
 def _expand_pattern(
     pattern: str, results: frozenset[str], left_out: Counter[str]
 ) -> Iterator[Job | Outcome]:
-    """Yield the images that match a pattern, without the results among them."""
+    """Yield the images that match a pattern, except those in output folders."""
     none = True
     for match, below in _find_matches(pattern):
         if any(f"{os.path.realpath(match)}/".startswith(f"{place}/") for place in results):
@@ -107,9 +107,9 @@ def _make_failure(name: str, reason: str) -> Outcome:
 def _walk(
     folder: str, results: frozenset[str], *, recursive: bool, left_out: Counter[str]
 ) -> Iterator[Job | Outcome]:
-    """Yield the images in a folder, without hidden ones and without the results that lie inside it.
+    """Yield the images in a folder, except hidden ones and those in output folders inside it.
 
-    Links to folders are not followed, so that no loop is walked.
+    Links to folders are not followed, because they may form a loop.
     """
     errors: list[OSError] = []
     none, deeper = True, False
@@ -151,7 +151,7 @@ def _walk(
 
 
 def _check_image_in_folder(path: str, below: str, left_out: Counter[str]) -> Job | None:
-    """Return an image that nobody named, or count why it is none."""
+    """Return the job of an entry of a folder; count an entry that is not an input."""
     name = os.path.basename(below)
     if name.startswith("."):
         left_out["hidden"] += 1
@@ -168,9 +168,9 @@ def _check_image_in_folder(path: str, below: str, left_out: Counter[str]) -> Job
 
 
 def read_status(path: str) -> os.stat_result | None:
-    """Return the status of a file.
+    """Return the status of a file; None for a broken link.
 
-    None of a link to nowhere, whose reading fails later with the reason.
+    Reading a broken link fails later with the reason.
     """
     try:
         return os.stat(path)
@@ -183,15 +183,15 @@ def _is_image(name: str) -> bool:
 
 
 def _find_matches(pattern: str) -> Iterator[tuple[str, str]]:
-    """Yield what a pattern matches and is not hidden.
+    """Yield the matches of a pattern that are not hidden.
 
-    Each is a path, and the part of it from the first wildcard on.
+    Each match is a path, and the part of it from the first wildcard on.
     """
     parts = Path(pattern).parts
     start = next(index for index, part in enumerate(parts) if has_magic(part))
     root = Path(*parts[:start])
-    # pathlib does not go through links to folders, as the glob module does, and so never round a
-    # loop; but it takes a ** at the end for folders alone.
+    # Unlike the glob module, pathlib does not follow links to folders, so it cannot loop. But for
+    # pathlib, a ** at the end matches folders only.
     below = os.path.join(*parts[start:], *["*"] * (parts[-1] == "**"))
     try:
         matches = sorted(set(root.glob(below)))
@@ -206,10 +206,10 @@ def _find_matches(pattern: str) -> Iterator[tuple[str, str]]:
 def _remove_results(
     found: Sequence[Job | Outcome], left_out: Counter[str]
 ) -> Iterator[Job | Outcome]:
-    """Leave out what an earlier run wrote beside its source.
+    """Leave out outputs that an earlier run wrote beside their sources.
 
-    Found in a folder or by a pattern it is counted. Named by the caller, as when the shell expands
-    *.jpg, it is skipped, and only if its source is named too.
+    Outputs found in a folder or by a pattern are counted. An output that the caller named, as when
+    the shell expands *.jpg, is skipped if its source is named too.
     """
     given = {
         os.path.splitext(find_place(each.name))[0]
@@ -231,12 +231,12 @@ def _remove_results(
 
 
 def _has_image_called(path: Path) -> bool:
-    """Return whether an image of that name lies there, whatever its suffix."""
+    """Return whether an image with this name and any suffix exists."""
     return any(_is_image(beside.name) for beside in path.parent.glob(f"{escape(path.stem)}.*"))
 
 
 def find_place(path: str) -> str:
-    """Return one text for one place, without asking the file system for each file of a folder."""
+    """Return a path with its folder resolved, to compare paths; each folder is resolved once."""
     folder, name = os.path.split(path)
     return os.path.join(_resolve_folder(folder), name)
 

@@ -1,12 +1,12 @@
-"""The journal of a folder of outputs: from what and how they were made.
+"""Journal of an output folder: the source and the settings of each result.
 
-By it a run that was stopped goes on, and no two runs mix.
+The journal lets a stopped run resume, and keeps runs with different settings apart.
 
 `OUT/.crdnet/run.json` names the model and the options of the run, and for each result its source
-with size and time. It is written before the first result is: what exists and stands in the journal
-is done, what does not exist is still to do, and what exists without standing there belongs to
-somebody else. So nothing needs to be written when an image is done, and a kill at any moment
-leaves nothing to repair.
+with size and time. It is written before the first result. A result that exists and has an entry is
+done; an entry whose result is missing is still to do; a file without an entry does not belong to
+the run. Therefore nothing is written when an image is done, and a kill at any moment leaves nothing
+to repair.
 
     {"settings": {"model": "paper", "sha256": "bd39...", "strength": 1.0, ...},
      "results": {"holiday/table.png": ["../photos/holiday/table.png", 20480, 1732287600000000000],
@@ -25,17 +25,17 @@ from crdnet.errors import OutputError
 from crdnet.files import hold_lock, remove_stale_parts, write_whole
 
 JOURNAL_FOLDER = ".crdnet"
-"""In the folder of the results."""
-# Settings without which their inputs fail: no result depends on one that was not set, so a run
-# may go on with it.
+"""Name of the folder of the journal, inside the folder of the results."""
+# Settings that some inputs require. Inputs without them failed, so no existing result depends on
+# them, and a resumed run may add them.
 _ADDABLE = ("fallback-format",)
 
 
 class Origin(NamedTuple):
-    """Input of one result. Two equal ones are the same file in the same state."""
+    """Input of one result; equal origins are the same file in the same state."""
 
     source: str
-    """Path as seen from the folder of the results, so that both may be moved together."""
+    """Path relative to the folder of the results, so that both may be moved together."""
     size: int
     """Bytes."""
     mtime_ns: int
@@ -43,10 +43,10 @@ class Origin(NamedTuple):
 
 
 class Journal:
-    """The journal of one folder of results.
+    """Journal of one folder of results.
 
     Args:
-        folder: Where the results go; it need not exist.
+        folder: Folder of the results; it need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,16 +60,16 @@ class Journal:
 
     @property
     def exists(self) -> bool:
-        """Whether the folder has a journal."""
+        """True if the folder has a journal."""
         return self._path.is_file()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Lock the folder, and save its journal in whatever way the block ends.
+        """Lock the folder during the block, and save its journal at the end, even after an error.
 
         Raises:
-            OutputError: Another run has the folder, it cannot be written to, or its journal is
-                damaged.
+            OutputError: Another run holds the lock, the folder cannot be written to, or its journal
+                is damaged.
         """
         place = self._path.parent
         with ExitStack() as stack:
@@ -94,10 +94,10 @@ class Journal:
                 self._write()
 
     def read(self) -> None:
-        """Learn what the folder's journal says, if there is one.
+        """Load the journal of the folder, if there is one.
 
         Raises:
-            OutputError: It is damaged.
+            OutputError: The journal is damaged.
         """
         try:
             content = self._path.read_bytes()
@@ -118,7 +118,7 @@ class Journal:
             ) from error
 
     def describe_differences(self, settings: Mapping[str, Any]) -> list[str]:
-        """Return in words how the existing results were made with other settings than these."""
+        """Return a description of each setting that differs from those of the existing results."""
         changed = self._find_changed_settings(settings)
         if not changed or not any(os.path.lexists(self.folder / name) for name in self._origins):
             return []
@@ -128,14 +128,14 @@ class Journal:
         ]
 
     def begin(self, settings: Mapping[str, Any], to_make: Mapping[Path, Origin]) -> None:
-        """Write down what will be made, before any of it is.
+        """Save the entries of all results to make, before the first is made.
 
-        A result that exists and will be made anew stands in the journal when that is done, not
-        before: after a kill nobody could tell the old from the new.
+        An existing result that will be replaced gets its entry only when it has been replaced;
+        otherwise the old result would count as the new one after a kill.
 
         Args:
-            settings: The model and the options that decide what a result looks like.
-            to_make: Results, and what they will be made from.
+            settings: The model and the options that affect the results.
+            to_make: Path of each result, and its origin.
         """
         if self._find_changed_settings(settings):
             self._origins.clear()
@@ -149,15 +149,15 @@ class Journal:
         self._write()
 
     def find_origin(self, result: Path) -> Origin | None:
-        """Return what a result was, or was going to be, made from; None if it is none of ours."""
+        """Return the origin in the entry of a result, made or not; None without an entry."""
         return self._origins.get(self._make_relative(result))
 
     def note_source(self, result: Path, origin: Origin) -> None:
-        """Note that a source is not what it was when the run began, before its result is made."""
+        """Note, before a result is made, that its source has changed since the run began."""
         with self._lock:
             name = self._make_relative(result)
             if name in self._origins and self._origins[name] != origin:
-                # The old result stays until the new one is whole, and is not of this source.
+                # An existing result, made from the old source, stays until the new one is complete.
                 if os.path.lexists(result):
                     del self._origins[name]
                 else:
@@ -166,14 +166,14 @@ class Journal:
                 self._write()
 
     def note_result(self, result: Path, origin: Origin) -> None:
-        """Note that a result was made or replaced; it is saved when the run ends."""
+        """Note that a result was made or replaced; the entry is saved when the run ends."""
         with self._lock:
             if self._origins.get(self._make_relative(result)) != origin:
                 self._origins[self._make_relative(result)] = origin
                 self._changed = True
 
     def make_origin(self, source: Path, found: os.stat_result) -> Origin:
-        """Return what a result made from a source now would be made from."""
+        """Return the origin of a result that is made from a source in its current state."""
         return Origin(self._make_relative(source), found.st_size, found.st_mtime_ns)
 
     def _find_changed_settings(self, settings: Mapping[str, Any]) -> list[str]:
@@ -187,7 +187,7 @@ class Journal:
         ]
 
     def _make_relative(self, path: Path) -> str:
-        """Return a path as seen from the folder."""
+        """Return a path relative to the folder."""
         parent, name = os.path.split(path)
         if parent not in self._names:  # many files lie in few folders
             seen = os.path.relpath(os.path.realpath(parent), os.path.realpath(self.folder))
@@ -203,7 +203,7 @@ class Journal:
 
 
 def _shorten(value: Any) -> str:
-    """Return a setting in few letters; of a hash the first twelve tell enough."""
+    """Return a short text for a setting; a hash is cut to its first twelve digits."""
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "on", False: "off"}[value]
     text = str(value)

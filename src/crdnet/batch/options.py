@@ -17,23 +17,23 @@ class BatchOptions:
     """
 
     model: str | Path = "default"
-    """Model of `crdnet.Derainer`, as are the next two."""
+    """Model; see `crdnet.Derainer` for this and the next two."""
     device: str = "auto"
     tile: int | Literal["auto"] = "auto"
     jobs: int = 2
-    """Images in work at a time. One network serves them and they share the processors; a single
-    image gets all."""
+    """Number of simultaneous images. They share one network and the CPUs; a single image gets all
+    CPUs."""
     overwrite: bool = False
-    """Whether outputs that exist are replaced. An input is never replaced."""
+    """If True, replace existing outputs. An input is never replaced."""
     skip_existing: bool = False
-    """Whether inputs are left out whose output exists, whoever made it. A run into a folder resumes
-    without it."""
+    """If True, skip inputs whose output exists, even if another run made it. A run into a folder
+    resumes without this option."""
     preserve_times: bool = False
-    """Whether each output gets the times of its input."""
+    """If True, each output gets the times of its input."""
     rain: str | Path | None = None
     """Path for images of the removed rain: a PNG file for one input, or a folder."""
     dry_run: bool = False
-    """Whether to plan only, and touch nothing."""
+    """If True, plan only and write nothing."""
     derain: DerainOptions = field(default_factory=DerainOptions)
     """Options of deraining each image. For sensing only its `max_pixels` counts."""
 

@@ -1,8 +1,7 @@
-"""Plan of a run: which image is read, and where its output goes.
+"""Plan of a run: the images to read, and the paths of their outputs.
 
-Everything that can be wrong with the arguments as a whole is found here, before anything is done:
-two outputs in one place, a folder without a place for its outputs. An input that is wrong by itself
-becomes a failed outcome, and the others are done.
+Contradictory arguments, such as two inputs with one output, raise an error here, before any image
+is read. A single faulty input becomes a failed outcome, and the run processes the others.
 """
 
 import os
@@ -36,18 +35,18 @@ class Plan:
     """Jobs of a run, and the outcomes of inputs that make no job."""
 
     inputs: list[Job | Outcome]
-    """In the order of the arguments."""
+    """Jobs and outcomes, in the order of the arguments."""
     options: BatchOptions
     folder: Path | None = None
-    """The folder for all outputs, if there is one."""
+    """Folder of all outputs; None without one."""
     is_single: bool = False
-    """Whether the input is one file, or standard input."""
+    """True if the input is one file, or standard input."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Entries of folders that are no inputs, by kind."""
+    """Number of entries of folders that are not inputs, by kind."""
 
     @property
     def jobs(self) -> list[Job]:
-        """The inputs to work on."""
+        """The inputs to process."""
         return [each for each in self.inputs if isinstance(each, Job)]
 
 
@@ -62,13 +61,13 @@ def plan_deraining(
 
     Args:
         sources: See `Sources`.
-        destination: A folder, which mirrors the tree of the sources; a file for one input; `-`; or
-            None for a place beside each input.
-        options: Everything else; None is the defaults.
-        recursive: Whether to look into the folders in a folder.
+        destination: A folder, which mirrors the tree of the sources; a file for one input; `-` for
+            standard output; or None to write beside each input.
+        options: Other options; None is the defaults.
+        recursive: If True, search subfolders too.
 
     Raises:
-        ArgumentError: The arguments as a whole make no sense.
+        ArgumentError: The arguments contradict each other.
     """
     sources, options = _list_texts(sources), options or BatchOptions()
     place = None if destination is None else os.fspath(destination)
@@ -85,8 +84,7 @@ def plan_deraining(
         os.path.realpath(each) for each in (place, rain) if each not in (None, STREAM)
     )
     found = list(find_inputs(sources, results, recursive=recursive, left_out=left_out))
-    # A path that is not there is one file too: it fails for that, not for where its output should
-    # have gone.
+    # A missing path counts as one file: the error must be about the path, not about its output.
     single = len(sources) == 1 and not folders and len(found) == 1
     into_folder = place is not None and not _names_file(place, single_file=single)
     if place is not None and not into_folder and not single:
@@ -103,7 +101,7 @@ def plan_deraining(
 def plan_sensing(
     sources: Sources, options: BatchOptions | None = None, *, recursive: bool = False
 ) -> Plan:
-    """Return the plan of a run that writes nothing; each image is in it once.
+    """Return the plan of a run that writes nothing; each image occurs once.
 
     Arguments and errors are those of `plan_deraining`.
     """
@@ -128,11 +126,11 @@ class _Outputs:
     """Names the outputs of the images of one run.
 
     Args:
-        destination: A file or a folder; None is beside each input.
-        rain: The same for images of the rain; None is none.
-        options: Their formats give the outputs their suffixes.
-        into_folder: Whether the destination is a folder.
-        single: Whether the input is one file.
+        destination: A file or a folder; None writes beside each input.
+        rain: File or folder for images of the rain; None writes none.
+        options: Options with the format, which determines the suffixes.
+        into_folder: True if the destination is a folder.
+        single: True if the input is one file.
     """
 
     def __init__(
@@ -145,7 +143,7 @@ class _Outputs:
         single: bool,
     ) -> None:
         self._destination = None if destination is None else Path(destination)
-        # The path ./- is a file.
+        # The path ./- is a file; only - itself is a stream.
         self._is_stream = destination == STREAM
         self._rain = None if rain is None else Path(rain)
         self._options = options
@@ -153,7 +151,7 @@ class _Outputs:
         self._rain_into_folder = rain is not None and not _names_rain(rain, single_file=single)
 
     def name_for(self, job: Job) -> Job:
-        """Return the job with its outputs."""
+        """Return the job with the paths of its outputs."""
         assert job.source is not None
         below = Path(job.below)
         output, rain = self._destination, self._rain
@@ -193,7 +191,7 @@ def _plan_stream(sources: Sequence[str], destination: str | None, rain: str | No
 def _names_file(destination: str, *, single_file: bool) -> bool:
     """Return whether the destination is a file.
 
-    It is one, or it is nothing yet and has the suffix of an image.
+    A path that does not exist counts as a file if it has the suffix of an image.
     """
     path = Path(destination)
     if destination == STREAM or os.path.isfile(path):  # noqa: PTH113 - takes names of any length
@@ -227,7 +225,7 @@ def _check_place(path: Path) -> None:
 
 
 def _names_rain(rain: str, *, single_file: bool) -> bool:
-    """Return whether the place for the rain is a file."""
+    """Return whether the path for the rain is a file."""
     path = Path(rain)
     if path.is_dir() or rain.endswith(("/", os.sep)) or not (path.suffix or path.is_file()):
         return False
@@ -245,8 +243,8 @@ def _names_rain(rain: str, *, single_file: bool) -> bool:
 
 
 def _remove_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome]:
-    """Leave out jobs given twice, and refuse outputs that would meet another output or an input."""
-    # By inode: a link, or a file system without case, gives one file several names.
+    """Leave out repeated jobs, and refuse an output that equals another output or an input."""
+    # Compared by inode, because links and case-insensitive file systems give one file many names.
     inputs = {
         (each.found.st_dev, each.found.st_ino): each
         for each in planned
@@ -272,7 +270,7 @@ def _remove_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome]
                 )
             there = read_status(str(target))
             replaced = None if there is None else inputs.get((there.st_dev, there.st_ino))
-            # That the result is the job's own input is that job's failure.
+            # An output that equals the job's own input fails only that job, later.
             if replaced is not None and (
                 target is each.rain or find_place(replaced.name) != find_place(each.name)
             ):

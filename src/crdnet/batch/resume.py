@@ -1,7 +1,7 @@
-"""Outputs that exist already.
+"""Handling of outputs that exist already.
 
-An output that exists is never replaced unasked. If an earlier run into this folder made it, and its
-source is unchanged, it is done, and the run goes on with the others.
+An existing output is replaced only on request. If an earlier run into this folder made the output
+and its source is unchanged, the job is done.
 """
 
 from collections.abc import Iterable
@@ -21,13 +21,12 @@ def sort_outputs(
     """Split the requested outputs into to do and settled.
 
     Args:
-        inputs: Those of the plan.
-        journal: The journal of the folder of the outputs, as the last run left it; None where there
-            is no folder.
-        options: Say whether outputs that exist are replaced, or left as they are.
+        inputs: Inputs of the plan.
+        journal: Journal of the output folder as the last run left it; None without a folder.
+        options: Options that say whether existing outputs are replaced or kept.
 
     Returns:
-        The jobs to do, and the outcomes of inputs that are done or failed without being begun.
+        The jobs to do, and the outcomes of inputs that are done already or cannot start.
     """
     to_do: list[Job] = []
     settled: list[Outcome] = []
@@ -41,12 +40,12 @@ def sort_outputs(
 
 
 def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome | None:
-    """Return the outcome of a job that is not to be begun."""
+    """Return the outcome of a job that needs no work; None if the job is to do."""
     if job.output is not None and options.skip_existing and lexists(job.output):
         return Outcome(job.name, job.output, "skipped", f"{job.output} exists")
     if options.overwrite or job.output is None or job.source is None:
         return None
-    # The rain is no entry of the journal: it may be replaced where its output may.
+    # The journal has no entries for images of rain; they may be replaced if their output may.
     origin = None if journal is None else journal.find_origin(job.output)
     if origin is None and job.rain is not None and lexists(job.rain):
         return _make_failure(
@@ -55,7 +54,7 @@ def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome
             "`rain`",
         )
     if journal is None or job.found is None or not lexists(job.output) or _is_own_source(job):
-        return None  # to do; or whoever does it will find what is wrong with it
+        return None  # to do; a fault of the source shows when it is read
     if origin == journal.make_origin(job.source, job.found):
         return Outcome(job.name, job.output, "skipped", "done already", resumed=True)
     return _make_failure(

@@ -1,12 +1,13 @@
 """Runs on many images.
 
-A run is planned, opened as a context, and works when it is iterated:
+A run is created from a plan, opened as a context, and does the work while it is iterated:
 
     with DerainRun(plan_deraining(["photos/"], "clean/", recursive=True)) as run:
         for outcome in run: ...
 
-A few threads work at a time: while the network has one image, others are decoded and encoded in
-worker processes. Outcomes come as they are finished, and no image stops another.
+A few threads run at a time: while the network runs on one image, worker processes decode and encode
+others. Outcomes are yielded in the order in which they finish, and a failed image does not stop the
+others.
 """
 
 import sys
@@ -27,18 +28,18 @@ from crdnet.runtime import count_cpus
 
 
 class Run(ABC):
-    """Many images to work on.
+    """Run over the images of a plan.
 
     Args:
-        plan: The images, and how to work on them.
+        plan: The images and their outputs.
 
     Attributes:
-        derainer: Does the work.
-        left_out: Entries of folders that are no inputs, by kind.
-        settled: Inputs that needed no work; known once the run is open.
-        to_do: Images to work on; known once the run is open.
-        on_tile: Called, in the thread of the work, with the name of an image, the number of its
-            tiles that are derained, and of all.
+        derainer: Derainer that processes the images.
+        left_out: Number of entries of folders that are not inputs, by kind.
+        settled: Outcomes of inputs that need no work; known once the run is open.
+        to_do: Images to process; known once the run is open.
+        on_tile: Called in the worker thread with the name of an image, the number of its derained
+            tiles, and the number of all its tiles.
 
     Raises:
         ModelError: There is no such model.
@@ -46,7 +47,7 @@ class Run(ABC):
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._options = plan, plan.options
-        # Images at a time share the processors; a single image gets all.
+        # Simultaneous images share the CPUs; a single image gets all of them.
         at_once = min(self._options.jobs, max(1, len(plan.jobs)))
         self.derainer = Derainer(
             self._options.model,
@@ -66,7 +67,7 @@ class Run(ABC):
 
     @abstractmethod
     def __enter__(self) -> "Run":
-        """Find out what is settled and what is to do, and open what the run needs."""
+        """Split the inputs into settled and to do, and open the model and the codec."""
 
     def __exit__(
         self,
@@ -83,30 +84,30 @@ class Run(ABC):
             OutputError: The disk is full; the run stopped.
         """
         outcomes = self._work()
-        # An interruption, wherever it comes, first ends what runs.
+        # An interruption at any point first aborts the running jobs.
         self._stack.callback(outcomes.close)
         return outcomes
 
     def stop(self) -> None:
-        """Finish the images in work and begin no other; may be called from a signal handler."""
+        """Finish the running jobs and start no other; may be called from a signal handler."""
         self._is_stopped = True
         self._cancel_waiting()
 
     @abstractmethod
     def _do(self, job: Job) -> Outcome:
-        """Do one job; what it raises becomes a failure of that job alone."""
+        """Run one job and return its outcome; an exception makes only this job fail."""
 
     def _open_codec(self, stack: ExitStack) -> None:
-        """Read standard input if it is a job, and open what stays open until the run ends."""
+        """Open the codec until the run ends, and read standard input if it is an input."""
         if any(job.source is None for job in self.to_do):
             self._standard_input = sys.stdin.buffer.read()
-        # A process takes longer to start than one image to decode.
+        # Starting a process takes longer than decoding one image.
         if len(self.to_do) > 1:
             self._codec = stack.enter_context(WorkerCodec())
         self._stack = stack.pop_all()
 
     def _locate_content(self, job: Job) -> tuple[Path | bytes, str]:
-        """Return the file or the bytes of a job, and what messages call them."""
+        """Return the path or the bytes of the input of a job, and its name for messages."""
         if job.source is not None:
             return job.source, job.name
         if not self._standard_input:
@@ -114,19 +115,19 @@ class Run(ABC):
         return self._standard_input, "standard input"
 
     def _work(self) -> Generator[Outcome, None, None]:
-        """Do the jobs in threads.
+        """Run the jobs in threads, and yield their outcomes as they finish.
 
-        Once the run is stopped, what has begun is finished and nothing else is begun; a full disk
-        stops it. If the caller is interrupted, what has begun is aborted before the interruption
-        goes on; a file is whole or not there.
+        After `stop`, or when the disk is full, running jobs finish and no other starts. If the
+        caller is interrupted, running jobs are aborted before the exception propagates. Each output
+        is complete or absent.
         """
         yield from self.settled
         pending, remaining = self._pending, iter(self.to_do)
         pool = ThreadPoolExecutor(self._options.jobs)
         try:
             while True:
-                # One job waits for the next free thread. More are not handed out, so that a
-                # hundred thousand images are not a hundred thousand futures.
+                # Only one job waits for the next free thread, because a hundred thousand images
+                # would otherwise need as many futures.
                 while (
                     not self._has_to_stop
                     and len(pending) <= self._options.jobs
@@ -135,7 +136,7 @@ class Run(ABC):
                     future = pool.submit(self._do, job)
                     pending[future] = job
                     future.add_done_callback(self._stop_on_full_disk)
-                if self._has_to_stop:  # since a job was handed out
+                if self._has_to_stop:  # set after this job was submitted
                     self._cancel_waiting()
                 if not pending:
                     break
@@ -145,7 +146,7 @@ class Run(ABC):
                         yield _take_outcome(job, future)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            # Asked again and again: a job may reach the network after the first time.
+            # Repeated, because a job may reach the network after the first call.
             while running := [future for future in pending if not future.done()]:
                 self._abort()
                 wait(running, timeout=0.05)
@@ -159,7 +160,7 @@ class Run(ABC):
         return self._is_stopped or self._disk_is_full
 
     def _stop_on_full_disk(self, future: Future[Outcome]) -> None:
-        """Let the thread that found the disk full begin no other job."""
+        """Stop the run if a job found the disk full, before its thread starts another job."""
         error = None if future.cancelled() else future.exception()
         if error is not None and means_full_disk(error):
             self._disk_is_full = True
@@ -167,7 +168,7 @@ class Run(ABC):
 
     def _cancel_waiting(self) -> None:
         for future in list(self._pending):
-            future.cancel()  # those that have begun go on
+            future.cancel()  # has no effect on running jobs
 
     def _abort(self) -> None:
         self.derainer.stop()
@@ -180,6 +181,6 @@ def _take_outcome(job: Job, future: Future[Outcome]) -> Outcome:
         return future.result()
     except (CRDNetError, OSError) as error:
         return Outcome(job.name, job.output, "failed", str(error), error=error)
-    except Exception as error:  # a fault of ours must not cost the user the other images
+    except Exception as error:  # a bug in crdnet must not cost the user the other images
         reason = f"unexpected {type(error).__name__}: {error}; please report it, with its traceback"
         return Outcome(job.name, job.output, "failed", reason, error=error)

@@ -12,23 +12,23 @@ _BAND_ROWS = 256  # 30 MB of a file that is 40,000 pixels wide
 
 @dataclass(frozen=True)
 class BandedImage:
-    """Image that is decoded anew each time its bands are read."""
+    """Image that is decoded again each time its bands are read."""
 
     pixels: Bands
 
 
 class BandCodec:
-    """Codec for one file of which only a few rows are in memory; see `crdnet.images.Codec`.
+    """Codec for one file that holds only a few rows in memory; see `crdnet.images.Codec`.
 
     Args:
-        reader: The opened file, for what is around its pixels.
+        reader: The opened file, for its metadata.
     """
 
     def __init__(self, reader: BandReader) -> None:
         self._reader = reader
 
     def decode(self, source: ImageSource) -> BandedImage:
-        """Return the image, of which nothing is decoded yet."""
+        """Return the image; its pixels are decoded when its bands are read."""
         read = partial(_read_bands, source)
         return BandedImage(Bands(self._reader.height, self._reader.width, read))
 
@@ -42,9 +42,9 @@ class BandCodec:
         quality: int | None = None,
         name: str = "the image",  # noqa: ARG002 - the reader has it
     ) -> tuple[str, ...]:
-        """Write bands into a file like the image's own.
+        """Write bands into a file with the format and metadata of the image.
 
-        They are computed here, as they are asked for.
+        Each band is computed when it is written.
         """
         with output() as file:
             writer = BandWriter(file, self._reader, quality=quality)
@@ -58,12 +58,12 @@ def _read_bands(source: ImageSource) -> Iterator[Array]:
     """Yield the rows of a file from top to bottom, with alpha as the last channel.
 
     Raises:
-        ImageError: It is damaged, or changed meanwhile.
+        ImageError: The file is damaged, or changed while it was read.
     """
     assert source.path is not None
     with BandReader(source.path, source.header) as reader:
         for start in range(0, reader.height, _BAND_ROWS):
-            # Bands of two versions of a file must not meet in one result.
+            # One result must not combine bands of two versions of a file.
             source.check_unchanged()
             rows = reader.read_samples(start, min(start + _BAND_ROWS, reader.height))
             yield rows[..., 0] if rows.shape[2] == 1 else rows

@@ -55,13 +55,13 @@ class DerainResult(HasReport):
     """Result of deraining one image in memory."""
 
     image: Any
-    """The derained image, of the type that came in."""
+    """The derained image, of the same type as the input."""
     sensed: SenseReport
     """Report on the rain."""
     left_alone: bool
-    """Whether the image was surely dry and is given back as it came."""
+    """True if the image was surely dry and is returned unchanged."""
     rainy_pixels: Array
-    """Without alpha."""
+    """Pixels of the input, without alpha."""
     derained_pixels: Array
 
     @property
@@ -71,24 +71,23 @@ class DerainResult(HasReport):
 
 
 class Derainer:
-    """Derains images; may be called as often as you like, from as many threads as you like.
+    """Callable that derains images; it is thread-safe.
 
-    The model is opened at the first call, once per process: a derainer may be made before a fork,
-    and it pickles as its arguments.
+    Each process opens the model once, at the first call. A derainer can therefore be created before
+    a fork, and it is pickled as its arguments.
 
     Args:
         model: The name of a shipped model (`crdnet models` lists them) or the path of an .onnx
             file.
         device: "cpu" (onnxruntime), "openvino", "cuda" (PyTorch), or "auto": the fastest that is
-            installed and works here; `session.engine` says which.
-        threads: Processors for one image; None is all that this process may use.
-        tile: Side of a tile in pixels, rounded up to the model's size multiple; 0 takes every image
-            whole; "auto" takes images whole up to 8 megapixels and cuts larger ones so that memory
-            stays bounded. The answer is the same.
+            installed and works on this machine; `session.engine` names it.
+        threads: Number of threads for one image; None is all CPUs that this process may use.
+        tile: Side of a tile in pixels, rounded up to the model's size multiple. 0 runs every image
+            whole. "auto" runs images of up to 8 megapixels whole and cuts larger ones, so that
+            memory stays bounded. The result does not depend on it.
 
     Raises:
-        ModelError: There is no such model. (What is wrong inside a model file shows when it is
-            opened.)
+        ModelError: There is no such model. A damaged model file raises when it is opened.
     """
 
     def __init__(
@@ -118,11 +117,11 @@ class Derainer:
         _derainers.add(self)
 
     def __repr__(self) -> str:
-        """Return the call that makes such a derainer."""
+        """Return the call that creates an equal derainer."""
         return "Derainer(model={!r}, device={!r}, threads={!r}, tile={!r})".format(*self._arguments)
 
     def __reduce__(self) -> tuple[type["Derainer"], tuple[Any, ...]]:
-        """Pickle as the arguments: the receiver opens the model for itself."""
+        """Pickle the arguments only; the receiver opens the model itself."""
         return type(self), self._arguments
 
     @property
@@ -132,8 +131,8 @@ class Derainer:
 
     @property
     def session(self) -> Session:
-        """The opened model, with its `info` and `device`; opens it if need be."""
-        # Asked twice, so that a derainer that is open never waits for the lock.
+        """The opened model, with its `info` and `device`; opened at the first access."""
+        # Checked before and after locking, so that an open derainer never waits for the lock.
         if self._session is None:
             with self._lock:
                 if self._session is None:
@@ -150,7 +149,7 @@ class Derainer:
         always: bool | None = None,
         ensemble: bool = False,
     ) -> Image:
-        """Return the image without its rain; see `run` for what it takes."""
+        """Return the derained image; see `run` for the arguments."""
         derained: Image = self.run(image, strength=strength, always=always, ensemble=ensemble).image
         return derained
 
@@ -166,17 +165,16 @@ class Derainer:
 
         Args:
             image: RGB (h, w, 3), RGB with alpha (h, w, 4) or grey (h, w), uint8, uint16 or float32
-                in [0, 1]; a PIL image; or the bytes of an image file. Alpha comes out as it came
-                in.
-            strength: How much of the rain to take out: 0 none, 1 all.
-            always: Whether an image that is surely dry is derained too; if not, it comes back as it
-                is. None is True for arrays and PIL images, and False for the bytes of a file.
-            ensemble: Whether the output is the mean of those for the image and for its mirror
-                image (left to right), at twice the time.
+                in [0, 1]; a PIL image; or the bytes of an image file. Alpha stays unchanged.
+            strength: Share of the rain to remove: 0 none, 1 all.
+            always: If True, derain an image that is surely dry too; if False, return it unchanged.
+                None is True for arrays and PIL images, and False for the bytes of a file.
+            ensemble: If True, average the outputs for the image and for its mirror image (left to
+                right), which takes twice the time.
 
         Raises:
-            ImageError: The image holds something that cannot be derained.
-            TypeError: It is no image; a path belongs to `derain_file`.
+            ImageError: The image has content that cannot be derained.
+            TypeError: The argument is not an image; use `derain_file` for a path.
         """
         source = _make_source(image, "derain", "call crdnet.derain_file for files")
         options = DerainOptions(
@@ -189,7 +187,7 @@ class Derainer:
         derained, report = derain_pixels(
             network, rainy, strength=options.strength, always=options.always
         )
-        left_alone = derained is rainy  # the gate returns the very object
+        left_alone = derained is rainy  # the gate returns the same object
         return DerainResult(
             image if left_alone else restore(derained),
             report,
@@ -208,7 +206,7 @@ class Derainer:
                 "pixels, or the file to crdnet.derain_file with "
                 "DerainOptions(fallback_format='png')"
             )
-        # A file in memory takes the same route as one on disk; the pixels come as by-product.
+        # A file in memory takes the same route as one on disk; `on_derained` collects the pixels.
         buffer = BytesIO()
         pixels: list[Array] = []
         outcome = derain_source(
@@ -225,11 +223,11 @@ class Derainer:
         """Sense the rain in an image.
 
         Args:
-            image: As for `run`.
+            image: An image of any type that `run` accepts.
 
         Raises:
-            ImageError: The image holds something that cannot be looked at.
-            TypeError: It is no image.
+            ImageError: The image has content that cannot be read.
+            TypeError: The argument is not an image.
         """
         source = _make_source(
             image, "sense", "give the bytes of the file, or call crdnet.sense_folder"
@@ -239,14 +237,12 @@ class Derainer:
         return self.network.sense(_extract_pixels(image, "sense")[0]).drop_look()
 
     def estimate(self, rainy: Colours, *, scale: float | None = None) -> Colours:
-        """Return the output of the network, neither clipped nor rounded.
-
-        Evaluation starts from here.
+        """Return the output of the network, neither clipped nor rounded, as evaluation needs it.
 
         Args:
             rainy: Colours (h, w, 3), float32 in [0, 1].
-            scale: The size at which the network runs: 1, 0.5, 0.25 or 0.125; None is where the rain
-                is sensed.
+            scale: Scale at which the network runs: 1, 0.5, 0.25 or 0.125; None is the scale at
+                which rain is sensed.
 
         Returns:
             Colours (h, w, 3), float32.
@@ -300,18 +296,18 @@ class Derainer:
         *,
         strength: float = 1.0,
     ) -> tuple[SenseReport, Iterator[Array]]:
-        """Derain an image that is read in bands, and never lies in memory as a whole.
+        """Derain an image in bands, without holding the whole image in memory.
 
         Args:
-            bands: Begins to yield the image's rows, (n, w), (n, w, 3) or (n, w, 4), from top to
-                bottom; called once to sense the rain and once to take it out.
-            height: Of the image, in pixels.
-            width: Of the image, in pixels.
-            strength: How much of the rain to take out: 0 none, 1 all.
+            bands: Function that yields the rows of the image, (n, w), (n, w, 3) or (n, w, 4), from
+                top to bottom; called once to sense the rain and once to remove it.
+            height: Height of the image, in pixels.
+            width: Width of the image, in pixels.
+            strength: Share of the rain to remove: 0 none, 1 all.
 
         Returns:
-            How heavy the rain is, and the derained rows from top to bottom, computed as they are
-            asked for; the same pixels as those of `run`.
+            The report on the rain, and an iterator that computes the derained rows from top to
+            bottom. The pixels equal those of `run`.
         """
         options = DerainOptions(strength, always=True)
         derained, report = derain_pixels(
@@ -323,9 +319,9 @@ class Derainer:
         return report, derained
 
     def stop(self) -> None:
-        """Make the calls that run in other threads end with an error soon.
+        """Abort the calls that run in other threads; each raises an error soon.
 
-        Later calls work as ever.
+        Later calls are not affected.
         """
         if self._session is not None:
             self._session.stop()
@@ -347,10 +343,10 @@ def derain(
     always: bool | None = None,
     ensemble: bool = False,
 ) -> Image:
-    """Return an image without its rain: same type in, same type out.
+    """Return the derained image, of the same type as the input.
 
-    The model is opened once and kept; `Derainer` and its `run` explain the arguments, and what an
-    image may be.
+    The model is opened once and kept. `Derainer` and `Derainer.run` describe the arguments and the
+    types of images.
     """
     derainer = share_derainer(model, device, threads, tile)
     return derainer(image, strength=strength, always=always, ensemble=ensemble)
@@ -365,8 +361,8 @@ def sense(
 ) -> SenseReport:
     """Sense the rain in an image.
 
-    The model is opened once and kept; `Derainer` explains the arguments, and its `run` what an
-    image may be.
+    The model is opened once and kept. `Derainer` describes the arguments, `Derainer.run` the types
+    of images.
     """
     return share_derainer(model, device, threads, "auto").sense(image)
 
@@ -380,21 +376,21 @@ def derain_file(
     model: str | Path = "default",
     device: str = "auto",
 ) -> Outcome:
-    """Derain an image file, and keep everything else in it.
+    """Derain an image file; metadata and format are kept.
 
     Args:
         source: A file of a format that `crdnet.images` reads.
-        output: Where to write; None is `<name>_derained<suffix>` beside the source. Its folder is
-            made if need be. A suffix other than the source's asks for that format.
-        options: How, see `DerainOptions`; None is the defaults.
-        overwrite: Whether an existing output may be replaced. The source never is.
-        model: See `Derainer`, whose method of this name takes all its arguments.
+        output: Path of the output; None is `<name>_derained<suffix>` beside the source. Its folder
+            is created if missing. A suffix that differs from that of the source sets the format.
+        options: Options of deraining and writing; None is the defaults.
+        overwrite: If True, an existing output may be replaced; the source is never replaced.
+        model: See `Derainer`; its method `derain_file` allows all other arguments of a derainer.
         device: See `Derainer`.
 
     Raises:
-        ImageError: The source cannot be read, or holds something that cannot be kept.
-        OutputError: The output exists, is the source, or cannot be written; nothing half-written
-            stays behind.
+        ImageError: The source cannot be read, or has content that cannot be kept.
+        OutputError: The output exists, is the source, or cannot be written; no partial file
+            remains.
     """
     derainer = share_derainer(model, device, None, "auto")
     return derainer.derain_file(source, output, options=options, overwrite=overwrite)
@@ -409,7 +405,7 @@ def share_derainer(
 
 
 def _extract_pixels(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any]]:
-    """Return the pixels of an array or PIL image, and the function that undoes this."""
+    """Return the pixels of an array or PIL image, and a function from pixels back to its type."""
     if isinstance(image, np.ndarray):
         check_pixels(image)
         return image, lambda pixels: pixels
@@ -422,7 +418,7 @@ def _extract_pixels(image: Any, verb: str) -> tuple[Array, Callable[[Array], Any
 
 
 def _make_source(image: Any, verb: str, for_paths: str) -> ImageSource | None:
-    """Return the source if the image is the bytes of a file; a path is refused."""
+    """Return the source for the bytes of a file, None for other images; refuse a path."""
     if isinstance(image, str | Path):
         raise TypeError(f"{verb} takes an image, got the path {str(image)!r}; {for_paths}")
     if isinstance(image, bytes | bytearray | memoryview):
@@ -434,10 +430,10 @@ _derainers: "weakref.WeakSet[Derainer]" = weakref.WeakSet()
 
 
 def _forget_after_fork() -> None:
-    """Put aside, in the child of a fork, the sessions and locks that came with it.
+    """Abandon the inherited sessions and replace the locks in the child of a fork.
 
-    The sessions' threads stayed behind in the parent, and nobody will release a lock that another
-    thread held.
+    The threads of the sessions exist only in the parent, and a lock that another thread held would
+    never be released.
     """
     for derainer in _derainers:
         if derainer._session is not None:

@@ -16,26 +16,27 @@ class DerainOptions:
     """
 
     strength: float = 1.0
-    """Share of the rain to take out, 0 to 1."""
+    """Share of the rain to remove, 0 to 1."""
     always: bool = False
-    """Whether an image that is surely dry is derained too; if not, its pixels stay as they are."""
+    """If True, derain an image that is surely dry too; if False, keep its pixels."""
     ensemble: bool = False
-    """Whether the output is the mean of those for the image and for its mirror image (left to
-    right), at twice the time."""
+    """If True, average the outputs for the image and for its mirror image (left to right), which
+    takes twice the time."""
     format: str | None = None
-    """One of jpg, png, webp, tiff, avif; None keeps that of the file, or follows the suffix of the
-    output."""
+    """Format of the output: jpg, png, webp, tiff or avif. None follows the suffix of the output if
+    it differs from that of the input, and else keeps the format of the input."""
     fallback_format: str | None = None
-    """One of these, for images in formats that are only read (GIF, BMP, PPM, HEIC); all others keep
-    theirs. None lets such images fail."""
+    """Format of the output for inputs in formats that are only read (GIF, BMP, PPM, HEIC); other
+    inputs keep their format. None lets such inputs fail."""
     quality: int | None = None
-    """1 to 100 for lossy formats; None keeps the file's own, such as the tables and subsampling of
-    a JPEG."""
+    """Quality of lossy formats, 1 to 100; None keeps that of the input, such as the tables and
+    subsampling of a JPEG."""
     strip_gps: bool = False
-    """Whether to remove the location from EXIF, XMP and IPTC, and whole what may hold it otherwise:
-    maker notes, unknown blocks, what lies behind the image. Captions and keywords stay."""
+    """If True, remove the location from EXIF, XMP and IPTC. Maker notes, unknown blocks and data
+    behind the image may hold it too and are removed whole. Captions and keywords stay."""
     max_pixels: int = MAX_PIXELS
-    """Refuse images of more, all frames together, from their header."""
+    """Largest number of pixels, all frames together; the header of a larger image is refused before
+    decoding."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:  # refuses not-a-number as well
@@ -62,7 +63,10 @@ class DerainOptions:
             raise ArgumentError(f"`max_pixels` is at least 1, got {self.max_pixels}")
 
     def describe_output(self) -> dict[str, Any]:
-        """Return the options that decide what an output looks like; runs that differ do not mix."""
+        """Return the options that affect the pixels or format of outputs.
+
+        The journal refuses to mix runs in which they differ.
+        """
         return {
             "strength": self.strength,
             "always": self.always,

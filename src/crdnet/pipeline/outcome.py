@@ -20,29 +20,30 @@ class Outcome(HasReport):
     input: str
     """Name of the input: a path, or - for standard input."""
     output: Path | None = None
-    """None is standard output, or nothing."""
+    """Path of the output; None is standard output, or no output."""
     status: Status = "done"
-    """`dry`: done, and the pixels were kept, since no rain was sensed. `planned`: in a dry run."""
+    """Status: `dry` means done with the pixels unchanged, because no rain was sensed; `planned`
+    occurs in a dry run."""
     reason: str | None = None
-    """Reason for which it was skipped or failed."""
+    """Reason for which the input was skipped or failed."""
     width: int | None = None
-    """Pixels of the upright image; None where it was not read."""
+    """Width of the upright image in pixels; None if it was not read."""
     height: int | None = None
     seconds: float | None = None
     engine: str | None = None
-    """Engine that ran the network, with version and precision; None where none ran."""
+    """Engine that ran the network, with version and precision; None if none ran."""
     sensed: SenseReport = UNKNOWN
     """Report on the rain."""
     left_alone: bool = False
-    """Whether the output equals the input, byte for byte."""
+    """True if the output equals the input, byte for byte."""
     rain: Path | None = None
-    """Path of the image of the rain, if it was asked for."""
+    """Path of the image of the rain, if requested."""
     warnings: tuple[str, ...] = ()
-    """Sentences about what the output could not keep of the input."""
+    """Messages about content of the input that the output could not keep."""
     error: BaseException | None = field(default=None, compare=False)
     """The exception behind a failure."""
     resumed: bool = False
-    """Whether it was skipped since an earlier run did it."""
+    """True if the input was skipped because an earlier run finished it."""
     stages: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
     """Seconds of each stage: decode, derain, encode."""
 

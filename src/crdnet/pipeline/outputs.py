@@ -15,16 +15,16 @@ from crdnet.pipeline.options import DerainOptions
 from crdnet.runtime import Array, as_colours
 
 SUFFIX = "_derained"
-"""Added to the name of a file whose output goes beside it."""
+"""Suffix of the name of an output that is written beside its input."""
 
 
 def name_output(source: Path, options: DerainOptions) -> Path:
-    """Return the place beside the source: street.jpg becomes street_derained.jpg."""
+    """Return the path of the output beside the source: street_derained.jpg for street.jpg."""
     return source.with_name(source.stem + SUFFIX + choose_suffix(source, options))
 
 
 def choose_suffix(source: Path, options: DerainOptions) -> str:
-    """Return the suffix of an output: the source's, unless it gets another format."""
+    """Return the suffix of the output: that of the source, unless the format changes."""
     format = options.format
     if FORMAT_OF_SUFFIX.get(source.suffix.lower(), "JPEG") not in FORMATS.values():
         format = format or options.fallback_format
@@ -38,14 +38,14 @@ def choose_format(
     output: Path | None,
     format: str | None,
 ) -> str | None:
-    """Return the format to write, one of the keys of `FORMATS`; None is that of the content.
+    """Return the format to write, a key of `FORMATS`; None is the format of the input's content.
 
-    A changed suffix asks for its format; an unchanged one does not, since a wrong suffix must not
-    change the content.
+    The suffix of the output decides only if it differs from that of the source: a source with a
+    wrong suffix keeps its format.
     """
     source_suffix = "" if source is None else source.suffix
     suffix = source_suffix if output is None else output.suffix
-    # A suffix that names no format at all, as of a temporary file, contradicts none.
+    # A suffix that names no format, such as that of a temporary file, contradicts none.
     named = FORMAT_OF_SUFFIX.get(suffix.lower())
     if format is not None:
         if named not in (None, FORMATS[format]):
@@ -62,7 +62,7 @@ def choose_format(
 
 
 def describe_unwritten(suffix: str) -> str:
-    """Return the message about the suffix of an output in a format that is not written."""
+    """Return the error message for an output suffix whose format cannot be written."""
     known = ", ".join(each for each, name in FORMAT_OF_SUFFIX.items() if name in FORMATS.values())
     kind = (
         "is that of raw files of cameras, which crdnet neither reads nor writes"
@@ -73,10 +73,10 @@ def describe_unwritten(suffix: str) -> str:
 
 
 def choose_fallback(output: Path | None, fallback: str | None) -> str | None:
-    """Return the format of an output whose source has a format that is only read.
+    """Return the output format for a source in a read-only format; None lets the source fail.
 
-    It is the one that the suffix of the output names, so that a HEIC file called street.jpg becomes
-    a JPEG and no name lies. None lets such a source fail.
+    The suffix of the output decides, so that a HEIC file named street.jpg becomes a JPEG and the
+    name matches the content.
     """
     named = None if output is None else FORMAT_OF_SUFFIX.get(output.suffix.lower())
     by_suffix = next((key for key, name in FORMATS.items() if name == named), fallback)
@@ -110,11 +110,11 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
 
 
 def encode_rain(rainy: Array, derained: Array) -> bytes:
-    """Return what was taken out as a PNG, 8 bits, upright: streaks on black.
+    """Return the removed rain as an upright 8-bit PNG: streaks on black.
 
-    It is the rainy image minus the derained one where that is positive: rain brightens, nearly
-    always. Added to the derained image it gives the rainy one back, but for the few pixels that
-    rain had darkened.
+    The pixels are the positive part of rainy minus derained, because rain nearly always brightens.
+    Added to the derained image, they restore the rainy one except for the few pixels that rain
+    darkened.
     """
     rain = as_colours(rainy) - as_colours(derained)
     levels = np.rint(np.clip(rain, 0.0, 1.0) * 255).astype(np.uint8)
@@ -127,5 +127,5 @@ def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except OSError:
-        # One does not exist, or is a link to itself, which Path.resolve cannot take.
+        # One does not exist, or is a link to itself, for which Path.resolve fails.
         return os.path.realpath(one) == os.path.realpath(other)

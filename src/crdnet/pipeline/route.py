@@ -37,13 +37,12 @@ from crdnet.pipeline.outcome import Outcome
 from crdnet.runtime import Array, Bands, Network, OnTile, SenseReport
 
 LARGE_PIXELS = 64_000_000
-"""Files beyond this are read and written in bands: 200 MB at 8 bits, and as much again for the
+"""Pixels above which a file is read and written in bands: 200 MB at 8 bits, and the same for the
 result."""
-# Per pixel of 8 bits that is read whole: RGB as decoded, as the result, turned back, and as the
-# encoder has it.
+# Bytes per pixel of 8 bits of a file that is read whole: RGB as decoded, as derained, as rotated
+# back, and in the encoder.
 _WHOLE_BYTES = 12
-# Formats whose damaged files are known to crash their decoder; a worker process always decodes
-# them.
+# Formats whose decoders are known to crash on damaged files; a worker process always decodes them.
 _CRASHING = ("HEIC",)
 
 Pixels = TypeVar("Pixels", Array, Bands)
@@ -64,14 +63,14 @@ def derain_source(
     Args:
         network: The network to run.
         source: The file.
-        output: Opens the place of the result.
-        options: How; None is `DerainOptions()`.
-        codec: Decodes and encodes, unless the file is too large for memory; None is this process.
+        output: Context manager that opens the output.
+        options: Options of deraining and writing; None is `DerainOptions()`.
+        codec: Codec for files that fit into memory; None decodes and encodes in this process.
         on_derained: Called with the rainy and the derained pixels before the output is opened.
-        on_tile: Reports the progress.
+        on_tile: Called after each tile, for progress.
 
     Raises:
-        ImageError: The file cannot be read, or holds something that cannot be kept.
+        ImageError: The file cannot be read, or has content that cannot be kept.
         OutputError: The output cannot be written.
     """
     began = perf_counter()
@@ -90,16 +89,16 @@ def derain_source(
             always=options.always,
             on_tile=on_tile,
         )
-        # The gate returns the very object, which is cheaper to ask than to compare pixels.
+        # The gate returns the same object, so that no pixels need comparing.
         is_kept = pixels is image.pixels
-        # Before the output exists: whoever waits for the output finds the rain beside it.
+        # Called before the output exists, so that a process that waits for it finds the rain too.
         if on_derained is not None:
             on_derained(image.pixels, pixels)
         derained = perf_counter()
         stages = {"decode": decoded - began, "derain": derained - decoded}
         warnings = tuple(f"took out {what}, which may tell the location" for what in removed)
         if is_kept and target == source.header.format:
-            # Encoding the same pixels anew would lose a little in lossy formats.
+            # Encoding the same pixels again would lose quality in lossy formats.
             with output() as file:
                 source.copy_to(file)
         else:
@@ -125,7 +124,7 @@ def derain_source(
 def _find_whole_argument(
     source: ImageSource, target: str, options: DerainOptions, *, wants_pixels: bool
 ) -> str | None:
-    """Return the argument for which a file must be read whole, however large it is."""
+    """Return the argument that requires reading the whole file; None if there is none."""
     if wants_pixels:
         return "`rain`"
     if options.strip_gps:
@@ -137,7 +136,7 @@ def _choose_target(source: ImageSource, options: DerainOptions) -> str:
     """Return the name of the format to write.
 
     Raises:
-        ImageError: It is that of the source, and is only read.
+        ImageError: The format of the source would be kept, and cannot be written.
     """
     asked, own = options.format, source.header.format
     if asked is None and own not in FORMATS.values():
@@ -175,18 +174,18 @@ def derain_pixels(
     always: bool,
     on_tile: OnTile | None = None,
 ) -> tuple[Any, SenseReport]:
-    """Sense, gate and derain.
+    """Sense the rain in pixels, and derain them unless they are surely dry.
 
     Args:
         network: The network to run.
         rainy: An array, or bands of rows.
-        strength: How much of the rain to take out.
-        always: Whether an image that is surely dry is derained too.
-        on_tile: Reports the progress.
+        strength: Share of the rain to remove, 0 to 1.
+        always: If True, derain an image that is surely dry too.
+        on_tile: Called after each tile, for progress.
 
     Returns:
-        The derained pixels, an array or an iterator of bands; the rainy ones themselves where the
-        gate kept them. And the report.
+        The derained pixels, as an array or an iterator of bands, and the report. If the gate leaves
+        the image alone, the pixels are the very object `rainy`.
     """
     sensed = network.sense(rainy)
     report = sensed.drop_look()
@@ -201,14 +200,14 @@ def _open_codec(
 ) -> Iterator[Codec[Any]]:
     """Choose the codec of a source.
 
-    Bands are for files beyond `LARGE_PIXELS` in a format that has rows, stored upright, and written
-    in their format with all their metadata.
+    Files above `LARGE_PIXELS` are processed in bands if their format is stored in rows, upright,
+    and is written unchanged with all metadata.
 
     Args:
         source: The file.
-        given: The codec of those that are read whole; None is this process, or a worker for formats
-            that crash.
-        asked: The argument for which it must be read whole.
+        given: Codec for files that are read whole; None is this process, or a worker for formats
+            whose decoder may crash.
+        asked: Argument that requires reading the whole file, if any.
     """
     header = source.header
     with ExitStack() as stack:
@@ -216,7 +215,7 @@ def _open_codec(
             reason = asked or f"the format {header.format}"
             if asked is None and header.format in BANDED:
                 reader = stack.enter_context(BandReader(source.path, header))
-                # Turning would need rows from the whole height for each row of the result.
+                # Rotating would need rows of the whole height for each row of the result.
                 if reader.orientation == 1:
                     yield BandCodec(reader)
                     return

@@ -25,7 +25,10 @@ def count_cpus(cgroup: Path = _CGROUP, own: Path = _OWN) -> int:
 
 
 def _list_grants(cgroup: Path, own: Path) -> Iterator[float]:
-    """Yield the CPUs that each limit of our control groups and their parents grants."""
+    """Yield the number of CPUs that each limit of the process grants.
+
+    The limits are those of its control groups and of their parents.
+    """
     for path in _list_groups(own):
         for group in (path, *path.parents):
             inside = str(group).lstrip("/")

@@ -1,11 +1,11 @@
 """Metadata of a model file.
 
 A model is one ONNX file with dynamic sides. Its graph takes `rainy`, float32 (batch, 3, height,
-width), gamma-encoded RGB in [0, 1], and gives `derained` of the same shape, not clipped. A graph
-that senses rain gives `density` too: its intensity in each cell of `size_multiple` squared pixels,
-in grey levels of 255. A graph for frames of clips (task `fuse`) takes `images` (batch, 21, height,
-width), `FUSED_IMAGES` in RGB, and gives `fused` (batch, 3, height, width). Everything else that a
-caller must know travels in the file's metadata, so that the file alone is enough.
+width), gamma-encoded RGB in [0, 1], and returns `derained` of the same shape, not clipped. A graph
+that senses rain also returns `density`: the intensity of the rain in each cell of `size_multiple`
+squared pixels, in grey levels of 255. A graph for frames of clips (task `fuse`) takes `images`
+(batch, 21, height, width), the `FUSED_IMAGES` in RGB, and returns `fused` (batch, 3, height,
+width). The metadata of the file holds everything else that a caller needs to run it.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from crdnet.errors import ModelError
 
 FORMAT = "crdnet/1"
-"""Value of the metadata key `format`; a file without it is not ours."""
+"""Value of the metadata key `format`; a file without it is not a crdnet model."""
 OPSET = 18
 """Version of ONNX's operations that `crdnet export` writes."""
 INPUT_NAME = "rainy"
@@ -26,7 +26,10 @@ size_multiple), grey levels."""
 IMAGES_NAME, FUSED_NAME = "images", "fused"
 """Input and output of a model for frames of clips."""
 FUSED_IMAGES = ("fused", "derained", "rainy", "before", "before_rainy", "after", "after_rainy")
-"""Images that it takes, three channels each: the fused frame, the frame, its aligned neighbours."""
+"""Input images of a model for frames, three channels each.
+
+They are the fused frame, the derained and rainy frame, and the aligned neighbours, derained and
+rainy."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,10 @@ class ModelInfo:
 
     name: str
     size_multiple: int
-    """Both sides of what the graph is given must be multiples of this."""
+    """Both sides of the input of the graph must be multiples of this, in pixels."""
     margin: int
-    """Pixels around a tile, aligned to `size_multiple`, that make its answer that of the whole
-    image."""
+    """Pixels around a tile, aligned to `size_multiple`, that make its result equal to that of the
+    whole image."""
     version: str
     training_data: str
     """Training data of the weights and its terms, in a sentence."""
@@ -48,7 +51,7 @@ class ModelInfo:
     colour: str = "rgb"
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the key-value strings that stand in the file."""
+        """Return the metadata as the key-value strings of the file."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -65,15 +68,15 @@ class ModelInfo:
     def from_metadata(
         cls, metadata: Mapping[str, str], source: str, task: str = "derain"
     ) -> "ModelInfo":
-        """Read the key-value strings of a file.
+        """Return the metadata in the key-value strings of a file.
 
         Args:
-            metadata: As `to_metadata` writes them.
-            source: The file, for messages.
-            task: Task that is wanted.
+            metadata: Key-value strings written by `to_metadata`.
+            source: Name of the file, for messages.
+            task: Task that the model must have.
 
         Raises:
-            ModelError: The file is not ours, or its metadata is damaged.
+            ModelError: The file is not a crdnet model, or its metadata is damaged.
         """
         if metadata.get("format") != FORMAT:
             raise ModelError(

@@ -1,7 +1,7 @@
-"""A network for images of any size: it senses at several scales, cuts tiles and pads.
+"""Network for images of any size: it senses rain at several scales, cuts tiles and pads.
 
-An image is an array, or bands of rows that are read from top to bottom, so that a gigapixel never
-lies in memory as a whole. The result is the same.
+An image is an array, or bands of rows that are read from top to bottom. Bands give the same result
+as an array and keep memory bounded for images of gigapixels.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,10 +28,10 @@ from crdnet.sizes import cut_reflected_window, round_up_size
 from crdnet.tiling import Tile, choose_tile_sides, cut_tiles
 
 OnTile = Callable[[int, int], object]
-"""Called after each tile of an image with the number of tiles that are done, and of all."""
-# Few enough to stay in the processor's cache from step to step.
+"""Callback after each tile of an image; takes the number of finished tiles and of all tiles."""
+# Few enough rows to stay in the CPU cache from step to step.
 _FINISHED_ROWS = 32
-# Every second pixel of every fourth row has the misfit of all, in an eighth of the time.
+# Every second pixel of every fourth row gives the misfit of all pixels in an eighth of the time.
 _MISFIT_STEPS = (4, 2)
 
 
@@ -42,34 +42,36 @@ class Bands:
     height: int
     width: int
     read: Callable[[], Iterator[Array]]
-    """Starts again at each call to yield rows (n, w) or (n, w, channels), from top to bottom; alpha
-    is last."""
+    """Function that yields rows (n, w) or (n, w, channels) from top to bottom, alpha last; each
+    call starts at the top."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width, as of an array."""
+        """Height and width in pixels, like the shape of an array."""
         return self.height, self.width
 
 
 class _Sample(NamedTuple):
-    """A part of an image that is looked at."""
+    """Part of an image on which the network runs to sense rain."""
 
     reduction: int
     top: int
     left: int
     height: int
-    """Pixels of the reduced image, as for the width; top and left count pixels of the image."""
+    """Height in pixels of the reduced image, as is `width`; `top` and `left` are in pixels of the
+    full image."""
     width: int
 
 
 class Network:
-    """A model's session, for images of any size.
+    """Opened model for images of any size.
 
     Args:
         session: The opened model.
-        tile: Side of a tile in pixels; 0 takes every image whole, "auto" what bounds the memory.
-        ensemble: Whether each output is the mean of those for the image and for its mirror image
-            (left to right), at twice the time.
+        tile: Side of a tile in pixels; 0 runs every image whole, "auto" chooses a side that bounds
+            the memory.
+        ensemble: If True, average the outputs for the image and for its mirror image (left to
+            right), which takes twice the time.
     """
 
     def __init__(
@@ -81,11 +83,11 @@ class Network:
         self._tile = tile
 
     def enable_ensemble(self) -> "Network":
-        """Return the same network with `ensemble`."""
+        """Return a copy of this network with `ensemble` on."""
         return Network(self.session, self._tile, ensemble=True)
 
     def sense(self, rainy: Array | Bands) -> SenseReport:
-        """Look at an image at several scales, and report the rain and its scale.
+        """Sense the rain in an image at several scales; return the report.
 
         Bands are read once.
         """
@@ -108,9 +110,9 @@ class Network:
     def iterate_estimates(
         self, rainy: Array, sensed: SenseReport, on_tile: OnTile | None = None
     ) -> Iterator[tuple[slice, slice, Colours]]:
-        """Yield the pieces that make up an image, neither clipped nor rounded.
+        """Yield the estimate of the derained image piece by piece, neither clipped nor rounded.
 
-        Each is (rows, columns, colours (h, w, 3)).
+        Each piece is (rows, columns, colours (h, w, 3)).
         """
         height, width = rainy.shape[:2]
         plan = list(self._plan(height, width, sensed.reduction))
@@ -141,10 +143,10 @@ class Network:
         """Return the derained image in the shape, dtype and range of the rainy one, with its alpha.
 
         Args:
-            rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such.
+            rainy: Pixels (h, w), (h, w, 3) or (h, w, 4), or bands of such pixels.
             sensed: Report of `sense`.
             strength: Share of the rain to remove, 0 to 1.
-            on_tile: Called with the tiles done and all tiles.
+            on_tile: Called with the number of finished tiles and of all tiles.
 
         Returns:
             An array, or bands from top to bottom, computed on demand.
@@ -156,13 +158,13 @@ class Network:
         into = drop_alpha(derained)
         for rows, columns, estimate in self.iterate_estimates(colours, sensed, on_tile):
             _finish(into[rows, columns], colours[rows, columns], estimate, strength)
-            del estimate  # else it would be held beside the next one
+            del estimate  # frees it before the next one is computed
         return derained
 
     def _derain_bands(
         self, bands: Bands, sensed: SenseReport, strength: float, on_tile: OnTile | None
     ) -> Iterator[Array]:
-        """Read bands once, keep the rows of one row of tiles, and yield these derained."""
+        """Yield the derained bands; read the bands once and hold only one row of tiles."""
         height, width = bands.shape
         rows_read = RowsRead(bands.read())
         plan = list(self._plan(height, width, sensed.reduction))
@@ -194,9 +196,9 @@ class Network:
     def _look(
         self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int
     ) -> Look:
-        """Run the network on a part of an image; see `_Sample`.
+        """Return the output of the network for a part of an image.
 
-        Its sides are rounded up to the model's multiple.
+        The sides of the part are rounded up to the model's size multiple.
         """
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
         window = cut_reflected_window(
@@ -208,7 +210,7 @@ class Network:
         return self._average_mirrored(look) if self._ensemble else look
 
     def _average_mirrored(self, look: Look) -> Look:
-        """Return the mean of a look and of one at its mirror image, mirrored back."""
+        """Return the mean of a look and of the look at the mirror image, mirrored back."""
         mirrored = self.session(np.ascontiguousarray(look.rainy[:, ::-1]))
         half = np.float32(0.5)
         derained = half * (look.derained + mirrored.derained[:, ::-1])
@@ -262,7 +264,7 @@ class Network:
     ) -> Iterator[tuple[slice, slice, Colours]]:
         """Yield (rows, columns, estimate) of the core of a tile.
 
-        `look` is the look at its window, if there is one.
+        `look` is an earlier output of the network for the tile's window, if there is one.
         """
         window_rows, window_columns = tile.window_rows, tile.window_columns
         if look is None:
@@ -306,7 +308,7 @@ class Network:
 
 
 class RowsRead:
-    """Buffer of the rows of an image that were read last."""
+    """Buffer of the most recently read rows of an image."""
 
     def __init__(self, bands: Iterator[Array]) -> None:
         self._bands = bands
@@ -315,10 +317,10 @@ class RowsRead:
         self._first = 0
 
     def read_between(self, start: int, stop: int) -> Array:
-        """Return rows from `start` to `stop`; neither may decrease from call to call.
+        """Return rows `start` to `stop`; neither may be less than at the previous call.
 
         Rows above `start` are dropped, which bounds the memory. Delete the result of a call before
-        the next call, or both are held.
+        the next call, otherwise both stay in memory.
         """
         self._held, self._first = self._held[start - self._first :].copy(), start
         rows = np.empty((stop - start, *self._held.shape[1:]), self._held.dtype)
@@ -336,12 +338,12 @@ class RowsRead:
 
     @property
     def count(self) -> int:
-        """Rows in memory."""
+        """Number of rows in memory."""
         return len(self._held) + len(self._coming)
 
 
 def _list_samples(height: int, width: int) -> list[_Sample]:
-    """Return the parts to look at, in the order of reductions."""
+    """Return the parts on which to sense rain, in the order of reductions."""
     return [
         _Sample(reduction, top * reduction, left * reduction, high, wide)
         for reduction in list_reductions(height, width)
@@ -350,7 +352,7 @@ def _list_samples(height: int, width: int) -> list[_Sample]:
 
 
 def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: int) -> list[Array]:
-    """Return the pixels of parts of an image that is read once, each up to the image's border."""
+    """Return the pixels of each part, cut at the border of the image; the bands are read once."""
     parts: list[list[Array]] = [[] for _ in places]
     first = 0
     for band in bands:
@@ -367,7 +369,7 @@ def _cut_out(bands: Iterator[Array], places: list[_Sample], height: int, width: 
 def _thin_out(sample: _Sample, look: Look) -> tuple[Colours, Colours]:
     """Return the rainy and the derained colours (n, 3) of some pixels of a sample.
 
-    The rows take turns in the columns they give, so that no vertical streak is missed.
+    Successive rows use different columns, so that no vertical streak is missed.
     """
     down, across = _MISFIT_STEPS
     parts = [

@@ -23,21 +23,22 @@ DRY_MEAN = 0.8
 DRY_STRONGEST = 8.0
 """Intensity of the strongest cells from which an image is not surely dry, in grey levels of 255."""
 SURE = 0.9
-"""Smallest probability of NONE of an image that is left alone."""
+"""Smallest probability of NONE at which an image is left alone."""
 LEAST_MISFIT = 0.2
-"""Misfit up to which a change is rain (`crdnet.density.measure_misfit`)."""
+"""Largest misfit of a change that counts fully as rain (`crdnet.density.measure_misfit`)."""
 MISFIT_EXPONENT = 2
-"""Power of `LEAST_MISFIT` / misfit by which the intensity of other changes counts less."""
+"""Exponent of the weight (`LEAST_MISFIT` / misfit) of a change with a larger misfit."""
 LEAST_WEIGHT = 0.05
-"""Smallest weight of an intensity, so that heavy rain counts whatever its colour."""
+"""Smallest weight of an intensity, so that heavy rain of any colour still counts."""
 
 
 def compute_visible_intensity(intensity: float, typical: float, strongest: float) -> float:
-    """Return the intensity that is compared with the first threshold, where rain becomes visible.
+    """Return the intensity to compare with the first threshold, where rain becomes visible.
 
-    Rain covers an image, and what is mistaken for it covers a part. The typical cell therefore
-    separates them better than the mean, which one textured part can raise. Mean and strongest cells
-    count only for rain that a part of an image, or few streaks, show clearly.
+    Rain covers the whole image; a lookalike usually covers a part. The typical cell therefore
+    separates rain from lookalikes better than the mean, which one textured part can raise. The mean
+    and the strongest cells count only where rain is clearly visible in a part of the image or in a
+    few streaks.
 
     Args:
         intensity: Mean intensity of an image, in grey levels of 255.
@@ -49,7 +50,7 @@ def compute_visible_intensity(intensity: float, typical: float, strongest: float
 
 
 def weigh_misfit(misfit: float | None) -> float:
-    """Return the weight of the intensity of a change: `LEAST_WEIGHT` to 1, and 1 if unknown.
+    """Return the weight of the intensity of a change: `LEAST_WEIGHT` to 1; 1 for an unknown misfit.
 
     Args:
         misfit: Misfit of the change, at least 0.
@@ -69,25 +70,25 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class SenseReport:
-    """Rain sensed in an image. All is None where the model does not sense rain."""
+    """Rain sensed in an image; every value is None if the model does not sense rain."""
 
     intensity: float | None
-    """Mean change of luma that the rain makes, in grey levels of 255, from 0 up."""
+    """Mean change of luma caused by the rain, in grey levels of 255, at least 0."""
     scale: float | None
-    """The size at which the rain was found: 1 for the image's own, 0.5, 0.25 or 0.125 where its
-    streaks are large."""
+    """Scale at which the rain was found: 1 for full size; 0.5, 0.25 or 0.125 for large streaks."""
     typical: float | None = None
-    """Median intensity of the cells of the map; None where all are alike, as `intensity`."""
+    """Median intensity of the cells of the density map; None if all cells equal `intensity`."""
     strongest: float = 0.0
     """Mean intensity of the strongest cells of the map (`crdnet.density.average_strongest`)."""
     misfit: float | None = None
-    """Deviation of what is removed from rain (`crdnet.density.measure_misfit`); None if unknown."""
+    """Difference of the removed signal from rain (`crdnet.density.measure_misfit`); None if
+    unknown."""
     look: Look | None = field(default=None, repr=False, compare=False)
-    """The look at the whole image at this scale, for deraining it without another; see
-    `drop_look`."""
+    """Output of the network for the whole image at this scale, so that deraining need not run it
+    again; see `drop_look`."""
 
     def drop_look(self) -> "SenseReport":
-        """Return the report alone, without megabytes of pixels."""
+        """Return the report without `look`, which holds megabytes of pixels."""
         return replace(self, look=None)
 
     def describe(self) -> str:
@@ -101,7 +102,7 @@ class SenseReport:
         likely = ", ".join(
             f"{grade.name.lower()} {share} %" for grade, share in shares.items() if share
         )
-        # Rain of no intensity is at no size.
+        # Without rain the scale has no meaning.
         is_full = self.scale == 1 or self.density is RainDensity.NONE
         where = "" if is_full else f", at 1/{self.reduction} size"
         grade = self.density.name.lower()
@@ -114,9 +115,9 @@ class SenseReport:
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain.
+        """Density of the rain; None if the model does not sense rain.
 
-        None is not RainDensity.NONE, which means that a person sees no rain.
+        None differs from RainDensity.NONE, which means that a person sees no rain.
         """
         if self.intensity is None:
             return None
@@ -126,22 +127,22 @@ class SenseReport:
 
     @property
     def probabilities(self) -> Mapping[RainDensity, float] | None:
-        """Probability of each grade; they sum to 1."""
+        """Probability of each density; the probabilities sum to 1."""
         if self.intensity is None:
             return None
         return compute_grade_probabilities(self.intensity, self._visible_intensity)
 
     @property
     def score(self) -> float | None:
-        """A monotone map of the intensity to [0, 1]: S / (S + 10)."""
+        """Intensity S mapped to [0, 1]: S / (S + 10)."""
         return None if self.intensity is None else compute_density_score(self.intensity)
 
     @property
     def dry(self) -> bool:
-        """Return whether the image is surely without rain; False if the model senses no rain.
+        """True if the image is surely without rain; False if the model does not sense rain.
 
-        A few clear streaks hardly raise the typical cell, so mean and strongest cells must be low
-        too, unless what they hold is not like rain.
+        A few clear streaks hardly raise the typical cell. The mean and the strongest cells must
+        therefore be low too, unless their content does not resemble rain.
         """
         if self.probabilities is None or self.intensity is None:
             return False
@@ -158,37 +159,37 @@ class SenseReport:
 
 
 class HasReport:
-    """Base of results that hold a report, whose values they show as their own."""
+    """Base of results that hold a report and expose its values as their own properties."""
 
     sensed: SenseReport
     """Report on the rain."""
 
     @property
     def density(self) -> RainDensity | None:
-        """The grade of the rain.
+        """Density of the rain; None if the model does not sense rain.
 
-        None where the model does not sense it, which is not RainDensity.NONE.
+        None differs from RainDensity.NONE, which means that a person sees no rain.
         """
         return self.sensed.density
 
     @property
     def probabilities(self) -> Mapping[RainDensity, float] | None:
-        """Probability of each grade; None where the model does not sense rain."""
+        """Probability of each density; None if the model does not sense rain."""
         return self.sensed.probabilities
 
     @property
     def score(self) -> float | None:
-        """Intensity of the rain mapped to [0, 1]; None where the model does not sense it."""
+        """Intensity of the rain mapped to [0, 1]; None if the model does not sense rain."""
         return self.sensed.score
 
     @property
     def intensity(self) -> float | None:
-        """Intensity of the rain in grey levels of 255; None where the model does not sense it."""
+        """Intensity of the rain in grey levels of 255; None if the model does not sense rain."""
         return self.sensed.intensity
 
     @property
     def scale(self) -> float | None:
-        """The size at which the rain was found; None where the model does not sense it.
+        """Scale at which the rain was found; None if the model does not sense rain.
 
         See `SenseReport`.
         """
@@ -196,7 +197,7 @@ class HasReport:
 
     @property
     def dry(self) -> bool:
-        """True if the image is surely without rain; False where the model does not sense rain."""
+        """True if the image is surely without rain; False if the model does not sense rain."""
         return self.sensed.dry
 
 

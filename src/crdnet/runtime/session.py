@@ -93,7 +93,7 @@ class Session:
         self.stop()
 
     def resume(self) -> None:
-        """Take calls again after `halt`."""
+        """Accept calls again after `halt`."""
         self._halted = False
 
     def _check(self, answer: Answer, rainy: Floats) -> None:

@@ -24,7 +24,7 @@ from crdnet.errors import ModelError
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = "manifest.json"
 DERAIN, FUSE = "derain", "fuse"
-"""Tasks of models: to derain an image, to fuse a frame of a clip with its neighbours."""
+"""Tasks of models: derain an image, or fuse a frame of a clip with its neighbours."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
-"""Millions of images: a job over a bucket, on a Ray cluster or on shares of it.
+"""Cluster jobs: millions of images in a bucket, on a Ray cluster or in shares without Ray.
 
     report = crdnet.batch.run_job("s3://bucket/frames/", "s3://bucket/derained/")
 
-`inputs` are listed once into the `manifest`; `worker` reads, derains and writes a chunk of them, on
-Ray (`on_ray`) or in this process (`shares`); `results` are its journal. `parquet` reads and writes
-the files of both, and `store` is the only module that knows a file system.
+`inputs` lists the images once, and `manifest` stores the list. `worker` reads, derains and writes
+one chunk of it, on Ray (`on_ray`) or in this process (`shares`). `results` records the finished
+inputs. `parquet` reads and writes the files of `manifest` and `results`, and `store` is the only
+module that accesses file systems.
 """
 
 from crdnet.errors import MissingExtraError
 
 try:
-    import fsspec  # noqa: F401 - asked here, so that there is one message
+    import fsspec  # noqa: F401 - imported here for one error message about the extra
     import pyarrow  # noqa: F401
 except ImportError as error:
     raise MissingExtraError("a job over a bucket or cluster", "cluster") from error

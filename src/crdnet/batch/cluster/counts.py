@@ -1,4 +1,4 @@
-"""Counts of results: of a chunk, and of a job."""
+"""Counts of the results of a chunk or a cluster job."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MOST_FAILURES = 1000
-"""Failures that a tally names; `dead_letters.jsonl` names all."""
+"""Maximum number of failures in a tally; `dead_letters.jsonl` holds all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,15 @@ class Tally:
     """Counts of results."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """By status."""
+    """Number of results by status."""
     faults: Counter[str] = field(default_factory=Counter)
-    """Failures by class of error."""
+    """Number of failures by class of error."""
     failures: list[Failure] = field(default_factory=list)
-    """The first that were counted."""
+    """The first failures, at most `MOST_FAILURES`."""
     earlier: int = 0
-    """Inputs that an earlier attempt finished."""
+    """Number of inputs that an earlier attempt finished."""
     failed_images: int = 0
-    """Images in tar files that were copied as they are."""
+    """Number of images in tar files that were copied because deraining failed."""
     pixels: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
@@ -50,7 +50,7 @@ class Tally:
         self.bytes_written += row["bytes_written"] or 0
 
     def add(self, other: "Tally") -> None:
-        """Count what another tally counted."""
+        """Add the counts of another tally."""
         self.counts += other.counts
         self.faults += other.faults
         self._keep(other.failures)
@@ -66,33 +66,33 @@ class Tally:
 
 @dataclass
 class JobReport:
-    """State of a job, and its result at the end."""
+    """State of a cluster job while it runs, and its result at the end."""
 
     inputs: int = 0
-    """Inputs of this share that are listed, within the limit."""
+    """Number of listed inputs of this share, within the limit."""
     earlier: int = 0
-    """Inputs in chunks that earlier runs finished."""
+    """Number of inputs in chunks that earlier runs finished."""
     tally: Tally = field(default_factory=Tally)
     """Counts of this run."""
     seconds: float = 0.0
     left_out: dict[str, int] = field(default_factory=dict)
-    """Files that are no inputs, by kind."""
+    """Number of files that are not inputs, by kind."""
     stopped: str | None = None
-    """Reason for which the run stopped early."""
+    """Reason for which the run stopped early; None if it did not."""
 
     @property
     def finished(self) -> int:
-        """Inputs of this run that have a result."""
+        """Number of inputs of this run that have a result."""
         return self.tally.counts.total()
 
     @property
     def left(self) -> int:
-        """Inputs without a result."""
+        """Number of inputs without a result."""
         return max(0, self.inputs - self.earlier - self.tally.earlier - self.finished)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every input has a result that is no failure."""
+        """True if every input has a result and none failed."""
         return not (self.left or self.tally.counts["failed"] or self.tally.failed_images)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Faults of stores: which of them pass, what they say, and calls that are tried again.
+"""Errors of stores: retries after temporary ones, and messages without credentials.
 
-A call is tried again after a time-out, a lost connection, or an answer that says "later" (429,
-5xx). What is damaged, absent or forbidden stays so, and is not asked for twice.
+A call is repeated after a time-out, a lost connection, or a temporary status (429, 5xx). Damaged,
+absent or forbidden files are permanent errors and are not requested again.
 """
 
 import errno
@@ -16,9 +16,9 @@ from crdnet.errors import CRDNetError
 Result = TypeVar("Result")
 
 ATTEMPTS = 5
-"""Calls of a store before its fault counts."""
+"""Number of calls before a temporary error is raised."""
 FIRST_DELAY_SECONDS = 0.5
-"""Delay after the first attempt; it doubles with each."""
+"""Delay after the first attempt, in seconds; each further delay doubles."""
 _PASSING_ERRNOS = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -36,7 +36,7 @@ _PASSING_ERRNOS = {
 _TOO_MANY_REQUESTS = 429
 _CONFLICT = 409
 _SERVER_ERROR = 500
-# Classes of libraries that are imported only by the stores that need them.
+# Modules of error classes, named as text: only the stores that need these libraries import them.
 _PASSING_MODULES = ("aiohttp.", "botocore.", "fsspec.exceptions", "requests.", "urllib3.")
 _PASSING_NAMES = re.compile(r"(Timeout|Connection|Disconnected|Payload|HTTPClient|Incomplete|Read)")
 _USER_INFORMATION = re.compile(r"(\w[\w+.-]*://)[^/@\s]*@")
@@ -47,11 +47,11 @@ _SIGNED_QUERY = re.compile(
 
 
 def call_with_retries(function: Callable[[], Result]) -> Result:
-    """Call a function of a store, and try again, later and later, after faults that pass.
+    """Call a function of a store; repeat it with growing delays after temporary errors.
 
     Raises:
-        ConnectionError: The store cannot be reached; in place of errors of network libraries.
-        Exception: What the function raises otherwise.
+        ConnectionError: The store cannot be reached; replaces the errors of network libraries.
+        Exception: Any other error of the function.
     """
     delay = FIRST_DELAY_SECONDS
     for attempt in range(1, ATTEMPTS + 1):
@@ -64,18 +64,18 @@ def call_with_retries(function: Callable[[], Result]) -> Result:
                 if isinstance(error, OSError):
                     raise
                 raise ConnectionError(describe_fault(error)) from error
-        # At random, so that a thousand workers do not return at once.
+        # Random, so that a thousand workers do not retry at the same moment.
         time.sleep(delay * random.uniform(0.5, 1.5))
         delay *= 2
-    raise AssertionError  # of the type checker: the loop returns or raises
+    raise AssertionError  # for the type checker: the loop always returns or raises
 
 
 def is_passing(error: BaseException) -> bool:
-    """Return whether a fault may be gone at the next attempt."""
+    """Return whether an error is temporary, so that the next attempt may succeed."""
     if isinstance(error, CRDNetError):
         return False
     kind = type(error)
-    # An answer that was cut has the status 400 of its parser.
+    # The HTTP parser gives a truncated response the status 400.
     if f"{kind.__module__}.".startswith(_PASSING_MODULES) and _PASSING_NAMES.search(kind.__name__):
         return True
     status = find_http_status(error)
@@ -89,7 +89,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def find_http_status(error: BaseException) -> int | None:
-    """Return the HTTP status behind a fault of a store, if there is one."""
+    """Return the HTTP status behind an error of a store, None if there is none."""
     for each in (error, error.__cause__):
         response = getattr(each, "response", None)
         if isinstance(response, dict):  # botocore
@@ -102,7 +102,7 @@ def find_http_status(error: BaseException) -> int | None:
 
 
 def describe_fault(error: BaseException) -> str:
-    """Return one sentence about a fault, without credentials."""
+    """Return a description of an error in one sentence, without credentials."""
     status = find_http_status(error)
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and not isinstance(error, CRDNetError):

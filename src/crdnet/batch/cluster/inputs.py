@@ -1,8 +1,8 @@
-"""Inputs of a job: the images of a folder, a bucket prefix, a pattern or a list.
+"""Inputs of a cluster job: the images of a folder, a bucket prefix, a pattern or a list.
 
-A source yields its inputs in one fixed order, and can go on after the last one that is known, so
-that a listing that was killed is not begun anew. The key of an output is the path of its input
-below the source; in a list it is the id, or the whole address without its scheme.
+A source yields its inputs in a fixed order and can continue after any of them, so that a killed
+listing resumes. The key of an output is the path of its input below the source; for a list it is
+the id, or the address without its scheme.
 """
 
 import json
@@ -29,28 +29,28 @@ from crdnet.pipeline import SUFFIX, choose_suffix
 LIST_SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".txt")
 TAR_SUFFIX = ".tar"
 JOB_FOLDER = "_crdnet"
-"""In the destination: what the job knows."""
+"""Folder in the destination for the state of the job."""
 _READ_ROWS = 8192
 _TOKEN = re.compile(r"\[[!^]?[^\]]+\]|.")
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input, and the key of its output in the destination."""
+    """Input of a cluster job, with the key of its output in the destination."""
 
     uri: str
     key: str
     size: int | None = None
     version: str | None = None
     problem: str | None = None
-    """Reason for which it cannot be taken."""
+    """Reason for which the input cannot be processed; None if it can."""
 
 
 class Source(ABC):
-    """Inputs in a fixed order.
+    """Source of inputs in a fixed order.
 
     Attributes:
-        left_out: Files that are no inputs, by kind.
+        left_out: Number of files that are not inputs, by kind.
     """
 
     def __init__(self) -> None:
@@ -58,20 +58,20 @@ class Source(ABC):
 
     @abstractmethod
     def iterate(self, rows: int, after: str | None) -> Iterator[Input]:
-        """Yield the inputs that follow.
+        """Yield the inputs after those that are listed already.
 
         Args:
-            rows: Number of inputs that are known already.
-            after: Address of the last of them.
+            rows: Number of inputs that are listed already.
+            after: Address of the last listed input; None if there is none.
         """
 
 
 def open_source(store: Store, destination: Store, options: JobOptions) -> Source:
-    """Return the source at a place: a list, a pattern, a file or a folder.
+    """Return the source in a store: a list, a pattern, a file or a folder.
 
     Raises:
-        ArgumentError: It is of no known form.
-        StoreError: It cannot be reached.
+        ArgumentError: The source has no known form.
+        StoreError: The store cannot be reached.
     """
     if _is_list(store):
         return ListSource(store, options)
@@ -88,10 +88,10 @@ def open_source(store: Store, destination: Store, options: JobOptions) -> Source
 
 
 def refuse_overlap(source: Store, destination: Store) -> None:
-    """Refuse a source that lies in the destination, unless it is a list.
+    """Check that the source does not lie in the destination; a list may.
 
     Raises:
-        ArgumentError: It does.
+        ArgumentError: The source lies in the destination and is not a list.
     """
     lies_inside = source.scheme == destination.scheme and f"{source.root}/".startswith(
         f"{destination.root}/"
@@ -109,13 +109,13 @@ def _is_list(store: Store) -> bool:
 
 
 class PrefixSource(Source):
-    """Images below a folder or prefix.
+    """Source of the images below a folder or prefix.
 
     Args:
         store: The folder.
-        destination: Left out, if it lies in the folder.
-        options: Say how outputs are named.
-        pattern: Matches the keys to take; None takes all.
+        destination: Store of the outputs; left out if it lies in the folder.
+        options: Options that determine the names of the outputs.
+        pattern: Pattern of the keys to take; None takes all.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class PrefixSource(Source):
         self._excluded = f"{destination.root}/" if same else None
 
     def iterate(self, rows: int, after: str | None) -> Iterator[Input]:  # noqa: ARG002 - of lists
-        """Yield the inputs after one; see `Source`."""
+        """Yield the inputs after a given one; see `Source`."""
         store = self._store
         last = None if after is None else _get_path(after, store)
         try:
@@ -155,11 +155,12 @@ class PrefixSource(Source):
 
 
 class ListSource(Source):
-    """Inputs that a Parquet, JSONL or text file lists.
+    """Source of the inputs in a list: a Parquet, JSONL or text file.
 
     Args:
         store: The file.
-        options: Name the columns, and say how outputs are named.
+        options: Options with the names of the columns; they also determine the names of the
+            outputs.
     """
 
     def __init__(self, store: Store, options: JobOptions) -> None:
@@ -233,14 +234,14 @@ class ListSource(Source):
     def _make_input(self, uri: str, name: str | None) -> Input:
         scheme, separator, rest = uri.partition("://")
         if not separator:
-            # A list lies beside its images, wherever both are.
+            # Relative addresses start from the folder of the list.
             folder = self._store.root.rpartition("/")[0]
             key = uri.removeprefix("./")
             path = uri if uri.startswith("/") and self._store.is_local else f"{folder}/{key}"
             return make_input(self._store.make_uri(path), name or key.lstrip("/"), self._options)
         is_local = scheme in ("file", "local")
         address = f"/{rest.lstrip('/')}" if is_local else uri
-        # In a bucket a question mark is a part of the key.
+        # In a bucket, a question mark is part of the key.
         key = rest if scheme in CONDITIONAL else rest.partition("?")[0]
         return make_input(address, name or key.lstrip("/"), self._options)
 
@@ -252,7 +253,7 @@ def make_input(
     size: int | None = None,
     version: str | None = None,
 ) -> Input:
-    """Return the input of an address; what is wrong with its name becomes its problem."""
+    """Return the input for an address; a fault in its name becomes its `problem`."""
     if has_credentials(uri):
         return Input(
             hide_credentials(uri),
@@ -281,7 +282,7 @@ def make_input(
 
 
 def name_output_key(below: str, options: JobOptions) -> str:
-    """Return the key of the output: that of the input, with the suffix of its format."""
+    """Return the key of the output: the key of the input with the suffix of the output format."""
     if options.webdataset:
         return below
     path = PurePosixPath(below)
@@ -290,7 +291,7 @@ def name_output_key(below: str, options: JobOptions) -> str:
 
 
 def _find_reason_to_leave_out(below: str, options: JobOptions) -> str | None:
-    """Return the kind of a file that is no input."""
+    """Return the kind of a file that is not an input; None for an input."""
     parts = below.split("/")
     if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return "hidden"
@@ -317,7 +318,7 @@ def _open_pattern(store: Store, destination: Store, options: JobOptions) -> Pref
 
 
 def _translate_pattern(pattern: str) -> "re.Pattern[str]":
-    """Return the expression of a pattern whose * stays within a folder and whose ** does not."""
+    """Return a regular expression for a pattern; * stays within a folder, ** crosses folders."""
     parts = []
     for part in pattern.split("/"):
         if part == "**":

@@ -1,8 +1,8 @@
-"""A job: many images of a bucket, on a cluster or on shares of it.
+"""Driver of a cluster job: many images of a bucket, on a Ray cluster or in shares without Ray.
 
-The driver lists the source once, learns from the names of results what is left, hands out chunks
-and counts. All that it knows lies in `_crdnet/` of the destination, so the same call after the
-death of a worker, a node or the driver does what is left.
+The driver lists the source once, finds the unfinished chunks from the names of the results, hands
+them out and counts. Its whole state lies in `_crdnet/` of the destination, so that the same call
+resumes the job after the death of a worker, a node or the driver.
 """
 
 import json
@@ -32,7 +32,7 @@ from crdnet.runtime import count_cpus, find_model
 
 _SETTINGS = f"{JOB_FOLDER}/job.json"
 _STALE_SECONDS = 3600.0
-"""A temporary file that is older was left by a killed worker."""
+"""Age from which a temporary file counts as left by a killed worker."""
 
 
 OnProgress = Callable[[JobReport], object]
@@ -45,25 +45,24 @@ def run_job(
     *,
     on_progress: OnProgress | None = None,
 ) -> JobReport:
-    """Derain or sense the images of a bucket or folder, on Ray or on a share of the work.
+    """Derain or sense the images of a bucket or folder, on Ray or as one share without Ray.
 
-    The call may be repeated after any interruption; it does what is left. Each input has exactly
-    one output, which is never replaced.
+    A repeated call resumes the job after any interruption. Each input has exactly one output, which
+    is never replaced.
 
     Args:
-        source: A folder, a bucket prefix, a pattern, or a list (.parquet, .jsonl, .txt) of
-        addresses;
-            a path, or a URL that fsspec knows, such as s3://bucket/prefix.
-        destination: A folder or bucket prefix. It mirrors the tree of the source, and `_crdnet/` in
-            it holds what the job knows. A new job needs an empty one.
-        options: See `JobOptions`; None is the defaults.
-        on_progress: Called with the state of the job, often.
+        source: A folder, a bucket prefix, a pattern, or a list of addresses (.parquet, .jsonl,
+            .txt), given as a path or as a URL that fsspec supports, such as s3://bucket/prefix.
+        destination: A folder or bucket prefix. It mirrors the tree of the source, and its
+            `_crdnet/` holds the state of the job. It must be empty for a new job.
+        options: Options of the job; None is the defaults.
+        on_progress: Called frequently with the state of the job.
 
     Returns:
-        The report. An image that fails is a row of the results and stops no other.
+        The report. An image that fails is a row of the results and does not stop the others.
 
     Raises:
-        ArgumentError: The arguments as a whole make no sense, or the destination holds results of
+        ArgumentError: The arguments contradict each other, or the destination holds results of
             another job.
         StoreError: The source cannot be reached or listed, or it holds no images.
         OutputError: The destination cannot be written to.
@@ -74,7 +73,7 @@ def run_job(
 
 
 class Job:
-    """A job that is planned; see `run_job` for its arguments and errors."""
+    """Cluster job; see `run_job` for its arguments and errors."""
 
     def __init__(self, source: str | Path, destination: str | Path, options: JobOptions) -> None:
         self._options = options
@@ -89,11 +88,11 @@ class Job:
         self.report = JobReport()
 
     def stop(self) -> None:
-        """Finish the images in work and begin no other; may be called from a signal handler."""
+        """Finish the running images and start no other; may be called from a signal handler."""
         self._stopped.set()
 
     def plan(self) -> Iterator[Input]:
-        """Yield the inputs of a dry run; nothing is written."""
+        """Yield the inputs that the job would process, for a dry run; nothing is written."""
         count, source = 0, self._open_source()
         for each in islice(source.iterate(0, None), self._options.limit):
             count += 1
@@ -108,7 +107,7 @@ class Job:
         return store.make_uri(store.locate(planned.key))
 
     def run(self, on_progress: OnProgress) -> JobReport:
-        """Do what is left of the job."""
+        """Process the unfinished chunks; return the report."""
         port = self._options.metrics_port
         with nullcontext() if port is None else serve_metrics(port) as update:
 
@@ -164,7 +163,7 @@ class Job:
         )
 
     def _begin(self) -> None:
-        """Write down the settings of a new job, or compare them with those of this one."""
+        """Save the settings of a new job, or compare them with those of an existing job."""
         if self._destination.is_local:
             parts = Path(self._destination.locate(PARTS_FOLDER))
             remove_stale_parts(parts, seconds=_STALE_SECONDS)
@@ -180,7 +179,7 @@ class Job:
                     f"{self._destination.url} is not empty and holds no job; give an empty folder "
                     "or prefix"
                 )
-            # Before anything is written, so that a source without inputs leaves nothing.
+            # Checked before the first write, so that a source without inputs leaves no files.
             next(self.plan())
             if self._destination.create(_SETTINGS, content):
                 return
@@ -208,7 +207,7 @@ class Job:
         return settings
 
     def _describe_settings(self) -> dict[str, Any]:
-        """Return what decides which inputs there are, and what an output looks like."""
+        """Return the settings that determine the inputs and the outputs."""
         options = self._options
         return {
             "source": self._shown_source,
@@ -260,7 +259,7 @@ class Job:
                     yield Chunk(part, first, self._journal.count_attempts(first), limit)
 
     def _write_summaries(self) -> None:
-        """Write the report, and the list of the images that were taken, when no share works."""
+        """Write the report and the list of the selected images, if no share is running."""
         if self._options.shard not in (None, "1/1") and not self._is_listed_done():
             return
         taken = Taken(self._options)
@@ -278,7 +277,7 @@ class Job:
         )
 
     def _write_dead_letters(self) -> None:
-        """Write all inputs that failed, of other shards too, as a list for a next job."""
+        """Write all failed inputs, also of other shards, as a list for another job."""
         lines = []
         self._journal.read()
         for row in iterate_results(self._destination, self._journal.list_unfinished()):

@@ -1,9 +1,9 @@
-"""The manifest: all inputs of a job, listed once.
+"""Manifest: all inputs of a cluster job, listed once.
 
 `_crdnet/manifest/` holds Parquet files of at most a hundred thousand rows, named by the number of
-their first row, and `complete.json` once all inputs are listed. Files are made by create-if-absent
-while the source is listed, so a listing that was killed goes on after its last file, and shards
-that list at the same time share the files.
+their first row, and `complete.json` once all inputs are listed. Each file is created if absent
+while the source is listed. A killed listing therefore resumes after its last file, and shards that
+list at the same time share the files.
 """
 
 import json
@@ -24,7 +24,7 @@ from crdnet.errors import ArgumentError, StoreError
 
 PART_ROWS = 100_000
 CHUNK_ROWS = 64
-"""Inputs that a worker takes at a time, and whose results are one file."""
+"""Number of inputs in a chunk, whose results are one file."""
 _GROUP_ROWS = 64 * CHUNK_ROWS
 _FOLDER = f"{JOB_FOLDER}/manifest"
 _COMPLETE = f"{_FOLDER}/complete.json"
@@ -42,7 +42,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of the manifest."""
+    """File of the manifest."""
 
     first: int
     """Number of its first row."""
@@ -50,19 +50,19 @@ class Part:
 
     @property
     def key(self) -> str:
-        """Place in the destination; the name tells both numbers, so that nothing is opened."""
+        """Key in the destination; it contains both numbers, so that the file need not be opened."""
         return f"{_FOLDER}/{self.first:012}-{self.rows:06}.parquet"
 
     def list_chunks(self) -> range:
-        """Return the first rows of its chunks."""
+        """Return the number of the first row of each chunk."""
         return range(self.first, self.first + self.rows, CHUNK_ROWS)
 
 
 class Manifest:
-    """Inputs of a job, in files of the destination.
+    """Manifest of a cluster job, stored in the destination.
 
     Args:
-        destination: Where the job writes.
+        destination: Store of the outputs.
     """
 
     def __init__(self, destination: Store) -> None:
@@ -73,14 +73,14 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """Number of inputs that are listed."""
+        """Number of listed inputs."""
         return sum(part.rows for part in self.parts)
 
     def read(self) -> None:
-        """Learn what is listed already.
+        """Find the files of the manifest that exist.
 
         Raises:
-            StoreError: The store does not list a part of the manifest that is there.
+            StoreError: The store does not list a part of the manifest that exists.
         """
         try:
             call_with_retries(self._read)
@@ -96,7 +96,7 @@ class Manifest:
         parts = sorted((int(first), -int(rows)) for first, rows in found)
         self.parts = []
         for first, rows in parts:
-            # Two shards may have ended a part at different rows; the longer one counts.
+            # Two shards may have ended a part at different rows; the longer part counts.
             if first == self.rows:
                 self.parts.append(Part(first, -rows))
         self.is_complete = "complete.json" in names
@@ -107,11 +107,11 @@ class Manifest:
                 raise TimeoutError  # a store whose listings lag behind
 
     def extend(self, source: Source, limit: int | None) -> None:
-        """List what is not listed yet.
+        """List the inputs that are not in the manifest yet.
 
         Args:
-            source: The inputs.
-            limit: Number of rows after which to stop.
+            source: Source of the inputs.
+            limit: Number of rows after which to stop; None lists all.
 
         Raises:
             ArgumentError: Two inputs map to one output.
@@ -128,7 +128,7 @@ class Manifest:
         self.is_complete = True
 
     def _list_parts(self, source: Source, limit: int | None) -> bool:
-        """Write what is not listed yet; False if somebody else wrote a part meanwhile."""
+        """Write the missing parts; return False if another process wrote a part meanwhile."""
         last = None
         if self.parts:
             last = self._read_part(self.parts[-1]).column("uri")[-1].as_py()
@@ -137,13 +137,13 @@ class Manifest:
         while batch := _take_batch(inputs):
             part = Part(self.rows, len(batch))
             self.parts.append(part)
-            # What the other listed may differ from this: go on after its last row.
+            # The part of the other process may differ, so continue after its last row.
             if not self._destination.create(part.key, _encode_part(part, batch)):
                 return False
         return True
 
     def iterate(self, columns: list[str]) -> Iterator[pa.Table]:
-        """Yield columns, file by file."""
+        """Yield the given columns of the manifest, one table per file."""
         for part in self.parts:
             yield self._read_part(part, columns)
 
@@ -151,7 +151,7 @@ class Manifest:
         return open_parquet(self._destination.read(part.key)).read(columns, use_threads=False)
 
     def _refuse_collisions(self) -> None:
-        """Refuse two inputs with one output, by hashes of 8 bytes rather than by names."""
+        """Refuse two inputs with one output; hashes of 8 bytes save the memory of names."""
         hashes = [
             np.fromiter(map(hash, table.column("key").to_pylist()), np.int64)
             for table in self.iterate(["key"])
@@ -180,7 +180,7 @@ class Manifest:
 
 
 class ManifestReader:
-    """Reads chunks of a manifest; keeps the last group of rows."""
+    """Reader of the chunks of a manifest; it caches the last group of rows."""
 
     def __init__(self, destination: Store) -> None:
         self._destination = destination
@@ -212,7 +212,7 @@ class ManifestReader:
 
 def _take_batch(inputs: Iterator[Input]) -> list[Input]:
     batch = list(islice(inputs, PART_ROWS))
-    # A listing goes on after the last address, which an input with a problem may not state.
+    # A listing resumes after the last address, which an input with a problem may lack.
     while batch and batch[-1].problem is not None and (more := next(inputs, None)) is not None:
         batch.append(more)
     return batch

@@ -9,7 +9,7 @@ from crdnet.errors import ArgumentError, MissingExtraError
 
 @contextmanager
 def serve_metrics(port: int, host: str = "") -> Iterator[Callable[[JobReport], None]]:
-    """Serve the counters of a job at `/metrics` of a port; yields the function that sets them.
+    """Serve the counters of a job at `/metrics` of a port; yield the function that updates them.
 
     Raises:
         MissingExtraError: The package prometheus-client is not installed.

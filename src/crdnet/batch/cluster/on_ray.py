@@ -1,8 +1,8 @@
-"""Working on chunks on a Ray cluster, by Ray Data.
+"""Processing of chunks on a Ray cluster, with Ray Data.
 
-Only the numbers of chunks go to the workers, and only counts come back, so the object store stays
-empty. A worker is an actor with one model and as many threads as it has processors. Ray repeats the
-chunk of a worker or node that died; its results tell how far it came.
+Workers receive only numbers of chunks and return only counts, so that the object store of Ray stays
+empty. A worker is an actor with one model and one thread per CPU. If a worker or node dies, Ray
+repeats its chunk.
 """
 
 import logging
@@ -25,16 +25,16 @@ _OBJECT_STORE_BYTES = 200_000_000
 
 
 def run_on_ray(task: Task, chunks: list[Chunk], stopped: Event) -> Iterator[Tally]:
-    """Yield the counts of chunks as they are finished, in any order.
+    """Process chunks on Ray, and yield the counts of each when it is finished, in any order.
 
     Args:
-        task: The job; its options give the cluster, and the workers.
-        chunks: What to work on.
-        stopped: Once set, the workers end; what they have begun is left.
+        task: Description of the job; its options name the cluster and size the workers.
+        chunks: Chunks to process.
+        stopped: Once set, the workers end and leave unfinished chunks.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StoreError: The cluster cannot be reached, or a worker cannot go on.
+        StoreError: The cluster cannot be reached, or a worker cannot continue.
     """
     try:
         import ray  # noqa: PLC0415 - takes seconds
@@ -60,18 +60,18 @@ def run_on_ray(task: Task, chunks: list[Chunk], stopped: Event) -> Iterator[Tall
 
 
 class DerainImages:
-    """The operator of Ray Data; its name stands in the dashboard."""
+    """Operator of Ray Data that derains chunks; the dashboard shows its name."""
 
     def __init__(self, task: Task) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(task.threads))
         self._task = task
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Work on chunks."""
+        """Process a batch of chunks."""
         return {"tally": [dumps(self._run(content)) for content in batch["chunk"]]}
 
     def _run(self, content: bytes) -> Tally | str:
-        # An error is a result: Ray would try again without end, and bury it in its own.
+        # Returned as a result, because Ray would retry without end and wrap it in its own error.
         try:
             return self._worker.run(loads(content))
         except CRDNetError as error:
@@ -83,7 +83,7 @@ class DerainImages:
 
 
 class SenseImages(DerainImages):
-    """The same for sensing."""
+    """Operator of Ray Data that senses chunks."""
 
 
 def _make_dataset(ray: Any, task: Task, chunks: list[Chunk]) -> Any:
@@ -117,8 +117,8 @@ def _make_dataset(ray: Any, task: Task, chunks: list[Chunk]) -> Any:
 
 @contextmanager
 def _connect(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster, or start one on this machine for the time of the job."""
-    if ray.is_initialized():  # by whoever called
+    """Connect to a cluster, or start one on this machine for the duration of the job."""
+    if ray.is_initialized():  # by the caller
         yield
         return
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
@@ -127,7 +127,7 @@ def _connect(ray: Any, address: str | None) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _start(ray, address, quiet)
-    except Exception as error:  # Ray raises what it finds
+    except Exception as error:  # Ray's errors here have no common base class
         raise StoreError(
             f"the Ray cluster {address or 'auto'} cannot be used: {describe_fault(error)[:300]}; "
             "check the address, and that the versions of Ray and Python are those of the cluster"

@@ -1,4 +1,4 @@
-"""Options of a job over a bucket or a cluster."""
+"""Options of a cluster job."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,41 +22,41 @@ class JobOptions:
     """
 
     model: str | Path = "default"
-    """Model of `crdnet.Derainer`, as are the next two. A file is sent to the workers."""
+    """Model; see `crdnet.Derainer` for this and the next two. A file is sent to the workers."""
     device: str = "auto"
     tile: int | Literal["auto"] = "auto"
     jobs: int = 2
-    """Images in work at a time, in each worker. One network serves them."""
+    """Number of simultaneous images in each worker; they share one network."""
     sense_only: bool = False
-    """Whether only the density is sensed; no image is written."""
+    """If True, only sense the density and write no images."""
     only: Only | None = None
-    """Take only dry images, or only those with rain. Without `sense_only` the others get no output;
-    with it, the inputs that were taken are listed in `<only>.parquet`, which is a manifest."""
+    """Select only dry images, or only images with rain. Without `sense_only`, the others get no
+    output; with it, the selected inputs are written to `<only>.parquet`, a list for another job."""
     webdataset: bool = False
-    """Whether inputs and outputs are tar files; the images in them are derained."""
+    """If True, inputs and outputs are tar files, and the images in them are derained."""
     address: str | None = None
     """Address of a Ray cluster: `auto` is the cluster of this machine, or a new one; `local` a new
     one on this machine; or `ray://HOST:PORT`."""
     shard: str | None = None
-    """`K/N`: work without Ray on the K-th of N shares of the inputs, K from 1."""
+    """`K/N`: process the K-th of N shares of the inputs without Ray, K from 1."""
     workers: int | None = None
-    """Number of Ray workers; None is as many as the cluster has room for."""
+    """Number of Ray workers; None starts as many as fit on the cluster."""
     cpus_per_worker: int = 1
-    """Processors, and threads, of one Ray worker."""
+    """Number of CPUs, and of threads, of one Ray worker."""
     gpus_per_worker: float = 0.0
-    """GPUs of one Ray worker."""
+    """Number of GPUs of one Ray worker."""
     limit: int | None = None
-    """Take only the first inputs of the manifest."""
+    """Number of inputs to process, the first of the manifest; None is all."""
     dry_run: bool = False
-    """Whether to list only, and write nothing."""
+    """If True, list the inputs only and write nothing."""
     max_failures: str | None = None
-    """Stop early when more inputs than this failed: a number, or a share such as `1%`."""
+    """Stop early if more inputs fail than this: a number, or a share such as `1%`."""
     metrics_port: int | None = None
-    """Port at which the driver serves counters for Prometheus; None is none."""
+    """Port at which the driver serves counters for Prometheus; None serves none."""
     uri_column: str = "uri"
-    """Column of a manifest with the addresses of the images."""
+    """Column of a list with the addresses of the images."""
     id_column: str = "id"
-    """Column of a manifest that names the outputs; it may be absent."""
+    """Column of a list with the names of the outputs; it may be absent."""
     derain: DerainOptions = field(default_factory=DerainOptions)
     """Options of deraining each image. For `sense_only` only its `max_pixels` counts."""
 
@@ -80,7 +80,7 @@ class JobOptions:
         self.count_allowed_failures(0)
 
     def parse_shard(self) -> tuple[int, int]:
-        """Return the number of this share, from 0, and of all shares."""
+        """Return the index of this share, from 0, and the number of shares."""
         if self.shard is None:
             return 0, 1
         match = _SHARD.fullmatch(self.shard)
@@ -91,7 +91,7 @@ class JobOptions:
         return int(match[1]) - 1, int(match[2])
 
     def count_allowed_failures(self, inputs: int) -> int | None:
-        """Return how many of these inputs may fail; None is all.
+        """Return the number of inputs that may fail; None is all.
 
         Args:
             inputs: Number of inputs of the run.

@@ -1,4 +1,4 @@
-"""The report of a job: one HTML file that needs no server and loads nothing."""
+"""Report of a cluster job: one HTML file that loads nothing else."""
 
 import base64
 from collections import Counter
@@ -35,12 +35,12 @@ class Summary:
     examples: dict[str, str] = field(default_factory=dict)
     slowest: list[tuple[float, str, int]] = field(default_factory=list)
     samples: list[tuple[str, str]] = field(default_factory=list)
-    """Address of the input and key of the output, of rainy images."""
+    """Examples of rainy images: address of the input, and key of the output."""
     ends: Counter[int] = field(default_factory=Counter)
-    """Results by the second in which they were finished."""
+    """Number of results by the second in which they were finished."""
     pixels: int = 0
     seconds: float = 0.0
-    """Seconds of work, added over all workers."""
+    """Seconds of work, summed over all workers."""
 
 
 def summarise(rows: Iterable[Mapping[str, Any]]) -> Summary:
@@ -70,8 +70,8 @@ def build_report(summary: Summary, source: Store, destination: Store) -> str:
 
     Args:
         summary: Summary of the results.
-        source: Where the samples are read from.
-        destination: Where their outputs are.
+        source: Store with the inputs of the examples.
+        destination: Store with their outputs.
     """
     first, last = min(summary.ends, default=0), max(summary.ends, default=0)
     span = last - first + 1
@@ -131,9 +131,9 @@ def _draw_bars(bars: list[tuple[str, int]]) -> str:
 
 
 def _show(uri: str, key: str, source: Store, destination: Store) -> str:
-    """Return a rainy image beside its output; nothing if one cannot be read any more."""
+    """Return HTML with an input beside its output; empty if one can no longer be read."""
     path = uri if source.is_local else uri.partition("://")[2]
-    with suppress(Exception):  # a sample is no reason to fail
+    with suppress(Exception):  # a missing example must not fail the report
         images = [read_file(source.files, path), destination.read(key)]
         shown = "".join(f'<img alt="" src="{_shrink(content)}">' for content in images)
         return f"<figure>{shown}<figcaption>{escape(uri)}</figcaption></figure>"

@@ -1,10 +1,11 @@
-"""Results of a job, which are its journal as well.
+"""Results of a cluster job, from which it resumes.
 
-`_crdnet/results/` holds one Parquet file for each chunk of the manifest and each attempt, made by
-create-if-absent when the chunk is finished. An attempt takes only inputs that no earlier attempt
-finished, so an input has one row that is no failure, or failures only, of which the last counts.
-The names of the files tell which chunks are finished; a mark in `_crdnet/unfinished/` says that
-inputs of a chunk failed or were left. So resuming lists names and opens no file.
+`_crdnet/results/` holds one Parquet file for each chunk of the manifest and each attempt, created
+if absent when the chunk is finished. An attempt processes only inputs that no earlier attempt
+finished. An input therefore has at most one row that is not a failure; of several failures, the
+last counts. The names of the files tell which chunks are finished, and a mark in
+`_crdnet/unfinished/` says that inputs of a chunk failed or were left. Resuming lists names and
+opens no file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,10 +51,10 @@ SCHEMA = pa.schema(
 
 
 class Journal:
-    """Record of the finished chunks of a job.
+    """Record of the finished chunks of a cluster job.
 
     Args:
-        destination: Where the job writes.
+        destination: Store of the outputs.
     """
 
     def __init__(self, destination: Store) -> None:
@@ -62,23 +63,23 @@ class Journal:
         self._unfinished: set[tuple[int, int]] = set()
 
     def read(self) -> None:
-        """Find the finished chunks by the names of the files of results."""
+        """Find the finished chunks from the names of the result files."""
         self._attempts = {}
         for chunk, attempt in _parse_names(self._destination.iterate_names(RESULTS)):
             self._attempts[chunk] = max(attempt, self._attempts.get(chunk, -1))
         self._unfinished = set(_parse_names(self._destination.iterate_names(_MARKS)))
 
     def is_finished(self, chunk: int) -> bool:
-        """Return whether nothing is left to do in a chunk."""
+        """Return whether a chunk needs no more work."""
         attempt = self._attempts.get(chunk)
         return attempt is not None and (chunk, attempt) not in self._unfinished
 
     def list_unfinished(self) -> list[int]:
-        """Return the chunks with results that hold failures, or lack inputs."""
+        """Return the chunks whose results contain failures or lack inputs."""
         return [chunk for chunk in self._attempts if not self.is_finished(chunk)]
 
     def count_attempts(self, chunk: int) -> int:
-        """Return how often a chunk was worked on."""
+        """Return the number of attempts at a chunk."""
         return self._attempts.get(chunk, -1) + 1
 
 
@@ -101,18 +102,18 @@ def write_chunk_results(
     *,
     is_finished: bool,
 ) -> bool:
-    """Write the results of an attempt at a chunk, once; False if somebody else did."""
-    if not is_finished:  # first, since a chunk with results and without a mark is finished
+    """Write the results of an attempt at a chunk; return False if they exist already."""
+    if not is_finished:  # mark before results: results without a mark mean a finished chunk
         destination.create(f"{_MARKS}/{chunk:012}-{attempt:03}", b"\n")
     content = encode_parquet(pa.Table.from_pylist(rows, SCHEMA))
     return destination.create(_name_results(chunk, attempt), content)
 
 
 class Taken:
-    """The inputs that a job with `only` took, collected from its results.
+    """Table of the inputs that a job with `only` selected, collected from its results.
 
     Args:
-        options: Of the job.
+        options: Options of the job.
     """
 
     def __init__(self, options: JobOptions) -> None:
@@ -120,7 +121,7 @@ class Taken:
         self._columns: dict[str, list[Any]] = {"uri": [], "density": [], "intensity": []}
 
     def follow(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield results as they are, and keep those that were taken."""
+        """Yield results unchanged, and collect those of the selected inputs."""
         for row in rows:
             if self._status is not None and row["status"] == self._status:
                 for name, values in self._columns.items():
@@ -128,17 +129,17 @@ class Taken:
             yield row
 
     def encode(self) -> bytes:
-        """Return the table as Parquet; it is a list for a next job."""
+        """Return the table as Parquet, which another job can read as a list."""
         return encode_parquet(pa.table(self._columns))
 
 
 def iterate_results(
     destination: str | Path | Store, chunks: Iterable[int] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the result of each input of a job that has one, in the order of the manifest.
+    """Yield the results of a job, one for each input that has one, in the order of the manifest.
 
     Args:
-        destination: That of `run_job`.
+        destination: Destination of `run_job`.
         chunks: Chunks of the manifest to read; None is all.
     """
     store = destination if isinstance(destination, Store) else open_store(destination)

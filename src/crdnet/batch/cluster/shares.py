@@ -1,4 +1,4 @@
-"""Working on chunks in this process, without Ray."""
+"""Processing of chunks in this process, without Ray."""
 
 from collections.abc import Iterable, Iterator
 from threading import Event
@@ -8,12 +8,12 @@ from crdnet.batch.cluster.worker import Chunk, Task, Worker
 
 
 def run_here(task: Task, chunks: Iterable[Chunk], stopped: Event) -> Iterator[Tally]:
-    """Yield the counts of chunks as they are finished.
+    """Process chunks, and yield the counts of each when it is finished.
 
     Args:
-        task: The job.
-        chunks: What to work on.
-        stopped: Once set, the images in work are finished and no other is begun.
+        task: Description of the job.
+        chunks: Chunks to process.
+        stopped: Once set, running images finish and no other starts.
     """
     with Worker(task, stopped) as worker:
         for chunk in chunks:

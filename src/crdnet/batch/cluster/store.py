@@ -1,9 +1,9 @@
-"""Folders and bucket prefixes, on this machine or on whatever fsspec knows.
+"""Folders and bucket prefixes, on this machine or in any store that fsspec supports.
 
-Whoever makes a file here makes it once: `Store.create` never replaces, and of two that make the
-same file at the same time, one is told that it exists. S3 and GCS do this by a condition of the
-request, a local folder by a hard link. Other stores get a temporary file that is renamed if the
-name is free, which two writers within the same moment may both find.
+`Store.create` never replaces a file. If two writers create the same file at the same time, one of
+them learns that it exists. S3 and GCS ensure this by a conditional request, a local folder by a
+hard link. In other stores, a temporary file is renamed if the name is free, which is not atomic:
+two simultaneous writers may both find it free.
 """
 
 import errno
@@ -30,15 +30,15 @@ from crdnet.files import means_full_disk
 
 LOCAL = "file"
 CONDITIONAL = ("s3", "s3a", "gs", "gcs")
-"""Schemes whose stores take create-if-absent."""
+"""Schemes of stores that support create-if-absent."""
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 _PRECONDITION_FAILED = 412
 _NOT_IMPLEMENTED = 501
 _PART = ".crdnet-"
 PARTS_FOLDER = "_crdnet/parts"
-"""Folder of the temporary files of a local store; a killed worker leaves some."""
-# Ours are the retries, so that they are counted once. Listings are not kept: they have millions of
-# entries.
+"""Folder of the temporary files of a local store; a killed worker may leave some."""
+# No retries in the libraries, because `call_with_retries` does them. No cache of listings, because
+# they have millions of entries.
 _S3_OPTIONS: dict[str, Any] = {
     "max_concurrency": 1,  # with more, each read asks for the size first
     "config_kwargs": {
@@ -51,26 +51,26 @@ _S3_OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Found:
-    """A file that a store lists."""
+    """File in the listing of a store."""
 
     path: str
     """Path in the file system."""
     size: int | None = None
-    """Bytes."""
+    """Size in bytes; None if unknown."""
     version: str | None = None
-    """ETag, or the time of the last change."""
+    """ETag, or time of the last change; None if unknown."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder, or a prefix in a bucket; pickles, and opens its file system when it is used."""
+    """Folder, or prefix in a bucket; it can be pickled, and opens its file system at first use."""
 
     scheme: str
-    """`file`, `s3`, and so on."""
+    """Scheme of the URL: `file`, `s3`, and so on."""
     root: str
     """Path of the folder in the file system, without a slash at the end."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Arguments of the file system; they may hold a password."""
+    """Arguments of the file system, which may contain a password."""
 
     @property
     def url(self) -> str:
@@ -79,7 +79,7 @@ class Store:
 
     @property
     def is_local(self) -> bool:
-        """Whether this is a folder of this machine."""
+        """True for a folder of this machine."""
         return self.scheme == LOCAL
 
     @property
@@ -102,8 +102,8 @@ class Store:
         """Return the content of a file of the job.
 
         Raises:
-            FileNotFoundError: There is none.
-            StoreError: It cannot be read.
+            FileNotFoundError: The file does not exist.
+            StoreError: The file cannot be read.
         """
         path = self.locate(key)
         try:
@@ -117,17 +117,17 @@ class Store:
             ) from error
 
     def exists(self, key: str) -> bool:
-        """Return whether there is such a file, asking the store."""
+        """Return whether a file exists; queries the store at each call."""
         return bool(call_with_retries(lambda: self.files.isfile(self.locate(key))))
 
     def create(self, key: str, content: bytes) -> bool:
-        """Make a file, once and whole.
+        """Create a file atomically, unless it exists.
 
         Returns:
-            False if it exists already; it is then left as it is.
+            True if the file was created; False if it existed and is unchanged.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
         path = self.locate(key)
         try:
@@ -148,7 +148,7 @@ class Store:
             raise failure from error
 
     def replace(self, key: str, content: bytes) -> None:
-        """Write a file that may exist: a report, which nobody else writes."""
+        """Write a file that may exist, such as a report, which has only one writer."""
         path = self.locate(key)
         if self.is_local:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ class Store:
             ) from error
 
     def iterate_names(self, folder: str) -> Iterator[str]:
-        """Yield the names of the files in a folder, in no order; there need not be one."""
+        """Yield the names of the files in a folder, in any order; none if there is no folder."""
         place = self.locate(folder)
         if self.is_local:
             with suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
@@ -172,7 +172,7 @@ class Store:
                 yield found.path.rpartition("/")[2]
 
     def is_empty(self) -> bool:
-        """Return whether there is nothing but temporary files, which a killed job leaves."""
+        """Return whether the store holds nothing but temporary files of a killed job."""
         parts = f"{self.locate(PARTS_FOLDER)}/"
         with suppress(FileNotFoundError):
             return all(
@@ -214,10 +214,10 @@ class Store:
 
 
 def open_store(url: str | Path) -> Store:
-    """Return the store of a path or URL, without asking it anything.
+    """Return the store of a path or URL, without accessing it.
 
     Raises:
-        ArgumentError: The URL is of no form that is read.
+        ArgumentError: The URL has no supported form.
         StoreError: The package for its scheme is not installed.
     """
     text = os.fspath(url)
@@ -239,7 +239,7 @@ def open_store(url: str | Path) -> Store:
     options = {**kind._get_kwargs_from_urls(text), "use_listings_cache": False}
     if scheme in ("s3", "s3a"):
         options |= _S3_OPTIONS
-    # Bucket stores would take #, ? and % as they are, but not the form of fsspec's parser.
+    # Bucket stores accept #, ? and % in a key, but fsspec's parser of URLs does not.
     root = rest if scheme in CONDITIONAL else kind._strip_protocol(text)
     return Store(scheme, root.rstrip("/"), options)
 
@@ -262,8 +262,8 @@ def iterate_prefix(store: Store, prefix: str, after: str | None = None) -> Itera
 
     Args:
         store: The store.
-        prefix: Begins with the bucket; ends with a slash.
-        after: Path of the last file that is known; what comes after it is yielded.
+        prefix: Path that begins with the bucket and ends with a slash.
+        after: Path after which to begin; None yields all files.
 
     Raises:
         OSError: The store cannot be listed.
@@ -277,7 +277,7 @@ def iterate_prefix(store: Store, prefix: str, after: str | None = None) -> Itera
 
 
 def list_failing(store: Store, error: Exception) -> StoreError:
-    """Return the error about a store that cannot be listed."""
+    """Return the StoreError for a store that cannot be listed."""
     reason = describe_fault(error)
     if isinstance(error, FileNotFoundError):
         reason, remedy = "there is no such folder or bucket", "check the name"
@@ -313,13 +313,13 @@ def _create_local(path: Path, content: bytes, parts: Path) -> bool:
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
-            if path.is_dir():  # the key of another output goes on behind this one
+            if path.is_dir():  # this key is also the folder of another output
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
             return False
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV):
                 raise
-            # A file system without hard links.
+            # The file system has no hard links.
             if os.path.lexists(path):
                 return False
             temporary.replace(path)
@@ -346,7 +346,7 @@ def _iterate_s3(files: Any, prefix: str, after: str | None) -> Iterator[Found]:
 def _walk_local(folder: str) -> Iterator[Found]:
     """Yield the files below a folder, sorted by the parts of their paths.
 
-    Links to folders are not followed, so that no loop is walked.
+    Links to folders are not followed, because they may form a loop.
     """
     with os.scandir(folder) as entries:
         names = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
@@ -358,7 +358,7 @@ def _walk_local(folder: str) -> Iterator[Found]:
         try:
             status = os.stat(path)  # noqa: PTH116 - one call for each of millions
         except OSError:
-            yield Found(path)  # a link to nowhere: reading it tells why
+            yield Found(path)  # a broken link; reading it fails with the reason
             continue
         if S_ISREG(status.st_mode):
             yield Found(path, status.st_size, str(status.st_mtime_ns))
@@ -377,6 +377,6 @@ def _walk_any(files: Any, folder: str) -> Iterator[Found]:
 
 
 def _skip(found: Iterator[Found], after: str | None) -> Iterator[Found]:
-    """Leave out what comes before a path, in the order of the parts of paths, and the path."""
+    """Yield the files after a path; paths are ordered by their parts."""
     last = None if after is None else after.split("/")
     return (each for each in found if last is None or each.path.split("/") > last)

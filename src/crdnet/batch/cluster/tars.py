@@ -1,8 +1,8 @@
-"""Tar files of training sets, in the form of WebDataset: images replaced, everything else kept.
+"""Tar files of training sets in the WebDataset form: images are derained, all else is copied.
 
-Members that belong together have one key, the name up to the first dot: `0001.jpg`, `0001.json`.
-Keys and order stay, and what is no image is copied. So are clean images of pairs
-(`0001.clean.png`), and images that cannot be derained, which are named.
+Members that belong together share a key, the name up to the first dot: `0001.jpg`, `0001.json`.
+Keys and order stay. Members that are not images are copied, as are clean images of pairs
+(`0001.clean.png`) and images that cannot be derained; the latter are reported.
 """
 
 import tarfile
@@ -25,7 +25,7 @@ class DerainedTar:
     images: int = 0
     pixels: int = 0
     failures: list[str] = field(default_factory=list)
-    """Images that were copied as they are, each with the reason."""
+    """Images that were copied because deraining failed, each with the reason."""
 
 
 def derain_members(
@@ -36,10 +36,11 @@ def derain_members(
     Args:
         content: The tar file.
         name: Its name in messages.
-        derain: Returns the derained file of an image file with a name, and its number of pixels.
+        derain: Function of an image file and its name; returns the derained file and its number of
+            pixels.
 
     Raises:
-        ImageError: It is no tar file that can be read.
+        ImageError: The content is not a readable tar file.
     """
     result, buffer = DerainedTar(), BytesIO()
     try:

@@ -1,8 +1,8 @@
-"""The work on a chunk of inputs, the same on Ray, in a shard and in tests.
+"""Worker of a cluster job, which processes chunks of inputs on Ray, in a shard or in a test.
 
-A worker has one model in memory, opened once, and reads and writes images itself: only numbers of
-chunks come in, and only counts go out. It may be killed at any moment: outputs and results are made
-once, by create-if-absent, so the chunk is worked on again without harm.
+A worker opens one model once, and reads and writes the images itself. It receives only numbers of
+chunks and returns only counts. It may be killed at any moment: outputs and results are created only
+if absent, so that repeating a chunk does no harm.
 """
 
 import os
@@ -39,38 +39,38 @@ from crdnet.pipeline import (
 
 _NAMED_MEMBERS = 3
 _LARGE_BYTES = 64 << 20
-"""Files beyond this are read through a temporary file, so that they can be decoded in bands."""
+"""Size above which a file is copied to a temporary file, so that it can be decoded in bands."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job as its workers see it; it pickles."""
+    """Description of a cluster job for its workers; it can be pickled."""
 
     source: Store
     destination: Store
     options: JobOptions
     threads: int
     model_content: bytes | None = field(default=None, repr=False)
-    """The model, if it is a file of the driver's machine."""
+    """Content of the model file, if the model is a file on the driver's machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk of the manifest to work on."""
+    """Chunk of the manifest to process."""
 
     part: Part
     first: int
     attempt: int
     limit: int | None = None
-    """Rows from this on are left."""
+    """Row of the manifest at which to stop; None processes all rows."""
 
 
 class Worker:
-    """Works on chunks; a context manager.
+    """Context manager that processes chunks.
 
     Args:
-        task: The job.
-        stopped: Once set, the images in work are finished and no other is begun.
+        task: Description of the job.
+        stopped: Once set, running images finish and no other starts.
 
     Raises:
         ModelError: There is no such model, or it cannot be opened.
@@ -96,7 +96,7 @@ class Worker:
         self._stack.close()
 
     def run(self, chunk: Chunk) -> Tally:
-        """Work on a chunk, and return the counts of its results.
+        """Process a chunk, and return the counts of its results.
 
         Raises:
             OutputError: The results cannot be written, or the disk is full.
@@ -144,7 +144,7 @@ class Worker:
         }
 
     def _do(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Work on one input; a failure is its result. None once the run is stopped."""
+        """Process one input; return its result, which may be a failure, or None after a stop."""
         if self._stopped.is_set():
             return None
         began, clock = time(), perf_counter()
@@ -169,7 +169,7 @@ class Worker:
         return result
 
     def _describe_full_disk(self, error: Exception) -> Exception:
-        """Return the error that ends the run, since the next image would meet it too."""
+        """Return the error about a full disk, which ends the run: every later image would fail."""
         if isinstance(error, CRDNetError):
             return error
         return OutputError(
@@ -196,7 +196,7 @@ class Worker:
         if not options.sense_only and status != "skipped":
             content = buffer.getvalue()
             written = len(content)
-            # False: an attempt that was killed before its results were written made it.
+            # False: an earlier attempt created the output, but was killed before its results.
             self._task.destination.create(key, content)
         return {
             "status": status,
@@ -243,7 +243,7 @@ class Worker:
     def _derain_source(self, source: ImageSource, uri: str, key: str, buffer: BytesIO) -> Outcome:
         place, output = Path(PurePosixPath(uri).name), Path(PurePosixPath(key).name)
         derain = self._options.derain
-        # An id may have no suffix: then the format is that of the content.
+        # An id may have no suffix; the format is then that of the content.
         target = choose_format(place, output, derain.format) if output.suffix else derain.format
         fallback = choose_fallback(output, derain.fallback_format)
         return derain_source(

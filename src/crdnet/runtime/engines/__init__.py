@@ -43,14 +43,14 @@ def open_engine(model: StoredModel, device: str, threads: int, runs: int) -> tup
 
     Args:
         model: The file.
-        device: One of `DEVICES`. Under `auto`, a device that fails is named in a warning and the
-            next one opened.
-        threads: Processors for one run.
-        runs: How many runs there may be at once.
+        device: One of `DEVICES`. With `auto`, a device that fails causes a warning, and the next
+            one is opened.
+        threads: Number of threads for one run.
+        runs: Maximum number of simultaneous runs.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
-        DeviceError: The device is not there.
+        ModelError: The file is damaged or is not a crdnet model.
+        DeviceError: The device is not available.
     """
     device = os.environ.get(DEVICE_VARIABLE, device) if device == "auto" else device
     if device not in DEVICES:
@@ -74,7 +74,7 @@ def read_info(model: StoredModel) -> ModelInfo:
     """Return the metadata of a model file, at a fraction of the cost of opening it to run.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
+        ModelError: The file is damaged or is not a crdnet model.
     """
     from crdnet.runtime.engines.onnxruntime import read_model_info  # noqa: PLC0415 - as others
 
@@ -83,7 +83,7 @@ def read_info(model: StoredModel) -> ModelInfo:
 
 
 class _CannotOpenError(ModelError):
-    """An engine cannot open a file; another may."""
+    """An engine cannot open a file that another engine may open."""
 
 
 def _open(model: StoredModel, name: str, threads: int, runs: int) -> Engine:
@@ -127,7 +127,7 @@ def _explain_failure(model: StoredModel, package: str) -> Iterator[None]:
 def take_first_line(error: Exception) -> str:
     """Return the message of an error in one line."""
     lines = [line for line in str(error).splitlines() if line]
-    # OpenVINO's errors begin with the places in its source that they came through.
+    # OpenVINO's messages begin with a trace of its source files.
     told = [
         line for line in lines if "Exception from " not in line and not line.startswith("Check '")
     ]
