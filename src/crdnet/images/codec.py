@@ -21,7 +21,7 @@ class Codec(Protocol[Decoded]):
         """Return the decoded image, with upright `pixels`.
 
         Raises:
-            ImageError: The file is damaged, or holds something that cannot be kept.
+            ImageError: The file is damaged, or has content that cannot be kept.
         """
 
     def encode(
@@ -37,7 +37,7 @@ class Codec(Protocol[Decoded]):
         """Encode new pixels with the metadata of an image; see `crdnet.images.encode`.
 
         Returns:
-            What the output could not keep, as sentences without a full stop.
+            Notes on content that the output could not keep, as sentences without a full stop.
         """
 
 

@@ -1,4 +1,4 @@
-"""PIL images in and out, in memory."""
+"""Conversion between PIL images and pixels, in memory."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from crdnet.images.reading import read_orientation, read_samples
 
 
 def is_pil(image: Any) -> bool:
-    """Return whether something is a PIL image."""
+    """Return whether an object is a PIL image."""
     return isinstance(image, Image.Image)
 
 
@@ -19,8 +19,8 @@ def get_pil_pixels(image: Image.Image) -> Pixels:
     """Return the upright pixels of a PIL image, without alpha.
 
     Raises:
-        ImageError: Its mode holds something that cannot be kept.
-        SizeError: There is no pixel.
+        ImageError: The mode has content that cannot be kept.
+        SizeError: The image has no pixels.
     """
     if not (image.width and image.height):
         raise SizeError(
@@ -32,7 +32,7 @@ def get_pil_pixels(image: Image.Image) -> Pixels:
 def make_pil_like(image: Image.Image, pixels: Pixels) -> Image.Image:
     """Return a PIL image of upright pixels with the orientation, alpha and metadata of `image`.
 
-    Its mode is that of `image`, but RGB or RGBA for a palette, RGB for CMYK, and L for 1 bit.
+    The mode is that of `image`, except RGB or RGBA for a palette, RGB for CMYK, and L for 1 bit.
     """
     orientation = read_orientation(image)
     alpha = read_samples(image)[1]

@@ -1,9 +1,9 @@
 """Decoding and encoding in subprocesses, so that a crash of a decoder ends only one process.
 
-A worker gets and gives messages on its pipes: a line of JSON, then frames of bytes. Nothing that
-comes from it is unpickled: pixels are raw samples, and everything else of an image is a sealed
-frame, which is handed back for encoding and opened only there. Where the files are a stranger's,
-its address space is bounded and it may not write files.
+The parent and a worker exchange messages on pipes: a line of JSON, then frames of bytes. The parent
+never unpickles data of a worker: pixels are raw samples, and the rest of an image is a sealed
+frame, which the parent passes to a worker for encoding and only a worker opens. For untrusted
+files, the address space of a worker is limited and it cannot write files.
 """
 
 import json
@@ -37,13 +37,13 @@ Frames = Sequence[bytes | memoryview]
 
 _ENTRY = "from crdnet.images.worker import main; main()"
 _LENGTH = struct.Struct("<Q")
-# Pools of threads take address space, and the processors are the network's.
+# Thread pools need address space, and the network needs the CPUs.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
-# libvips keeps images of more bytes than this in a temporary file, by default of more than 100 MB;
-# a worker that may write no file keeps them in memory.
+# libvips stores images above this size in a temporary file, by default above 100 MB; a worker that
+# cannot write files keeps them in memory.
 _NO_FILES = {"VIPS_DISC_THRESHOLD": "1000g"}
 _STOPPED = "stopped before the image was done"
-# Signals that end a process from outside; a crash has others.
+# Signals by which other processes end a worker; a crash causes different ones.
 _KILLING = (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM))
 _TOO_LARGE = "the image does not fit into the memory that one image may take"
 
@@ -56,26 +56,26 @@ class Fault(StrEnum):
     DIED = "died"
     """The decoder crashed."""
     INTERRUPTED = "interrupted"
-    """The time was up, or the worker was ended from outside; the image may be sound."""
+    """The worker timed out or was killed from outside; the image may be sound."""
 
 
 class CodecError(ImageError):
-    """A worker could not decode or encode an image."""
+    """Error for an image that a worker could not decode or encode."""
 
     def __init__(self, fault: Fault, detail: str) -> None:
         super().__init__(detail)
         self.fault, self.detail = fault, detail
 
     def __reduce__(self) -> tuple[type["CodecError"], tuple[Fault, str]]:
-        """Pickle as the arguments."""
+        """Pickle the arguments only."""
         return type(self), (self.fault, self.detail)
 
 
 class WorkerDiedError(Exception):
-    """A worker ended, or was ended, while it had an image in work.
+    """Error for a worker that crashed or was killed while it processed an image.
 
     Args:
-        status: Its exit status, negative for a signal.
+        status: Exit status of the worker, negative for a signal.
     """
 
     def __init__(self, status: int) -> None:
@@ -84,22 +84,22 @@ class WorkerDiedError(Exception):
 
 
 class Worker:
-    """One process. Its calls block, and one is made at a time.
+    """Subprocess that decodes and encodes; calls block, and only one may run at a time.
 
     Args:
-        megabytes: Address space where files are a stranger's; it may then write no file either.
-            None: no bound.
+        megabytes: Limit of the address space, for untrusted files; with a limit, the worker cannot
+            write files either. None sets no limit.
     """
 
     def __init__(self, megabytes: int | None = None) -> None:
-        # Found where we were found; -P: what lies in the folder we are in is no module of it.
+        # The worker imports crdnet from the same path; -P keeps the current folder off its path.
         code = f"import sys; sys.path[:] = {sys.path!a}; {_ENTRY}"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", code, str(megabytes or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | _ONE_THREAD | ({} if megabytes is None else _NO_FILES),
-            process_group=0,  # Ctrl-C is meant for us, who first finish what we have begun
+            process_group=0,  # Ctrl-C must reach only the parent, which finishes its running jobs
         )
         self._killed = False
 
@@ -116,25 +116,25 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Identifier of the process."""
+        """Process identifier."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """True if it can take another task."""
+        """True if the worker can take another task."""
         return not self._killed and self._process.poll() is None
 
     def call(self, task: str, frames: Frames, **fields: Any) -> tuple[Message, list[bytes]]:
-        """Have one task done; `kill` from another thread ends it.
+        """Run one task in the worker and return its answer; `kill` from another thread ends it.
 
         Args:
             task: "decode" or "encode".
-            frames: What it works on.
-            fields: Everything else of the task, as plain data.
+            frames: Binary data of the task.
+            fields: Parameters of the task, as JSON values.
 
         Raises:
-            CodecError: The image is at fault.
-            WorkerDiedError: The image, or `kill`, ended the process.
+            CodecError: The image cannot be decoded or encoded.
+            WorkerDiedError: The process crashed or was killed.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -149,17 +149,17 @@ class Worker:
         return message, results
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill the process at once, even during a task."""
         self._killed = True
         self._process.kill()
 
     def close(self) -> None:
-        """End it and forget it."""
+        """End the process and release its pipes."""
         self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with suppress(OSError):  # it ended before it had taken all
+            with suppress(OSError):  # the worker ended before it had read everything
                 pipe.close()
 
 
@@ -168,19 +168,19 @@ class SealedImage:
     """Image decoded by a worker."""
 
     pixels: Pixels
-    """Upright, without alpha."""
+    """Upright pixels, without alpha."""
     sealed: bytes
-    """Everything else of the image; only a worker opens it."""
+    """Rest of the image, pickled; only a worker opens it."""
 
 
 class WorkerCodec:
-    """Codec that works in worker processes, which are kept, as many as there are calls at a time.
+    """Codec that works in worker processes: one for each simultaneous call, reused by later calls.
 
-    Use it as a context. It may be called from many threads.
+    Use it as a context manager. It is thread-safe.
 
     Args:
-        megabytes: Address space of each worker, see `Worker`; None: no bound.
-        seconds: Kill a worker that takes longer for one task; None: no bound.
+        megabytes: Limit of the address space of each worker, see `Worker`; None sets no limit.
+        seconds: Longest time for one task, after which the worker is killed; None sets no limit.
     """
 
     def __init__(self, *, megabytes: int | None = None, seconds: float | None = None) -> None:
@@ -190,7 +190,7 @@ class WorkerCodec:
         self._lock = Lock()
         self._halted = False
         self.replaced = 0
-        """Workers that died and were replaced."""
+        """Number of workers that died and were replaced."""
 
     def __enter__(self) -> "WorkerCodec":
         return self
@@ -205,27 +205,27 @@ class WorkerCodec:
             self._idle.pop().close()
 
     def start(self) -> None:
-        """Start a worker now rather than at the first call."""
+        """Start a worker before the first call."""
         self._idle.append(Worker(self._megabytes))
 
     def stop(self) -> None:
-        """Kill the workers that are at work; their calls end with an error."""
+        """Kill the busy workers; their calls raise an error."""
         with self._lock:
             for worker in self._busy:
                 worker.kill()
 
     def halt(self) -> None:
-        """Stop, and make every later call end with an error until `resume`."""
+        """Stop, and make every later call raise an error until `resume`."""
         with self._lock:
             self._halted = True
         self.stop()
 
     def resume(self) -> None:
-        """Take calls again after `halt`."""
+        """Accept calls again after `halt`."""
         self._halted = False
 
     def decode(self, source: ImageSource) -> SealedImage:
-        """Return the decoded image; see `crdnet.images.Codec`. A crash is an ImageError as well."""
+        """Return the decoded image; see `crdnet.images.Codec`. A crash raises an ImageError too."""
         header = source.header
         said, (samples, sealed) = self._call(
             "decode", [source.content], name=source.name, header=asdict(header)
@@ -250,7 +250,7 @@ class WorkerCodec:
         quality: int | None = None,
         name: str = "the image",
     ) -> tuple[str, ...]:
-        """Write new pixels into a file like the image's own; see `crdnet.images.Codec`."""
+        """Encode new pixels with the format and metadata of an image; see `crdnet.images.Codec`."""
         said, (content,) = self._call(
             "encode",
             [np.ascontiguousarray(pixels).data.cast("B"), image.sealed],
@@ -276,7 +276,7 @@ class WorkerCodec:
     def _explain(
         self, error: WorkerDiedError, task: str, name: str, is_expired: bool
     ) -> CRDNetError:
-        """Return the error about a worker that ended."""
+        """Return the error to raise for a worker that ended."""
         if self._halted:
             return CRDNetError(_STOPPED)
         if is_expired:
@@ -298,10 +298,10 @@ class WorkerCodec:
 
     @contextmanager
     def _borrow_worker(self) -> Iterator[tuple[Worker, Callable[[], bool]]]:
-        """Take a worker, kill it when the time is up, and keep it or replace it.
+        """Provide a worker during the context; kill it after the time limit; keep or replace it.
 
         Yields:
-            The worker, and whether its time was up.
+            The worker, and a function that returns whether it timed out.
         """
         worker = self._take()
         expired = Event()
@@ -319,7 +319,7 @@ class WorkerCodec:
         finally:
             if timer is not None:
                 timer.cancel()
-                timer.join()  # or it might kill the worker in its next task
+                timer.join()  # otherwise it might kill the worker during its next task
             with self._lock:
                 self._busy.discard(worker)
             if worker.alive:
@@ -349,10 +349,10 @@ class WorkerCodec:
 
 
 def main() -> None:
-    """Do tasks until the parent ends; the program of a worker."""
+    """Run tasks until the parent ends; main program of a worker."""
     with os.fdopen(os.dup(0), "rb") as tasks, os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # libraries may print, which must not reach the pipe
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the parent as well
+        os.dup2(2, 1)  # output printed by libraries must not reach the pipe
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent handles it and ends the worker
         warnings.simplefilter("ignore")
         _limit(int(sys.argv[1]) if sys.argv[1] else None)
         try:
@@ -375,7 +375,7 @@ def _receive(pipe: Any) -> tuple[Message, list[bytes]]:
     """Return a message and its frames.
 
     Raises:
-        EOFError: Nobody is at the other end.
+        EOFError: The other end of the pipe is closed.
     """
     message: Message = json.loads(_receive_frame(pipe))
     return message, [_receive_frame(pipe) for _ in range(message["frames"])]
@@ -402,7 +402,7 @@ def _do(task: Message, frames: Frames) -> tuple[Message, Frames]:
         if isinstance(error.__cause__, MemoryError):
             return _make_failure(Fault.NO_MEMORY, _TOO_LARGE), ()
         return _make_failure(Fault.BROKEN, str(error)), ()
-    except Exception as error:  # whatever hostile bytes can make a decoder raise
+    except Exception as error:  # hostile bytes can make a decoder raise any error
         return _make_failure(
             Fault.BROKEN, f"{task['name']} cannot be read ({type(error).__name__})"
         ), ()

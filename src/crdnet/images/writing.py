@@ -69,11 +69,11 @@ def encode_into(
 ) -> tuple[str, ...]:
     """Encode new pixels, and write them when the file is complete.
 
-    Args and errors are those of `encode`; `output` is opened when nothing can fail any more but
-    the writing.
+    Arguments and errors are those of `encode`. `output` is opened last, when only the writing can
+    still fail.
 
     Returns:
-        What the output could not keep, as sentences without a full stop.
+        Notes on content that the output could not keep, as sentences without a full stop.
     """
     target = check_writable(format or image.format, name)
     original = image
@@ -99,7 +99,7 @@ def encode_into(
 
 
 def list_lost(image: DecodedImage, format: str | None = None) -> tuple[str, ...]:
-    """Return the names of what an output will lack that the input file holds.
+    """Return the names of the contents of the input that the output will lack.
 
     Args:
         image: Image decoded from the input.
@@ -148,7 +148,7 @@ def list_notes(image: DecodedImage, format: str | None = None) -> tuple[str, ...
 
 
 def _keeps_channel(image: DecodedImage, target: str) -> bool:
-    """Return whether an output keeps the alpha channel, or an unnamed fourth channel."""
+    """Return whether the output keeps the alpha channel, or an unnamed fourth channel."""
     if image.metadata.has_unnamed_channel:
         return target == "TIFF"
     return target != "JPEG"
@@ -166,15 +166,15 @@ def _keeps_colours(image: DecodedImage, target: str) -> bool:
 def _convert_metadata(image: DecodedImage, target: str) -> Metadata:
     """Return the metadata of an image in the form that another format can hold.
 
-    A colour space given by codes or chromaticities becomes an ICC profile if possible. EXIF that
-    cannot be read is left out, because readers of some formats refuse the file, and EXIF states
-    the orientation, wherever the file had it.
+    A colour space given by codes or chromaticities becomes an ICC profile if possible. Unreadable
+    EXIF is left out, because readers of some formats refuse the file. The orientation is written to
+    EXIF, wherever the input stated it.
     """
     around = image.metadata.around
     if target == image.format:
         return around
     usable = around.exif if tiff.is_structure(around.exif) else b""
-    # Some readers take the orientation from XMP where EXIF has none.
+    # Some readers take the orientation from XMP if EXIF has none.
     unstated = 0 if b"Orientation" in around.xmp else 1
     told = tiff.get_number(tiff.read_exif_tags(usable), tiff.ORIENTATION, unstated)
     if told != image.orientation:

@@ -1,14 +1,14 @@
-"""An HTTP server that takes the rain out of images, with a page to drop one on (extra: serve).
+"""HTTP server that derains images, with a page to drop an image on (extra: serve).
 
     from crdnet.server import Settings, serve
 
     serve(Settings(port=8000))
 
-A request goes through these modules in turn: `connections` (deadlines and caps, before there is a
-request), `access` (who may ask, headers of every answer, log and metrics) with `forwarding` (what
-trusted proxies say), `clients` (limits of each) and `draining` (refused uploads), `app` (routes),
-`uploads` (the body, in bounded memory), `negotiation` (the format of the answer), `admission`
-(whose turn it is), `work` (the route of `crdnet.pipeline`, with a codec in a worker process).
+A request passes these modules in turn: `connections` (deadlines and limits of connections),
+`access` (authentication, headers of every response, log and metrics) with `forwarding` (headers of
+trusted proxies), `clients` (limits of each client) and `draining` (refused uploads), `app`
+(routes), `uploads` (the body, in bounded memory), `negotiation` (the format of the response),
+`admission` (the queue), `work` (the route of `crdnet.pipeline`, with a codec in a worker process).
 """
 
 from importlib import import_module
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "create_app", "serve"]
 
-# Names are loaded when they are first used: the processes that decode import this package and need
+# Names are imported at their first use, because codec processes import this package but need
 # nothing of it.
 _HOME_OF_NAME = {
     "Settings": "crdnet.server.settings",
@@ -31,7 +31,7 @@ _HOME_OF_NAME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from the module it lives in (PEP 562)."""
+    """Import a public name from its module (PEP 562)."""
     if name not in _HOME_OF_NAME:
         raise AttributeError(f"module 'crdnet.server' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF_NAME[name]), name)

@@ -1,6 +1,6 @@
-"""Middleware around every request: access, headers of every answer, one line of log, metrics.
+"""Middleware around every request: authentication, common headers, one log line, metrics.
 
-Pure ASGI, so that routes see a client go away.
+It is pure ASGI, so that routes notice when a client disconnects.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from crdnet.server.settings import Settings
 log = logging.getLogger("crdnet.server")
 
 HEALTH_PATHS = ("/healthz", "/readyz")
-"""Probes call them by whatever name and address they have."""
+"""Paths of health probes, which may use any host name and address."""
 OPEN_PATHS = ("/", "/app", *HEALTH_PATHS)
-"""Paths that need no key: the page has a field for the key, and monitors ask for the other two."""
+"""Paths that need no key: pages, which have a field for the key, and health probes."""
 OPEN_FOLDERS = ("/assets/", "/app/")
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT")
 _HEADERS = {
@@ -47,7 +47,7 @@ _HEADERS = {
 
 
 class AccessMiddleware:
-    """ASGI middleware; the outermost but for CORS."""
+    """ASGI middleware for access, log and metrics; only the CORS middleware is outside it."""
 
     def __init__(
         self, app: ASGIApp, settings: Settings, metrics: Metrics, limits: ClientLimits
@@ -61,14 +61,14 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # First: host, origin, limits and log below go by what a trusted proxy says.
+        # Applied first, because host, origin, limits and log use the headers of a trusted proxy.
         apply_forwarding(scope, self._proxies)
         if self._settings.root_path:
             scope["root_path"] = self._settings.root_path
         request_id = uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began, status, size = perf_counter(), 0, 0
-        # The routes know GET alone; the answer to HEAD has the same headers.
+        # The routes support only GET; the response to HEAD has the same headers.
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else scope
         body = Body(scope, receive, self._settings)
@@ -94,16 +94,16 @@ class AccessMiddleware:
             await make_response(problem, request_id)(scope, receive, send_on)
         except ClientDisconnect:
             note(scope, Kind.CLIENT_GONE)
-        except asyncio.CancelledError:  # the server stops, and its grace is over
+        except asyncio.CancelledError:  # the server stops, and its grace period is over
             note(scope, Kind.INTERRUPTED)
-            # Draining would outlast the grace.
+            # Draining would outlast the grace period.
             body.abandon()
             if not status:
                 problem = ProblemError(
                     Kind.INTERRUPTED, "the server stops; send the image again later"
                 )
                 await make_response(problem, request_id)(scope, receive, send_on)
-        except Exception as error:  # the last place where anything can be said
+        except Exception as error:  # the last place that can log it and send a response
             note(scope, Kind.INTERNAL)
             _log_failure(error, request_id)
             if not status:
@@ -115,16 +115,16 @@ class AccessMiddleware:
             self._record(inner, status, size, perf_counter() - began)
 
     def _hold(self, scope: Scope) -> AbstractContextManager[None]:
-        """Count a request of its client; probes always pass."""
+        """Count a request against the limit of its client; health probes are exempt."""
         if _strip_root(scope) in HEALTH_PATHS:
             return nullcontext()
         return self._limits.hold_request(group_client(get_client(scope)))
 
     def _check(self, scope: Scope) -> None:
-        """Refuse whom this server does not serve.
+        """Check the host, the origin and the key of a request.
 
         Raises:
-            ProblemError: The host, the origin or the key is wrong.
+            ProblemError: The host, the origin or the key is not allowed.
         """
         headers, path = Headers(scope=scope), _strip_root(scope)
         host = headers.get("host", "")
@@ -168,18 +168,18 @@ class AccessMiddleware:
             )
 
     def _is_own(self, host: str) -> bool:
-        """Return whether a host is a name of this server. Only HTTP/1.0 may leave it out."""
+        """Return whether a host is a name of this server; only HTTP/1.0 may omit the host."""
         name = _strip_port(host)
         return not host or is_address(name) or bool({"*", name} & self._settings.hosts)
 
     def _is_same(self, netloc: str, host: str) -> bool:
-        """Return whether an origin is the host that was called, or an allowed one."""
+        """Return whether an origin is the host of the request, or an allowed origin."""
         named = {each.lower() for each in self._settings.allowed_hosts}
         return netloc.lower() == host.lower() or _strip_port(netloc) in named
 
     def _record(self, scope: Scope, status: int, size: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        # A label that clients choose freely would fill the memory of Prometheus.
+        # A label with values chosen by clients would fill the memory of Prometheus.
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         kind = scope["state"].get("kind")
         self._metrics.count_answer(method, route, status, seconds)
@@ -200,14 +200,14 @@ class AccessMiddleware:
 
 
 def note(scope: Scope, kind: Kind) -> None:
-    """Note how a request failed, for log and metrics."""
+    """Note the kind of failure of a request, for log and metrics."""
     scope["state"]["kind"] = kind.slug
 
 
 def _complete(message: Message, request_id: str) -> None:
-    """Add the headers that every answer has, but for those that a route has set itself."""
+    """Add the headers of every response, except those that the route has set."""
     headers = MutableHeaders(raw=message["headers"])
-    # The pages have a policy of their own, and assets may be cached.
+    # The pages set their own policy, and assets may be cached.
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     headers["x-request-id"] = request_id
@@ -220,15 +220,15 @@ def _strip_port(host: str) -> str:
 
 
 def _strip_root(scope: Scope) -> str:
-    """Return the path of a request, without the path under which a proxy serves us."""
+    """Return the path of a request without the root path of the proxy."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 def _has_key(authorization: str, keys: Sequence[str]) -> bool:
-    """Return whether a header holds a key, as a bearer's token or as the password of any name.
+    """Return whether a header holds a key, as a bearer token or as the password of any user.
 
-    In constant time.
+    The comparison takes constant time.
     """
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "basic":
@@ -236,13 +236,13 @@ def _has_key(authorization: str, keys: Sequence[str]) -> bool:
             given = b64decode(given, validate=True).decode("utf-8", "replace").partition(":")[2]
         except (Base64Error, ValueError):
             given = ""
-    # All keys are compared: stopping at the first would tell which one matched by its time.
+    # All keys are compared, because stopping at a match would reveal it by the time taken.
     matches = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
     return scheme.lower() in ("basic", "bearer") and any(matches)
 
 
 def _log_failure(error: BaseException, request_id: str) -> None:
-    # Where it happened, without the values: those may be a client's.
+    # The places in the code without values, which may be private data of a client.
     places = [
         f"{frame.name} in {frame.filename}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
@@ -251,5 +251,5 @@ def _log_failure(error: BaseException, request_id: str) -> None:
 
 
 def log_line(event: str, **said: object) -> None:
-    """Log an event with what there is to say of it."""
+    """Log an event with its fields."""
     log.info(event, extra={"said": said})

@@ -1,10 +1,10 @@
-"""Admission of images to work: some work, some wait, the others are refused.
+"""Admission of images: each is processed, waits in a bounded queue, or is refused.
 
-An image needs a lane (derainers and a codec of its own, so that stopping one image stops no other)
-and room in the budget of pixels. Clients take turns by start-time fair queueing (Goyal et al.,
-1996), where the cost of an image is its pixels: a client that sends many delays its own. A large
-image waits no longer for small ones that came after it. Large images may take every lane but the
-express lane, which keeps one small image in work, and at most half of the places to wait.
+An image needs a lane (separate derainers and codec, so that stopping one image does not stop
+another) and a share of the pixel budget. Clients take turns by start-time fair queueing (Goyal et
+al., 1996) with the pixels of an image as its cost, so that a client with many images delays only
+its own. Small images that arrive later do not delay a large one. Large images may use every lane
+except the express lane, which serves one small image at a time, and at most half of the queue.
 """
 
 import asyncio
@@ -18,13 +18,12 @@ from crdnet.images import WorkerCodec
 from crdnet.server.problems import Kind, ProblemError
 
 SMALL_PIXELS = 2_000_000
-"""An image of at most so many is small. Its network needs no more memory than one tile of a larger
-one."""
+"""Pixels up to which an image is small: it needs no more memory than one tile of a larger image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """A derainer for each model and a codec, for one image at a time."""
+    """Derainers, one for each model, and a codec, for one image at a time."""
 
     derainers: Mapping[str, Derainer]
     codec: WorkerCodec
@@ -32,12 +31,12 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """Image that waits or is in work."""
+    """Image that waits or is processed."""
 
     pixels: int
     client: str
     turn: int
-    """Rank in the queue, lowest first: the pixels of its client's images before it."""
+    """Rank in the queue, lowest first: the total pixels of the earlier images of the client."""
     lane: "asyncio.Future[Lane]"
 
     @property
@@ -46,15 +45,15 @@ class _Image:
 
 
 class Admission:
-    """Gives out lanes; belongs to one event loop.
+    """Queue that assigns lanes to images; it belongs to one event loop.
 
     Args:
-        lanes: As many as images may be in work at once.
-        budget: Pixels of all images in work at once; a single image may exceed it.
-        queue: How many may wait.
-        seconds: How long one may wait.
-        express: One more lane. A small image takes it while no other small image is in work, so
-            that large images never stop the small ones. None: large images may do so.
+        lanes: Lanes, one for each image that may be processed at once.
+        budget: Largest total number of pixels processed at once; a single image may exceed it.
+        queue: Maximum number of waiting images.
+        seconds: Longest wait of an image.
+        express: Additional lane. A small image takes it while no other small image is processed, so
+            that large images never block all small ones. None: large images may block them.
     """
 
     def __init__(
@@ -71,35 +70,35 @@ class Admission:
         self._waiting: list[_Image] = []
         self._working: list[_Image] = []
         self._turn = 0
-        """Turn of the image that started last."""
+        """Turn of the image that was started last."""
         self._next_turns: dict[str, int] = {}
         """Turn of the next image of each client."""
 
     @property
     def pixels(self) -> int:
-        """Pixels of the images in work."""
+        """Total pixels of the images that are processed."""
         return sum(each.pixels for each in self._working)
 
     @property
     def waiting(self) -> int:
-        """Number of images that wait."""
+        """Number of waiting images."""
         return len(self._waiting)
 
     def check_room(self, client: str = "") -> None:
-        """Refuse whom `admit` would refuse, whatever the size of its image."""
+        """Raise if `admit` would refuse an image of any size from this client."""
         if (self._waiting or not self._idle) and not self._takes_express():
             self._find_place(client)
 
     @asynccontextmanager
     async def admit(self, pixels: int, client: str = "") -> AsyncIterator[Lane]:
-        """Wait for a lane, and keep it while the context lasts.
+        """Wait for a lane, and hold it during the context.
 
         Args:
-            pixels: Of the image.
-            client: Who sent it.
+            pixels: Number of pixels of the image.
+            client: Client that sent the image.
 
         Raises:
-            ProblemError: Too many wait, or the wait was too long.
+            ProblemError: The queue is full, or the wait was too long.
         """
         image = self._line_up(pixels, client)
         self._enter(image)
@@ -109,20 +108,20 @@ class Admission:
             self._leave(image)
 
     def _line_up(self, pixels: int, client: str) -> _Image:
-        # Turns in the past are forgotten: a client that paused has no claim on the time it left.
+        # Past turns are dropped, so that a client gets no credit for a pause.
         coming = {each: turn for each, turn in self._next_turns.items() if turn > self._turn}
         turn = coming.get(client, self._turn)
         self._next_turns = coming | {client: turn + pixels}
         return _Image(pixels, client, turn, asyncio.get_running_loop().create_future())
 
     def _enter(self, image: _Image) -> None:
-        # An image that starts at once takes no place in the queue, so that a queue of 0 works.
+        # An image that starts at once does not enter the queue, so that a queue of 0 works.
         at_once = bool(self._idle) and not self._waiting and self._fits(image)
         if not at_once and not (image.is_small and self._takes_express()):
             self._check_large(image)
             last = self._find_place(image.client)
             if last is not None:
-                # The client with the most images gives way, or one client could fill the queue.
+                # The client with the most images loses one, so that no client can fill the queue.
                 self._waiting.remove(last)
                 last.lane.set_exception(_make_full_error(self._queue))
         self._waiting.append(image)
@@ -151,12 +150,13 @@ class Admission:
         self._grant()
 
     def _find_place(self, client: str) -> _Image | None:
-        """Return the image that loses its place in a full queue to a client with fewer images.
+        """Return the image to drop from a full queue for a client with fewer waiting images.
 
-        None: a place is free.
+        The result is None if the queue has a free place.
 
         Raises:
-            ProblemError: The queue is full, and no client has more in it than this one would have.
+            ProblemError: The queue is full, and no client has more images in it than this client
+                would have.
         """
         if self.waiting < self._queue:
             return None
@@ -177,7 +177,7 @@ class Admission:
             )
 
     def _fits(self, image: _Image) -> bool:
-        # An image larger than the budget would otherwise wait for ever.
+        # Otherwise an image larger than the budget would wait for ever.
         return not self._working or self.pixels + image.pixels <= self._budget
 
     def _takes_express(self) -> bool:
@@ -186,7 +186,7 @@ class Admission:
         return self._idle_express is not None and not busy
 
     def _grant(self) -> None:
-        # The first alone is tried: a smaller one behind it would overtake it again and again.
+        # Only the first is tried, because smaller ones behind it could overtake it without end.
         while self._waiting and self._idle and self._fits(first := _choose_first(self._waiting)):
             self._start(first, self._idle.pop())
         if self._idle_express is None or any(each.is_small for each in self._working):
@@ -197,7 +197,7 @@ class Admission:
 
     def _start(self, image: _Image, lane: Lane) -> None:
         self._waiting.remove(image)
-        if not image.lane.done():  # or nobody waits for it any more
+        if not image.lane.done():  # done here means cancelled: the client no longer waits
             self._working.append(image)
             self._turn = max(self._turn, image.turn)
             image.lane.set_result(lane)
@@ -208,7 +208,7 @@ class Admission:
 
 
 def _choose_first(images: Sequence[_Image]) -> _Image:
-    return min(images, key=lambda each: each.turn)  # of equal ones the first that came
+    return min(images, key=lambda each: each.turn)  # among equal turns, the first to arrive
 
 
 def _make_full_error(waiting: int) -> ProblemError:
@@ -218,10 +218,10 @@ def _make_full_error(waiting: int) -> ProblemError:
 
 
 class UploadMemory:
-    """Bound on the bytes of uploads that are in memory at once.
+    """Limit on the total bytes of the uploads in memory.
 
     Args:
-        most: Bytes of all uploads together.
+        most: Largest total number of bytes.
     """
 
     def __init__(self, most: int) -> None:
@@ -229,7 +229,7 @@ class UploadMemory:
 
     @contextmanager
     def open_share(self) -> Iterator["Share"]:
-        """Keep account of one upload while the context lasts."""
+        """Count the bytes of one upload during the context."""
         share = Share(self)
         try:
             yield share
@@ -237,21 +237,21 @@ class UploadMemory:
             self.used -= share.used
 
     def is_full(self, more: int) -> bool:
-        """Return whether there is no room for so many more bytes."""
+        """Return whether a number of further bytes would exceed the limit."""
         return self.used + more > self._most
 
 
 class Share:
-    """Memory of one upload."""
+    """Memory that is reserved for one upload."""
 
     def __init__(self, memory: UploadMemory) -> None:
         self._memory, self.used = memory, 0
 
     def take(self, count: int) -> None:
-        """Take so many bytes more.
+        """Reserve further bytes.
 
         Raises:
-            ProblemError: All uploads together are too much.
+            ProblemError: All uploads together would exceed the limit.
         """
         if self._memory.is_full(count):
             raise ProblemError(Kind.BUSY, "too many uploads at once; come again later")

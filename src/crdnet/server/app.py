@@ -46,7 +46,7 @@ from crdnet.server.work import Work
 Done = TypeVar("Done")
 Parameters = TypeVar("Parameters", bound=SenseParameters)
 
-# Between attempts of the first image after the start.
+# Seconds between attempts to process the first image after the start.
 _WARM_UP_SECONDS = 2.0
 
 _WORK_PROBLEMS = (
@@ -73,8 +73,8 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     """Return the application.
 
     Args:
-        settings: Limits and places.
-        work: What works on images; None makes it by the settings.
+        settings: Settings of the server.
+        work: Processing of images; None creates it from the settings.
 
     Raises:
         ModelError: There is no such model, or it cannot be opened.
@@ -86,7 +86,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with work.open():
-            # Beside serving: probes ask for /readyz meanwhile.
+            # Runs while the server already responds, because probes call /readyz meanwhile.
             warm_up = asyncio.create_task(_warm_up(app, work))
             yield
             log_line("stopping")
@@ -101,7 +101,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        # Generators of clients make the names of functions of these.
+        # Client generators derive function names from these.
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.ready = False
@@ -113,7 +113,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
-            # Without this, scripts of other sites see the image and not what was found in it.
+            # Without this, scripts of other sites can read the image but not the rain headers.
             expose_headers=RAIN_HEADERS,
         )
     _handle_problems(app)
@@ -141,11 +141,11 @@ def _add_work(
     async def derain(request: Request, asked: Annotated[DerainParameters, Query()]) -> Response:
         """Answer with the image, in the same format and with the metadata that were sent."""
         async with AsyncExitStack() as stack:
-            _choose_model(asked, work)  # the query is checked, though a form may repeat it rightly
+            _choose_model(asked, work)  # checked even if the form overrides the query
             upload = await receive_upload(request, stack)
             parameters = _merge_parameters(asked, upload)
             model = _choose_model(parameters, work)
-            # What is named is meant; browsers and libraries send Accept unasked.
+            # A named format takes precedence, because browsers and libraries always send Accept.
             accept = "" if parameters.format else request.headers.get("accept", "")
             options = DerainOptions(
                 strength=parameters.strength,
@@ -281,10 +281,10 @@ async def _receive_upload(
     work: Work,
     limits: ClientLimits,
 ) -> Upload:
-    """Read what a client sent; it counts as memory in use while the stack lasts."""
+    """Read the upload of a request; its bytes count as memory in use until the stack is closed."""
     client = group_client(get_client(request.scope))
     limits.count_image(client)
-    # Before the body: a refusal after 30 MB wastes the time of both.
+    # Checked before reading the body, because a refusal after 30 MB wastes the time of both sides.
     work.admission.check_room(client)
     share = stack.enter_context(work.memory.open_share())
     upload = await read_upload(request, settings, share)
@@ -293,7 +293,7 @@ async def _receive_upload(
 
 
 def _merge_parameters(asked: Parameters, upload: Upload) -> Parameters:
-    """Return the parameters in the query and in the form's fields, which count more."""
+    """Return the parameters of the query, overridden by the fields of the form."""
     try:
         return type(asked).model_validate(asked.model_dump(exclude_unset=True) | upload.fields)
     except ValidationError as error:
@@ -309,7 +309,7 @@ def _make_parameter_error(errors: Any) -> ProblemError:
 
 
 def _choose_model(parameters: SenseParameters, work: Work) -> str:
-    """Return the name of the model that was asked for."""
+    """Return the name of the requested model."""
     for name, model in work.models.items():
         if parameters.model in (None, name, model.name, *model.aliases):
             return name
@@ -321,13 +321,13 @@ def _choose_model(parameters: SenseParameters, work: Work) -> str:
 
 
 async def _run_unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
-    """Wait for work to be done, and have it stopped if the client goes away meanwhile.
+    """Await a task, and cancel it if the client disconnects meanwhile.
 
     Raises:
-        ClientDisconnect: The client went away.
+        ClientDisconnect: The client disconnected.
     """
     task = asyncio.ensure_future(doing)
-    # The server learns that a client has gone only where somebody asks for messages.
+    # A disconnect is only noticed by receiving messages.
     gone = asyncio.ensure_future(_wait_until_gone(request))
     try:
         await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -336,7 +336,7 @@ async def _run_unless_gone(request: Request, doing: Awaitable[Done]) -> Done:
         return await task
     finally:
         gone.cancel()
-        # The lane is free only when the work has ended.
+        # The lane becomes free only when the task has ended.
         task.cancel()
         await asyncio.wait([task, gone])
 
@@ -347,7 +347,7 @@ async def _wait_until_gone(request: Request) -> None:
 
 
 async def _warm_up(app: FastAPI, work: Work) -> None:
-    """Derain one image with each model, so that no client waits for what is done once."""
+    """Derain one image with each model, so that no client waits for one-time preparations."""
     from PIL import Image  # noqa: PLC0415 - for this alone
 
     buffer = BytesIO()
@@ -357,7 +357,7 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
             try:
                 await work.derain(buffer.getvalue(), DerainOptions(always=True), model=model)
                 break
-            # A full queue passes; what does not pass stays in the log, and /readyz stays 503.
+            # A full queue is temporary. A permanent error stays in the log, and /readyz stays 503.
             except (CRDNetError, ProblemError) as error:
                 log_line("not ready", reason=str(error))
                 await asyncio.sleep(_WARM_UP_SECONDS)
@@ -366,7 +366,7 @@ async def _warm_up(app: FastAPI, work: Work) -> None:
 
 
 def _complete_document(app: FastAPI, settings: Settings, work: Work) -> None:
-    """Add what FastAPI cannot know to the API document: problems, the key, names of models."""
+    """Add to the API document: problems, the key, and the names of models."""
     make = app.openapi
     names = sorted(
         {name for key, model in work.models.items() for name in (key, model.name, *model.aliases)}

@@ -1,7 +1,7 @@
-"""Limits of one client: requests at once, and images per minute.
+"""Limits per client: simultaneous requests, and images per minute.
 
-A client is an address; of IPv6 it is a network of 64 bits, all of which one machine may use. Behind
-a trusted proxy it is the address that the proxy forwards.
+A client is an IPv4 address or an IPv6 /64 network, all of which one machine may use. Behind a
+trusted proxy, the client is the address that the proxy forwards.
 """
 
 import time
@@ -26,7 +26,7 @@ def get_client(scope: Scope) -> str:
 
 
 def group_client(address: str) -> str:
-    """Return the name under which the requests of an address are counted."""
+    """Return the client to which an address belongs: the address, or its IPv6 network."""
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return parsed.packed[:8].hex()
@@ -34,15 +34,15 @@ def group_client(address: str) -> str:
 
 
 class ClientLimits:
-    """Counts the requests and the images of each client; belongs to one event loop.
+    """Counter of the requests and the images of each client; it belongs to one event loop.
 
-    Images are limited by the generic cell rate algorithm (ITU-T I.371): a client may use the images
-    of one minute at once, and then gets one more in equal intervals.
+    Images are limited by the generic cell rate algorithm (ITU-T I.371): a client may send the
+    images of one minute at once, and then one more after each equal interval.
 
     Args:
-        requests: Requests of one client at once.
-        images_per_minute: 0 does not limit them.
-        clock: Returns seconds.
+        requests: Maximum number of simultaneous requests of one client.
+        images_per_minute: Maximum number of images of one client per minute; 0 sets no limit.
+        clock: Function that returns the time in seconds.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class ClientLimits:
         self._most, self._rate, self._clock = requests, images_per_minute, clock
         self._requests: Counter[str] = Counter()
         self._used_until: dict[str, float] = {}
-        """Time at which all images of a client have been earned back."""
+        """Time at which each client may send the images of a whole minute again."""
 
     @contextmanager
     def hold_request(self, client: str) -> Iterator[None]:
-        """Count a request while the context lasts.
+        """Count a request during the context.
 
         Raises:
-            ProblemError: The client has as many as it may have.
+            ProblemError: The client already has the maximum number of requests.
         """
         if self._requests[client] >= self._most:
             raise make_crowd_error(self._most)
@@ -70,20 +70,20 @@ class ClientLimits:
             yield
         finally:
             self._requests[client] -= 1
-            # A counter keeps zeros, one for each address that ever came.
+            # A counter would keep a zero for each past address.
             if not self._requests[client]:
                 del self._requests[client]
 
     def count_image(self, client: str) -> None:
-        """Count an image.
+        """Count an image of a client.
 
         Raises:
-            ProblemError: The client has sent as many as it may send in this minute.
+            ProblemError: The client has already sent the maximum number of images per minute.
         """
         if not self._rate:
             return
         now = self._clock()
-        # Clients of the last minute alone: addresses would fill the memory.
+        # Only clients of the last minute are kept, because addresses would fill the memory.
         self._used_until = {each: until for each, until in self._used_until.items() if until > now}
         until = self._used_until.get(client, now) + _MINUTE / self._rate
         # A rate below one image per minute still allows the first one.
@@ -99,7 +99,7 @@ class ClientLimits:
 
 
 def make_crowd_error(most: int) -> ProblemError:
-    """Return the problem of a client with too many connections or requests at once."""
+    """Return the problem for a client with too many simultaneous connections or requests."""
     return ProblemError(
         Kind.BUSY, f"one client may have {most} connections at once; use fewer, or come again later"
     )

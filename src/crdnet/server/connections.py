@@ -1,7 +1,7 @@
-"""Connections before there is a request: caps on their number, and deadlines.
+"""Limits and deadlines of connections, which apply before a request is complete.
 
-uvicorn bounds the time between two requests alone: a head, or the answer to it, may trickle for
-ever. It answers malformed HTTP itself, in plain text.
+uvicorn limits only the time between two requests; a client may send a head or read a response
+without end. uvicorn also answers malformed HTTP in plain text, not with a problem document.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol with limits; `make_protocol` makes the class that knows them."""
+    """HTTP protocol of uvicorn with limits; `make_protocol` creates a subclass for them."""
 
     limits: Settings
     on_refusal: Callable[[], None]
@@ -39,7 +39,7 @@ class LimitedProtocol(H11Protocol):
         self,
         transport: asyncio.Transport,  # type: ignore[override]  # only TCP is served
     ) -> None:
-        """Take a connection, or tell it that there are too many."""
+        """Accept a connection, or refuse it with a response if there are too many."""
         super().connection_made(transport)
         try:
             self._check_caps()
@@ -50,14 +50,14 @@ class LimitedProtocol(H11Protocol):
             self._end_after(self.limits.header_seconds)
 
     def _check_caps(self) -> None:
-        """Refuse a connection over the cap of all, or of its client.
+        """Check the number of all connections, and of those of the client.
 
         Raises:
-            ProblemError: There are too many.
+            ProblemError: There are too many connections.
         """
         if len(self.connections) > self.limits.connections:
             raise ProblemError(Kind.BUSY, "too many connections; come again later")
-        # The clients behind a proxy are told apart by what it forwards, request by request.
+        # Clients behind a proxy are counted per request, by the forwarded address.
         if self.client is None or is_trusted(self.client[0], self.limits.proxy_networks):
             return
         client = group_client(self.client[0])
@@ -71,8 +71,8 @@ class LimitedProtocol(H11Protocol):
             raise make_crowd_error(self.limits.client_connections)
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Answer outside of a request, and close the connection when its client has read."""
-        # What the client still sends is read and dropped, or the close would be a reset.
+        """Send a response outside a request, and close the connection once it has been read."""
+        # Further data is read and dropped; otherwise closing would reset the connection.
         self._is_refused = True
         self.transport.write(_render_problem(problem))
         if self.transport.can_write_eof():
@@ -80,43 +80,43 @@ class LimitedProtocol(H11Protocol):
         self._end_after(STALL_SECONDS)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it names a library
-        """Answer malformed HTTP with a problem document."""
+        """Respond to malformed HTTP with a problem document."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if is_answering and self.cycle.response_started:
-            self.transport.close()  # two answers would be mixed
+            self.transport.close()  # a second response would mix with the first
             return
         if is_answering:
-            # Its route must not answer too.
+            # The route of the request must not respond too.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._refuse(ProblemError(Kind.BAD_REQUEST, "this is not HTTP/1.1; send it well-formed"))
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; a complete head ends the wait for it."""
+        """Parse received data; a complete head ends its deadline."""
         if self._is_refused:
             return
-        # A new cycle is how a complete head shows.
+        # uvicorn creates a new cycle when a head is complete.
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before and not self.cycle.response_complete:
             self._begin()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the rest of this one, but not for ever."""
+        """Set the deadline for the next request, or for the rest of this one."""
         if not self.flow.write_paused:
             self._end_after(self._choose_patience())
         before = self.cycle
         super().on_response_complete()
-        if self.cycle is not before:  # the next request was here already
+        if self.cycle is not before:  # the next request had arrived already
             self._begin()
 
     def pause_writing(self) -> None:
-        """Give a client that does not fetch its answer a deadline."""
+        """Set a deadline for a client that does not read its response."""
         super().pause_writing()
         self._end_after(self.limits.answer_seconds)
 
     def resume_writing(self) -> None:
-        """Go on with a client that has fetched its answer."""
+        """End the deadline of a client that has read its response."""
         super().resume_writing()
         if self.cycle.response_complete:
             self._end_after(self._choose_patience())
@@ -124,18 +124,18 @@ class LimitedProtocol(H11Protocol):
             self._clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Cancel the deadline."""
         self._clear()
         super().connection_lost(exc)
 
     def _choose_patience(self) -> float:
-        # A client that was answered early may send its body on; the next request comes after it.
+        # After an early response, a client may still send its body before the next request.
         if self.conn.their_state is h11.SEND_BODY:
             return STALL_SECONDS
         return self.timeout_keep_alive + self.limits.header_seconds
 
     def _begin(self) -> None:
-        """A request is here; its client still has to fetch what was answered before."""
+        """End the deadline of the head, unless the client has yet to read an earlier response."""
         if not self.flow.write_paused:
             self._clear()
 
@@ -144,10 +144,10 @@ class LimitedProtocol(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self._end)
 
     def _end(self) -> None:
-        # An abort takes back from the client what it has not read yet; that is right only where it
-        # does not read.
+        # An abort discards data that the client has not read yet, so it is used only for a client
+        # that does not read.
         if self.transport.get_write_buffer_size():
-            # Else the system would keep megabytes for a client that does not come.
+            # Otherwise the system would keep megabytes for a client that does not read.
             self.transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE
             )
@@ -162,7 +162,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def _render_problem(problem: ProblemError) -> bytes:
-    """Return the bytes of an answer outside of a request."""
+    """Return the bytes of a response outside a request."""
     request_id = uuid4().hex
     document = json.dumps(make_document(problem, request_id)).encode()
     status = HTTPStatus(problem.kind.status)
@@ -181,8 +181,8 @@ def make_protocol(limits: Settings, on_refusal: Callable[[], None]) -> Any:
     """Return the protocol class for uvicorn.
 
     Args:
-        limits: What bounds a connection.
-        on_refusal: Called for every connection over the cap.
+        limits: Settings with the limits of connections.
+        on_refusal: Called for every connection that exceeds the limits.
     """
     return type(
         "LimitedByProtocol",

@@ -1,4 +1,4 @@
-"""Headers of trusted proxies: the client of a request, its scheme and its host."""
+"""Headers of trusted proxies, which state the client, scheme and host of a request."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -10,25 +10,27 @@ Networks = Sequence[IPv4Network | IPv6Network]
 
 
 def apply_forwarding(scope: Scope, trusted: Networks) -> None:
-    """Write into a request's scope what a trusted proxy says in `X-Forwarded-*`.
+    """Set client, scheme and host in the scope of a request from `X-Forwarded-*` headers.
 
-    A proxy on a Unix socket has no address; it is trusted where any proxy is.
+    The headers count only from a trusted proxy. A proxy on a Unix socket has no address; it is
+    trusted if any proxy is.
     """
     client = scope.get("client")
     if not trusted or not (client is None or is_trusted(client[0], trusted)):
         return
     headers = MutableHeaders(scope=scope)
-    # Some proxies add a header of their own behind that of the client, and edit none.
+    # Some proxies append a second header after that of the client instead of editing it.
     listed = ",".join(headers.getlist("x-forwarded-for")).split(",")
     hops = [each.strip() for each in listed if each.strip()]
-    # Each proxy appends whom it heard; what is left of the last stranger is the stranger's word.
+    # Each proxy appends the address of its peer. From the right, the first untrusted address is the
+    # client; entries to its left are set by the client itself and are ignored.
     strangers = [each for each in hops if not is_trusted(each, trusted)]
     if hops:
         scope["client"] = ((strangers or hops)[-1], 0)
-    # A scheme that nobody knows would get into the links of answers.
+    # An unknown scheme would appear in the links of responses.
     if (scheme := headers.get("x-forwarded-proto", "").strip().lower()) in ("http", "https"):
         scope["scheme"] = scheme
-    # It is checked like any other host.
+    # The forwarded host is checked later like any other host.
     if host := headers.get("x-forwarded-host", "").strip():
         headers["host"] = host
 
@@ -39,15 +41,15 @@ def is_address(host: str) -> bool:
 
 
 def is_trusted(address: str, trusted: Networks) -> bool:
-    """Return whether an address is that of a trusted proxy."""
+    """Return whether an address belongs to a trusted proxy."""
     parsed = parse_address(address)
     return parsed is not None and any(parsed in each for each in trusted)
 
 
 def parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return an address, which may stand in brackets; None if the host is none.
+    """Return the IP address of a host, which may be in brackets; None if it is not an address.
 
-    An address of IPv4 that is written as one of IPv6 (::ffff:1.2.3.4) is that of IPv4.
+    An IPv4-mapped IPv6 address (::ffff:1.2.3.4) is returned as IPv4.
     """
     try:
         parsed = ip_address(host.removeprefix("[").removesuffix("]"))

@@ -16,7 +16,7 @@ class Metrics:
     """The counters of one server."""
 
     def __init__(self, work: Work) -> None:
-        # Its own registry: tests make several servers in one process.
+        # A separate registry, because tests create several servers in one process.
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Counter(
@@ -48,7 +48,7 @@ class Metrics:
         self._refused = Counter(
             "crdnet_connections_refused", "Connections over the cap", registry=registry
         )
-        # Counters that begin at 0 give right rates from the first image on.
+        # Counters that start at 0 give correct rates from the first image on.
         for density in (*(grade.name.lower() for grade in RainDensity), "unknown"):
             self._densities.labels(density)
         gauges: dict[str, tuple[str, Callable[[], float]]] = {
@@ -65,7 +65,7 @@ class Metrics:
             Gauge(name, told, registry=registry).set_function(value)
 
     def count_answer(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer."""
+        """Count a response."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -74,7 +74,7 @@ class Metrics:
         self._errors.labels(kind).inc()
 
     def count_refusal(self) -> None:
-        """Count a connection over the cap."""
+        """Count a connection that exceeds the limit."""
         self._refused.inc()
 
     def count_image(self, density: str, stages: Stages) -> None:
@@ -84,5 +84,5 @@ class Metrics:
             self._stages.labels(stage).observe(seconds)
 
     def render(self) -> bytes:
-        """Return everything in Prometheus's text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

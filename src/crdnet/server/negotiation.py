@@ -11,20 +11,20 @@ MEDIA_TYPES = {
     "AVIF": "image/avif",
 }
 BYTES = "application/octet-stream"
-"""An image of any format, for clients that know no media types of images."""
+"""Media type for an image of any format, for clients without media types of images."""
 
 
 def choose_format(accept: str, own: str) -> str | None:
     """Return the format of the output, such as PNG; None keeps that of the upload.
 
-    Of formats that the client likes equally, the upload's own comes first.
+    Among formats of equal preference, that of the upload comes first.
 
     Args:
-        accept: The header; empty accepts everything.
-        own: Format of the upload, which may be one that is only read.
+        accept: Value of the header; empty accepts everything.
+        own: Format of the upload, which may be a read-only format.
 
     Raises:
-        ProblemError: The client accepts no format that is written.
+        ProblemError: The client accepts no format that can be written.
     """
     ranges = _parse_accept(accept)
     rated = {name: _rate(ranges, media_type) for name, media_type in MEDIA_TYPES.items()}
@@ -37,7 +37,7 @@ def choose_format(accept: str, own: str) -> str | None:
             f"Accept names {accept[:100]!r}, and the answer is an image; accept one of "
             f"{', '.join(MEDIA_TYPES.values())}, or leave the header out",
         )
-    # "*/*" is no wish. For a file in a format that is only read, the caller asks for a format.
+    # "*/*" states no preference. For an upload in a read-only format, the caller chooses a format.
     likes_all_equally = min(rated.values()) == best
     if rated.get(own) == best or likes_all_equally:
         return None
@@ -72,11 +72,11 @@ def _parse_quality(text: str) -> float:
     try:
         quality = float(text)
     except ValueError:
-        return 1.0  # a damaged weight is no reason to refuse an image
+        return 1.0  # an invalid weight must not refuse an image
     return quality if 0 <= quality <= 1 else 1.0
 
 
 def _rate(ranges: dict[str, float], media_type: str) -> float:
-    """Return the preference for a media type: that of the most specific range that includes it."""
+    """Return the preference for a media type: that of the most specific range with it."""
     whole = media_type.partition("/")[0] + "/*"
     return next((ranges[each] for each in (media_type, whole, "*/*") if each in ranges), 0.0)

@@ -1,7 +1,7 @@
-"""The pages: plain files of this package, which load nothing from elsewhere.
+"""Web pages: static files of this package, which load nothing from other hosts.
 
-The page that sends images and that of the API are kept in memory. The app, which computes in the
-browser, is a folder that `make web` builds; a clone may lack it.
+The upload page and the API page are kept in memory. The app, which runs the network in the browser,
+is a folder built by `make web`; a clone may lack it.
 """
 
 import gzip
@@ -49,22 +49,22 @@ _MEDIA_TYPES = {
 
 
 def add_pages(app: FastAPI) -> None:
-    """Add the page to drop an image on, and that of the API."""
+    """Add the routes of the upload page and of the API page."""
     folder = files("crdnet.server") / "page"
     policy = {"Content-Security-Policy": _PAGE_POLICY}
 
     def add(path: str, name: str, media_type: str, headers: Mapping[str, str]) -> None:
         content = (folder / name).read_bytes()
-        # Packed once, and without the time, so that every start gives the same bytes.
+        # Compressed once, without a timestamp, so that every start gives the same bytes.
         packed = gzip.compress(content, mtime=0)
-        tag = f'W/"{sha256(content).hexdigest()[:32]}"'  # weak: the same packed and not
+        tag = f'W/"{sha256(content).hexdigest()[:32]}"'  # weak: the same with and without gzip
         common = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
 
         @app.get(path, include_in_schema=False)
         async def serve_file(request: Request) -> Response:
             if tag in request.headers.get("if-none-match", ""):
                 return Response(status_code=304, headers=common)
-            # An image does not get smaller.
+            # Compression would not make an image smaller.
             if len(packed) < len(content) and _takes_gzip(request.headers):
                 coding = {"Content-Encoding": "gzip"}
                 return Response(packed, media_type=media_type, headers=common | coding)
@@ -74,15 +74,15 @@ def add_pages(app: FastAPI) -> None:
         add(path, name, "text/html; charset=utf-8", policy)
     for each in folder.iterdir():
         if media_type := _MEDIA_TYPES.get(PurePath(each.name).suffix):
-            # Cached and asked for again each time: an update shows at once, an ETag makes it cheap.
+            # Revalidated each time, so that an update shows at once; an ETag keeps it cheap.
             add(f"/assets/{each.name}", each.name, media_type, {"Cache-Control": "no-cache"})
 
 
 def add_app(app: FastAPI, model: StoredModel) -> None:
-    """Add the app, which derains with the given model in the browser.
+    """Add the routes of the app, which derains in the browser with the given model.
 
     Raises:
-        ProblemError: At a request, if the app is not built.
+        ProblemError: The app is not built; raised at a request.
     """
     folder = Path(str(files("crdnet.server"))) / "app"
 
@@ -108,7 +108,7 @@ def add_app(app: FastAPI, model: StoredModel) -> None:
 
 
 class _AppFiles(StaticFiles):
-    """Files of the app with its headers, packed where the build left a packed copy."""
+    """Static files of the app with its headers, compressed where the build left such a copy."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         packed, found = self.lookup_path(f"{path}.gz")
@@ -118,7 +118,7 @@ class _AppFiles(StaticFiles):
             if _takes_gzip(Headers(scope=scope)):
                 coding = {"Content-Encoding": "gzip"}
                 return FileResponse(packed, media_type=media_type, headers=headers | coding)
-            # The wheel holds the packed copy alone.
+            # The wheel holds only the compressed copy.
             content = gzip.decompress(Path(packed).read_bytes())
             return Response(content, media_type=media_type, headers=headers)
         response = await super().get_response(path, scope)

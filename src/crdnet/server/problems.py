@@ -13,7 +13,7 @@ RETRY_SECONDS = 5
 
 
 class Kind(Enum):
-    """Kinds of problems: last part of the type, status and title."""
+    """Kind of problem: last part of its type URN, HTTP status, and title."""
 
     BAD_REQUEST = "bad-request", 400, "The request is not well-formed"
     KEY_MISSING = "key-missing", 401, "An API key is needed"
@@ -53,13 +53,13 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem document."""
+    """Error that ends a request with a problem document."""
 
     def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.kind, self.detail = kind, detail
         self.headers = dict(headers or {})
-        # Clients that retry by themselves would else come back at once.
+        # Without it, clients that retry automatically would return at once.
         if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
@@ -77,7 +77,7 @@ def make_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
 
 
 def make_response(problem: ProblemError, request_id: str) -> JSONResponse:
-    """Return the response that tells a client of a problem."""
+    """Return the HTTP response with the document of a problem."""
     return JSONResponse(
         make_document(problem, request_id),
         problem.kind.status,
@@ -87,7 +87,7 @@ def make_response(problem: ProblemError, request_id: str) -> JSONResponse:
 
 
 def document_kinds(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """Return what the API document says of problems."""
+    """Return the entries of the API document for problems, by status."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     # Several kinds share a status, which the document lists once.
     said: dict[int, list[str]] = {}

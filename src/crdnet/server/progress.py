@@ -1,4 +1,4 @@
-"""Progress of requests in flight, for clients that gave them an identifier."""
+"""Progress of running requests that have an identifier from their client."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,40 +12,40 @@ State = Literal["unknown", "waiting", "working"]
 
 @dataclass
 class Progress:
-    """Progress of one image; set by the thread that works on it."""
+    """Progress of one image, set by the thread that processes it."""
 
     state: State = "waiting"
     tiles_done: int = 0
     tiles: int = 0
-    """0 until they are counted."""
+    """Number of tiles; 0 until they are counted."""
 
     def begin(self) -> None:
-        """Note that the image has its turn."""
+        """Note that processing of the image has begun."""
         self.state = "working"
 
     def count_tiles(self, done: int, tiles: int) -> None:
-        """Note how many tiles of the image are done."""
+        """Note the number of finished tiles of the image, and of all its tiles."""
         self.tiles_done, self.tiles = done, tiles
 
 
 class ProgressBoard:
-    """Progress of all requests in flight."""
+    """Progress of all running requests by identifier."""
 
     def __init__(self) -> None:
         self._known: dict[str, Progress] = {}
 
     @contextmanager
     def show(self, identifier: str | None) -> Iterator[Progress]:
-        """Show the progress of a request while the context lasts, if it has an identifier.
+        """Publish the progress of a request during the context, if it has an identifier.
 
         Raises:
-            ProblemError: Another request has it.
+            ProblemError: Another running request has the same identifier.
         """
         progress = Progress()
         if identifier is None:
             yield progress
             return
-        # Else one client could watch, or hide, the progress of another.
+        # Otherwise one client could watch or hide the progress of another.
         if identifier in self._known:
             raise ProblemError(
                 Kind.WRONG_PARAMETER,
@@ -58,5 +58,5 @@ class ProgressBoard:
             del self._known[identifier]
 
     def find(self, identifier: str) -> Progress:
-        """Return the progress of a request; its state is unknown where none is in flight."""
+        """Return the progress of a request; its state is unknown if no such request is running."""
         return self._known.get(identifier) or Progress("unknown")

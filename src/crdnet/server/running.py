@@ -1,4 +1,4 @@
-"""Running the server: sockets, signals, the log."""
+"""Start and stop of the server: sockets, signals, log."""
 
 import json
 import logging
@@ -18,14 +18,15 @@ from crdnet.server.settings import Settings
 
 log = logging.getLogger("crdnet.server")
 BACKLOG = 2048
-"""Connections that the kernel keeps until they are taken; all the cap lets in, and more."""
+"""Number of connections that the kernel queues until they are accepted, above the limit of
+connections."""
 
 
 class _Lines(logging.Formatter):
-    """One JSON object a line."""
+    """Formatter that writes one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
+        """Return the line for a record."""
         said = getattr(record, "said", {})
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         return json.dumps(
@@ -34,10 +35,10 @@ class _Lines(logging.Formatter):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; what is in flight is finished first.
+    """Serve until SIGINT or SIGTERM, and finish the running requests before returning.
 
     Raises:
-        CRDNetError: The model cannot be opened, or the address cannot be taken.
+        CRDNetError: The model cannot be opened, or the address is not available.
     """
     app = create_app(settings)
     _log_json_lines()
@@ -48,16 +49,15 @@ def serve(settings: Settings) -> None:
         loop="asyncio",
         ws="none",
         lifespan="on",
-        # One line a request is ours; the name of the server tells attackers its version.
+        # `access` logs one line per request; a Server header would tell attackers the version.
         log_config=None,
         access_log=False,
         server_header=False,
-        # `forwarding` does this, with networks and behind Unix sockets.
+        # `forwarding` handles proxy headers, also for networks and behind Unix sockets.
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
-    # uvicorn handles the signal and then sends it once more to whoever handled it before; it has
-    # done its work by then.
+    # uvicorn handles the signal and raises it again for the previous handler after it has stopped.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with _listen(settings) as listening:
@@ -78,7 +78,7 @@ def _format_url(listening: socket.socket) -> str:
 def _listen(settings: Settings) -> socket.socket:
     if settings.unix_socket:
         return _listen_on_file(settings.unix_socket)
-    # Bound here and not by uvicorn, which would exit instead of raising.
+    # Bound here, because uvicorn would exit instead of raising.
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
@@ -90,10 +90,10 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _listen_on_file(path: str) -> socket.socket:
-    """Listen on a Unix socket; one that a server left behind is replaced."""
+    """Listen on a Unix socket; replace a socket that a killed server left."""
     listening = socket.socket(socket.AF_UNIX)
     try:
-        # A server that was killed leaves its socket behind; one that lives keeps it.
+        # Only the socket of a killed server may be replaced, not that of a running one.
         if Path(path).is_socket() and not _is_served(path):
             Path(path).unlink()
         listening.bind(path)
@@ -116,5 +116,5 @@ def _log_json_lines() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # Its lines about starting and stopping repeat ours.
+    # uvicorn's lines about starting and stopping repeat those of this module.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

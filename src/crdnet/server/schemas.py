@@ -1,4 +1,4 @@
-"""Parameters of requests and contents of responses; the API document is made of them."""
+"""Schemas of requests and responses, from which the API document is generated."""
 
 from typing import Annotated, Any, Literal, cast
 
@@ -27,14 +27,14 @@ PROGRESS_PATTERN = "^[0-9A-Za-z-]{8,64}$"
 
 
 def _drop_default(schema: dict[str, Any]) -> None:
-    """Leave the default out of the API document: nothing is no value that one could send."""
+    """Remove the default from the API document, because null cannot be sent as a parameter."""
     schema.pop("default", None)
 
 
 class SenseParameters(BaseModel):
     """Parameters of sensing."""
 
-    # A misspelt parameter would be ignored in silence.
+    # Otherwise a misspelt parameter would be ignored silently.
     model_config = ConfigDict(extra="forbid")
 
     model: str | SkipJsonSchema[None] = Field(
@@ -70,7 +70,7 @@ class DerainParameters(SenseParameters):
     @field_validator("format", mode="before")
     @classmethod
     def _name_format(cls, value: object) -> object:
-        """Take the other names of formats too."""
+        """Accept the alternative names of formats too."""
         return {"jpeg": "jpg", "tif": "tiff"}.get(value, value) if isinstance(value, str) else value
 
 
@@ -127,7 +127,7 @@ class Health(BaseModel):
 
 
 def name_density(outcome: Outcome) -> str:
-    """Return the name of the rain's grade, `unknown` where the model does not sense rain."""
+    """Return the name of the density, `unknown` if the model does not sense rain."""
     return "unknown" if outcome.density is None else outcome.density.name.lower()
 
 
@@ -137,7 +137,7 @@ def _name_probabilities(outcome: Outcome) -> dict[str, float] | None:
 
 
 def make_rain_headers(derained: Result) -> dict[str, str]:
-    """Return the headers beside a derained image."""
+    """Return the headers of the response with a derained image."""
     outcome = derained.outcome
     headers = {
         "X-Rain-Density": name_density(outcome),
@@ -150,7 +150,7 @@ def make_rain_headers(derained: Result) -> dict[str, str]:
         headers["X-Rain-Probabilities"] = ", ".join(
             f"{name}={value:.4f}" for name, value in probabilities.items()
         )
-    # Warnings quote names out of the file, and headers are ASCII without line ends.
+    # Warnings quote names from the file, but headers must be ASCII without line breaks.
     if outcome.warnings:
         told = "; ".join(outcome.warnings)
         headers["X-Notes"] = "".join(letter if " " <= letter <= "~" else "?" for letter in told)
@@ -177,7 +177,7 @@ def make_sense_response(sensed: Result, model: str) -> SenseResponse:
 
 
 def make_timing(stages: Stages) -> dict[str, str]:
-    """Return the header that tells how long each stage took, in milliseconds."""
+    """Return the header with the duration of each stage, in milliseconds."""
     seconds = stages | {"total": sum(stages.values())}
     return {
         "Server-Timing": ", ".join(
@@ -189,7 +189,7 @@ def make_timing(stages: Stages) -> dict[str, str]:
 _BINARY = {"type": "string", "format": "binary", "description": "The bytes of an image file."}
 IMAGE: dict[str, Any] = {
     "description": "The image without its rain.",
-    # Generators of clients take the first type that they know, which is no type of images.
+    # Client generators take the first type that they know, which is not an image type.
     "content": {
         each: {"schema": {"type": "string", "format": "binary"}}
         for each in (BYTES, *MEDIA_TYPES.values())
@@ -221,7 +221,7 @@ IMAGE: dict[str, Any] = {
 
 
 def describe_body(parameters: type[BaseModel]) -> dict[str, Any]:
-    """Return what the API document says of a body: a form with parameters, or the file alone."""
+    """Return the entry of the API document for a body: a form with parameters, or only the file."""
     schema = parameters.model_json_schema()
     form = {
         "type": "object",

@@ -1,4 +1,4 @@
-"""Settings of the server, checked when they are made."""
+"""Settings of the server, validated when they are created."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -10,65 +10,67 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits and places of a server.
+    """Addresses, models and limits of a server.
 
     Raises:
-        ValueError: They contradict each other, or would leave the server open to everybody.
+        ValueError: Settings contradict each other, or would leave the server open to everybody.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
-    """0 takes a free one."""
+    """Port to listen on; 0 takes a free one."""
     unix_socket: str = ""
-    """A socket in the file system to listen on instead of host and port; its folder says who may
-    reach it."""
+    """Path of a Unix socket to listen on instead of host and port; the permissions of its folder
+    control access."""
     models: tuple[str, ...] = ("default",)
     """Models that clients may choose; the first is the default."""
     device: str = "auto"
     jobs: int = 2
-    """Images in work at once; they share the processors."""
+    """Maximum number of images processed at once; they share the CPUs."""
     max_bytes: int = 32_000_000
-    """Largest size of an upload."""
+    """Largest size of an upload, in bytes."""
     max_pixels: int = 50_000_000
-    """Most pixels of an image."""
+    """Largest number of pixels of an image."""
     budget_pixels: int = 60_000_000
-    """Most pixels of all images in work at once."""
+    """Largest total number of pixels of the images processed at once."""
     queue: int = 16
-    """Images that may wait."""
+    """Maximum number of waiting images."""
     queue_seconds: float = 30.0
-    """Longest wait of an image."""
+    """Longest time for which an image waits."""
     header_seconds: float = 10.0
     """Longest time to send the head of a request."""
     body_seconds: float = 60.0
     """Longest time to send the body of a request."""
     answer_seconds: float = 60.0
-    """Longest time to fetch an answer."""
+    """Longest time for a client to read a response."""
     codec_seconds: float = 30.0
     """Longest time to decode or encode an image."""
     work_seconds: float = 300.0
-    """Longest time for which one image is in work."""
+    """Longest time to process one image."""
     codec_megabytes: int = 3000
-    """Address space of a process that decodes."""
+    """Limit of the address space of a codec process, in megabytes."""
     connections: int = 256
-    """Connections at once."""
+    """Maximum number of simultaneous connections."""
     client_connections: int = 128
-    """Connections of one client at once; behind a trusted proxy, its requests."""
+    """Maximum number of simultaneous connections of one client; behind a trusted proxy, of
+    simultaneous requests."""
     client_images_per_minute: float = 0.0
-    """Images of one client in a minute; 0 does not limit them."""
+    """Maximum number of images of one client per minute; 0 sets no limit."""
     grace_seconds: float = 30.0
-    """Longest time for requests in work to end after SIGTERM."""
+    """Longest time for running requests to finish after SIGTERM."""
     keys: tuple[str, ...] = ()
-    """Clients must know one of them; none serves everybody who can reach the port."""
+    """Keys, one of which a client must send; without keys, everybody who reaches the port is
+    served."""
     no_auth: bool = False
-    """Whether other machines may be served without a key."""
+    """True if other machines may be served without a key."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names, without port, by which the server may be called, beside IP addresses and the names of
-    this machine; "*" is any. None: any name with a key, else no further one."""
+    """Allowed host names, without port, besides IP addresses and the names of this machine; "*"
+    allows any name. If empty, any name is allowed with a key, and no other without one."""
     cors_origins: tuple[str, ...] = ()
-    """Such as https://example.org: whose pages may call the server."""
+    """Origins whose pages may call the server, such as https://example.org."""
 
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks whose X-Forwarded-For, -Proto and -Host count."""
+    """Addresses or networks of proxies whose X-Forwarded-For, -Proto and -Host are used."""
     root_path: str = ""
     """Path under which a proxy serves this server, such as /rain."""
 
@@ -109,20 +111,20 @@ class Settings:
 
     @property
     def threads(self) -> int:
-        """Processors for one image."""
+        """Number of threads for one image."""
         return max(1, count_cpus() // self.jobs)
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The names by which the server may be called, beside IP addresses; "*" is any.
+        """Allowed host names besides IP addresses; "*" allows any name.
 
-        They keep pages away that have their own name resolved to this machine (DNS rebinding). No
-        name resolves to an address that is written out, and such a page has no key.
+        The check stops pages of a name that resolves to this machine (DNS rebinding). A request to
+        an IP address involves no name, and a page of another site has no key.
         """
-        # A page of another name has no key, so that rebinding gains nothing.
+        # A page of another name has no key, so rebinding gives it no access.
         if self.keys and not self.allowed_hosts:
             return frozenset("*")
-        # The address of all interfaces is no name, though our log shows it.
+        # The address of all interfaces is not a host name, although the log shows it.
         own = (
             ()
             if self.host in ("0.0.0.0", "::")
@@ -132,17 +134,17 @@ class Settings:
 
     @property
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """The trusted proxies."""
+        """The trusted proxies as networks."""
         return tuple(ip_network(each) for each in self.trusted_proxies)
 
     @property
     def upload_bytes(self) -> int:
-        """Most bytes of all uploads in memory."""
+        """Largest total size of the uploads in memory, in bytes."""
         return (self.jobs + self.queue) * self.max_bytes
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a host's address."""
+    """Return whether only this machine can reach the address of a host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The body of a request, read into bounded memory: the image's bytes, and the fields beside it."""
+"""Reading of the body of a request into bounded memory: the bytes of the image, and form fields."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ _AROUND_BYTES = 65_536
 
 
 class _InMemory(MultiPartParser):
-    """Starlette writes parts over 1 MB to disk; here nothing of a request is ever written there."""
+    """Parser that keeps every part in memory; Starlette's writes parts over 1 MB to disk."""
 
     spool_max_size = 2**62
 
@@ -33,13 +33,13 @@ class Upload:
 
 
 async def read_upload(request: Request, settings: Settings, share: Share) -> Upload:
-    """Read a body: a multipart form with a `file`, or the image's bytes.
+    """Read a body: a multipart form with a `file`, or the bytes of an image.
 
     Raises:
-        ProblemError: It is too large, too slow, empty, or not a form that is understood.
+        ProblemError: The body is too large, too slow, empty, or not a valid form.
     """
     declared = request.headers.get("content-length", "0")
-    # Before a byte of it is read.
+    # Checked before any byte is read.
     if declared.isdecimal() and int(declared) > settings.max_bytes + _AROUND_BYTES:
         raise _make_size_error(int(declared), settings)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -97,7 +97,7 @@ async def _read_form(request: Request, settings: Settings, share: Share) -> Uplo
             raise ProblemError(
                 Kind.WRONG_PARAMETER, "the form has no field named file; put the image there"
             )
-        # A part without a file name is text to the parser; its bytes are the same.
+        # The parser treats a part without a file name as text; its bytes are the same.
         content = (
             file.encode("utf-8", "surrogateescape") if isinstance(file, str) else await file.read()
         )
@@ -114,13 +114,13 @@ async def _read_form(request: Request, settings: Settings, share: Share) -> Uplo
 async def _read_bounded(
     request: Request, most: int, settings: Settings, share: Share
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the body's parts up to a number of bytes."""
+    """Yield the chunks of a body up to a number of bytes."""
     seen = 0
     async for chunk in request.stream():
         seen += len(chunk)
         if seen > most:
             raise _make_size_error(seen, settings)
-        # Counted as it comes: a declared length is only a claim.
+        # Counted on arrival, because a declared length may be wrong.
         share.take(len(chunk))
         yield chunk
 

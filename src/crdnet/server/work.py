@@ -1,4 +1,4 @@
-"""Work on uploads: parse the header, wait for admission, run the pipeline in a thread."""
+"""Processing of uploads: parse the header, wait for admission, run the pipeline in a thread."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ from crdnet.server.progress import Progress
 from crdnet.server.settings import Settings
 
 LARGE_PIXELS = 2_000_000
-"""After an image of more, the network's memory is given back: hundreds of megabytes, which few
-images need."""
+"""Pixels of an image above which the network's memory is released afterwards: hundreds of
+megabytes, which few images need."""
 _NAME = "the upload"
 _HEADER_THREADS = 2
 
 Stages = dict[str, float]
-"""Seconds of each stage of a request."""
+"""Duration of each stage of a request, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ class Result:
 
 
 class Work:
-    """Everything that works on images.
+    """Models, codecs and queue that process the images of a server.
 
-    To be used as an asynchronous context, which belongs to one event loop.
+    Open it as an asynchronous context, which belongs to one event loop.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         found = {name: find_model(name) for name in settings.models}
-        # Where a file was named, clients learn what it is called and not where it lies.
+        # For a model file, clients see its name but not its folder.
         self.models = {
             name if name in (model.name, *model.aliases) else model.name: model
             for name, model in found.items()
         }
-        """By the names that clients use; the first is the default."""
+        """Models by the names that clients use; the first is the default."""
         self._lanes = [
             Lane(
                 {
@@ -74,7 +74,7 @@ class Work:
             for _ in range(settings.jobs + 1)  # the last one is the express lane
         ]
         for derainer in (each for lane in self._lanes for each in lane.derainers.values()):
-            _ = derainer.session  # a model that cannot be opened fails before anybody is served
+            _ = derainer.session  # a model that cannot be opened fails before the first request
         self.admission = Admission(
             self._lanes[:-1],
             settings.budget_pixels,
@@ -86,20 +86,20 @@ class Work:
         self._threads = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="derain")
         self._header_threads = ThreadPoolExecutor(_HEADER_THREADS, thread_name_prefix="header")
         self.pixels = 0
-        """Pixels of all images that were worked on."""
+        """Total pixels of the processed images."""
 
     @property
     def workers_replaced(self) -> int:
-        """Codec processes that died and were replaced."""
+        """Number of codec processes that died and were replaced."""
         return sum(lane.codec.replaced for lane in self._lanes)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Work"]:
-        """Start the codec processes, and end them."""
+        """Start the codec processes, and end them after the context."""
         with contextlib.ExitStack() as stack:
             stack.callback(self._header_threads.shutdown, wait=False, cancel_futures=True)
             stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
-            # Before serving, so that a worker that cannot start ends the server and no request.
+            # Before serving, so that a worker that cannot start fails the server, not a request.
             for lane in self._lanes:
                 stack.enter_context(lane.codec)
                 stack.callback(lane.codec.halt)
@@ -119,15 +119,15 @@ class Work:
         """Derain an image file.
 
         Args:
-            content: The whole file.
-            options: How.
+            content: Content of the file.
+            options: Options of deraining.
             model: One of `models`.
-            client: Who sent it; clients take turns.
-            accept: The header Accept, which chooses the format.
-            progress: Is kept up to date.
+            client: Client that sent the image; clients take turns.
+            accept: The header Accept, which selects the format.
+            progress: Progress to update.
 
         Raises:
-            ProblemError: It cannot be done, or not now.
+            ProblemError: The image cannot be derained, or the server is too busy.
         """
         stages = Stages()
         source = await self._open(content, stages)
@@ -142,7 +142,7 @@ class Work:
                 f"{', '.join(FORMATS)}",
             )
         buffer = BytesIO()
-        # The header was read before: its pixels are what the image costs.
+        # The header was parsed before, because its number of pixels is the cost of the image.
         async with self._admit(source.header, stages, client) as lane:
             progress.begin()
             network = lane.derainers[model].network
@@ -170,7 +170,7 @@ class Work:
         return Result(outcome, source.header, stages)
 
     async def _open(self, content: bytes, stages: Stages) -> ImageSource:
-        """Parse the header of an upload; no decoder of C sees it here."""
+        """Parse the header of an upload in Python; no native decoder runs in this process."""
         with _time_stage("look", stages), translate_errors():
             source = await asyncio.get_running_loop().run_in_executor(
                 self._header_threads, partial(ImageSource, content, _NAME, max_pixels=2**62)
@@ -203,9 +203,9 @@ class Work:
     async def _run(
         self, lane: Lane, derainer: Derainer, run: Callable[[], Outcome], header: Header
     ) -> Outcome:
-        """Run the pipeline in a thread, and stop it when its time is up or nobody waits any more.
+        """Run the pipeline in a thread; stop it after a time-out or when the client disconnects.
 
-        It ends before this does: the lane is then free.
+        The thread has ended when this returns, so that the lane is free.
         """
 
         def run_and_shrink() -> Outcome:
@@ -219,7 +219,7 @@ class Work:
             running = asyncio.get_running_loop().run_in_executor(self._threads, run_and_shrink)
             try:
                 async with asyncio.timeout(self._settings.work_seconds):
-                    # A thread cannot be cancelled, only halted by its session and codec.
+                    # A thread cannot be cancelled; halting its session and codec makes it end.
                     return await asyncio.shield(running)
             except TimeoutError as error:
                 raise ProblemError(
@@ -232,17 +232,17 @@ class Work:
 
 
 async def _stop(running: "asyncio.Future[Outcome]", session: Session, codec: WorkerCodec) -> None:
-    """Make a run in a thread end, and wait for it, however often this is cancelled."""
+    """Stop a run in a thread and wait for its end, even if this task is cancelled meanwhile."""
     if running.done():
         return
-    # Either may be where the thread is.
+    # The thread may be in either of the two.
     session.halt()
     codec.halt()
     try:
         while not running.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([running])
-        running.exception()  # or asyncio would log that nobody asked for it
+        running.exception()  # otherwise asyncio logs an exception that was never retrieved
     finally:
         session.resume()
         codec.resume()
@@ -250,7 +250,7 @@ async def _stop(running: "asyncio.Future[Outcome]", session: Session, codec: Wor
 
 @contextmanager
 def _time_stage(name: str, stages: Stages) -> Iterator[None]:
-    """Time what happens in this context."""
+    """Add the duration of the context to the stages."""
     began = perf_counter()
     try:
         yield
@@ -260,7 +260,7 @@ def _time_stage(name: str, stages: Stages) -> Iterator[None]:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn errors about an image into problems."""
+    """Convert errors about an image to problems."""
     try:
         yield
     except CodecError as error:

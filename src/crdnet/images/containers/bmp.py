@@ -12,7 +12,7 @@ _CALIBRATED, _EMBEDDED, _LINKED = b"\0\0\0\0", b"DEBM", b"KNIL"
 
 
 def read_metadata(content: bytes) -> FileMetadata:
-    """Return the metadata of a BMP file, none of which is written to a BMP again."""
+    """Return the metadata of a BMP file, for an output of another format."""
     size = int.from_bytes(content[_HEADER : _HEADER + 4], "little")
     kind = content[_HEADER + 56 : _HEADER + 60] if size >= _WITH_COLOURS else b""
     if kind == _CALIBRATED and any(content[_HEADER + 60 : _HEADER + 108]):

@@ -62,9 +62,9 @@ class ColourSpace:
     """Colour space other than sRGB."""
 
     chromaticities: Chromaticities | None
-    """None where the codes mean none that is known here."""
+    """Chromaticities of the colour space; None if its codes are not supported."""
     curve: tuple[float, ...] | None
-    """Parameters of a parametric curve; None where a profile cannot hold it, as of HDR."""
+    """Parameters of a parametric curve; None if a profile cannot hold the curve, as for HDR."""
     codes: tuple[int, int] | None = None
     """Codes of primaries and transfer (ITU-T H.273); None if the file has none."""
 
@@ -126,7 +126,7 @@ def build_profile(space: ColourSpace, *, grey: bool) -> bytes:
 
 
 def _compute_matrices(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
-    """Return the primaries' XYZ as columns, adapted to D50, and the matrix that adapted them."""
+    """Return the XYZ of the primaries as columns, adapted to D50, and the adaptation matrix."""
     x, y = np.array(chromaticities[::2]), np.array(chromaticities[1::2])
     if (y <= 0).any():
         raise ZeroDivisionError

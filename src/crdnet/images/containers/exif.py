@@ -1,4 +1,4 @@
-"""Edits of EXIF that do not move any other byte, so that offsets in maker notes stay valid."""
+"""Edits of EXIF that move no other byte, so that offsets in maker notes stay valid."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ _MOST_DIRECTORIES = 64
 
 
 def remove_thumbnail(exif: bytes) -> tuple[bytes, bool]:
-    """Return EXIF without its thumbnail, which shows the rain, and whether it had one.
+    """Return EXIF without its thumbnail, which shows the rain, and whether there was one.
 
     The directory and the pixels of the thumbnail become zeros, and zeros at the end are cut off.
     EXIF that cannot be read is returned unchanged.
@@ -48,7 +48,7 @@ def remove_thumbnail(exif: bytes) -> tuple[bytes, bool]:
             return exif, False
         edited = bytearray(exif)
         struct.pack_into(form.word, edited, end, 0)
-        with suppress(ValueError, struct.error):  # a damaged directory is merely unhooked
+        with suppress(ValueError, struct.error):  # a damaged directory is only unlinked
             _blank_thumbnail(edited, exif, form, place)
     except (ValueError, struct.error):
         return exif, False
@@ -56,7 +56,7 @@ def remove_thumbnail(exif: bytes) -> tuple[bytes, bool]:
 
 
 def has_maker_note(exif: bytes) -> bool:
-    """Return whether EXIF has a maker note, most of which hold offsets into it."""
+    """Return whether EXIF has a maker note; most maker notes hold offsets into the EXIF."""
     inner = tiff.read_exif_tags(exif).get(tiff.EXIF)
     return inner is not None and _MAKER_NOTE in (inner.directory or {})
 
@@ -87,12 +87,12 @@ def set_orientation(exif: bytes, orientation: int, *, always: bool = False) -> b
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return EXIF or a TIFF file of the same length without the location, and what else went.
+    """Remove the location from EXIF or a TIFF file; return it and the names of other removed data.
 
-    Maker notes go, since nobody knows what they tell.
+    The length stays the same. Maker notes are removed, because their content is unknown.
 
     Raises:
-        ValueError: It cannot be read.
+        ValueError: The structure cannot be read.
     """
     cleaner = _Cleaner(content)
     cleaner.clean()
@@ -111,12 +111,12 @@ def _blank_thumbnail(edited: bytearray, exif: bytes, form: tiff.Layout, place: i
         if 8 <= begin <= stop <= len(edited):
             edited[begin:stop] = bytes(stop - begin)
     last = max(stop for _, stop in spans)
-    if last >= len(edited) - 1:  # one byte may pad it
+    if last >= len(edited) - 1:  # there may be one byte of padding
         del edited[min(begin for begin, stop in spans if _reaches(spans, begin, last)) :]
 
 
 def _reaches(spans: list[tuple[int, int]], begin: int, last: int) -> bool:
-    """Return whether nothing but spans lies between `begin` and `last`."""
+    """Return whether spans cover all bytes between `begin` and `last`."""
     at = begin
     for start, stop in sorted(spans):
         if start <= at + 1 <= stop + 1 and start >= begin:
@@ -130,11 +130,11 @@ def _read_first_number(exif: bytes, form: tiff.Layout, kind: int, _count: int, w
 
 
 class _Cleaner:
-    """Removes the location from EXIF or a TIFF file.
+    """Editor that removes the location from EXIF or a TIFF file.
 
     Attributes:
-        edited: The content, of the same length.
-        left: Names of what was removed as a whole.
+        edited: The edited content, of the same length.
+        left: Names of data that was removed as a whole.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -146,7 +146,8 @@ class _Cleaner:
         """Remove the location from all directories.
 
         Raises:
-            ValueError: The first directory is damaged, or there are more than any file needs.
+            ValueError: The first directory is damaged, or there are more directories than any file
+                needs.
         """
         seen, places = set[int](), [self._form.first]
         while places:
@@ -174,7 +175,7 @@ class _Cleaner:
                 pointed += _read_numbers(edited, form, kind, count, where)
             elif number == tiff.GPS:
                 for inner in _read_numbers(edited, form, kind, count, where):
-                    with suppress(struct.error):  # it may point nowhere
+                    with suppress(struct.error):  # the offset may be outside the file
                         self._blank_directory(inner)
             elif number in _OPAQUE:
                 self.left.append(_OPAQUE[number])
@@ -207,10 +208,10 @@ class _Cleaner:
         self.edited[span] = bytes(len(self.edited[span]))
 
     def _span(self, kind: int, count: int, where: int) -> slice:
-        """Return the bytes of a value.
+        """Return the slice of the bytes of a value.
 
         Raises:
-            _SharedError: The values that were edited are larger than the file together.
+            _SharedError: The edited values together are larger than the file.
         """
         size = count * tiff.BYTES_OF_KIND.get(kind, 1)
         span = slice(where, min(where + size, len(self.edited)))
@@ -221,7 +222,7 @@ class _Cleaner:
 
 
 class _SharedError(ValueError):
-    """Values share bytes, so that editing them could take minutes."""
+    """Error for values that share bytes, so that editing them could take minutes."""
 
 
 def _read_numbers(

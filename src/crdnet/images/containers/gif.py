@@ -12,7 +12,7 @@ _XMP_END = bytes((1, *range(255, 252, -1)))
 
 
 def read_metadata(content: bytes) -> FileMetadata:
-    """Return the metadata of a GIF file, none of which is written to a GIF again."""
+    """Return the metadata of a GIF file, for an output of another format."""
     begin = content.find(_XMP)
     end = content.find(_XMP_END, begin)
     xmp = content[begin + len(_XMP) : end] if 0 <= begin < end else b""
@@ -20,7 +20,7 @@ def read_metadata(content: bytes) -> FileMetadata:
 
 
 def _join_blocks(content: bytes, begin: int) -> bytes:
-    """Return the value of an extension, whose blocks begin with their length; 0 ends them."""
+    """Return the joined blocks of an extension; each begins with its length, and 0 ends them."""
     if begin < 0:
         return b""
     parts, place = [], begin + len(_ICC)

@@ -51,7 +51,7 @@ class Coding:
     """Coding of the main image."""
 
     width: int
-    """Coded samples of the largest image in the file, before a crop."""
+    """Width in coded samples of the largest image in the file, before a crop."""
     height: int
     bits: int = 8
     grey: bool = False
@@ -61,7 +61,7 @@ class Coding:
     identity: bool = False
     """True if the colours are stored as red, green and blue, as lossless files store them."""
     cropped: bool = False
-    """True if a clean aperture crops it."""
+    """True if a clean aperture crops the image."""
 
 
 @dataclass
@@ -69,28 +69,28 @@ class _Item:
     kind: bytes
     content_kind: bytes = b""
     spans: list[tuple[int, int]] = field(default_factory=list)
-    """Spans of its content in the file: (first byte, number of bytes)."""
+    """Spans of the content of the item in the file: (first byte, number of bytes)."""
 
 
 @dataclass
 class _Meta:
-    """The meta box, taken apart."""
+    """Parsed content of the meta box."""
 
     begin: int
     end: int
     primary: int = 0
     data: tuple[int, int] | None = None
-    """First byte of the items in the box itself, and the byte behind them; None without such."""
+    """Start and end offset of the items inside the box itself; None if there are none."""
     items: dict[int, _Item] = field(default_factory=dict)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """(kind, payload)."""
+    """Properties as (kind, payload)."""
     associations: dict[int, list[int]] = field(default_factory=dict)
-    """Indices into `properties` by item, from 1."""
+    """Indices into `properties`, counted from 1, by item."""
     references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
-    """(kind, from which item, to which items)."""
+    """References as (kind, source item, target items)."""
 
     def list_properties(self, item: int) -> list[tuple[bytes, bytes]]:
-        """Return (kind, payload) of an item's properties."""
+        """Return the properties of an item as (kind, payload)."""
         places = self.associations.get(item, ())
         return [self.properties[at - 1] for at in places if 0 < at <= len(self.properties)]
 
@@ -170,7 +170,7 @@ def read_metadata(content: bytes) -> FileMetadata:
 
 
 def _find_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] | None:
-    """Return the codes of primaries, transfer and matrix."""
+    """Return the codes of primaries, transfer and matrix; None if there are none."""
     for kind, body in properties:
         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
             return cast(tuple[int, int, int], struct.unpack_from(">HHH", body, 4))
@@ -178,7 +178,7 @@ def _find_codes(properties: list[tuple[bytes, bytes]]) -> tuple[int, int, int] |
 
 
 def _list_further_images(meta: _Meta) -> list[str]:
-    """Return the names of the images beside the main one."""
+    """Return the names of the images besides the main image."""
     names = ["the gain map"] * any(item.kind == b"tmap" for item in meta.items.values())
     parts = {meta.primary}
     for kind, item, others in meta.references:
@@ -204,7 +204,7 @@ def _name_auxiliary(meta: _Meta, item: int) -> str:
 
 
 def _list_unknown_boxes(content: Content) -> list[tuple[bytes, int, int, int]]:
-    """Return (kind, first byte, first byte of the payload, byte behind) of boxes beside images."""
+    """Return (kind, start, start of the payload, end) of the boxes of unknown content."""
     return [box for box in _iterate_boxes(content, 0, len(content)) if box[0] not in _KNOWN_BOXES]
 
 
@@ -213,12 +213,12 @@ def _decode_kind(kind: bytes) -> str:
 
 
 def list_lost(around: Metadata) -> list[str]:
-    """Return what of another format's metadata no item can hold."""
+    """Return the names of metadata of another format that no item can hold."""
     return ["IPTC"] if around.photoshop else []
 
 
 def add_metadata(content: bytes, around: Metadata, orientation: int) -> bytes:
-    """Return an encoder's AVIF, which has nothing but pixels, with what belongs around them."""
+    """Return the AVIF of an encoder, which holds only pixels, with metadata and orientation."""
     codes = around.colours and around.colours.codes
     content = _replace_codes(content, *codes) if codes else content
     meta = _find_meta(content)
@@ -239,15 +239,15 @@ def _insert_items(
     new: list[tuple[bytes, bytes, bytes]],
     properties: list[tuple[bytes, bytes, bool]],
 ) -> bytes:
-    """Return an encoder's AVIF with more items and properties.
+    """Return the AVIF of an encoder with additional items and properties.
 
-    The items' contents go behind the end of the file; the boxes that tell about items grow, and all
-    places in the file move by what they grew.
+    The contents of the items are appended to the file. The boxes that describe items grow, and all
+    offsets in the file are adjusted.
 
     Args:
         content: The file.
-        new: (kind, kind of content, content) of items that describe the image.
-        properties: (kind, payload, whether a reader must know it) of properties of the image.
+        new: Items that describe the image, as (kind, kind of content, content).
+        properties: Properties of the image, as (kind, payload, whether a reader must know it).
     """
     meta = _find_meta(content)
     first = max(meta.items) + 1
@@ -286,12 +286,12 @@ def _insert_items(
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a file of the same length that does not tell where it was taken, and what else went.
+    """Return a file of the same length without the location, and the names of other removed data.
 
-    Items and boxes of which nobody knows what they tell become zeros.
+    Items and boxes of unknown content become zeros.
 
     Raises:
-        ValueError: What may tell the location cannot be found.
+        ValueError: The data that may hold the location cannot be found.
     """
     edited, left = bytearray(content), list[str]()
     meta = _find_meta(content)
@@ -338,7 +338,7 @@ def _check_apart(content: Content, meta: _Meta) -> None:
 
 
 def _remove_exif_location(plain: bytes, left: list[str]) -> bytes:
-    """Return the content of an Exif item; an empty structure where it cannot be read."""
+    """Return the content of an Exif item without the location; empty EXIF if it is unreadable."""
     begin = _find_exif(plain)
     try:
         edited, gone = exif.remove_location(plain[begin:])
@@ -438,7 +438,7 @@ def _read_places(content: Content, meta: _Meta, at: int, data: int) -> None:
         number(2)
         base = number(base_bytes)
         spans = number(2)
-        left -= spans + 1  # where places and lengths take no bytes, a few bytes tell many spans
+        left -= spans + 1  # without bytes for offsets and lengths, few bytes declare many spans
         if left < 0:
             raise ValueError("it has too many items")
         for _ in range(spans):
@@ -475,7 +475,7 @@ def _read_associations(content: Content, meta: _Meta, at: int) -> None:
 def _add_places(
     meta: _Meta, new: list[tuple[int, bytes, bytes, bytes]], grown: int, data: int
 ) -> bytes:
-    """Return the payload of iloc, written anew: places of four bytes in the file, no bases."""
+    """Return a new payload of iloc, with file offsets of four bytes and without base offsets."""
     count = len(meta.items) + len(new)
     parts = [b"\0\0\0\0\x44\0" + struct.pack(">H", count)]
     for number, item in meta.items.items():
@@ -519,7 +519,7 @@ def _add_properties(
             count = sum(1 for _ in _iterate_boxes(content, at, last))
             plain += b"".join(_pack_box(name, payload) for name, payload, _ in new)
         elif kind == b"ipma":
-            # The alpha channel turns with its image; only the image has the profile.
+            # The alpha channel rotates with its image; only the image has the profile.
             added = {
                 item: [
                     0x80 * must | (count + 1 + i)
@@ -534,7 +534,7 @@ def _add_properties(
 
 
 def _add_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
-    """Return the payload of ipma, of the kind that our encoders write, with associations added."""
+    """Return the payload of ipma with associations added; only the form of our encoders is read."""
     if plain[0] != 0 or plain[3] & 1:
         raise ValueError("an encoder that counts its properties in two bytes")
     out, place = [plain[:8]], 8
@@ -551,7 +551,7 @@ def _add_associations(plain: bytes, added: dict[int, list[int]]) -> bytes:
 
 
 def _replace_codes(content: bytes, primaries: int, transfer: int) -> bytes:
-    """Replace the colour codes in an encoder's AVIF, if it has any; return the new content."""
+    """Replace the colour codes in the AVIF of an encoder, if any; return the new content."""
     edited, place = bytearray(content), 0
     while (place := content.find(b"colrnclx", place)) >= 0 and place < _find_meta(content).end:
         struct.pack_into(">HH", edited, place + 8, primaries, transfer)
@@ -564,7 +564,7 @@ def _pack_reference(number: int, primary: int) -> bytes:
 
 
 def _find_exif(plain: bytes) -> int:
-    """Return where the TIFF structure begins in the content of an Exif item."""
+    """Return the offset of the TIFF structure in the content of an Exif item."""
     # An Exif item begins with the offset of its TIFF header (ISO/IEC 23008-12, annex A).
     begin = 4 + int.from_bytes(plain[:4], "big")
     return begin + 6 if plain[begin:].startswith(exif.MARK) else begin
@@ -573,7 +573,7 @@ def _find_exif(plain: bytes) -> int:
 def _read_orientation(properties: dict[bytes, bytes]) -> int:
     turns = (properties.get(b"irot") or b"\0")[0] & 3
     mirror = properties[b"imir"][0] & 1 if properties.get(b"imir") else None
-    # Turning by half and mirroring equals mirroring along the other axis.
+    # A half turn and mirroring equal mirroring along the other axis.
     told: Mapping[tuple[int, int | None], int] = {(2, 0): 2, (2, 1): 4, (1, 1): 7, (3, 1): 5}
     return told.get((turns, mirror)) or next(
         tag for tag, turn in _TURNS.items() if turn == (turns, mirror)
@@ -589,7 +589,7 @@ def _pack_box(kind: bytes, payload: bytes) -> bytes:
 
 
 def _iterate_boxes(content: Content, begin: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
-    """Yield (kind, where it begins, where its payload begins, where it ends).
+    """Yield (kind, start, start of the payload, end) of each box.
 
     Raises:
         ValueError: There are more boxes than any image needs.

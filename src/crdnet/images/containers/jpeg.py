@@ -1,4 +1,4 @@
-"""The blocks of JPEG files.
+"""Blocks of JPEG files.
 
 Sources: ITU-T T.81 annex B, T.871 (JFIF), EXIF 2.32, Adobe's XMP specification part 3.
 """
@@ -65,7 +65,7 @@ class Frame:
     tables: tuple[int, ...]
     """Number of the quantisation table of each component."""
     samplings: tuple[tuple[int, int], ...]
-    """Samples of each component across and down."""
+    """Horizontal and vertical sampling factor of each component."""
 
 
 def read_frame(content: Content) -> Frame | None:
@@ -97,7 +97,7 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
             continue
         payload = bytes(content[begin + 4 : end])
         dropped = _name_dropped(marker, payload)
-        ours = marker == _APP14 and payload.startswith(_ADOBE)  # how *these* pixels are coded
+        ours = marker == _APP14 and payload.startswith(_ADOBE)  # coding of the old pixels
         if not (dropped or ours or (marker == _APP2 and payload.startswith(_ICC) and not with_icc)):
             payload, dropped = _remove_thumbnail(marker, payload)
             kept.append(_pack_block(marker, payload))
@@ -106,7 +106,7 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     left += dropped
     announced = _join_blocks(kept, _APP1, _XMP)
     left += ["the gain map"] * xmp.tells_gain_map(announced)
-    # What XMP says of the images behind the image is no longer true.
+    # XMP must not announce images behind the image that the output lacks.
     kept = _edit_blocks(kept, _APP1, _XMP, len(_XMP), xmp.remove_announcements)
     kept = _edit_blocks(kept, _APP1, _MORE_XMP, _MORE_XMP_HEAD, xmp.remove_announcements)
     around = Metadata(
@@ -126,14 +126,14 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
 
 
 def _name_dropped(marker: int, payload: bytes) -> list[str]:
-    """Return the name of a block that no output holds, in a list; empty for other blocks."""
+    """Return a list with the name of a block that no output holds; empty for other blocks."""
     return [
         name for kind, start, name in _LEFT_BEHIND if marker == kind and payload.startswith(start)
     ]
 
 
 def _name_trailer(content: Content, left: list[str]) -> list[str]:
-    """Return the name of the data behind the image in a list, unless `left` names it."""
+    """Return a list with the name of the data behind the image; empty if `left` names it."""
     rest = bytes(content[_find_end(content) :])
     if not rest.strip(b"\0"):
         return []
@@ -144,7 +144,7 @@ def _name_trailer(content: Content, left: list[str]) -> list[str]:
 
 
 def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
-    """Return the metadata of another format as blocks, and the names of what no block can hold."""
+    """Return metadata of another format as blocks, and the names of data that no block can hold."""
     blocks, lost = [], []
     if around.dpi:
         across, down = (max(1, min(65535, round(value))) for value in around.dpi)
@@ -174,7 +174,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
 
 
 def add_metadata(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
-    """Return an encoder's JPEG with blocks before its own, which replace its JFIF block."""
+    """Return the JPEG of an encoder with blocks inserted in place of its JFIF block."""
     place = 2
     for marker, block in _iterate_blocks(content):
         if marker != _APP0:
@@ -184,7 +184,7 @@ def add_metadata(content: bytes, blocks: tuple[bytes, ...]) -> bytes:
 
 
 def split_scan(content: bytes) -> tuple[bytes, bytes]:
-    """Split an encoder's baseline JPEG into all before its pixels, and its pixels without EOI."""
+    """Split the baseline JPEG of an encoder into its head and its scan without EOI."""
     place = 2
     for _, block in _iterate_blocks(content):
         place += len(block)
@@ -194,7 +194,7 @@ def split_scan(content: bytes) -> tuple[bytes, bytes]:
 
 
 def set_height(head: bytes, height: int) -> bytes:
-    """Set the height in the beginning of an encoder's JPEG; return the beginning."""
+    """Return the head of the JPEG of an encoder with another height."""
     place = 2
     for marker, block in _iterate_blocks(head):
         if marker in _FRAMES:
@@ -204,9 +204,9 @@ def set_height(head: bytes, height: int) -> bytes:
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Remove the location from a JPEG; return the content and the names of what went with it.
+    """Remove the location from a JPEG; return the content and the names of other removed data.
 
-    Blocks of unknown content go, and so does everything behind the image.
+    Blocks of unknown content and all data behind the image are removed too.
     """
     pieces, left, place = [content[:2]], list[str](), 2
     for marker, begin, end in _iterate_spans(content):
@@ -251,14 +251,14 @@ def _remove_xmp_location(packet: bytes) -> bytes:
 def _edit_blocks(
     blocks: list[bytes], marker: int, mark: bytes, head: int, edit: Callable[[bytes], bytes]
 ) -> list[bytes]:
-    """Return blocks, of which those of one kind are edited as the one value that they are together.
+    """Edit the value that the blocks of one kind hold together; return all blocks.
 
     Args:
         blocks: Whole blocks, and other pieces of the file.
-        marker: The blocks' marker.
-        mark: What the blocks begin with.
-        head: Bytes before a block's part of the value.
-        edit: Returns the value edited, of the same length.
+        marker: Marker of the blocks to edit.
+        mark: Bytes with which the blocks to edit begin.
+        head: Number of bytes before the part of the value in each block.
+        edit: Function that returns the edited value, of the same length.
     """
     start = bytes((0xFF, marker))
     places = [
@@ -276,7 +276,7 @@ def _edit_blocks(
 
 
 def _remove_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
-    """Return a block's payload without its thumbnail, and the thumbnail's name in a list."""
+    """Return the payload of a block without its thumbnail, and a list with the thumbnail's name."""
     if marker == _APP0 and payload.startswith(b"JFIF\0"):
         # Width and height of the thumbnail; its RGB samples follow.
         had = payload[12:14] != b"\0\0"
@@ -288,7 +288,7 @@ def _remove_thumbnail(marker: int, payload: bytes) -> tuple[bytes, list[str]]:
 
 
 def _remove_photoshop_thumbnail(blocks: list[bytes]) -> tuple[list[bytes], list[str]]:
-    """Return blocks without the thumbnail of Photoshop, which may lie in several, and its name."""
+    """Return blocks without the thumbnail of Photoshop, which may span several, and its name."""
     start = bytes((0xFF, _APP13))
     ours = [block for block in blocks if block[:2] == start and block[4:].startswith(_PHOTOSHOP)]
     edited, had = remove_resource_thumbnail(_join_blocks(ours, _APP13, _PHOTOSHOP))
@@ -317,17 +317,17 @@ def _pack_block(marker: int, payload: bytes) -> bytes:
 
 
 def _iterate_blocks(content: Content) -> Iterator[tuple[int, bytes]]:
-    """Yield (marker, whole block) from behind the start of the image up to its first scan."""
+    """Yield (marker, whole block) from the start of the image up to its first scan."""
     return ((marker, bytes(content[begin:end])) for marker, begin, end in _iterate_spans(content))
 
 
 def _iterate_spans(content: Content) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, first byte, byte behind it) of the blocks up to the first scan.
+    """Yield (marker, start, end) of the blocks up to the first scan.
 
-    Stray bytes between blocks are passed over, as decoders do.
+    Stray bytes between blocks are skipped, as decoders do.
 
     Raises:
-        ValueError: It has more blocks than any image needs.
+        ValueError: The file has more blocks than any image needs.
     """
     place, count = 2, 0
     while (found := _MARKER.search(content, place)) is not None and found.end() + 2 <= len(content):
@@ -346,10 +346,10 @@ def _iterate_spans(content: Content) -> Iterator[tuple[int, int, int]]:
 
 
 def _find_end(content: Content) -> int:
-    """Return where the image ends, which may be before the file does.
+    """Return the offset of the end of the image, which may be before the end of the file.
 
     Raises:
-        ValueError: It has more blocks than any image needs.
+        ValueError: The file has more blocks than any image needs.
     """
     place, left = 2, _MOST_BLOCKS
     while (found := _NEXT_MARKER.search(content, place)) is not None:

@@ -14,15 +14,15 @@ class Metadata:
     """Metadata that can be copied to a file of another format."""
 
     exif: bytes = b""
-    """A TIFF structure, without the `Exif` mark that some containers put before it."""
+    """EXIF as a TIFF structure, without the `Exif` mark that some containers put before it."""
     xmp: bytes = b""
     icc: bytes = b""
     photoshop: bytes = b""
     """Photoshop's image resources, which hold the IPTC captions."""
     dpi: tuple[float, float] | None = None
-    """Pixels per inch across and down."""
+    """Pixels per inch, horizontally and vertically."""
     colours: ColourSpace | None = None
-    """Colour space that the file states in another way than by `icc`; None for sRGB."""
+    """Colour space that the file states by other means than `icc`; None for sRGB."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class FileMetadata:
     """Blocks to copy unchanged, in order, to a file of the same format; they include `around`."""
     around: Metadata = Metadata()
     left_behind: tuple[str, ...] = ()
-    """Names of what no output will hold."""
+    """Names of data that no output will hold."""
     only_here: bool = False
-    """True if `blocks` hold more than `around`, which another format will lack."""
+    """True if `blocks` hold more than `around`; an output of another format lacks the rest."""
     recoded: tuple[str, ...] = ()
     """Names of codings that an output of the same format will not have."""
     has_unnamed_channel: bool = False

@@ -19,7 +19,7 @@ _LONG_DATASET = 0x8000
 
 
 def remove_resource_thumbnail(resources: bytes) -> tuple[bytes, bool]:
-    """Return Photoshop's image resources without the thumbnail, and whether they had one."""
+    """Return image resources without the thumbnail, and whether there was one."""
     kept, place = [], 0
     for number, begin, _, end in _iterate_resources(resources):
         if number not in _RESOURCE_THUMBNAILS:
@@ -33,7 +33,7 @@ def remove_resource_thumbnail(resources: bytes) -> tuple[bytes, bool]:
 def remove_resource_location(resources: bytes) -> bytes:
     """Return image resources of the same length without the location.
 
-    What cannot be read becomes zeros, since nobody knows what it says.
+    Unreadable data becomes zeros, because its content is unknown.
     """
     edited, place = bytearray(resources), 0
     for number, _, data, end in _iterate_resources(resources):
@@ -52,7 +52,7 @@ def remove_resource_location(resources: bytes) -> bytes:
 
 
 def remove_iptc_location(iptc: bytes) -> bytes:
-    """Return IPTC datasets of the same length without the location; zeros fill the end."""
+    """Return IPTC datasets without the location, padded with zeros to the same length."""
     kept, place = [], 0
     while iptc[place : place + 1] == bytes((_DATASET,)) and place + 5 <= len(iptc):
         kind = iptc[place + 1], iptc[place + 2]
@@ -68,9 +68,9 @@ def remove_iptc_location(iptc: bytes) -> bytes:
 
 
 def _iterate_resources(resources: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (number, first byte, first byte of the value, byte behind the resource).
+    """Yield (number, start, start of the value, end) of each resource.
 
-    It ends before a resource that reaches beyond the end.
+    It stops before a resource that reaches beyond the end of the data.
     """
     place = 0
     while resources[place : place + 4] == _IMAGE_RESOURCE and place + 12 <= len(resources):

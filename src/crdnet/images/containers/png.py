@@ -1,4 +1,4 @@
-"""The chunks of PNG files. Source: PNG Specification, third edition (W3C, 2025)."""
+"""Chunks of PNG files. Source: PNG Specification, third edition (W3C, 2025)."""
 
 import re
 import struct
@@ -60,7 +60,7 @@ def read_metadata(content: Content, *, same_samples: bool = True) -> FileMetadat
     for name, begin, end in _iterate_spans(content):
         # Lower case marks ancillary chunks (first letter) and those safe to copy (fourth letter).
         ancillary, safe_to_copy = name[:1].islower(), name[3:].islower()
-        if name == b"fdAT":  # an image is still where acTL is missing, or comes too late
+        if name == b"fdAT":  # without acTL before the pixels, the image is not animated
             left.append("the frames of an animation")
         if not ancillary or name in _OF_ENCODER or (name in _OF_SAMPLES and not same_samples):
             continue
@@ -117,7 +117,7 @@ def _is_repeated(name: bytes, payload: bytes, seen: set[bytes]) -> bool:
 
 
 def _read_colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
-    """Return the colour space that chunks tell; that of cICP rules, then iCCP, sRGB, gAMA."""
+    """Return the colour space stated by chunks; cICP takes precedence, then iCCP, sRGB, gAMA."""
     codes = told.get(b"cICP", b"")
     if len(codes) == 4:
         return colour.build_space_of_codes(codes[0], codes[1])
@@ -132,7 +132,7 @@ def _read_colours(told: Mapping[bytes, bytes]) -> colour.ColourSpace | None:
 
 
 def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
-    """Return metadata as chunks, and the names of what no chunk can hold."""
+    """Return metadata as chunks, and the names of data that no chunk can hold."""
     chunks = []
     if around.colours is not None and around.colours.codes is not None:
         chunks.append(pack_chunk(b"cICP", bytes((*around.colours.codes, 0, 1))))
@@ -149,7 +149,7 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
 
 
 def add_metadata(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
-    """Insert chunks after the header of an encoder's PNG, and drop its own metadata chunks."""
+    """Insert chunks after the header of the PNG of an encoder; drop its own metadata chunks."""
     own = [
         (name, chunk)
         for name, chunk in _iterate_chunks(content)
@@ -159,9 +159,9 @@ def add_metadata(content: bytes, chunks: tuple[bytes, ...]) -> bytes:
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Remove the location from a PNG; return the content and the names of what went with it.
+    """Remove the location from a PNG; return the content and the names of other removed data.
 
-    Chunks of unknown content go, and so does everything behind the image.
+    Chunks of unknown content and all data behind the image are removed too.
     """
     pieces, left, size = [MAGIC], list[str](), len(MAGIC)
     once = set[bytes]()
@@ -218,7 +218,7 @@ def is_interlaced(content: Content) -> bool:
 
 
 def is_animated(content: Content) -> bool:
-    """Return whether a PNG has frames."""
+    """Return whether a PNG is animated."""
     for name, _, _ in _iterate_spans(content):
         if name in (b"acTL", b"IDAT"):
             return name == b"acTL"
@@ -240,7 +240,7 @@ _PASSES = (
 # Signature of 8 bytes, and IHDR of 25 with its length and checksum.
 _HEADER_END = 33
 _INFLATED_AT_ONCE = 1 << 20
-# Each call of zlib copies what it was given and did not use.
+# Each call of zlib copies its unused input.
 _DEFLATED_AT_ONCE = 1 << 16
 
 
@@ -251,7 +251,7 @@ def has_all_rows(content: Content) -> bool:
     a decompression bomb is not inflated.
 
     Raises:
-        ValueError: There is no header, it makes no sense, or the samples are damaged.
+        ValueError: The header is missing or invalid, or the samples are damaged.
     """
     if len(content) < _HEADER_END:
         raise ValueError("it ends in its header")
@@ -280,15 +280,15 @@ def has_all_rows(content: Content) -> bool:
 
 
 def _iterate_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, whole chunk)."""
+    """Yield (name, whole chunk) of each chunk."""
     return ((name, content[begin:end]) for name, begin, end in _iterate_spans(content))
 
 
 def _iterate_spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, where the chunk begins, where it ends, which may be beyond the content).
+    """Yield (name, start, end) of each chunk; the end may lie beyond the content.
 
     Raises:
-        ValueError: It has more chunks than any image needs.
+        ValueError: The file has more chunks than any image needs.
     """
     place, left = len(MAGIC), _MOST_CHUNKS + len(content) // 1024
     while place + 12 <= len(content):
@@ -299,12 +299,12 @@ def _iterate_spans(content: Content) -> Iterator[tuple[bytes, int, int]]:
         name = bytes(content[place + 4 : place + 8])
         yield name, place, end
         if name == b"IEND":
-            return  # what lies behind the image is no chunk of it
+            return  # data behind the image does not consist of chunks
         place = end
 
 
 def pack_chunk(name: bytes, payload: bytes) -> bytes:
-    """Return a whole chunk."""
+    """Return a chunk with its length and checksum."""
     return (
         struct.pack(">I", len(payload))
         + name
@@ -314,7 +314,7 @@ def pack_chunk(name: bytes, payload: bytes) -> bytes:
 
 
 def _inflate(packed: bytes) -> bytes:
-    """Return what was compressed; empty where it is damaged or swells without measure."""
+    """Return decompressed data; empty if it is damaged or too large."""
     unpacker = zlib.decompressobj()
     try:
         plain = unpacker.decompress(packed, _MOST_INFLATED)

@@ -91,7 +91,7 @@ class Tag:
 
     kind: int
     value: bytes
-    """Little-endian."""
+    """Bytes of the value, little-endian."""
     directory: "Mapping[int, Tag] | None" = None
     """Content of a tag that is a directory; `value` is then empty."""
 
@@ -120,25 +120,25 @@ class Layout:
 
     @property
     def count_bytes(self) -> int:
-        """Bytes of a directory's number of entries."""
+        """Number of bytes of the entry count of a directory."""
         return 8 if self.big else 2
 
     @property
     def entry_bytes(self) -> int:
-        """Bytes of a directory's entry."""
+        """Number of bytes of an entry of a directory."""
         return 20 if self.big else 12
 
     @property
     def word(self) -> str:
-        """`struct`'s code of an offset."""
+        """Code of an offset in the notation of `struct`."""
         return self.order + ("Q" if self.big else "I")
 
 
 def read_layout(content: Content) -> Layout:
-    """Read the beginning of a TIFF structure.
+    """Return the layout in the header of a TIFF structure.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The content is not a TIFF structure.
     """
     order = {b"II": "<", b"MM": ">"}.get(bytes(content[:2]))
     if order is None or len(content) < 8:
@@ -157,7 +157,7 @@ def read_entries(
 ) -> tuple[list[tuple[int, int, int, int, int]], int]:
     """Return the entries of the directory at `place`, and the offset of its link to the next one.
 
-    An entry is (number, kind, count, where the value is, where the entry is).
+    An entry is (number, kind, count, offset of the value, offset of the entry).
 
     Raises:
         ValueError: The directory reaches beyond the content.
@@ -184,7 +184,7 @@ def read_pages(content: Content) -> list[dict[int, Tag]]:
     """Return the directories of a TIFF structure, one for each page; damaged values are left out.
 
     Raises:
-        ValueError: It is no TIFF structure, or its first directory is damaged.
+        ValueError: The content is not a TIFF structure, or its first directory is damaged.
     """
     form = read_layout(content)
     place, seen, found = form.first, set[int](), list[dict[int, Tag]]()
@@ -206,7 +206,7 @@ def read_pages(content: Content) -> list[dict[int, Tag]]:
 def read_flat_directory(
     content: Content, form: Layout, place: int, numbers: Container[int] | None = None
 ) -> dict[int, Tag]:
-    """Return the tags of the directory at `place`; those that are directories are left as offsets.
+    """Return the tags of the directory at `place`; tags of inner directories stay offsets.
 
     Args:
         content: Content of the file.
@@ -221,7 +221,7 @@ def read_flat_directory(
 
 
 def read_next_place(content: Content, form: Layout, place: int) -> int:
-    """Return where the directory that follows the one at `place` begins, 0 where there is none.
+    """Return the offset of the directory that follows the one at `place`, 0 if there is none.
 
     Raises:
         ValueError: The directory reaches beyond the content.
@@ -234,7 +234,7 @@ def read_next_place(content: Content, form: Layout, place: int) -> int:
 def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
     """Return the metadata of a TIFF file.
 
-    The only block is a TIFF structure of the tags that do not describe pixels.
+    The only block is a TIFF structure with the tags that do not describe pixels.
     """
     found = read_pages(content)
     tags = found[0]
@@ -261,7 +261,7 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
         dpi=read_dpi(kept),
     )
     unnamed = _has_unnamed_channel(tags)
-    if unnamed:  # an encoder would say that it is alpha
+    if unnamed:  # an encoder would declare the channel as alpha
         kept[EXTRA_SAMPLES] = Tag(SHORT, b"\0\0")
     return FileMetadata(
         (pack_structure(kept),),
@@ -274,12 +274,12 @@ def read_metadata(content: Content, *, with_icc: bool = True) -> FileMetadata:
 
 
 def has_separate_planes(tags: Tags) -> bool:
-    """Return whether each colour is stored apart."""
+    """Return whether each colour is stored in a separate plane."""
     return get_number(tags, _PLANAR, 1) == _SEPARATE and get_number(tags, SAMPLES, 1) > 1
 
 
 def is_subsampled_colour(tags: Tags) -> bool:
-    """Return whether the samples are YCbCr as they stand, outside JPEG."""
+    """Return whether the samples are YCbCr without JPEG compression."""
     return (
         get_number(tags, PHOTOMETRIC, 1) == _YCBCR
         and get_number(tags, COMPRESSION, 1) != _JPEG_CODED
@@ -294,7 +294,7 @@ def _has_unnamed_channel(tags: Tags) -> bool:
 
 
 def _list_recoded(tags: Tags) -> tuple[str, ...]:
-    """Return the names of ways of storing pixels that our encoder does not use."""
+    """Return the names of codings of the pixels that the output will not have."""
     compression = get_number(tags, COMPRESSION, 1)
     kind = get_number(tags, PHOTOMETRIC, 1)
     found = []
@@ -325,9 +325,9 @@ def count_extra_pages(found: list[dict[int, Tag]]) -> int:
 
 
 def read_exif_tags(exif: bytes) -> dict[int, Tag]:
-    """Return EXIF's first directory as tags of a file; empty where it is damaged.
+    """Return the first directory of EXIF as tags of a file; empty if it is damaged.
 
-    Tags about pixels are left out, and those of values with which readers refuse a file.
+    Tags about pixels are left out, and tags with values that make readers refuse a file.
     """
     try:
         tags = read_pages(exif)[0]
@@ -349,7 +349,7 @@ def is_structure(content: bytes) -> bool:
 
 
 def read_dpi(tags: Tags) -> tuple[float, float] | None:
-    """Return the pixels per inch that tags tell."""
+    """Return the pixels per inch that tags state; None if they state none."""
     # Unit 2, the default, is the inch, 3 the centimetre; 1 states an aspect only.
     scale = {2: 1.0, 3: 2.54}.get(get_number(tags, _RESOLUTION_UNIT, 2))
     if scale is None or _X_RESOLUTION not in tags or _Y_RESOLUTION not in tags:
@@ -364,7 +364,7 @@ def read_dpi(tags: Tags) -> tuple[float, float] | None:
 
 
 def make_dpi_tags(dpi: tuple[float, float]) -> dict[int, Tag]:
-    """Return the tags that tell pixels per inch."""
+    """Return the tags that state pixels per inch."""
     across, down = (struct.pack("<II", min(round(value * 100), _MOST_LONG), 100) for value in dpi)
     unit = Tag(SHORT, struct.pack("<H", 2))
     return {_X_RESOLUTION: Tag(5, across), _Y_RESOLUTION: Tag(5, down), _RESOLUTION_UNIT: unit}
@@ -387,7 +387,7 @@ def insert_tags(content: bytes, tags: Tags) -> bytes:
 
 
 def drop_defaults(tags: Tags) -> dict[int, Tag]:
-    """Return an encoder's tags without its default orientation and resolution."""
+    """Return the tags of an encoder without its default orientation and resolution."""
     defaults = (ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
     return {number: tag for number, tag in tags.items() if number not in defaults}
 
@@ -395,8 +395,8 @@ def drop_defaults(tags: Tags) -> dict[int, Tag]:
 class _Reader:
     """Reader of the directories of one file.
 
-    Values do not share bytes, so that a small file holds no large values: those beyond the size of
-    the file are left out.
+    Once the values read are together as large as the file, further values are left out: they share
+    bytes, by which a small file could declare huge values.
     """
 
     def __init__(
@@ -453,7 +453,7 @@ def _swap_bytes(value: bytes, kind: int, order: str) -> bytes:
 
 
 def pack_directory(tags: Tags, place: int, *, big: bool) -> bytes:
-    """Return a directory, with all that it points to behind it, as it stands at `place`."""
+    """Return the bytes of a directory at offset `place`, followed by the data that it points to."""
     form = Layout("<", big, place)
     numbers = sorted(tags)
     head = form.count_bytes + len(numbers) * form.entry_bytes + struct.calcsize(form.word)
@@ -487,7 +487,7 @@ def get_number(tags: Tags, number: int, otherwise: int) -> int:
 
 
 def get_numbers(tags: Tags, number: int, most: int) -> tuple[int, ...]:
-    """Return the first values of an integer tag, at most `most`; none if there is no such tag."""
+    """Return at most `most` values of an integer tag; empty if there is no such tag."""
     if number not in tags:
         return ()
     tag = tags[number]

@@ -1,4 +1,4 @@
-"""The chunks of WebP files. Source: RFC 9649."""
+"""Chunks of WebP files. Source: RFC 9649."""
 
 from collections.abc import Iterator
 
@@ -50,7 +50,7 @@ def read_metadata(content: bytes) -> FileMetadata:
 
 
 def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
-    """Return metadata as chunks, and the names of what no chunk can hold."""
+    """Return metadata as chunks, and the names of data that no chunk can hold."""
     parts = ((b"ICCP", around.icc), (b"EXIF", around.exif), (b"XMP ", around.xmp))
     return [_pack_chunk(name, value) for name, value in parts if value], [
         "IPTC"
@@ -60,13 +60,13 @@ def pack_metadata(around: Metadata) -> tuple[list[bytes], list[str]]:
 def add_metadata(
     content: bytes, chunks: tuple[bytes, ...], *, size: tuple[int, int], alpha: bool
 ) -> bytes:
-    """Return an encoder's WebP with chunks around its pixels.
+    """Return the WebP of an encoder with metadata chunks.
 
     Args:
         content: The file.
         chunks: Whole chunks.
-        size: Pixels across and down.
-        alpha: Whether the pixels have an alpha channel.
+        size: Width and height in pixels.
+        alpha: True if the pixels have an alpha channel.
     """
     if not chunks:
         return content
@@ -83,9 +83,9 @@ def add_metadata(
 
 
 def remove_location(content: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Remove the location from a WebP; return the content and the names of what went with it.
+    """Remove the location from a WebP; return the content and the names of other removed data.
 
-    Chunks of unknown content go, and so does everything behind the image.
+    Chunks of unknown content and all data behind the image are removed too.
     """
     size = 8 + int.from_bytes(content[4:8], "little")
     chunks, left = list[bytes](), list[str]()
@@ -129,10 +129,10 @@ def is_lossless(content: bytes) -> bool:
 
 
 def read_size(content: bytes) -> tuple[int, int, int]:
-    """Return pixels across, pixels down, and 2 for an animation or else 1.
+    """Return width and height in pixels, and the number of frames: 2 for any animation, else 1.
 
     Raises:
-        ValueError: There is no image.
+        ValueError: The file holds no image.
     """
     for name, chunk in _iterate_chunks(content):
         payload = _get_payload(chunk)
@@ -153,10 +153,10 @@ def read_size(content: bytes) -> tuple[int, int, int]:
 
 
 def _iterate_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, whole chunk with its padding).
+    """Yield (name, whole chunk with its padding) of each chunk.
 
     Raises:
-        ValueError: It has more chunks than any image needs.
+        ValueError: The file has more chunks than any image needs.
     """
     place, left = 12, _MOST_CHUNKS
     while place + 8 <= len(content):

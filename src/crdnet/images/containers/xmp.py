@@ -1,6 +1,7 @@
-"""Removal of properties from XMP, which keeps its length and all other bytes.
+"""Removal of properties from XMP; its length and all other bytes stay the same.
 
-Properties are found by an XML parser and overwritten with spaces, so that no place in a file moves.
+An XML parser finds the properties, which are overwritten with spaces, so that no offset in a file
+changes.
 
 Sources: XMP specification part 1 (ISO 16684-1), IPTC photo metadata standard, Adobe's gain map
 specification, Google's motion photo and dynamic depth formats.
@@ -66,7 +67,7 @@ class _UnreadableError(ValueError):
 
 
 def remove_location(xmp: bytes) -> bytes:
-    """Return XMP of the same length without the location; spaces alone where it cannot be read."""
+    """Return XMP of the same length without the location; only spaces if it cannot be read."""
     try:
         return _remove_properties(xmp, _is_location)
     except _UnreadableError:
@@ -74,9 +75,10 @@ def remove_location(xmp: bytes) -> bytes:
 
 
 def remove_announcements(xmp: bytes) -> bytes:
-    """Return XMP of the same length that announces no gain map, video or image behind the image.
+    """Return XMP of the same length without announcements of data behind the image.
 
-    XMP that cannot be read is returned as it is, since nobody else can read it either.
+    Such data is a gain map, a video or another image. Unreadable XMP is returned unchanged, because
+    other programs cannot read it either.
     """
     try:
         return _remove_properties(xmp, _is_announcement)
@@ -115,10 +117,10 @@ def _remove_properties(xmp: bytes, matches: Matches) -> bytes:
 
 
 class _Finder:
-    """Finds the bytes of properties.
+    """XML handler that finds the bytes of properties.
 
     Attributes:
-        spans: First byte, and the one behind the last, of each property.
+        spans: Start and end offset of each property.
     """
 
     def __init__(self, xmp: bytes, matches: Matches) -> None:
@@ -126,7 +128,7 @@ class _Finder:
         self._xmp, self._matches = xmp, matches
         self._spaces: list[Mapping[str, str]] = [_USUAL_PREFIXES]
         self._begun: int | None = None
-        """Offset at which the property that is left out begins."""
+        """Offset at which the current property to remove begins; None outside such a property."""
         self._begun_depth = 0
         self._parser = expat.ParserCreate()
         self._parser.ordered_attributes = True
@@ -165,7 +167,7 @@ class _Finder:
         self._spaces.pop()
 
     def _skip_attributes(self, tag: int, *, keep: bool) -> int:
-        """Return where the attributes of the tag at `tag` end; note those that are meant."""
+        """Return the end offset of the attributes of the tag at `tag`; note those to remove."""
         found = _TAG.match(self._xmp, tag)
         place = found.end() if found else tag
         while found := _ATTRIBUTE.match(self._xmp, place):
