@@ -4,8 +4,7 @@
 
     clean = crdnet.derain(image)
 
-Nothing here imports torch; names are loaded when they are first used, so that `import crdnet` is
-cheap.
+Nothing here imports torch. Names are imported at their first use, so that `import crdnet` is fast.
 """
 
 import os
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from crdnet.runtime import SenseReport
     from crdnet.video import derain_video, sense_video
 
-# onnxruntime 1.29 and later report to their maker over the network, from a thread that also hangs
-# children of fork at their exit. Offline is a promise, so this stands before anything here can
-# import onnxruntime; who wants it sets 0.
+# onnxruntime 1.29 and later send telemetry from a thread that also makes forked children hang at
+# exit. crdnet promises to work offline, so this is set before anything can import onnxruntime;
+# set 0 to allow telemetry.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME_OF_NAME = {
@@ -74,7 +73,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from the module it lives in (PEP 562)."""
+    """Import a public name from its module (PEP 562)."""
     if name not in _HOME_OF_NAME:
         raise AttributeError(f"module 'crdnet' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF_NAME[name]), name)

@@ -27,14 +27,14 @@ TEMPERATURE = 0.15
 """Uncertainty of an intensity that a network predicts, in log(1 + S): about 15 % of S."""
 
 STRONGEST_SHARE = 0.05
-"""Share of the cells of a map, the strongest, that decide whether rain is visible."""
+"""Share of the cells of a map that count as the strongest, which show whether rain is visible."""
 
 LIGHT_TINT = 0.1
 """Largest deviation of a channel of the light of rain from white, relative to white."""
 
 # Smallest distance of a background from white, below which no opacity follows from a change.
 _LEAST_ROOM = 0.1
-# Mean deviation that is added, in colours of [0, 1]: the colour of a fainter change is chance.
+# Deviation added to every misfit, in colours of [0, 1]: the colour of a fainter change is noise.
 _CHANCE = 0.03 / 255
 
 SCORE_MIDDLE = 10.0
@@ -101,7 +101,7 @@ def luma(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def measure_misfit(change: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> float:
-    """Return how far a change is from what rain of any opacity makes of a background.
+    """Return the deviation of a change from the change that rain of any opacity causes.
 
     A layer of opacity a and of light L changes the colour c of the background by a (L - c). Drops
     refract the light of nearly the whole scene (Garg and Nayar, "Vision and Rain", IJCV 2007), so

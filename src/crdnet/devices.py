@@ -1,7 +1,7 @@
-"""The devices that run model files: their names, and what each needs.
+"""Devices that run model files: their names, engines and requirements.
 
-The only list of them, for the command line, the server and the runtime. Importing it costs next to
-nothing: an engine is named here as text, and `crdnet.runtime.engines` imports it to open it.
+The command line, the server and the runtime share this list. It is cheap to import: engines are
+named as text, and `crdnet.runtime.engines` imports an engine when it opens one.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Device(NamedTuple):
-    """Engine of a device, and what must be installed for it."""
+    """Engine of a device, and its requirements."""
 
     module: str
     engine: str
@@ -22,15 +22,15 @@ class Device(NamedTuple):
     extra: str
     """Extra of crdnet that brings the package; "" for the base install."""
     works: Callable[[], bool] = lambda: True
-    """Tells whether the machine has the hardware; must be cheap, and needs the package."""
+    """Function that returns whether the machine has the hardware; cheap, but needs the package."""
 
 
 def _has_cuda() -> bool:
-    """Tell whether there is an NVIDIA GPU and a PyTorch built for it.
+    """Return whether there is an NVIDIA GPU and a PyTorch built for it.
 
-    Looks at files alone: asking PyTorch or the driver takes seconds.
+    Only files are checked, because a query of PyTorch or the driver takes seconds.
     """
-    # A build for the CPU has neither library, a machine without the driver none of these files.
+    # A CPU build has neither library, and a machine without the driver has none of these files.
     torch = find_spec("torch")
     assert torch is not None
     assert torch.origin is not None
@@ -43,7 +43,7 @@ def _has_cuda() -> bool:
     return built and has_driver
 
 
-# CUDA is fastest by far; OpenVINO computes in bfloat16 where the processor has it.
+# CUDA is by far the fastest; OpenVINO computes in bfloat16 if the CPU supports it.
 ENGINES = {
     "cuda": Device("crdnet.gpu", "TorchEngine", "torch", "torch", _has_cuda),
     "openvino": Device("crdnet.runtime.engines.openvino", "OpenVinoEngine", "openvino", "openvino"),
@@ -51,13 +51,13 @@ ENGINES = {
 }
 """Engines by device, the fastest first."""
 DEVICES = ("auto", *sorted(ENGINES))
-"""Names that a device argument accepts; `auto` is the fastest that works here."""
+"""Names that a device argument accepts; `auto` is the fastest that works on this machine."""
 
 
 def list_installed_devices() -> tuple[str, ...]:
-    """Return the devices that are installed and that this machine has, the fastest first.
+    """Return the devices that are installed and have their hardware, the fastest first.
 
-    Imports none of them.
+    No engine is imported.
     """
     found = (
         name for name, device in ENGINES.items() if find_spec(device.package) and device.works()

@@ -1,4 +1,4 @@
-"""Errors that crdnet raises: one small tree.
+"""Exception classes of crdnet, in one small tree.
 
 Every message names the input, the rule that it broke, and a remedy. Only the command line turns an
 error into an exit code, and only the server turns one into a status.
@@ -13,7 +13,7 @@ class CRDNetError(Exception):
 
 
 class ArgumentError(CRDNetError, ValueError):
-    """Arguments of a call are out of range, contradict each other, or name no possible output."""
+    """Arguments that are out of range, contradict each other, or name no possible output."""
 
 
 class SizeError(CRDNetError, ValueError):
@@ -49,7 +49,7 @@ class DataError(CRDNetError, ValueError):
 
 
 class VideoError(CRDNetError, ValueError):
-    """A clip cannot be read, or holds something that would be lost."""
+    """Clip that cannot be read, or whose content would be lost."""
 
 
 class RecipeError(CRDNetError, ValueError):

@@ -1,4 +1,4 @@
-"""Export of trained networks to model files, with a check that both compute the same.
+"""Export of trained networks to model files, with a check that both compute the same values.
 
 This is the only module that imports both the torch networks and the runtime.
 """

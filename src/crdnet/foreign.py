@@ -1,7 +1,7 @@
 """Model files for other programs: fixed sides, half precision, other opsets, darktable packages.
 
-Each is made from a crdnet model file and compared with it by onnxruntime before it is left in
-place. crdnet itself reads only those whose sides and numbers are unchanged.
+Each is made from a crdnet model file and compared with it in onnxruntime before it replaces the
+output. crdnet itself reads only files with dynamic sides and float32.
 
 Sources: the ONNX version converter; the float16 converter of onnxruntime; darktable 5.6, whose
 neural restore loads a zip of ID/config.json and ID/model.onnx, with one input and one output
@@ -58,9 +58,9 @@ class Adaptation:
     fixed: int | None = None
     """Both sides of the input, in pixels; None leaves them dynamic."""
     half: bool = False
-    """Whether weights and sums have 16 bits; input and outputs stay float32."""
+    """If True, weights and sums have 16 bits; input and outputs stay float32."""
     opset: int | None = None
-    """Version of ONNX's operations; None leaves it."""
+    """Version of ONNX's operations; None keeps it."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def package_for_darktable(source: Path, path: Path) -> AdaptedReport:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
         folder = _make_identifier(info)
         package.writestr(_entry(f"{folder}/config.json"), config)
-        # What darktable's collection of models asks for; JSON is YAML.
+        # Fields that darktable's collection of models requires; JSON is valid YAML.
         package.writestr(_entry(f"{folder}/model.yaml"), config)
         package.writestr(_entry(f"{folder}/model.onnx"), content)
     write_whole(path, buffer.getvalue())
@@ -138,7 +138,7 @@ def package_for_darktable(source: Path, path: Path) -> AdaptedReport:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    # A fixed date: the same model gives the same package.
+    # A fixed date, so that the same model gives the same package.
     entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry
@@ -189,7 +189,7 @@ def _convert_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     metadata = {each.key: each.value for each in model.metadata_props}
     try:
         converted = version_converter.convert_version(model, opset)
-    except RuntimeError as error:  # of the converter, which has no adapter
+    except RuntimeError as error:  # the converter has no adapter for an operation
         raise ModelError(f"the graph cannot be written in opset {opset}: {error}") from error
     del converted.metadata_props[:]  # the converter loses them in some versions of ONNX
     helper.set_model_props(converted, metadata)
@@ -262,7 +262,7 @@ def _keep_one_output(model: onnx.ModelProto) -> None:
 
 
 def _pad_inside(model: onnx.ModelProto, multiple: int) -> None:
-    """Have the graph take `input` of any sides: pad it by reflection, and crop to `output`."""
+    """Make the graph accept any sides: pad `input` by reflection, and crop `output`."""
     graph = model.graph
     constants = {
         "pad_multiple": np.array([multiple], np.int64),
@@ -308,15 +308,15 @@ def _compare(
     """Return the largest difference of colours between two models on seeded noise.
 
     Args:
-        source: The model file that is taken as the truth.
-        content: The other, as bytes.
-        names: Input and output of the other.
-        sizes: Heights and widths that the other gets.
-        multiple: Number to which the truth pads its sides.
+        source: The reference model file.
+        content: The other model, as bytes.
+        names: Names of the input and the output of the other model.
+        sizes: Heights and widths of the inputs of the other model.
+        multiple: Number to whose multiples the input of the reference is padded.
         tolerance: Largest allowed difference.
 
     Raises:
-        ModelError: They differ by more.
+        ModelError: The models differ by more.
     """
     providers = ["CPUExecutionProvider"]
     try:

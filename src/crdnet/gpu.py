@@ -1,8 +1,7 @@
 """PyTorch on an NVIDIA GPU, in float16 (extra: torch).
 
-The runtime opens this engine by its name and never imports it, since programs that run on a
-processor must not import torch. The engine reads the model file like every other engine, so the
-file alone is enough; the code of the network is not needed.
+The runtime imports this engine by name and only for CUDA, because programs that run on the CPU must
+not import torch. Like every engine, it needs only the model file, not the code of the network.
 
 Convolutions run in float16, which is finer than bfloat16 for values of the size that images give;
 the colours that they correct stay in float32. Values beyond the range of float16 become infinite or
@@ -93,7 +92,7 @@ class TorchEngine(Engine):
         self._constants = {name: self._place_constant(value) for name, value in constants.items()}
         chip = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else device
         self.name = f"PyTorch {torch.__version__}, float16 on {chip}"
-        # None marks a size that has come once; it is recorded when it comes again.
+        # None marks a size that has occurred once; its second run is recorded.
         self._recorded: OrderedDict[tuple[int, ...], _Recorded | None] = OrderedDict()
         self._lock = Lock()
 
@@ -133,7 +132,7 @@ class TorchEngine(Engine):
         recorded = self._recorded.pop(size, None)
         if seen and recorded is None:
             recorded = self._record(batch)
-        # Inserted anew, so that the size used least recently comes first and is dropped first.
+        # Inserted again, so that the least recently used size comes first and is dropped first.
         self._recorded[size] = recorded
         while len(self._recorded) > _MOST_GRAPHS:
             self._recorded.popitem(last=False)

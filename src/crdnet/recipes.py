@@ -1,7 +1,7 @@
-"""The recipes that come with crdnet: YAML files for `crdnet train`, found by name.
+"""Shipped recipes: YAML files for `crdnet train`, found by name.
 
-They lie in `configs/` of the repository and in `crdnet/configs` of an installed wheel, which
-pyproject.toml fills.
+They are in `configs/` of the repository and in `crdnet/configs` of an installed wheel, as set in
+pyproject.toml.
 """
 
 from pathlib import Path

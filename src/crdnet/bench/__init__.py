@@ -1,4 +1,4 @@
-"""Measurement of the speed of engines, against each other and the machine's limits; no torch."""
+"""Measurement of the speed of engines and of the limits of the machine, without torch."""
 
 from crdnet.bench.cost import count_cost
 from crdnet.bench.measurement import (

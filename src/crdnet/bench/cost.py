@@ -38,7 +38,7 @@ def count_cost(model: StoredModel) -> Cost:
     """Count the cost of a model on a small image.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
+        ModelError: The file is damaged or is not a crdnet model.
     """
     side, _ = round_up_size(_SIDE, _SIDE, read_info(model).size_multiple)
     nodes = [_count_node_cost(arguments) for arguments in _profile_nodes(model, side)]
@@ -86,5 +86,5 @@ def _count_node_cost(arguments: Mapping[str, Any]) -> Cost:
 
 
 def _extract_shapes(described: list[dict[str, list[int]]]) -> list[list[int]]:
-    """Return shapes from the profile's form, [{"float": [1, 3, 64, 64]}, ...]."""
+    """Return the shapes in an entry of the profile, [{"float": [1, 3, 64, 64]}, ...]."""
     return [shape for each in described for shape in each.values()]

@@ -1,10 +1,10 @@
 """Measurement of engines at several sizes, with the limits of the machine in the same turns.
 
-Contract: every row (a size, a model, a device) is a process of its own, so that its memory and the
-time to its first image are its own. The rows of one size take turns with each other and, while the
-network runs alone, with matrix products and a copy of memory: one run each, over and over. The
-first rounds are thrown away. The image is drawn, with rain at full size, so that the network runs
-at full size: rain that is sensed at a smaller scale costs less.
+Contract: every row (a size, a model, a device) runs in a separate process, so that its memory and
+the time to its first image can be measured. In each round, the rows of one size run once each; when
+the network is timed alone, matrix products and a copy of memory run in the same rounds. The first
+rounds are discarded. The image is drawn with rain at full size, because an image whose rain is
+sensed at a smaller scale costs less.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,7 +71,7 @@ class Row:
 
     @property
     def megapixels(self) -> float:
-        """Size of the image."""
+        """Size of the image in megapixels."""
         return self.height * self.width / 1e6
 
     @property
@@ -81,7 +81,7 @@ class Row:
 
     @property
     def is_on_processor(self) -> bool:
-        """True if the measured limits, which are the processor's, apply to it."""
+        """True if the row ran on the CPU, to which the measured limits apply."""
         return self.device != "cuda"
 
     @property
@@ -165,14 +165,14 @@ def measure(
     Args:
         subjects: Models and devices.
         megapixels: Sizes of the image, whose sides are 4 to 3.
-        threads: Processors for each subject.
-        rounds: Number of times that each is timed at each size.
-        on_step: Called `count_steps` times, as the work proceeds.
+        threads: Number of threads for each subject.
+        rounds: Number of timed runs of each subject at each size.
+        on_step: Called after each step, `count_steps` times in total.
 
     Raises:
         CRDNetError: A model or a device does not work.
     """
-    # First of all, since the load of the machine must not include our own work.
+    # Before any work, which would count as load of the machine.
     machine = inspect_machine()
     costs = {model: count_cost(model) for model in {subject.model for subject in subjects}}
     rows: list[Row] = []

@@ -32,12 +32,12 @@ class ModelCost:
         model: Name of the model.
         parameters: Number of weights in the file.
         kilo_macs: Thousands of multiply-accumulate operations per pixel.
-        size_multiple: Number that divides both sides that the network takes.
-        margin: Pixels around a tile that its result depends on.
-        height: Height of the image that was timed, in pixels.
-        width: Its width.
-        seconds: Median time of the network on it.
-        peak_bytes: Largest resident memory of a process that derains it; None if unknown.
+        size_multiple: Both sides of the input must be multiples of this, in pixels.
+        margin: Pixels around a tile that affect its result.
+        height: Height of the timed image, in pixels.
+        width: Width of the timed image, in pixels.
+        seconds: Median time of the network on the image.
+        peak_bytes: Peak resident memory of a process that derains the image; None if unknown.
         engine: Engine and precision.
         threads: Threads of the engine.
     """
@@ -72,7 +72,7 @@ class ModelCost:
 def measure_model_cost(
     model: StoredModel, height: int, width: int, *, device: str, threads: int
 ) -> ModelCost:
-    """Measure a model file in a process of its own.
+    """Measure a model file in a separate process.
 
     Args:
         model: Model of `crdnet.runtime.find_model`.
@@ -82,7 +82,7 @@ def measure_model_cost(
         threads: Threads of the engine.
 
     Raises:
-        ModelError: The file is damaged or is not ours.
+        ModelError: The file is damaged or is not a crdnet model.
     """
     info = read_info(model)
     with TemporaryDirectory() as folder:

@@ -61,7 +61,7 @@ class WorkerProcess:
         """Time from its start until it was ready."""
 
     def __enter__(self) -> "WorkerProcess":
-        """Return the process itself."""
+        """Return this object."""
         return self
 
     def __exit__(
@@ -71,7 +71,7 @@ class WorkerProcess:
         trace: TracebackType | None,
     ) -> None:
         """End the process."""
-        # Its work has no effect outside, so there is nothing to wait for.
+        # Killed at once, because its work has no effect outside.
         self._process.kill()
         self._process.communicate()
 

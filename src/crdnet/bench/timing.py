@@ -42,10 +42,10 @@ class Timing:
 
 
 SETTLE_SECONDS = 0.03
-"""Pause before each timed run.
+"""Pause before each timed run, in seconds.
 
-Threads that have finished their work may spin for a while (those of OpenMP, in PyTorch) and would
-take their processors from the next call.
+Idle threads may spin for a while (those of OpenMP, in PyTorch) and would take CPU time from the
+next call.
 """
 
 

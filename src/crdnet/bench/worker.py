@@ -1,4 +1,4 @@
-"""Process that does one task over and over on request: `python -m crdnet.bench.worker TASK`.
+"""Process that repeats one task on request: `python -m crdnet.bench.worker TASK`.
 
 TASK is JSON: {"limits": [["float32", "numpy"], ...], "threads": 2}, or {"model": "default",
 "device": "cpu", "threads": 2, "rainy": "rainy.npy"}, or the same with "task": "fuse". The process

@@ -1,4 +1,4 @@
-"""`crdnet batch`: the images of a bucket, on a Ray cluster or in shares."""
+"""`crdnet batch`: derain the images of a bucket, on a Ray cluster or in shares."""
 
 import sys
 from contextlib import redirect_stdout
@@ -129,7 +129,7 @@ def command(
     if job_options.dry_run:
         return _list_planned(job, quiet=quiet)
     progress = _Progress(price_per_hour, quiet=quiet)
-    # Ray prints what happens to nodes to the output that is for the report.
+    # Ray prints events of nodes to standard output, which is reserved for the report.
     with stop_on_signals(job.stop, quiet=quiet), redirect_stdout(sys.stderr):
         try:
             report = job.run(progress.show)
@@ -140,7 +140,7 @@ def command(
 
 
 class _Progress:
-    """The bar, or a line now and then."""
+    """Progress display: a bar on a terminal, otherwise a line at intervals."""
 
     def __init__(self, price_per_hour: float | None, *, quiet: bool) -> None:
         from crdnet.cli.progress import Bar

@@ -1,4 +1,4 @@
-"""`crdnet bench`: how fast the engines are on this machine."""
+"""`crdnet bench`: measure the speed of the engines on this machine."""
 
 import click
 

@@ -79,7 +79,7 @@ def check_command(
     except CRDNetError as error:
         if not as_json:
             raise
-        # A script that asked for JSON gets JSON, also where there is nothing to report on.
+        # With --json, print JSON even if there is nothing to report.
         about = {"root": str(paths[0]), "healthy": False, "error": name_flags(str(error))}
         click.echo(json.dumps(about, indent=2))
         context.exit(EXIT_PROBLEMS)

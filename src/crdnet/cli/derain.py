@@ -111,7 +111,7 @@ def command(
 
 
 def _check_stdout(*, as_json: bool, dry_run: bool) -> None:
-    """Refuse to write an image where something else is to stand."""
+    """Refuse to write an image to standard output that is used for other text."""
     if as_json:
         raise click.UsageError(
             "--json and the image would both go to standard output; give -o FILE"

@@ -1,4 +1,4 @@
-"""`crdnet evaluate`: score a model, or images made by any method, under named protocols."""
+"""`crdnet evaluate`: score a model, or saved images of any method, under named protocols."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ from crdnet.evaluation import (
 )
 from crdnet.metrics import PROTOCOLS
 
-# Images in memory at a time, unless -j says otherwise.
+# Default of -j: number of images in memory at a time.
 _MOST_JOBS_UNASKED = 4
 _WEIGHTS = (".ckpt", ".safetensors")
 _HELP = """\
@@ -348,7 +348,7 @@ def _check_task(given: set[str]) -> None:
 
 
 def _find_pairs(given: Mapping[str, Any]) -> tuple[list[Pair], list[Failure]]:
-    """Return the pairs of --data, and what is wrong with it."""
+    """Return the pairs of --data, and its problems as failures."""
     if given["data"] is None:
         return [], []
     problems: list[DataProblem] = []
@@ -366,7 +366,7 @@ def _choose_jobs() -> int:
 def _open_model(
     stack: ExitStack, model: str, device: str, tile: int | Literal["auto"], jobs: int
 ) -> tuple[Derain, dict[str, Any]]:
-    """Return what derains, and facts about it for the reports."""
+    """Return the function that derains, and facts about the model for the reports."""
     from crdnet.pipeline import Derainer
     from crdnet.runtime import count_cpus, find_model
 
@@ -398,7 +398,7 @@ def _export_weights(stack: ExitStack, path: Path) -> Path:
 def _open_derainer(
     model: str, device: str, tile: int | Literal["auto"]
 ) -> Callable[[Frame], Frame]:
-    """Return what derains a frame as `crdnet derain` does a file: dry ones are left alone."""
+    """Return a function that derains a frame like a file of `crdnet derain`, dry ones unchanged."""
     from crdnet.pipeline import Derainer  # as above
 
     derainer = Derainer(model, device, tile=tile)
@@ -412,7 +412,7 @@ def _open_derainer(
 
 
 def _describe_scored(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was scored, as JSON values for the reports."""
+    """Return a description of the scored images as JSON values, for the reports."""
     names = ["seed", "model", "device", "tile", "data", "layout"]
     if given["results"]:
         names = ["seed", "results", *(["target"] if given["target"] else ["data", "layout"])]
@@ -423,7 +423,7 @@ def _describe_scored(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _print_tables(document: Document) -> None:
-    """Print the table of each method, drawn on a terminal, and their differences."""
+    """Print the table of each method and their differences; on a terminal, draw the tables."""
     if not sys.stdout.isatty():
         click.echo(document.as_text(), nl=False)
         return

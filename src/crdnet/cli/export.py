@@ -1,4 +1,4 @@
-"""`crdnet export`: trained weights become a model file."""
+"""`crdnet export`: convert trained weights to a model file."""
 
 import tempfile
 from pathlib import Path
@@ -25,7 +25,7 @@ def _parse_scores(
 
 
 def _find_training_data(source: str | None) -> str | None:
-    """Return what the shipped model of this name says of its training data."""
+    """Return the training data stated by the shipped model of this name, None if there is none."""
     from crdnet.runtime import ModelSummary, list_models
 
     models = [each for each in list_models() if source in (each.name, *each.aliases)]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first finishes what is in work, the second ends at once."""
+"""Handling of Ctrl-C and SIGTERM: the first finishes the running work, the second ends at once."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ _AGAIN = b"finishing the images in work; once more ends at once\n"
 
 @contextmanager
 def stop_on_signals(stop: Callable[[], None], *, quiet: bool) -> Iterator[None]:
-    """Let the first signal in the block only ask to stop; a second one interrupts.
+    """Call `stop` at the first signal in the block; a second signal interrupts the block.
 
     Args:
-        stop: Asks to stop.
-        quiet: Say nothing of it.
+        stop: Function that asks the work to stop.
+        quiet: If True, print no message.
 
     Raises:
-        KeyboardInterrupt: There was a signal, when the block has ended.
+        KeyboardInterrupt: A signal arrived; raised at the end of the block.
     """
     asked = False
 
@@ -30,7 +30,7 @@ def stop_on_signals(stop: Callable[[], None], *, quiet: bool) -> Iterator[None]:
             raise KeyboardInterrupt
         asked = True
         stop()
-        if not quiet:  # whom we interrupt may be writing to sys.stderr, so go past it
+        if not quiet:  # the interrupted code may be writing to sys.stderr, so bypass its buffer
             os.write(2, (CLEAR_LINE.encode() if os.isatty(2) else b"") + _AGAIN)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,7 +1,7 @@
-"""The `crdnet` command: a group whose commands are imported only when they are called.
+"""The `crdnet` command: a group that imports a command only when it is called.
 
-Starting fast is a promise (`crdnet --help` in under 0.3 s), so each command lives in a module of
-its own and its one-line help stands here.
+`crdnet --help` must take less than 0.3 s. Therefore each command has a separate module, and its
+one-line help is here.
 """
 
 import os
@@ -49,7 +49,7 @@ _COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command only to run it or to show its help."""
+    """Click group that imports a command only to run it or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the commands in the order in which a newcomer meets them."""
@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called; name the one that may be meant where there is none."""
+        """Find the called command; for an unknown one, suggest the command that may be meant."""
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
             suggested = _suggest(name)
@@ -87,7 +87,7 @@ class LazyGroup(click.Group):
 
 
 def _suggest(name: str) -> str | None:
-    """Return the call that is meant by an image, a folder, or a typing error for a command."""
+    """Return the likely call if an image, a folder or a typing error is given as the command."""
     if name == "." or Path(name).suffix or os.path.lexists(name):
         return f"crdnet derain {quote(name)}"
     similar = get_close_matches(name, _COMMANDS, n=1)
@@ -121,7 +121,7 @@ def cli() -> None:
 
 
 def _format_error(error: click.ClickException) -> str:
-    """Return what is wrong with a call, and where its right form is told."""
+    """Return the message about a wrong call, with a hint to the help."""
     message = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{message.removesuffix('.')}; see `{error.ctx.command_path} --help`"
@@ -129,7 +129,7 @@ def _format_error(error: click.ClickException) -> str:
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code that the design promises."""
+    """Run the command line and exit with its exit code; see `crdnet.cli`."""
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -147,8 +147,8 @@ def main() -> None:
         click.echo(f"Error: {name_flags(str(error))}", err=True)
         code = EXIT_WRONG_USAGE if isinstance(error, ArgumentError) else EXIT_FAILED
     except BrokenPipeError:
-        # Whoever read our results has gone, as `| head` does; Python would complain once more at
-        # exit.
+        # The reader of standard output has closed it, like `| head`; Python would report this
+        # again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""Messages of the library in the words of the command line."""
+"""Translation of messages of the library into the words of the command line."""
 
 import re
 import unicodedata

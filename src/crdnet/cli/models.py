@@ -1,4 +1,4 @@
-"""`crdnet models`: the models that come with crdnet, and what a model file costs."""
+"""`crdnet models`: list the shipped models, and measure the cost of model files."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
 def _parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
-    """Turn WIDTHxHEIGHT into height and width."""
+    """Parse WIDTHxHEIGHT as height and width."""
     found = _SIZE.fullmatch(value)
     if found is None or not all(int(side) for side in found.groups()):
         raise click.BadParameter(f"{value!r} is not WIDTHxHEIGHT in pixels", ctx=ctx, param=param)

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the types of their values."""
+"""Options that several commands share, and the types of their values."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,11 +28,11 @@ AT_LEAST_ONE = click.IntRange(min=1)
 def parse_number_or(
     word: str, value: Any, number: type[Any], low: float | int, high: float | int = inf
 ) -> Callable[[str], Any]:
-    """Return the type of an option: a number in a range, or one word.
+    """Return the type of an option that accepts a number in a range, or one word.
 
     Args:
-        word: The word.
-        value: What the word stands for.
+        word: The accepted word.
+        value: Value of the option for the word.
         number: `int` or `float`.
         low: The smallest number.
         high: The largest number.
@@ -42,7 +42,7 @@ def parse_number_or(
         if text == word:
             return value
         try:
-            # int takes 1_0 and digits of any script.
+            # int() also accepts 1_0 and digits of any script.
             is_plain = number is float or (text.isascii() and text.isdecimal())
             parsed = number(text) if is_plain else nan
         except ValueError:
@@ -56,14 +56,14 @@ def parse_number_or(
 
 
 def _refuse_nan(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    # Not-a-number passes every comparison of a range.
+    # NaN is never out of range by comparison.
     if isnan(value):
         raise click.BadParameter("nan is not in the range 0<=x<=1", ctx, param)
     return value
 
 
 def add_flag(*names: str, help: str, **more: Any) -> Decorator:  # noqa: A002 - click's word
-    """Return an option that is given or not."""
+    """Return a flag: an option without a value."""
     return click.option(*names, is_flag=True, help=help, **more)
 
 
@@ -134,10 +134,10 @@ traceback = add_flag(
 
 
 def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
-    """Return the inputs that were typed and those of --files-from (a file, or None), one a line.
+    """Return the inputs of the command line and those of --files-from, which has one per line.
 
     Raises:
-        click.UsageError: There are none, or - is among them and in front of a list.
+        click.UsageError: There are no inputs, or - is given together with --files-from.
     """
     if listed is None:
         if not named:
@@ -151,7 +151,7 @@ def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
 
 
 def find_stored_model(name: str) -> "StoredModel":
-    """Return the model that was asked for; one that is not there is wrong usage."""
+    """Return the model with a name; an unknown model is a usage error."""
     # Imported here, since onnxruntime takes longer to load than --help may take.
     from crdnet.runtime import find_model
 
@@ -161,7 +161,7 @@ def find_stored_model(name: str) -> "StoredModel":
 
 @contextmanager
 def refuse_unknown_model() -> Iterator[None]:
-    """Turn the error about a model that is not there into one about its option."""
+    """Convert the error about an unknown model to an error about the option."""
     try:
         yield
     except ModelError as error:
@@ -169,17 +169,17 @@ def refuse_unknown_model() -> Iterator[None]:
 
 
 def parse_model(name: str) -> str | Path:
-    """Return the value of --model as the library takes it."""
+    """Return the value of --model in the form that the library accepts."""
     return Path(name) if Path(name).suffix == ".onnx" or len(Path(name).parts) > 1 else name
 
 
 def take_fields(values: dict[str, Any], kind: type[Options], **more: Any) -> Options:
-    """Make a dataclass of the options that are named like its fields, and take them out.
+    """Build a dataclass from the options with the names of its fields; remove them from `values`.
 
     Args:
-        values: Options by their names.
-        kind: The dataclass.
-        more: Further fields.
+        values: Options by name; changed in place.
+        kind: Class to build.
+        more: Values of further fields.
     """
     names = [field.name for field in fields(kind) if field.name in values]
     return cast(Options, kind(**{name: values.pop(name) for name in names}, **more))

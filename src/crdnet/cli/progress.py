@@ -1,7 +1,7 @@
-"""The progress bar of all commands: one line on standard error, below what is printed.
+"""Progress bar of all commands: one line on standard error, below the printed lines.
 
-It is drawn on a terminal only. Lines are printed while the bar is hidden, so that they stand above
-it, on whichever stream they are.
+It is drawn on a terminal only. Lines are printed while the bar is hidden, so that they appear above
+it on either stream.
 """
 
 import os
@@ -13,17 +13,17 @@ from time import perf_counter
 from typing import TypeVar
 
 CLEAR_LINE = "\r\x1b[K"
-"""Moves to the start of the line of a terminal, and erases it."""
+"""Escape sequence that moves to the start of the line of a terminal and erases the line."""
 _CELLS = 20
 Item = TypeVar("Item")
 
 
 class Bar:
-    """A bar with a text behind it; its methods may be called from any thread.
+    """Progress bar with a text after it; its methods are thread-safe.
 
     Args:
-        label: Stands before the bar.
-        quiet: Draw nothing.
+        label: Text before the bar.
+        quiet: If True, draw nothing.
     """
 
     def __init__(self, label: str, *, quiet: bool) -> None:
@@ -33,7 +33,7 @@ class Bar:
         self._line = ""
 
     def update(self, share: float, text: str) -> None:
-        """Show how much is done, from 0 to 1, and a text."""
+        """Show the finished share, from 0 to 1, and a text."""
         if not self.is_drawn:
             return
         with self._lock:
@@ -57,7 +57,7 @@ class Bar:
             self.is_drawn = False
 
     def _draw(self) -> None:
-        # A line that is wider than the terminal would wrap, and only its end be erased.
+        # A line wider than the terminal would wrap, and only its last row would be erased.
         self._write(CLEAR_LINE + self._line[: _read_columns() - 1])
 
     def _write(self, text: str) -> None:
@@ -69,12 +69,12 @@ class Bar:
 
 @contextmanager
 def progress(total: int, of: str, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Draw a bar with the time left; yields what moves it on.
+    """Draw a bar with the time left; yield the function that advances it by one step.
 
     Args:
-        total: How often it will be moved on.
-        of: What is counted, in the plural.
-        quiet: Draw none.
+        total: Number of steps.
+        of: Noun for the steps, in the plural.
+        quiet: If True, draw nothing.
     """
     bar = Bar(of, quiet=quiet)
     began = perf_counter()
@@ -94,7 +94,7 @@ def progress(total: int, of: str, *, quiet: bool) -> Iterator[Callable[[], None]
 
 
 def track(items: Sequence[Item], of: str, *, quiet: bool) -> Iterable[Item]:
-    """Yield items, and draw a bar of those that are done; `of` is what is counted."""
+    """Yield items, and draw a bar of the finished ones; `of` is the noun for them."""
     with progress(len(items), of, quiet=quiet) as advance:
         for item in items:
             yield item
@@ -102,7 +102,7 @@ def track(items: Sequence[Item], of: str, *, quiet: bool) -> Iterable[Item]:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time in the unit that fits."""
+    """Return a duration as text, in the unit that fits."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

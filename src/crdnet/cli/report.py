@@ -20,30 +20,30 @@ from crdnet.cli.progress import Bar, format_duration
 from crdnet.pipeline import Outcome
 
 PLAIN_SECONDS = 30.0
-"""Time between two lines of progress, where there is no terminal to draw a bar on."""
+"""Time between two lines of progress if there is no terminal for a bar."""
 # Failed inputs named again at the end, for each reason.
 _MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Options of the report: its form, and its amount of detail."""
+    """Form and amount of detail of the report."""
 
     as_json: bool
-    """One JSON object a line in place of words."""
+    """If True, print one JSON object per line in place of words."""
     quiet: bool
-    """Errors only; JSON is a result and stays."""
+    """If True, print errors only; JSON is still printed, because it is a result."""
     verbose: bool
-    """Tracebacks, the engine, and what was done already."""
+    """If True, also print tracebacks, the engine, and inputs that were done already."""
 
 
 class Report:
-    """Writes a line for each outcome and counts them.
+    """Report that prints a line for each outcome and counts the outcomes.
 
     Args:
         task: The task of the run.
-        options: Amount and form.
-        results_to_stderr: Standard output belongs to an image.
+        options: Form and amount of detail.
+        results_to_stderr: True if standard output is used for an image.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Report:
         self._bar = Bar("", quiet=True)
 
     def follow(self, run: Run) -> int:
-        """Do a run, report its outcomes and progress as they come in, and return the exit code.
+        """Execute a run and report its outcomes and progress; return the exit code.
 
         Raises:
-            KeyboardInterrupt: The run was asked to stop.
+            KeyboardInterrupt: The run was stopped by a signal.
         """
         with run:
             if self._verbose and run.to_do:
@@ -93,12 +93,12 @@ class Report:
         return 1 if self._failed else 0
 
     def fail(self, name: str, reason: str) -> int:
-        """Report the failure of an input that makes no run, and return the exit code."""
+        """Report the failure of an input for which no run starts; return the exit code."""
         self._report(Outcome(name, status="failed", reason=reason))
         return 1
 
     def _begin(self, run: Run) -> None:
-        """Start the clock, and the bar if there is a terminal."""
+        """Start the timer, and the progress bar if there is a terminal."""
         self._left = len(run.to_do)
         self._began = self._told = perf_counter()
         label = {"derain": "deraining", "sense": "sensing"}[self._task]
@@ -108,7 +108,7 @@ class Report:
             self._update_bar()
 
     def _count_tiles(self, name: str, done: int, tiles: int) -> None:
-        """Show the progress within an image; called from the threads that work."""
+        """Show the progress within an image; called from worker threads."""
         if tiles > 1:
             self._tiles[name] = (done, tiles)
             self._update_bar()
@@ -117,7 +117,7 @@ class Report:
         self._bar.update(self._compute_share(), self._tell_progress())
 
     def _compute_share(self) -> float:
-        """Return how much of all images is done, from 0 to 1."""
+        """Return the finished share of all images, from 0 to 1."""
         within = sum(done / tiles for done, tiles in list(self._tiles.values()))
         return (self._worked + within) / max(1, self._worked + self._left)
 
@@ -154,7 +154,7 @@ class Report:
             click.echo(self._tell_progress(), err=True)
 
     def _summarise(self, left_out: Counter[str]) -> None:
-        """Name again what failed, by reason, and count, where there was more than one input."""
+        """Print the failures by reason, and the counts, if there was more than one input."""
         if self._quiet:
             return
         is_several = self._counts.total() + self._left > 1
@@ -182,7 +182,7 @@ class Report:
         for outcome in self._failed:
             reason = name_flags(str(outcome.reason)).removeprefix(f"{outcome.input} ")
             for name, word in ((str(outcome.output), "the output"), (outcome.input, "the input")):
-                if "." in name:  # a file called "a" would be found in every sentence
+                if "." in name:  # a name such as "a" would match any sentence
                     reason = reason.replace(name, word)
             groups.setdefault(reason, []).append(outcome.input)
         return dict(sorted(groups.items(), key=lambda group: len(group[1])))
@@ -198,7 +198,7 @@ class Report:
         )
 
     def _tell_progress(self) -> str:
-        """Return the counts, the speed, and the time left if the rest is like what was done."""
+        """Return the counts, the speed, and an estimate of the time left."""
         parts = [self._format_counts()] if self._worked or self._left > 1 else []
         if self._left == 1 and self._tiles:
             parts += [f"{done} of {tiles} tiles" for done, tiles in list(self._tiles.values())]
@@ -210,7 +210,7 @@ class Report:
         return "; ".join(parts)
 
     def _compute_rate(self) -> float:
-        """Return megapixels per second."""
+        """Return the rate in megapixels per second."""
         return self._pixels / 1e6 / max(1e-9, perf_counter() - self._began)
 
     def _show(self, outcome: Outcome) -> None:
@@ -233,7 +233,7 @@ class Report:
         return f"{arrow}  (density: {grade}{', left as it was' if outcome.left_alone else kept})"
 
     def _convert(self, outcome: Outcome) -> dict[str, Any]:
-        """Return an outcome as JSON values, in the words of the command line."""
+        """Return an outcome as JSON values, with messages in the words of the command line."""
         values = outcome.as_dict()
         if values["error"] is not None:
             values["error"] = name_flags(values["error"])

@@ -1,4 +1,4 @@
-"""`crdnet sense`: how heavy the rain in images is, without taking it out."""
+"""`crdnet sense`: sense the rain in images and clips; nothing is derained."""
 
 import json
 from dataclasses import replace
@@ -86,7 +86,7 @@ def _sense_clip(
     quiet: bool,
     **_others: Any,
 ) -> int:
-    """Print the rain in a clip for each of its seconds, and write it as asked."""
+    """Print the rain in a clip for each second, and write the requested files."""
     # Imported here, since PyAV is an extra and slow to load.
     from crdnet.files import write_whole
     from crdnet.video import VideoOptions, sense_video

@@ -1,4 +1,4 @@
-"""`crdnet serve`: an HTTP server and a page to drop an image on (extra: serve)."""
+"""`crdnet serve`: run the HTTP server, with a page to drop an image on (extra: serve)."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ _MEGA = 1_000_000
 
 
 def _add_option(name: str, *more: str, **settings: Any) -> options.Decorator:
-    """Return an option that is an environment variable too."""
+    """Return an option that can also be set by an environment variable."""
     variable = "CRDNET_" + name.removeprefix("--").replace("-", "_").upper()
     return click.option(name, *more, envvar=variable, **settings)
 
@@ -160,10 +160,10 @@ def command(
 
 
 def _read_keys(file: Path | None) -> tuple[str, ...]:
-    """Return the keys of which clients must know one.
+    """Return the keys, one of which a client must send.
 
     Raises:
-        click.UsageError: The file cannot be read, or both it and the variable give one.
+        click.UsageError: The file cannot be read, or both the file and the variable state a key.
     """
     from_environment = os.environ.get("CRDNET_API_KEY")
     if file is None:

@@ -1,4 +1,4 @@
-"""`crdnet synth`: rain on photographs, as pairs to train on."""
+"""`crdnet synth`: draw rain on photographs to make training pairs."""
 
 from dataclasses import fields
 from fractions import Fraction
@@ -34,7 +34,7 @@ and the exit code is then 1.
 
 
 def _parse_seconds(text: str) -> float:
-    """Turn 1/120 or 0.008 into seconds."""
+    """Parse 1/120 or 0.008 as seconds."""
     try:
         return float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError):
@@ -122,7 +122,7 @@ def command(
 
 
 def _choose_options(given: dict[str, Any]) -> PairOptions:
-    """Return what to draw; the options of the command line that speak of it."""
+    """Return the options of the pairs from those of the command line."""
     jpeg, format = given["jpeg"], given["format"]
     if format == "jpg" and jpeg == "none":
         raise click.UsageError("--format jpg is JPEG, which --jpeg none rules out; give a quality")
@@ -143,7 +143,7 @@ def _choose_options(given: dict[str, Any]) -> PairOptions:
 
 
 def _check_camera_usage(*, camera: bool) -> None:
-    """Refuse options of one kind of rain beside those of the other."""
+    """Refuse options of one kind of rain together with those of the other."""
     ctx = click.get_current_context()
     names = ("density", "streaks", "scale") if camera else _CAMERA_OPTIONS
     for name in names:

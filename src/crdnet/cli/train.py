@@ -1,4 +1,4 @@
-"""`crdnet train`: hands its options to the recipe parser of `crdnet.training`."""
+"""`crdnet train`: pass its options to the recipe parser of `crdnet.training`."""
 
 import logging
 import sys
@@ -82,5 +82,5 @@ def _print_every_option() -> None:
         click.echo(f"---- kind: {kind} ----")
         try:
             train(["--kind", kind, "--help"])
-        except SystemExit:  # how an argument parser ends after its help
+        except SystemExit:  # an argument parser exits after its help
             continue

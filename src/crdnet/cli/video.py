@@ -1,4 +1,4 @@
-"""`crdnet video`: a clip, a pipe or a camera without its rain."""
+"""`crdnet video`: derain a clip, a pipe or a camera."""
 
 import json
 import sys
@@ -29,14 +29,14 @@ Sound, subtitles, chapters, attachments, metadata and each frame's timestamp are
 source; a clip of which something would be lost is refused with the reason. Nothing is replaced
 unasked. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.
 """
-# Time between two lines of progress where there is no terminal.
+# Seconds between two lines of progress without a terminal.
 _TELL_SECONDS = 30.0
 
 
 def _parse_pairs(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, str]:
-    """Turn the texts of -e into options of the encoder."""
+    """Parse the values of -e as options of the encoder."""
     pairs = {}
     for value in values:
         name, equals, text = value.partition("=")
@@ -47,7 +47,7 @@ def _parse_pairs(
 
 
 def _parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Turn 90, 1:30 or 0:01:30.5 into seconds."""
+    """Parse 90, 1:30 or 0:01:30.5 as seconds."""
     if value is None:
         return None
     try:
@@ -205,7 +205,7 @@ def _choose_options(given: dict[str, Any]) -> "VideoOptions":
 def _split_preview(
     output: str, chosen: "VideoOptions", preview: float | None
 ) -> "list[tuple[str, VideoOptions]]":
-    """Return the outputs to make, and how."""
+    """Return each output to write, with its options."""
     if preview is None:
         return [(output, chosen)]
     if output == "-":
@@ -216,12 +216,12 @@ def _split_preview(
 
 
 class _Report:
-    """Tells how far a run is, and what came of it.
+    """Report on the progress and the result of a run.
 
     Args:
         source: Name of the input.
-        as_json: One JSON object a line in place of words.
-        quiet: Say nothing but errors; JSON is a result and stays.
+        as_json: If True, print one JSON object per line in place of words.
+        quiet: If True, print only errors; JSON is still printed, because it is a result.
     """
 
     def __init__(self, source: str, *, as_json: bool, quiet: bool) -> None:
@@ -232,7 +232,7 @@ class _Report:
             self._draw = lambda line: click.echo(f"\r\x1b[K{line}", err=True, nl=False)
 
     def tell(self, progress: "VideoProgress") -> None:
-        """Tell of a frame."""
+        """Report the progress after a frame."""
         if self._as_json:
             told = {"event": "frame", "input": self._source, **progress.as_dict()}
             click.echo(json.dumps(told))
@@ -243,14 +243,14 @@ class _Report:
             click.echo(progress.as_text(), err=True)
 
     def tell_event(self, line: str) -> None:
-        """Tell of a connection that was lost or found."""
+        """Report that a connection was lost or restored."""
         if self._as_json:
             click.echo(json.dumps({"event": "connection", "input": self._source, "message": line}))
         if not self._quiet:
             click.echo(line, err=True)
 
     def end(self, record: "VideoRecord") -> None:
-        """Tell what was done."""
+        """Report the result of the run."""
         if self._draw is not None:
             self._draw("")
         if self._as_json:

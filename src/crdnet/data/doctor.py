@@ -1,7 +1,7 @@
 """Check of a data set: load every pair once and report contents and problems.
 
-Training would meet a broken image only after hours. It would never notice swapped halves and would
-learn to add rain.
+Without the check, training may meet a broken image only after hours, and with swapped halves it
+would learn to add rain.
 """
 
 from collections import Counter
@@ -88,7 +88,7 @@ class DataReport:
         }
 
     def as_text(self) -> str:
-        """Return the report in words."""
+        """Return the report as text."""
         densities = ", ".join(
             f"{grade.name.lower()} {count} (intensity {self.intensities[grade]:.1f})"
             for grade, count in self.densities.items()
@@ -105,7 +105,7 @@ class DataReport:
             f"problems   {len(self.problems) or 'none'}",
             *(f"  {problem.kind.value}: {problem}" for problem in self.problems),
         ]
-        # A file's name need not be text; what cannot be printed is shown as an escape.
+        # The name of a file may not be valid text; such bytes are shown as escapes.
         return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -1,8 +1,8 @@
 """Detection of the rainy half of side-by-side images from their pixels.
 
-Some data sets store [rainy | clean], others [clean | rainy], and no name gives the order. Three
-signs indicate the rainy half. In brackets is the share of the pairs of Rain800 in which a sign is
-right:
+Some data sets store [rainy | clean], others [clean | rainy], and no name states the order. Three
+signs indicate the rainy half; the number in brackets is the share of the pairs of Rain800 in which
+the sign is right:
 
 - Streaks add light (0.80; a change of contrast may remove more).
 - Streaks are sparse and brighter than the background, so the local change is skewed upwards (0.91).

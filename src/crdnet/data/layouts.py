@@ -51,7 +51,7 @@ def find_side_by_side(listing: Listing, order: HalfOrder) -> Found:
     of the names if every name ends in one (`7_3.jpg`).
     """
     digits = [parse_stem_density(image.stem) for image in listing.images]
-    # All or none: in a numbered set some names end in 1, 2 or 3 by chance.
+    # All names must end in a density: in a numbered set some end in 1, 2 or 3 by chance.
     named_by_digit = bool(digits) and all(digit is not None for digit in digits)
     found = Found()
     for image, digit in zip(listing.images, digits, strict=True):

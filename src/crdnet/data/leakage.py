@@ -37,9 +37,9 @@ _SHOWN_LEAKS = 10
 SHORT_SIDE = 96
 """Shorter side of a sketch, in pixels."""
 CELLS = 8
-"""Side of a candidate's description, in cells."""
+"""Side of the description of a candidate, in cells."""
 PROOF_CELLS = 24
-"""Side of the proof's description, in cells."""
+"""Side of the description for the proof, in cells."""
 MIN_CANDIDATE = 0.83
 """Smallest correlation of a candidate."""
 MIN_PROOF = 0.6
@@ -50,11 +50,11 @@ _SCALES = tuple(0.4 * (2.5 ** (step / 8)) for step in range(9))
 _HOPELESS = 0.35
 # Distance of neighbouring windows, relative to their side.
 _STEP = 0.12
-# Windows of a pair of images that are looked at closely.
+# Maximum number of windows of a pair of images that get a proof.
 _CANDIDATES = 4
 # Contrast in grey levels below which detail counts less, since it is mostly noise.
 _FLOOR = 4.0
-# Standard deviation of the detail, relative to its contrast, below which images say nothing.
+# Standard deviation of the detail, relative to its contrast, below which it proves nothing.
 _MIN_DETAIL = 0.2
 _BLOCK = 64
 
@@ -68,8 +68,8 @@ class ImageEntry:
 
     Attributes:
         name: Path below the data set.
-        read: Reads the image that shows the scene, RGB (h, w, 3).
-        files: Files of the image, for the comparison of bytes.
+        read: Function that reads the image that shows the scene, RGB (h, w, 3).
+        files: Files of the image, whose bytes are compared.
     """
 
     name: str
@@ -167,11 +167,11 @@ def sketch_image(entry: ImageEntry) -> Sketch:
 
 
 def find_leaks(sets: Mapping[str, Sequence[ImageEntry]], progress: Progress = iter) -> list[Leak]:
-    """Return what every two of several data sets share.
+    """Return the images that each two of several data sets share.
 
     Args:
         sets: Images of each set by its name; see `list_entries`.
-        progress: Wrapper of the entries while they are read.
+        progress: Wrapper that yields the entries and may show progress.
 
     Raises:
         DataError: An image cannot be read.
@@ -191,7 +191,7 @@ def find_leaks(sets: Mapping[str, Sequence[ImageEntry]], progress: Progress = it
 def compare_sketches(
     first: Sequence[Sketch], second: Sequence[Sketch]
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield the indices of each two sketches that agree, and `file` or `scene`."""
+    """Yield the indices of each matching pair of sketches, and the kind: `file` or `scene`."""
     owners: dict[str, list[int]] = {}
     for index, sketch in enumerate(second):
         for digest in sketch.digests:
@@ -222,7 +222,7 @@ def group_alike(entries: Sequence[ImageEntry], progress: Progress = iter) -> lis
 
 
 def _match_windows(whole: Sequence[Sketch], parts: Sequence[Sketch]) -> set[tuple[int, int]]:
-    """Return (whole, part) where the middle of a part is a window of a whole."""
+    """Return (whole, part) for each match of a part's middle with a window of a whole."""
     known = [index for index, sketch in enumerate(parts) if sketch.detail is not None]
     if not known:
         return set()
@@ -360,7 +360,7 @@ def _digest(path: Path) -> str:
 
 
 def write_leaks(leaks: Iterable[Leak], path: Path) -> None:
-    """Write leaks as a table, a line for each."""
+    """Write leaks as a CSV table, one line each."""
     text = StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow([field.name for field in fields(Leak)])
@@ -371,10 +371,10 @@ def write_leaks(leaks: Iterable[Leak], path: Path) -> None:
 def count_leaks(
     leaks: Iterable[Leak], sets: Mapping[str, Sequence[ImageEntry]], pair: tuple[str, str]
 ) -> dict[str, object]:
-    """Return how many images two sets have and share, as JSON values.
+    """Return the numbers of images of two sets, and of the images that they share, as JSON values.
 
     Args:
-        leaks: Those of all sets.
+        leaks: Leaks of all sets.
         sets: Images by the name of their set.
         pair: The names of the two sets.
     """
@@ -392,7 +392,7 @@ def count_leaks(
 
 
 def format_leaks(counts: Sequence[Mapping[str, object]], leaks: Sequence[Leak]) -> str:
-    """Return in words what `count_leaks` counted for each two sets, and the first leaks."""
+    """Format the counts of `count_leaks` and the first leaks as text."""
     lines = []
     for each in counts:
         lines.append(

@@ -34,7 +34,7 @@ def find_listed(path: Path) -> Found:
     """Return the pairs of a list; images that do not exist become problems.
 
     Raises:
-        DataError: The file cannot be read, or a line is not understood; the message names it.
+        DataError: The file cannot be read, or a line is invalid; the message names the line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
@@ -125,11 +125,11 @@ def match_patterns(rainy: str, clean: str) -> list[Pair]:
     Args:
         rainy: Pattern of rainy images with `*`, `**` and `?`, such as `in/*.png`.
         clean: Path of the clean image of each, with `{stem}`, `{name}` or `{parent}` of the rainy
-            one, or `{1}`, `{2}`, ... for the text that a wildcard of `rainy` stands for. May hold
-            wildcards that fit one file, such as `gt/{stem}.*`.
+            one, or `{1}`, `{2}`, ... for the text that a wildcard of `rainy` matches. It may have
+            wildcards that match one file, such as `gt/{stem}.*`.
 
     Raises:
-        DataError: No image fits, or a rainy image has no clean one or several.
+        DataError: No image matches, or a rainy image has no clean image or several.
     """
     paths = _expand(rainy)
     if not paths:

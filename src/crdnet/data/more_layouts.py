@@ -118,7 +118,7 @@ def find_cityscapes(listing: Listing) -> Found:
     rainy = [image for image in listing.images if image.parts[0] == rainy_folder]
     clean = [image for image in listing.images if image.parts[0] == clean_folder]
     wanted = {key(image) for image in rainy}
-    # All of Cityscapes may lie there, and only some of it was rained on.
+    # The folder may hold all of Cityscapes, of which only a part has rainy images.
     others = [image for image in listing.images if image not in {*rainy, *clean}]
     unused = [image for image in clean if key(image) not in wanted]
     found = match_pairs(

@@ -24,7 +24,7 @@ class Estimate:
 
     mean: float
     low: float | None
-    """None, like `high`, if there are fewer than two scenes to resample."""
+    """Lower end; None, like `high`, if there are fewer than two scenes to resample."""
     high: float | None
 
 
@@ -112,7 +112,7 @@ def _estimate(
     if not counts.any():
         return None
     mean = float(sums.sum() / counts.sum())
-    # Resampling one scene always gives the same mean, which looks certain but is not.
+    # Resampling one scene always gives the same mean, so that the interval would have width 0.
     if np.count_nonzero(counts) < 2:
         return Estimate(mean, None, None)
     tail = (1 - _COVERAGE) / 2

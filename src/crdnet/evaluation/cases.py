@@ -32,7 +32,7 @@ class LoadedCase:
     clean: npt.NDArray[np.uint8]
     derained: ScorableImage
     rainy: npt.NDArray[np.uint8] | None = None
-    """None if only results and ground truth are known."""
+    """Rainy image; None if only results and ground truth are known."""
     density: RainDensity | None = None
 
 
@@ -43,7 +43,7 @@ class Case:
     pair: Pair
     """Name and scene of the image, and the path of its ground truth."""
     load: Callable[[], LoadedCase]
-    """Reads the images, and derains if there is no saved result."""
+    """Function that reads the images, and derains if there is no saved result."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Report on the real rain of several clips, and on what a method leaves of it."""
+"""Report on the contrast of real rain in several clips before and after deraining."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,9 @@ from crdnet.evaluation.outputs import ImageFolder
 
 FORMAT = "crdnet-clips/1"
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], object]]]
-"""Draws a bar: called with the number of steps and what is counted, and yields what moves it on."""
+"""Context manager of a progress bar, from the number of steps and their noun.
+
+It yields a function that advances the bar by one step."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class ClipReport:
     """Scores of clips.
 
     Attributes:
-        scores: Of each clip that could be scored.
-        failures: A message for each of the others.
-        about: What was scored, and how.
+        scores: Scores of each clip that could be scored.
+        failures: A message for each other clip.
+        about: Facts about the evaluation.
     """
 
     scores: Sequence[ClipScore]
@@ -71,11 +73,11 @@ def score_clips(
 
     Args:
         paths: Videos, or folders of images.
-        derain: Derains a frame.
+        derain: Function that derains a frame.
         seed: Seed of the intervals.
-        about: What the report tells of the method.
-        progress: Shows how far a clip is.
-        folder: Where to save the middle frame of each clip beside the derained one.
+        about: Facts about the method, for the report.
+        progress: Progress bar for each clip.
+        folder: Folder for the middle frame of each clip beside the derained one; None saves none.
     """
     scores: list[ClipScore] = []
     failures: list[str] = []

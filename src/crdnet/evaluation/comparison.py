@@ -105,7 +105,7 @@ def _compare(
     finite = ~np.isnan(values[:, 0])
     psnr = ssim = None
     if len(values):
-        # By the protocol alone, so that other methods do not change an interval.
+        # Seeded by the protocol alone, so that other methods do not change an interval.
         rng = derive_generator(seed, protocol, None)
         psnr, ssim = estimate_scene_means(values, scenes, rng, resamples)
     shown = {scene for scene, known in zip(scenes, finite, strict=True) if known}

@@ -1,7 +1,7 @@
-"""Boxes of the truth and of a detector, read from COCO files or YOLO labels and checked.
+"""Reading and checking of boxes of the truth and of a detector, from COCO files or YOLO labels.
 
-Boxes are [left, top, width, height] in pixels. An image is known by its id, its name, or its name
-without the suffix. Every refusal is one line that names the file and the entry.
+Boxes are [left, top, width, height] in pixels. An image is identified by its id, its name, or its
+name without the suffix. Every error message is one line that names the file and the entry.
 """
 
 import json
@@ -36,7 +36,7 @@ class TrueBox:
         category: Id of its class.
         box: Left, top, width and height.
         area: Area of the object in pixels, which sorts it into small, medium and large.
-        is_crowd: Whether it marks a group, which detections may match without being counted.
+        is_crowd: True if the box marks a group; detections that match it are not counted.
     """
 
     image: int
@@ -48,7 +48,7 @@ class TrueBox:
 
 @dataclass(frozen=True)
 class Detection:
-    """A box that a detector found in an image, given by its index."""
+    """Box that a detector found in the image with an index."""
 
     image: int
     category: int
@@ -81,7 +81,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class DetectionList:
-    """Detections of one run, and notes on what is odd about them."""
+    """Detections of one run, and notes on unusual ones."""
 
     name: str
     boxes: Sequence[Detection]
@@ -96,7 +96,7 @@ def read_truth(path: Path, images: Path | None = None) -> Truth:
         images: Folder of the images, whose sizes YOLO labels need.
 
     Raises:
-        DataError: Something in it cannot be used.
+        DataError: The file cannot be read, or an entry is invalid.
     """
     if path.is_dir():
         return _read_yolo_truth(path, images)
@@ -140,7 +140,7 @@ def read_detections(path: Path, truth: Truth) -> DetectionList:
         truth: Truth that they belong to.
 
     Raises:
-        DataError: Something in it cannot be used.
+        DataError: The file cannot be read, or an entry is invalid.
     """
     if path.is_dir():
         return check_detections(str(path), _read_yolo_detections(path, truth), truth)
@@ -172,11 +172,11 @@ def check_detections(
 
     Args:
         name: Name of the run for messages.
-        entries: Where it stands, index of the image, class, score and box of each detection.
-        truth: Truth that they belong to.
+        entries: Place in the file, index of the image, class, score and box of each detection.
+        truth: Truth for the detections.
 
     Raises:
-        DataError: A class is unknown, a score or a box is no number, or a box cannot be in its
+        DataError: A class is unknown, a score or a box is not a number, or a box lies outside its
             image.
     """
     checked: list[Detection] = []

@@ -143,7 +143,7 @@ def compare_detections(
     weights = draw_weights(len(truth.images), np.random.default_rng(seed))
     first = _score(truth, before.boxes, weights, threshold)
     second = _score(truth, after.boxes, weights, threshold)
-    # Only the whole set is scored without rain: it is no side of the comparison.
+    # Without rain, only the whole set is scored, because it is not part of the comparison.
     third = _score(truth, clean.boxes, weights[:1], threshold) if clean else None
     runs = [first.curves, second.curves, *([third.curves] if third else [])]
     counted = [box for box in truth.boxes if not box.is_crowd]
@@ -152,7 +152,7 @@ def compare_detections(
         name: str, values: Sequence[npt.NDArray[np.float64]], boxes: Sequence[TrueBox]
     ) -> Change:
         change = measure_change(name, *values, truths=len(boxes))
-        # All draws have the same boxes then, which looks certain but is not.
+        # All draws then have the same boxes, so that the interval would have width 0.
         is_alone = len({box.image for box in boxes}) < 2
         return replace(change, low=None, high=None) if is_alone else change
 
@@ -228,7 +228,7 @@ def _compute_block(match: _Matches, weights: Weights) -> npt.NDArray[np.float64]
     of_detection = weights[:, match.image]
     found = np.empty((len(match.is_hit), len(weights)))
     for index, (is_hit, counts) in enumerate(zip(match.is_hit, match.counts, strict=True)):
-        # Precision can only rise at a hit, so the other detections matter by their number alone.
+        # Precision rises only at a hit, so only the number of the other detections matters.
         hits = np.cumsum(of_detection[:, is_hit], axis=1)
         counted = np.cumsum(of_detection * counts, axis=1)[:, is_hit]
         precision = hits / np.maximum(counted, 1)
@@ -379,7 +379,7 @@ def _list_changes(truth: Truth, before: frozenset[int], after: frozenset[int]) -
 
 
 def _note_lone_images(truth: Truth, before: DetectionList, after: DetectionList) -> list[str]:
-    """Name images that only one run has detections in; COCO results do not list empty images."""
+    """Return notes on images with detections in only one run; COCO results omit empty images."""
     images = [{found.image for found in run.boxes} for run in (before, after)]
     notes = []
     for run, other, lone in (

@@ -35,10 +35,10 @@ def detector_gain(
     """Measure how much deraining helps a detector.
 
     Args:
-        detector: Returns the detections in an image (h, w, 3), red first.
+        detector: Function that returns the detections in an RGB image (h, w, 3).
         images: Folder of the images.
-        truth: COCO instances, a folder of YOLO labels, or what `read_truth` returned.
-        derainer: Derains an image; a `crdnet.Derainer` for instance.
+        truth: COCO instances, a folder of YOLO labels, or a `Truth` of `read_truth`.
+        derainer: Function that derains an image, such as a `crdnet.Derainer`.
         rain: Rain to draw on clean images: a specification, or a function of image and generator;
             the report then has the scores without rain too. None if the images are rainy.
         threshold: Score from which a box counts as found in the list of images.

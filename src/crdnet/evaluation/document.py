@@ -1,4 +1,4 @@
-"""Report of an evaluation in each form: text, JSON, CSV, Markdown, HTML."""
+"""Report of an evaluation as text, JSON, CSV, Markdown or HTML."""
 
 import json
 import platform
@@ -35,7 +35,7 @@ _SHOWN_SIZES = 4
 
 @dataclass(frozen=True)
 class Document:
-    """Everything that the reports tell; of several methods all of it for each."""
+    """Content of the reports, for each of the evaluated methods."""
 
     evaluation: Evaluation
     """Scores of the first method, with the failures of all."""
@@ -52,7 +52,7 @@ class Document:
         about: Mapping[str, Any],
         seed: int,
     ) -> "Document":
-        """Summarise each method and compare every two."""
+        """Summarise each method, and compare each two methods."""
         rows = {
             name: summarise(each, np.random.default_rng(seed)) for name, each in evaluations.items()
         }

@@ -29,12 +29,12 @@ from crdnet.evaluation.summary import Row
 from crdnet.metrics import ScorableImage, round_to_8bit
 
 THUMBNAIL_BYTES = 15_000_000
-"""Aim for the thumbnails of all images; base64 adds a third."""
+"""Intended size of the thumbnails of all images together; base64 adds a third."""
 _LARGEST_THUMBNAIL, _SMALLEST_THUMBNAIL = 96, 32
 # JPEG at quality 60 of small, detailed images; measured on Rain800 at 32 to 96 pixels.
 _BYTES_PER_PIXEL = 0.35
 _LARGE = 480
-# Worst and best images that are shown large, of each.
+# Number of the worst and of the best images that are shown large.
 _SHOWN = 6
 _BINS = 24
 
@@ -163,7 +163,7 @@ def _list_images(
 
 
 def _rank(image: ImageScores, protocol: str) -> float:
-    """Return what orders images from worst to best: the gain, or PSNR without a rainy image."""
+    """Return the key that sorts images from worst to best: gain, or PSNR without a rainy image."""
     psnr = image.derained[protocol].psnr
     before = 0.0 if image.rainy is None else image.rainy[protocol].psnr
     if math.isinf(psnr) or math.isinf(before):
@@ -187,7 +187,7 @@ def _show_large(
                 continue
             try:
                 loaded = case.load()
-            except (CRDNetError, OSError):  # it was scored, and has changed since
+            except (CRDNetError, OSError):  # the file has changed since it was scored
                 continue
             if loaded.rainy is not None:
                 versions.setdefault("rainy", encode_jpeg(loaded.rainy, _LARGE, 80))

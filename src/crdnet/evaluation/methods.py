@@ -17,14 +17,14 @@ def score_methods(
     on_done: Callable[[], object],
     thumbnails: Thumbnails | None = None,
 ) -> tuple[dict[str, Evaluation], list[Failure]]:
-    """Score the cases of each method; of several methods, keep the images that all have.
+    """Score the cases of each method; with several methods, keep only their common images.
 
     Args:
-        cases: The images of each method by its name.
+        cases: Cases of each method by its name.
         protocols: Names of protocols, see `crdnet.metrics.PROTOCOLS`.
-        jobs: Images in memory at a time.
+        jobs: Number of images in memory at a time.
         on_done: Called after each image.
-        thumbnails: Keeps small copies of the derained images.
+        thumbnails: Collector of small copies of the derained images; None collects none.
     """
     evaluations = {}
     for name, of_method in cases.items():
@@ -39,4 +39,4 @@ def score_methods(
 
 
 def _ignore(case: Case, loaded: LoadedCase) -> None:
-    """Keep nothing of a case."""
+    """Do nothing; used when no thumbnails are collected."""

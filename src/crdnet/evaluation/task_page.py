@@ -19,7 +19,7 @@ from crdnet.evaluation.task_report import (
 )
 
 MOST_SHOWN = 48
-"""Images that are shown, those with the most changes first."""
+"""Maximum number of images on the page, those with the most changes first."""
 _LONGEST = 640
 _STATES = ("kept", "missed", "lost", "found")
 
@@ -96,7 +96,7 @@ def _load(folder: Path, name: str) -> str:
     """Return an image as a data address, whatever its suffix; empty if it cannot be read."""
     path = folder / name
     if not path.is_file():
-        # Derained images may have another format than the truth names.
+        # Derained images may have another suffix than in the truth.
         path = next(iter(sorted(folder.glob(f"{escape_pattern(Path(name).stem)}.*"))), path)
     try:
         return encode_jpeg(read_rgb(path), _LONGEST, 80)

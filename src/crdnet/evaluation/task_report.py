@@ -18,9 +18,9 @@ from crdnet._version import __version__
 
 FORMAT = "crdnet-task/1"
 RESAMPLES = 1000
-"""Draws of images; each computes the average precision of every class again."""
+"""Number of draws of images; each draw computes the average precision of every class."""
 ENOUGH_IMAGES = 30
-"""Images from which a percentile interval has about the coverage that it claims."""
+"""Number of images from which a percentile interval has about its nominal coverage."""
 _COVERAGE = 0.95
 
 
@@ -38,13 +38,13 @@ class Change:
 
     Attributes:
         name: Name of the quantity.
-        before: Without deraining; None if nothing in the truth counts for it.
-        after: With deraining.
-        low: Lower end of the 95% interval of the difference; None if fewer than two
-            images have such boxes or words.
-        high: Upper end.
-        clean: The same without rain, if known.
-        truths: Number of boxes or words in the truth that count for it.
+        before: Value without deraining; None if no box or word of the truth counts for it.
+        after: Value with deraining.
+        low: Lower end of the 95% interval of the difference; None if fewer than two images have
+            such boxes or words.
+        high: Upper end of the interval.
+        clean: Value without rain, if known.
+        truths: Number of boxes or words of the truth that count for the quantity.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Change:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the interval of the difference excludes 0, and on which side."""
+        """Verdict from the interval of the difference: whether and on which side it excludes 0."""
         if self.low is not None and self.low > 0:
             return Verdict.HELPS
         return Verdict.HURTS if self.high is not None and self.high < 0 else Verdict.NONE
@@ -91,15 +91,15 @@ class Item:
 
 @dataclass(frozen=True)
 class ImageChange:
-    """The truth of an image, by what was found before and after.
+    """Boxes or words of the truth of an image, sorted by whether they were found.
 
     Attributes:
         name: Name of the image.
         size: Width and height in pixels; None if unknown.
-        found: Found only after deraining.
-        lost: Found only before.
-        kept: Found both times.
-        missed: Found neither time.
+        found: Items found only after deraining.
+        lost: Items found only before deraining.
+        kept: Items found both before and after.
+        missed: Items found neither before nor after.
     """
 
     name: str
@@ -117,8 +117,8 @@ class TaskReport:
     Attributes:
         changes: Quantities over all classes; the first decides the verdict.
         classes: The first quantity for each class.
-        images: What was found or lost in each image.
-        notes: What a reader of the figures must know, a sentence each.
+        images: Items found or lost in each image.
+        notes: Notes for the interpretation of the figures, one sentence each.
         about: Facts about the evaluation.
     """
 
@@ -130,7 +130,7 @@ class TaskReport:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether deraining helps."""
+        """Verdict on whether deraining helps, from the first quantity."""
         return self.changes[0].verdict
 
     def describe_verdict(self) -> str:
@@ -185,7 +185,7 @@ class TaskReport:
         return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def as_html(self, folders: Sequence[Path] = ()) -> str:
-        """Return a page that loads nothing, with the boxes or words that were found or lost.
+        """Return a self-contained page with the boxes or words that were found or lost.
 
         Args:
             folders: Folders of the images to draw boxes on: one, or those before and after.
@@ -196,7 +196,7 @@ class TaskReport:
 
 
 def draw_weights(images: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return how often each image occurs (1 + draws, images); the first row is the set itself."""
+    """Return the count of each image per draw (1 + draws, images); the first row is all ones."""
     chances = np.full(images, 1 / images)
     drawn = rng.multinomial(images, chances, size=RESAMPLES if images > 1 else 0)
     return np.concatenate([np.ones((1, images)), drawn])

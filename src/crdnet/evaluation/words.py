@@ -1,8 +1,8 @@
-"""Words that were read in images before and after deraining, against the words that are there.
+"""Comparison of the words read in images before and after deraining with the truth.
 
-The files are JSON objects: the name of an image, and its text or a list of its words. Case and
-punctuation do not matter, and the order of words neither. Word accuracy is the share of the words
-of the truth that were read; word precision is the share of the words read that are there.
+The files are JSON objects from the name of an image to its text or a list of its words. Case,
+punctuation and the order of words are ignored. Word accuracy is the share of the words of the truth
+that were read; word precision is the share of the words read that are in the truth.
 """
 
 import json
@@ -24,14 +24,14 @@ from crdnet.evaluation.task_report import (
 )
 
 Words = Mapping[str, Counter[str]]
-"""Words of each image by its name, with their numbers."""
+"""Words of each image with their counts, by name of the image."""
 
 
 def read_words(path: Path) -> Words:
     """Read the words of images.
 
     Raises:
-        DataError: The file has another form.
+        DataError: The file does not have this form.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Video: a clip without its rain, and nothing else changed (extra `video`).
+"""Deraining of video; other streams and metadata are kept (extra `video`).
 
 from crdnet.video import VideoOptions, derain_video, frames
 """

@@ -1,4 +1,4 @@
-"""PyAV (extra `video`), imported when it is needed."""
+"""Import of PyAV (extra `video`) at its first use."""
 
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ def load_av() -> ModuleType:
 
 
 def copy_packet(packet: Any) -> Any:
-    """Return a packet of the same bytes, times and flags that belongs to no stream."""
+    """Return a copy of a packet with its bytes, times and flags, but without a stream."""
     copied = load_av().Packet(bytes(packet))
     copied.pts, copied.dts = packet.pts, packet.dts
     copied.time_base, copied.duration = packet.time_base, packet.duration

@@ -1,6 +1,7 @@
 """Deraining of a clip: decode, sense, derain with neighbours, encode, and copy everything else.
 
-A file is worked on in segments and published by one rename; a pipe is worked on as it comes.
+A file is processed in segments, and the output appears by one rename. A pipe is processed as it is
+read.
 """
 
 import os
@@ -73,8 +74,8 @@ class ClipFrame(NamedTuple):
         number: Its number, from 0.
         time: Its timestamp in seconds.
         rainy: RGB (h, w, 3), uint8, or uint16 above 8 bits.
-        derained: Likewise.
-        report: What was sensed of the rain.
+        derained: The derained frame, in the same form.
+        report: Report on the rain.
     """
 
     number: int
@@ -89,10 +90,10 @@ def frames(source: str | Path | Any, options: VideoOptions | None = None) -> Ite
 
     Args:
         source: Path, address, pattern of numbered images, "-", or a binary file.
-        options: What to do; the encoder does not matter.
+        options: Options of deraining; the encoder is not used.
 
     Raises:
-        VideoError: The source is no clip, or cannot be kept.
+        VideoError: The source is not a clip, or has content that cannot be kept.
     """
     options = options or VideoOptions()
     derainer = make_temporal(open_network_of(options), options)
@@ -115,20 +116,20 @@ def derain_video(
     options: VideoOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> VideoRecord:
-    """Derain a clip and keep everything else.
+    """Derain a clip; other streams and metadata are kept.
 
     Args:
         source: Path, pattern of numbered images (frames/%05d.png), "-" for standard input, a
             binary file, or the address of a stream.
-        destination: Likewise; a path is written whole or not at all.
-        options: What to do.
+        destination: An output of the same kinds as the source; a file is complete or absent.
+        options: Options of deraining and encoding; None is the defaults.
         on_progress: Called after every frame.
 
     Returns:
-        What was done.
+        The record of the run.
 
     Raises:
-        VideoError: The source is no clip, or holds something that cannot be kept.
+        VideoError: The source is not a clip, or has content that cannot be kept.
         OutputError: The destination exists, is the source, or cannot be written.
         MissingExtraError: PyAV is not installed.
     """
@@ -167,7 +168,7 @@ def find_fusion(options: VideoOptions) -> str | None:
 
 
 def make_temporal(network: FrameNetwork, options: VideoOptions) -> TemporalDerainer:
-    """Return the derainer of frames that options ask for."""
+    """Return the derainer of frames for the options."""
     name = find_fusion(options)
     return TemporalDerainer(
         network,
@@ -180,7 +181,7 @@ def make_temporal(network: FrameNetwork, options: VideoOptions) -> TemporalDerai
 
 
 class Payload(NamedTuple):
-    """Frame of the decoder, ready to be changed, and its colours."""
+    """Decoded frame, prepared for writing, and its colours."""
 
     decoded: Any
     rgb: Frame
@@ -189,7 +190,7 @@ class Payload(NamedTuple):
 def _derain_frames(
     clip: Clip, derainer: TemporalDerainer, window: Window, after: int | None
 ) -> Iterator[DerainedFrame]:
-    """Yield the derained frames of a part of a clip, behind a timestamp."""
+    """Yield the derained frames of a part of a clip, from after a timestamp."""
     for frame in read_frames(clip, after=after, before=window.end):
         if not window.holds(frame.pts * clip.time_base):
             continue
@@ -224,8 +225,8 @@ class _FileRun:
 
     Args:
         source: Path, or pattern of numbered images.
-        output: Likewise.
-        options: What to do.
+        output: Path, or pattern of numbered images.
+        options: Options of deraining and encoding.
         on_progress: Called after every frame.
     """
 
@@ -239,7 +240,7 @@ class _FileRun:
         self._to_images = is_sequence(str(output))
 
     def run(self) -> VideoRecord:
-        """Derain, and go on where an earlier run stopped."""
+        """Derain the clip, resuming an earlier run; return the record."""
         options = self._options
         first, prepared = self._read_first()
         with self._open() as clip:
@@ -253,14 +254,14 @@ class _FileRun:
             groups = None
             if options.only_rain:
                 groups, plan = find_groups(self._open, clip, plan, options.encoder.extra)
-            # An encoder or container that refuses does so before the work, not after it.
+            # An encoder or container that refuses the clip must do so before the work.
             self._rehearse(clip, plan, groups)
             done = self._folder.begin(self._describe(), overwrite=options.overwrite)
             try:
                 self._derain(clip, plan, groups, done)
                 self._publish(clip, plan, groups)
             except VideoError:
-                # What the source lacks, no later run will find.
+                # A later run would not find what the source lacks either, so no segments are kept.
                 self._folder.remove()
                 raise
         self._folder.remove()
@@ -283,7 +284,7 @@ class _FileRun:
         return open_clip(self._source, rate=self._options.rate)
 
     def _read_first(self) -> tuple[Any, Any]:
-        """Return the first frame as it was decoded, and ready to be worked on."""
+        """Return the first frame as decoded, and prepared for writing."""
         with self._open() as clip:
             if is_sequence(self._source) and not self._to_images and self._options.rate is None:
                 raise VideoError(
@@ -310,7 +311,7 @@ class _FileRun:
         return needs_global_header(self._container)
 
     def _rehearse(self, clip: Clip, plan: EncoderPlan, groups: Groups | None) -> None:
-        """Open the encoder and write a header into nothing."""
+        """Test the encoder and the container by writing a header that is discarded."""
         self._begin_segment(plan, groups)
         if self._to_images:
             return
@@ -328,7 +329,7 @@ class _FileRun:
         }
 
     def _derain(self, clip: Clip, plan: EncoderPlan, groups: Groups | None, done: int) -> None:
-        """Make the segments that are missing."""
+        """Encode the missing segments."""
         options, tally = self._options, self._tally
         derainer = make_temporal(open_network_of(options), options)
         after = None
@@ -355,7 +356,7 @@ class _FileRun:
                     if groups
                     else len(making.frames) >= options.segment_frames
                 ):
-                    # The state is that of before this frame: what the next run begins with.
+                    # The state from before this frame, with which a resumed run begins.
                     self._add(number, making.finish(groups), state)
                     number, making = number + 1, None
                 if making is None:
@@ -448,7 +449,7 @@ class _FileRun:
 
 
 class _SegmentMaker(ABC):
-    """Segment in work."""
+    """Segment under construction."""
 
     def __init__(self) -> None:
         self._packets: list[StoredPacket] = []
@@ -456,7 +457,7 @@ class _SegmentMaker(ABC):
         self.frames: list[dict[str, Any]] = []
 
     def add(self, frame: DerainedFrame) -> dict[str, Any]:
-        """Encode a frame, and return what was sensed of it as JSON values."""
+        """Encode a frame, and return its report as JSON values."""
         pts = int(frame.payload.decoded.pts)
         report = frame.report
         told = {
@@ -471,7 +472,7 @@ class _SegmentMaker(ABC):
         return told
 
     def finish(self, groups: Groups | None) -> Segment:
-        """Return the segment; groups may put the source's own packets into it."""
+        """Return the finished segment; `groups` may replace its packets by those of the source."""
         self._packets.extend(self._flush())
         segment = Segment(self._times[0], self._times[-1], False, self.frames, self._packets)
         return segment if groups is None else groups.fill(segment)
@@ -511,7 +512,7 @@ class _ImageMaker(_SegmentMaker):
     """Segment of image files.
 
     Args:
-        encoder: Encodes a frame as a file.
+        encoder: Encoder of a frame as a file.
     """
 
     def __init__(self, encoder: ImageEncoder) -> None:
@@ -520,7 +521,7 @@ class _ImageMaker(_SegmentMaker):
 
     def _encode(self, frame: DerainedFrame) -> Iterator[StoredPacket]:
         pts = int(frame.payload.decoded.pts)
-        # Timestamps of numbered images count them.
+        # Timestamps of numbered images are their index.
         yield StoredPacket(pts, 1, True, self._encoder.encode(pts, frame))
 
     def _flush(self) -> Iterator[StoredPacket]:

@@ -1,4 +1,4 @@
-"""Encoders for the derained video: the source's own codec, visually lossless, with its colours."""
+"""Encoders of derained video: by default the codec and colours of the source, visually lossless."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,9 +51,9 @@ class EncoderOptions:
     """Encoder of the derained video.
 
     Attributes:
-        codec: Family (h264, hevc, av1, ...) or encoder; None takes that of the source.
+        codec: Codec family (h264, hevc, av1, ...) or encoder; None takes that of the source.
         crf: Quality on the encoder's own scale, lower is better; None is visually lossless.
-        preset: Preset of the encoder, its trade of speed for size.
+        preset: Preset of the encoder, which trades speed for size.
         pixel_format: Pixel format such as yuv420p10le; None keeps that of the source.
         extra: Further options of the encoder, as FFmpeg names them.
     """
@@ -77,20 +77,20 @@ class EncoderOptions:
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """Encoder with all its settings, from which equal encoders are made.
+    """Complete settings of an encoder, from which equal encoders can be created.
 
     Attributes:
-        encoder: FFmpeg's name.
-        options: Its options.
-        pixel_format: Format of the samples that it is given.
-        width: Of a frame, in pixels.
-        height: Of a frame, in pixels.
+        encoder: Name of the encoder in FFmpeg.
+        options: Options of the encoder.
+        pixel_format: Pixel format of the frames to encode.
+        width: Width of a frame, in pixels.
+        height: Height of a frame, in pixels.
         rate: Mean frames per second.
-        time_base: Unit of its timestamps.
-        counts: Whether it is given frame numbers in place of timestamps.
+        time_base: Unit of the timestamps, in seconds.
+        counts: True if the encoder gets frame numbers in place of timestamps.
         colours: Range, primaries, transfer and matrix, as numbers of ITU-T H.273.
         aspect: Aspect ratio of a sample.
-        tag: Codec tag, where it says more than the codec.
+        tag: Codec tag, if it says more than the codec.
     """
 
     encoder: str
@@ -106,11 +106,11 @@ class EncoderPlan:
     tag: str | None = None
 
     def configure(self, context: Any, *, global_header: bool) -> None:
-        """Set up an encoder, before it is opened.
+        """Apply the settings to an encoder before it is opened.
 
         Args:
             context: Codec context or stream of PyAV.
-            global_header: Whether parameter sets stand in the header of the container.
+            global_header: True if the header of the container holds the parameter sets.
         """
         context.width, context.height = self.width, self.height
         context.pix_fmt = self.pixel_format
@@ -134,7 +134,7 @@ class EncoderPlan:
         """Return a new encoder with these settings.
 
         Raises:
-            VideoError: The encoder does not accept them.
+            VideoError: The encoder does not accept the settings.
         """
         av = load_av()
         context = av.CodecContext.create(self.encoder, "w")
@@ -168,11 +168,11 @@ def plan_encoder(
 
     Args:
         clip: Source.
-        first: Its first frame, prepared.
+        first: First frame of the source, prepared.
         wanted: Options of the user.
-        width: Width of a frame where it is not that of the source, in pixels.
-        family: Codec to use where the user names none and the container needs another than the
-            source's.
+        width: Width of a frame in pixels; None is that of the source.
+        family: Codec family to use if the user names none and the container cannot hold that of the
+            source.
 
     Raises:
         VideoError: The codec, the pixel format or the HDR metadata cannot be encoded here.
@@ -312,7 +312,7 @@ def _list_hdr_options(clip: Clip, encoder: str) -> dict[str, str]:
 
 
 def _read_display(data: bytes) -> list[Fraction] | None:
-    """Return red, green, blue and white (x, y each), then least and greatest luminance."""
+    """Return x and y of red, green, blue and white, then the smallest and largest luminance."""
     numbers = np.frombuffer(data[:80], "<i4").reshape(-1, 2)
     has_primaries, has_luminance = np.frombuffer(data[80:88], "<i4")
     if not (has_primaries and has_luminance) or (numbers[:, 1] == 0).any():

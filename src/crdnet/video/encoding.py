@@ -1,4 +1,4 @@
-"""Frames that were derained, on their way into an encoder."""
+"""Encoding of derained frames."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,11 +9,11 @@ from crdnet.video.temporal import DerainedFrame
 
 
 def render_frame(frame: DerainedFrame, *, side_by_side: bool) -> Any:
-    """Return the frame to encode: the decoded planes, changed where rain was taken out.
+    """Return the frame to encode: the decoded planes, changed where rain was removed.
 
     Args:
         frame: Derained frame whose payload is the prepared frame of the decoder.
-        side_by_side: Put the rainy frame to its left.
+        side_by_side: If True, put the rainy frame to its left.
     """
     decoded = frame.payload
     rainy = copy_frame(decoded) if side_by_side else None
@@ -23,10 +23,10 @@ def render_frame(frame: DerainedFrame, *, side_by_side: bool) -> Any:
 
 
 class FrameEncoder:
-    """Encoder that keeps the timestamps of frames, even where it only counts.
+    """Encoder that keeps the timestamps of frames, even if the codec only counts frames.
 
     Args:
-        encode: Encodes a frame, or flushes at None; returns packets of PyAV.
+        encode: Function that encodes a frame, or flushes at None, and returns packets of PyAV.
         plan: Settings of the encoder.
     """
 
@@ -37,13 +37,13 @@ class FrameEncoder:
         self._durations: dict[int, int] = {}
 
     def encode(self, frame: Any) -> Iterator[Any]:
-        """Encode a frame whose `pts` is in the source's time base; yield packets likewise."""
+        """Encode a frame; yield packets. Timestamps are in the time base of the source."""
         pts, duration = int(frame.pts), int(frame.duration or 0)
         if frame.format.name != self._plan.pixel_format:
             time_base = frame.time_base
             frame = frame.reformat(format=self._plan.pixel_format)
             frame.time_base = time_base
-        frame.pict_type = 0  # the source's types would be forced on the encoder
+        frame.pict_type = 0  # otherwise the encoder must use the frame types of the source
         frame.pts, frame.duration = pts, duration
         frame.time_base = self._plan.time_base
         self._durations[pts] = duration
@@ -54,7 +54,7 @@ class FrameEncoder:
         yield from map(self._restore, self._encode(frame))
 
     def flush(self) -> Iterator[Any]:
-        """Yield the packets that are left."""
+        """Yield the remaining packets."""
         yield from map(self._restore, self._encode(None))
 
     def _restore(self, packet: Any) -> Any:

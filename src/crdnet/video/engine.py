@@ -15,7 +15,7 @@ Frame = npt.NDArray[Any]
 Colours = npt.NDArray[np.float32]
 """RGB (h, w, 3) in grey levels of 255."""
 LARGE_PIXELS = 4_000_000
-"""Largest frame for which memory may be spent to save time, in pixels."""
+"""Largest frame, in pixels, for which more memory is used to save time."""
 # Side of a tile of a larger frame, in pixels: 18 % more time than "auto", half of its memory.
 _TILE_PIXELS = 640
 # A multiple of the rows that share a sample of chroma.
@@ -37,20 +37,20 @@ __all__ = [
 
 
 class Estimate(NamedTuple):
-    """Answer of the network for one frame."""
+    """Estimate of the network for one frame."""
 
     rainy: Frame
-    """The frame as it came."""
+    """The input frame."""
     derained: Frame
-    """The frame without the rain that the network sees in it, likewise."""
+    """The frame as derained by the network alone, in the same form."""
     report: SenseReport
 
 
 class FrameNetwork:
-    """Derains and senses single frames.
+    """Network that derains and senses single frames.
 
     Args:
-        derainer: Runs the model.
+        derainer: Derainer with the model.
     """
 
     def __init__(self, derainer: Derainer) -> None:
@@ -64,11 +64,11 @@ class FrameNetwork:
         network = Network(self._derainer.session, _TILE_PIXELS)
         sensed = network.sense(frame)
         derained = network.derain(frame, sensed, 1.0)
-        self._derainer.session.shrink()  # what it keeps is needed for the fusion
+        self._derainer.session.shrink()  # the fusion needs the memory that the session caches
         return Estimate(frame, derained, sensed.drop_look())
 
     def sense(self, frame: Frame) -> SenseReport:
-        """Report how heavy the rain in a frame is."""
+        """Return the report on the rain in a frame."""
         return self._derainer.sense(frame)
 
     @property
@@ -98,7 +98,7 @@ def get_intensity(report: SenseReport) -> float | None:
 
 
 def cut_bands(height: int) -> Iterator[slice]:
-    """Yield the rows of a frame in bands, which take less memory in floats than the whole."""
+    """Yield the rows of a frame in bands, because floats of a whole frame need much memory."""
     for start in range(0, height, _BAND_ROWS):
         yield slice(start, min(start + _BAND_ROWS, height))
 

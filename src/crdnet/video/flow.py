@@ -1,8 +1,8 @@
 """Alignment of neighbouring frames: a displacement for every pixel.
 
 `estimate_flow` starts from the global displacement (phase correlation) and refines it by blocks
-(numpy) or densely by DIS optical flow where OpenCV is installed. Rain is no part of the scene, so
-differences are truncated and averaged over windows that are wide against a streak.
+(numpy), or densely by DIS optical flow if OpenCV is installed. Rain must not affect the alignment,
+so differences are truncated and averaged over windows much wider than a streak.
 
 Sources:
 
@@ -22,9 +22,10 @@ from PIL import Image
 Plane = npt.NDArray[np.float32]
 """Luma (h, w), in grey levels of 255."""
 Flow = npt.NDArray[np.float32]
-"""Displacements (2, h, w), down and right in pixels, from a pixel to its place in the neighbour."""
+"""Displacements (2, h, w), down and right in pixels, from a pixel to its position in the
+neighbour."""
 Blocks = npt.NDArray[np.float32]
-"""Displacements of blocks (rows, columns, 2), likewise."""
+"""Displacements of blocks (rows, columns, 2), down and right in pixels."""
 
 # Largest frame that is compared at its full size: that of 1080p, with the padding of codecs.
 _LARGE_PIXELS = 1920 * 1088
@@ -74,9 +75,9 @@ def find_shift(reference: npt.NDArray[Any], neighbour: npt.NDArray[Any]) -> tupl
 def estimate_flow(
     reference: npt.NDArray[Any], neighbour: npt.NDArray[Any], *, dense: bool | None = None
 ) -> Flow:
-    """Return the displacement of every pixel of a frame towards its place in a neighbour.
+    """Return the displacement of every pixel of a frame to its position in a neighbour.
 
-    Large frames are compared at half of their size; the displacements are those of the halves.
+    Large frames are compared at half size; the result then has half the sides, in half-size pixels.
 
     Args:
         reference: Luma of the frame.
@@ -95,12 +96,12 @@ def estimate_flow(
 def warp(
     images: Iterable[npt.NDArray[np.float32]], flow: Flow, offset: tuple[int, int] = (0, 0)
 ) -> list[npt.NDArray[np.float32]]:
-    """Return images of a neighbour moved onto the frame; their borders are repeated.
+    """Return images of a neighbour moved onto the frame; border pixels are repeated.
 
     Args:
-        images: Images of the neighbour, or of the part of it that is needed, (h, w) or (h, w, c).
-        flow: Displacements of the frame, or of a part of it.
-        offset: Place (row, column) of the part of the frame within that of the neighbour.
+        images: Images of the neighbour or of a part of it, (h, w) or (h, w, c).
+        flow: Displacements of the frame or of a part of it.
+        offset: Position (row, column) of the part of the frame within that of the neighbour.
     """
     height, width = flow.shape[1:]
     rows, columns = flow + np.array(offset, np.float32)[:, np.newaxis, np.newaxis]
@@ -156,7 +157,7 @@ def _estimate_by_blocks(reference: npt.NDArray[Any], neighbour: npt.NDArray[Any]
 def _match_blocks(
     frame: Plane, other: Plane, blocks: npt.NDArray[np.int64], reach: int
 ) -> npt.NDArray[np.int64]:
-    """Return the displacement of each block with the least difference, within a reach in pixels."""
+    """Return the best displacement of each block within a search range in pixels."""
     height, width = frame.shape
     at = blocks.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)[:height, :width]
     rows = np.arange(height)[:, np.newaxis] + at[..., 0]
@@ -234,7 +235,7 @@ def _spread(blocks: Blocks, shape: tuple[int, ...]) -> Flow:
 def _interpolate(
     image: npt.NDArray[np.float32], rows: Plane, columns: Plane
 ) -> npt.NDArray[np.float32]:
-    """Return an image (h, w) or (h, w, c) at places between its pixels, by cubic convolution."""
+    """Sample an image (h, w) or (h, w, c) at subpixel positions by cubic convolution."""
     height, width = image.shape[:2]
     flat = image.reshape(height * width, -1)
     top, left = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
@@ -252,7 +253,7 @@ def _interpolate(
 
 
 def _weigh_cubic(share: Plane) -> list[Plane]:
-    """Return the weights of four pixels around a place, share of a pixel after the second."""
+    """Return the weights of four pixels for positions `share` of a pixel after the second one."""
     t = share
     return [
         ((-0.5 * t + 1.0) * t - 0.5) * t,
@@ -281,7 +282,7 @@ def _halve(plane: npt.NDArray[Any]) -> Plane:
 
 
 def _find_vertex(before: float, here: float, after: float) -> float:
-    """Return where a parabola through three neighbouring values is highest, from -0.5 to 0.5."""
+    """Return the maximum of a parabola through three neighbouring values, from -0.5 to 0.5."""
     curvature = before - 2 * here + after
     return 0.0 if curvature >= 0 else max(-0.5, min(0.5, (before - after) / (2 * curvature)))
 

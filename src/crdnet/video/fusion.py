@@ -7,10 +7,10 @@ rain. The estimates of a pixel are averaged by their inverse variances, as a Kal
 - the estimate up to the previous frame: its variance, and more if it was moved;
 - the next frame.
 
-Neighbours that disagree over a window wider than a streak show something else: an occlusion, a
-moving object, a cut, another exposure. Their variance grows by the disagreement, so the frame alone
-decides. Pixels that three frames show alike are restored even if the network removed them, because
-rain does not stay in place.
+A neighbour that disagrees over a window wider than a streak shows other content: an occlusion, a
+moving object, a cut, another exposure. Its variance grows by the disagreement, so that the frame
+itself decides. Pixels that are equal in three frames are restored even if the network changed them,
+because rain does not stay in place.
 
 A small model of three frames (`FusionModel`) then improves the result.
 """
@@ -37,11 +37,11 @@ NOISE_LEVELS = 0.1
 ERROR_OF_RAIN = 0.5
 """Error of a derained pixel, as a share of the rain removed around it."""
 MOVED_PIXELS = 0.25
-"""Error of a displacement, in pixels: detail that is moved is wrong by its gradient times this."""
+"""Error of a displacement, in pixels; moved detail has an error of its gradient times this."""
 STILL_LEVELS = 1.0
 """Error of a neighbour that is not moved, in grey levels."""
 LEAST_VARIANCE = 0.3
-"""Variance to which a long static scene shrinks, in squared grey levels."""
+"""Smallest variance, which a long static scene reaches, in squared grey levels."""
 # Standard deviation added for each grey level of disagreement that rain does not explain.
 _DISAGREEMENT = 1.5
 # Share of the rain around a pixel by which neighbours may disagree.
@@ -73,7 +73,7 @@ class Seen:
         derained: Estimate of the network (h, w, 3).
         luma: Luma of the estimate (h, w).
         rain: Rain removed around each pixel (h, w), in grey levels.
-        wide: The same over the window for disagreement.
+        wide: Rain removed over the window for disagreement (h, w), in grey levels.
     """
 
     rainy: Colours
@@ -108,7 +108,7 @@ class Fused(NamedTuple):
 
     Attributes:
         colours: Derained frame (h, w, 3).
-        belief: The same without the next frame (h, w, 3): the estimate that is carried on.
+        belief: Estimate without the next frame (h, w, 3), used as the previous one later.
         variance: Squared error of the belief (h, w).
     """
 
@@ -118,14 +118,14 @@ class Fused(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A frame before or after, moved onto the frame to fuse.
+    """Previous or next frame, moved onto the frame to fuse.
 
     Attributes:
-        rainy: The neighbour as it came (h, w, 3).
-        colours: Estimate to fuse: the neighbour's own, or the belief up to it.
-        variance: Squared error of it (h, w).
+        rainy: Input frame of the neighbour (h, w, 3).
+        colours: Estimate to fuse: that of the neighbour alone, or the belief up to it.
+        variance: Squared error of the estimate (h, w).
         wide: Rain removed over the window for disagreement (h, w).
-        moved: Pixels that were moved (h, w); None if nothing was.
+        moved: Mask of the moved pixels (h, w); None if no pixel was moved.
     """
 
     rainy: Colours
@@ -146,10 +146,10 @@ def align(
 
     Args:
         seen: The neighbour.
-        colours: Estimate to fuse: the neighbour's own, or the belief up to it.
-        variance: Squared error of it.
+        colours: Estimate to fuse: that of the neighbour alone, or the belief up to it.
+        variance: Squared error of the estimate.
         flow: Displacement from the frame towards the neighbour; None if nothing moved.
-        offset: Place (row, column) of the frame within the neighbour.
+        offset: Position (row, column) of the frame within the neighbour.
     """
     if flow is None:
         return Neighbour(seen.rainy, colours, variance, seen.wide, None)
@@ -188,7 +188,7 @@ def _average(
 
 
 def _mix(one: Colours, other: Colours, share: Plane) -> Colours:
-    """Return one image with a share (h, w) of another."""
+    """Blend an image with a share (h, w) of another."""
     mixed = other - one
     for channel in range(3):  # several times as fast as a broadcast over the last axis
         mixed[..., channel] *= share
@@ -203,7 +203,7 @@ def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
     if neighbour.moved is not None:
         slip = np.float32(MOVED_PIXELS**2) * here.steepness * neighbour.moved
         variance = np.asarray(variance + slip, np.float32)
-    # In all channels, since things that move may differ from what is behind them by hue alone.
+    # In all channels, because a moving object may differ from its background only in hue.
     apart = average_box(_average_colours(np.abs(neighbour.colours - here.derained)), _WINDOW)
     explained = _EXPLAINED * (here.wide + neighbour.wide) + _UNEXPLAINED_LEVELS
     strange = (_DISAGREEMENT * np.maximum(0, apart - explained)) ** 2
@@ -211,12 +211,12 @@ def _weigh(here: Seen, neighbour: Neighbour) -> Plane:
 
 
 def _restore_what_stays(here: Seen, before: Neighbour, after: Neighbour) -> Colours:
-    """Return the network's estimate, with the rainy pixels where three frames show them alike."""
+    """Return the estimate of the network, with rainy pixels where three rainy frames agree."""
     low, high = np.minimum(before.rainy, after.rainy), np.maximum(before.rainy, after.rainy)
     spread = _average_colours(np.maximum(high, here.rainy) - np.minimum(low, here.rainy))
     apart = average_box(np.minimum(spread, np.float32(30)), _NEAR)
     share = np.exp(-((apart / np.float32(_ALIKE_LEVELS)) ** 2))
-    # The frame's own pixels, noise included, unless a faint streak lies on them.
+    # The pixels of the frame itself, noise included, unless a faint streak covers them.
     low -= np.float32(_OWN_LEVELS)
     high += np.float32(_OWN_LEVELS)
     return _mix(here.derained, np.clip(here.rainy, low, high), share)
@@ -229,16 +229,16 @@ def _average_colours(colours: Colours) -> Plane:
 
 
 class FusionModel:
-    """Model that improves a fused frame, from all that was fused; see `crdnet.nn.fusion`.
+    """Model that improves a fused frame from the inputs of the fusion; see `crdnet.nn.fusion`.
 
-    It keeps the memory for its input, so it may not be called by several threads at once.
+    It is not thread-safe, because it reuses the memory of its input.
 
     Args:
         model: Name of a shipped model, or path of an .onnx file.
-        threads: Processors to use; None is all.
+        threads: Number of threads; None uses all CPUs.
 
     Raises:
-        ModelError: There is no such model, it is for something else, or it sees too far.
+        ModelError: There is no such model, it has another task, or its margin is too large.
     """
 
     def __init__(self, model: str | Path = "video", threads: int | None = None) -> None:
@@ -257,18 +257,18 @@ class FusionModel:
         self._session = ort.InferenceSession(
             stored.read(), options, providers=["CPUExecutionProvider"]
         )
-        # Kept, since so much memory would be mapped anew for each frame.
+        # Reused, because so much memory would otherwise be mapped again for each frame.
         self._memory: npt.NDArray[np.float32] = np.empty(0, np.float32)
 
     def __call__(
         self, here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
     ) -> Colours:
-        """Return a better frame (h, w, 3) than the fused one.
+        """Return the improved frame (h, w, 3).
 
         Args:
             here: The frame.
             before: The previous frame with the belief up to it, moved onto the frame.
-            after: The next frame, likewise.
+            after: The next frame, moved onto the frame.
             fused: The frame fused by variances.
         """
         images = list_images(here, before, after, fused)
@@ -289,7 +289,7 @@ class FusionModel:
 def list_images(
     here: Seen, before: Neighbour | None, after: Neighbour | None, fused: Colours
 ) -> list[Colours]:
-    """Return `FUSED_IMAGES`; a frame takes the place of a neighbour that is missing."""
+    """Return the images of `FUSED_IMAGES`; the frame itself replaces a missing neighbour."""
     images = [fused, here.derained, here.rainy]
     for neighbour in (before, after):
         if neighbour is None:

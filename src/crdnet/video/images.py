@@ -1,7 +1,8 @@
-"""Numbered images that go out as they came in: format, depth, alpha, and metadata.
+"""Encoding of numbered images, which keeps format, depth, alpha and metadata.
 
-The frames of a sequence are derained like those of a clip. Each output is encoded by
-`crdnet.images` from its input file; a frame that was left alone is that file, byte for byte.
+The frames of a sequence are derained like those of a clip. `crdnet.images` encodes each output with
+the metadata of its input file; the output of a frame that was left alone equals the input file byte
+for byte.
 """
 
 from dataclasses import replace
@@ -22,7 +23,7 @@ class ImageEncoder:
     Args:
         source: Pattern of the input files, such as frames/%05d.png.
         output: Pattern of the output files; its suffix gives the format.
-        side_by_side: Whether each frame has the rainy one to its left.
+        side_by_side: If True, put the rainy frame to the left of each derained one.
 
     Raises:
         VideoError: The format of the output cannot be written.
@@ -46,7 +47,7 @@ class ImageEncoder:
             frame: Derained frame, in the orientation of the file.
 
         Raises:
-            VideoError: The file does not have the size of the frame.
+            VideoError: The input file and the frame differ in size.
         """
         path = Path(self._source % (self._first + number))
         with ImageSource(path) as source:

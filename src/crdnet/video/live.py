@@ -1,7 +1,7 @@
-"""Live video: a camera or a stream, derained as it comes.
+"""Deraining of live video from a camera or a stream.
 
-One thread reads and keeps only the newest frame, so that a slow machine drops frames rather than
-falling behind. A lost connection is taken up again after growing pauses, and timestamps go on.
+One thread reads and keeps only the newest frame, so that a slow machine drops frames instead of
+falling behind. A lost connection is opened again after growing pauses, and timestamps continue.
 """
 
 import time
@@ -39,8 +39,8 @@ class LiveOptions:
     """Options of a live source.
 
     Attributes:
-        every: Derain every n-th frame, and leave out the others.
-        attempts: Attempts in a row to connect again; None never gives up.
+        every: Derain every n-th frame, and drop the others.
+        attempts: Maximum number of successive attempts to reconnect; None sets no limit.
         timeout: Seconds without data after which a connection counts as lost.
     """
 
@@ -64,18 +64,18 @@ def derain_live(
     on_progress: OnProgress | None = None,
     on_event: Callable[[str], None] | None = None,
 ) -> VideoRecord:
-    """Derain a camera or a stream until it ends.
+    """Derain the frames of a camera or a stream until it ends.
 
     Args:
         source: Address (rtsp://, udp://, ...), or /dev/video0.
         destination: Path, address, "-", or a binary file.
-        options: What to do.
-        live: How the source is followed.
+        options: Options of deraining and encoding.
+        live: Options of the live source.
         on_progress: Called after every frame.
-        on_event: Called with a line when a connection is lost and found.
+        on_event: Called with a message when the connection is lost or restored.
 
     Returns:
-        What was done; `dropped` counts the frames that were left out.
+        The record of the run; its `dropped` counts the frames that were left out.
 
     Raises:
         VideoError: There is no such source, or its frames cannot be kept.
@@ -85,12 +85,12 @@ def derain_live(
 
 
 class _Reader(Thread):
-    """Reads a source, and holds its newest frame.
+    """Thread that reads a source and holds its newest frame.
 
     Args:
         source: Address or device.
-        live: How it is followed.
-        on_event: Called when the connection is lost and found.
+        live: Options of the live source.
+        on_event: Called with a message when the connection is lost or restored.
     """
 
     def __init__(self, source: str, live: LiveOptions, on_event: Callable[[str], None]) -> None:
@@ -137,13 +137,13 @@ class _Reader(Thread):
                 self._changed.notify_all()
 
     def stop(self) -> None:
-        """End soon."""
+        """Make the thread end soon."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def take(self) -> tuple[Any, list[Any]]:
-        """Wait for a frame, and return it with the packets of other streams; None is the end."""
+        """Wait for a frame; return it, or None at the end, with the packets of other streams."""
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self._ended)
             frame, self._frame = self._frame, None
@@ -156,7 +156,7 @@ class _Reader(Thread):
             self._changed.wait_for(lambda: self._stopped, timeout=seconds)
 
     def _follow(self) -> None:
-        """Read one connection to its end."""
+        """Read one connection until it ends."""
         av = load_av()
         options = dict(_INPUT_OPTIONS) if "://" in self._source else {}
         if self._source.startswith("rtsp"):
@@ -186,7 +186,7 @@ class _Reader(Thread):
         if self.clip is not clip:
             if self.clip is not None:
                 self._on_event(f"found {self._source} again")
-                # The lost frames took as long as the connection was down.
+                # Timestamps continue after a gap as long as the connection was down.
                 away = max(1, round((time.monotonic() - began) / clip.time_base))
                 self._offset = (self._last_pts or 0) + away - frame.pts
             self.clip = clip
@@ -212,8 +212,8 @@ class _LiveRun:
     Args:
         source: Address or device.
         destination: Path, address, "-", or a binary file.
-        options: What to do.
-        live: How the source is followed.
+        options: Options of deraining and encoding.
+        live: Options of the live source.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class _LiveRun:
         self._source, self._destination, self._live = source, destination, live
         encoder = options.encoder
         if encoder.codec is None:
-            # Latency counts here, and cameras send codecs that are slow to encode.
+            # A fast codec: latency matters here, and cameras use codecs that are slow to encode.
             defaults = {key: value for key, value in _LOW_LATENCY.items() if key == "tune"}
             encoder = replace(
                 encoder,

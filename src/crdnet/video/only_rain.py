@@ -1,9 +1,9 @@
-"""Copying of what is dry, bit for bit, beside what was derained.
+"""Bit-exact copying of dry parts of a clip, between derained parts.
 
-A group of frames that is decoded by itself keeps the source's own packets if none of its frames was
-changed. Codecs of single frames (MJPEG, ProRes and lossless ones) are copied frame by frame. H.264
-is copied in closed groups: our parameter sets get another number than the source's, and the header
-holds both. Other codecs have no such numbers, and are refused.
+A group of frames that can be decoded by itself keeps the packets of the source if none of its
+frames was changed. Intra-only codecs (MJPEG, ProRes and lossless ones) are copied frame by frame.
+H.264 is copied in closed groups: the parameter sets of the new encoder get other numbers than those
+of the source, and the header holds both. Other codecs have no such numbers and are refused.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +34,10 @@ class Groups:
 
     Attributes:
         starts: Timestamps at which groups begin; None if every frame is a group.
-        packets: The source's packets of video, in the order of decoding.
-        global_header: Whether our encoder puts its parameter sets into the header.
-        extradata: Parameter sets of both, for the output's header; None if there are none.
+        packets: Video packets of the source, in decoding order.
+        global_header: True if the new encoder puts its parameter sets into the header.
+        extradata: Parameter sets of both encoders, for the header of the output; None if there are
+            none.
         length_bytes: Bytes of the length in front of each H.264 unit; 0 if units have start codes.
     """
 
@@ -48,14 +49,14 @@ class Groups:
     _held: Any = None
 
     def begins(self, pts: int, making: "Any") -> bool:
-        """Return whether a segment begins with a frame."""
+        """Return whether a new segment begins at a frame."""
         if self.starts is None:
             frames: Sized = making.frames
             return len(frames) >= _LONGEST_GROUP
         return pts in self.starts
 
     def fill(self, segment: Segment) -> Segment:
-        """Put the source's packets into a segment where no frame was changed."""
+        """Replace the packets of a segment by those of the source where no frame was changed."""
         own = {packet.pts: packet for packet in self._read_packets(segment)}
         if self.starts is None:
             packets = []
@@ -76,7 +77,7 @@ class Groups:
         return segment
 
     def _read_packets(self, segment: Segment) -> Iterator[StoredPacket]:
-        """Yield the source's packets of a segment."""
+        """Yield the packets of the source for a segment."""
         while True:
             packet = self._held if self._held is not None else next(self.packets, None)
             self._held = None
@@ -95,13 +96,13 @@ class Groups:
 def find_groups(
     open_source: Callable[[], Clip], clip: Clip, plan: EncoderPlan, extra: Mapping[str, str]
 ) -> tuple[Groups, EncoderPlan]:
-    """Return the groups of a source, and the encoder whose packets may stand beside them.
+    """Return the groups of a source, and an encoder whose packets can be mixed with them.
 
     Args:
-        open_source: Opens the source once more.
+        open_source: Function that opens the source again.
         clip: Source.
-        plan: Encoder for what is derained.
-        extra: Options of the encoder that the user set.
+        plan: Encoder of the derained parts.
+        extra: Options of the encoder from the user.
 
     Raises:
         VideoError: The codec cannot be copied in parts, or the encoder is of another codec.
@@ -126,7 +127,7 @@ def find_groups(
     starts = _find_closed_groups(open_source)
     extradata = bytes(clip.video.codec_context.extradata or b"")
     if extradata[:1] != b"\x01":
-        # Parameter sets stand in front of each group, theirs and ours.
+        # Both encoders put their parameter sets in front of each group.
         return Groups(starts, packets, False, extradata), plan
     parameter_sets = _read_avcc(extradata)
     used = {_read_id(unit) for unit in (*parameter_sets[0], *parameter_sets[1])}
@@ -143,12 +144,15 @@ def find_groups(
 
 
 def copies_global_header(container: str) -> bool:
-    """Return whether a container holds parameter sets in its header."""
+    """Return whether a container stores parameter sets in its header."""
     return needs_global_header(container)
 
 
 def _find_closed_groups(open_source: Callable[[], Clip]) -> frozenset[int]:
-    """Return the timestamps at which a group begins that nothing after it refers beyond."""
+    """Return the timestamps of the key frames of closed groups.
+
+    No frame that is decoded after such a key frame is shown before it.
+    """
     starts: list[int] = []
     least_after: list[int] = []
     with open_source() as clip:

@@ -1,4 +1,4 @@
-"""Options of deraining a clip, and what came of it."""
+"""Options, progress and record of deraining a clip."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from crdnet.video.source import Window
 from crdnet.video.temporal import Static
 
 SEGMENT_FRAMES = 48
-"""Frames of a segment: what a kill loses at most, and the distance of key frames."""
+"""Number of frames of a segment: the most that a kill loses, and the distance of key frames."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class VideoOptions:
     Attributes:
         model: Name of a shipped model, or path of an .onnx file.
         device: Name of a device; see `crdnet.Derainer`.
-        threads: Processors to use; None is all.
-        strength: Share of the rain to take out, in [0, 1].
-        always: Whether frames that are surely dry are derained too.
-        temporal: Whether neighbouring frames are used.
-        static: Whether the camera stands still: "auto" finds out, "on" and "off" tell.
+        threads: Number of threads; None uses all CPUs.
+        strength: Share of the rain to remove, in [0, 1].
+        always: If True, derain frames that are surely dry too.
+        temporal: If True, use neighbouring frames.
+        static: "on" for a static camera, "off" for a moving one, "auto" to detect it.
         encoder: Encoder of the video.
         window: Part of the clip.
-        side_by_side: Whether each frame has the rainy one to its left.
-        only_rain: Whether groups of frames without rain are copied bit for bit.
-        overwrite: Whether an output that exists is replaced.
-        container: Container of the output; None follows from its name.
+        side_by_side: If True, put the rainy frame to the left of each derained one.
+        only_rain: If True, copy groups of frames without rain bit for bit.
+        overwrite: If True, replace an existing output.
+        container: Container of the output; None derives it from the name of the output.
         rate: Frames per second of numbered images.
         segment_frames: Frames of a segment.
     """
@@ -65,7 +65,7 @@ class VideoOptions:
             raise VideoError(f"a frame rate is above 0, got {self.rate}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the result depends on, as JSON values."""
+        """Return the options that affect the output, as JSON values."""
         return {
             "model": str(self.model),
             "strength": self.strength,
@@ -88,8 +88,8 @@ class VideoProgress:
     """State of a run after a frame.
 
     Attributes:
-        frames: Frames that are finished, those of an earlier run included.
-        total: Frames in all, if the container tells.
+        frames: Number of finished frames, including those of an earlier run.
+        total: Number of all frames; None if the container does not state it.
         time: Time of the frame in the clip, in seconds.
         frames_per_second: Speed of this run.
         seconds_left: Time left at this speed, in seconds; None if the total is unknown.

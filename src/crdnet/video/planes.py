@@ -1,8 +1,8 @@
-"""Colours of a decoded frame, and the change of its planes.
+"""Colours of a decoded frame, and changes to its planes.
 
-A frame is never converted to RGB and back. Its colours are computed for the network, and the change
-that deraining makes is carried over to its planes: Y'CbCr is linear in R'G'B', so a change of
-nothing is a change of nothing, bit for bit, and chroma is not resampled where nothing rains.
+A frame is never converted to RGB and back. The network gets its colours, and the change of the
+colours is added to the planes. Y'CbCr is linear in R'G'B', so pixels without a change stay equal
+bit for bit, and their chroma is not resampled.
 """
 
 from collections.abc import Callable
@@ -76,17 +76,17 @@ class _Planar:
     down: int
 
     def cut(self, rows: slice) -> "_Planar":
-        """Return some rows; they begin with a row of chroma."""
+        """Return some rows; the first must be a row with chroma."""
         luma, *chroma = self.planes
         low = slice(rows.start // self.down, -(-rows.stop // self.down))
         return replace(self, planes=[luma[rows], *(plane[low] for plane in chroma)])
 
 
 def prepare_frame(frame: Any) -> Any:
-    """Return a frame whose planes may be written and that `read_colours` takes.
+    """Return a frame with writable planes for `read_colours` and `change_colours`.
 
     Raises:
-        VideoError: The pixel format is none that is kept.
+        VideoError: The pixel format is not supported.
     """
     name = frame.format.name
     target = _WORKED_IN.get(name) or _AS_RGB.get(name)
@@ -143,7 +143,7 @@ def change_colours(frame: Any, measure_change: Callable[[slice], Colours]) -> No
 
     Args:
         frame: Frame; its planes are written.
-        measure_change: Returns the change of some rows, RGB (h, w, 3), in grey levels of 255.
+        measure_change: Function from rows to their change, RGB (h, w, 3), in grey levels of 255.
     """
     for rows in cut_bands(frame.height):
         if frame.format.name in _PACKED:
@@ -178,7 +178,7 @@ def _change_packed(frame: Any, at: slice, change: Colours) -> None:
 
 
 def _is_planar(format_: Any) -> bool:
-    """Return whether luma and chroma lie in planes of little-endian integers."""
+    """Return whether luma and chroma are planes of little-endian integers."""
     name = str(format_.name)
     if not name.startswith(("yuv", "gray")) or name.endswith("be"):
         return False
@@ -237,7 +237,7 @@ def _find_weights(frame: Any) -> tuple[float, float]:
 
 
 def _reduce(values: npt.NDArray[np.float32], down: int, across: int) -> npt.NDArray[np.float32]:
-    """Return means over the pixels of luma that share a sample of chroma."""
+    """Return the mean over the luma pixels of each chroma sample."""
     height, width = values.shape
     padded = np.pad(values, ((0, -height % down), (0, -width % across)), mode="edge")
     rows, columns = padded.shape[0] // down, padded.shape[1] // across

@@ -1,8 +1,8 @@
 """Finished segments of a clip in a folder beside the output, so that a killed run can resume.
 
-A segment holds the packets of a closed group of frames. Its file is renamed into place after the
-state that the next segment needs, so a kill leaves no partial segment. The folder names its source
-and settings.
+A segment holds the packets of a closed group of frames. The state that the next segment needs is
+saved first, then the file of the segment is renamed into place, so that a kill leaves no partial
+segment. The folder records the source and the settings.
 """
 
 import json
@@ -20,7 +20,7 @@ from crdnet.errors import OutputError
 from crdnet.files import open_whole, remove_stale_parts, write_whole
 
 SUFFIX = ".crdnet"
-"""End of the name of the folder, after that of the output."""
+"""Suffix of the name of the folder, after the name of the output."""
 _MAGIC = b"crdnet-segment/1\n"
 _SETTINGS = "settings.json"
 
@@ -30,9 +30,9 @@ class StoredPacket(NamedTuple):
 
     Attributes:
         pts: Timestamp, in units of the source's time base.
-        duration: Duration, likewise; 0 if unknown.
-        is_keyframe: Whether decoding can begin here.
-        data: Bytes.
+        duration: Duration in the same units; 0 if unknown.
+        is_keyframe: True if decoding can begin here.
+        data: Bytes of the packet.
     """
 
     pts: int
@@ -48,10 +48,10 @@ class Segment:
     Attributes:
         first: Timestamp of its first frame.
         last: Timestamp of its last frame.
-        is_end: True if it is the last of the clip.
+        is_end: True for the last segment of the clip.
         frames: Report on each frame, in order.
-        packets: Encoded video, in the order of decoding.
-        copied: Whether the packets are the source's own.
+        packets: Encoded video, in decoding order.
+        copied: True if the packets are those of the source.
     """
 
     first: int
@@ -66,21 +66,21 @@ class SegmentFolder:
     """Folder of the segments of one output.
 
     Args:
-        output: File that the segments will form.
+        output: Output file, which is joined from the segments.
     """
 
     def __init__(self, output: Path) -> None:
         self.path = output.with_name(output.name.replace("%", "_") + SUFFIX)
 
     def begin(self, settings: dict[str, Any], *, overwrite: bool) -> int:
-        """Make the folder, or check that it belongs to this source and these settings.
+        """Create the folder, or check that it belongs to this source and these settings.
 
         Args:
             settings: Source and settings as JSON values.
-            overwrite: Whether segments of another run are thrown away.
+            overwrite: If True, remove segments of another run.
 
         Returns:
-            Number of segments that are finished.
+            Number of finished segments.
 
         Raises:
             OutputError: The folder belongs to a run with another source or other settings.
@@ -105,7 +105,7 @@ class SegmentFolder:
         return 0
 
     def add(self, number: int, segment: Segment, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Publish a segment and the state after it."""
+        """Save a segment and the state after it."""
         with open_whole(self._locate_state(number)) as file:
             np.savez(file, **state)  # type: ignore[arg-type]  # no other option is named so
         header = {

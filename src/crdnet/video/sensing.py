@@ -35,8 +35,8 @@ class Moment:
     """Rain in one second of a clip.
 
     Attributes:
-        start: Where the second begins, in seconds of the clip's timestamps.
-        frames: Frames that were looked at.
+        start: Beginning of the second, in seconds of the clip's timestamps.
+        frames: Number of sensed frames.
         density: Most frequent density of the frames; the heavier one of two.
         intensity: Mean intensity, in grey levels of 255.
         score: Mean score, in [0, 1].
@@ -118,11 +118,11 @@ def sense_video(
     Args:
         source: Path, address, pattern of numbered images, "-", or a binary file.
         options: Model, device and part of the clip.
-        every: Look at every n-th frame.
-        on_second: Called with each second when it is over.
+        every: Sense every n-th frame.
+        on_second: Called with each second when it is complete.
 
     Raises:
-        VideoError: The source is no clip, or the model does not sense rain.
+        VideoError: The source is not a clip, or the model does not sense rain.
     """
     options = options or VideoOptions()
     if every < 1:
@@ -144,7 +144,7 @@ def sense_video(
 def _sense_frames(
     clip: Any, network: FrameNetwork, options: VideoOptions, every: int
 ) -> Iterator[tuple[int, SenseReport]]:
-    """Yield (second, report) of the frames that are looked at."""
+    """Yield (second, report) of each sensed frame."""
     number = 0
     for frame in read_frames(clip, before=options.window.end):
         time = frame.pts * clip.time_base

@@ -1,6 +1,6 @@
-"""A clip opened for reading: its streams, its frames, and what would be lost.
+"""Reading of a clip: its streams and frames, and checks for content that would be lost.
 
-Frames keep their own timestamps. What cannot be kept is refused with its name before anything is
+Frames keep their timestamps. Content that cannot be kept is refused by name before anything is
 written.
 """
 
@@ -36,18 +36,18 @@ _STILL_FORMATS = ("image2pipe", "_pipe", "gif", "webp", "ico", "avif", "jpegxl")
 
 @dataclass(frozen=True)
 class Window:
-    """Part of a clip, in seconds of its own timestamps.
+    """Part of a clip, in seconds of its timestamps.
 
     Attributes:
-        start: First second; None is the beginning.
-        end: Second at which it ends; None is the end.
+        start: Start in seconds; None is the beginning of the clip.
+        end: End in seconds; None is the end of the clip.
     """
 
     start: float | None = None
     end: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the order."""
+        """Check that the start is before the end."""
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise VideoError(
                 f"a part of a clip ends after it starts, got {self.start} to {self.end}"
@@ -58,13 +58,13 @@ class Window:
         return (self.start is None or time >= _to_fraction(self.start)) and not self.is_past(time)
 
     def is_past(self, time: Fraction | float) -> bool:
-        """Return whether a time in seconds lies behind the part."""
+        """Return whether a time in seconds lies after the part."""
         return self.end is not None and time >= _to_fraction(self.end)
 
 
 @dataclass
 class Clip:
-    """An opened clip.
+    """Clip opened for reading.
 
     Attributes:
         name: Path, address, or "standard input".
@@ -99,18 +99,18 @@ class Clip:
 
     @property
     def rate(self) -> Fraction | None:
-        """Mean frames per second as the container states it, or None."""
+        """Mean frames per second stated by the container; None if unknown."""
         rate = self.video.average_rate or self.video.guessed_rate
         return None if not rate else Fraction(rate)
 
     @property
     def codec(self) -> str:
-        """Name of the family of codecs: h264, hevc, av1 and so on."""
+        """Name of the codec family: h264, hevc, av1 and so on."""
         return str(self.video.codec_context.codec.canonical_name)
 
     @property
     def frame_count(self) -> int | None:
-        """Frames that the container promises; None where it does not."""
+        """Number of frames stated by the container; None if unknown."""
         with suppress(ValueError):
             told = self.video.frames or int(self.video.metadata.get("NUMBER_OF_FRAMES", 0))
             return int(told) or None
@@ -118,7 +118,7 @@ class Clip:
 
     @property
     def seconds(self) -> float | None:
-        """Duration that the container promises, in seconds; None where it does not."""
+        """Duration stated by the container, in seconds; None if unknown."""
         if self.video.duration:
             return float(self.video.duration * self.time_base)
         if told := _parse_duration(self.video.metadata.get("DURATION", "")):
@@ -128,7 +128,7 @@ class Clip:
 
     @property
     def display_matrix(self) -> tuple[int, ...] | None:
-        """Nine numbers that turn the frames for display; None where they are upright."""
+        """Nine numbers that rotate the frames for display; None if they are upright."""
         if self.codec in _IMAGE_CODECS:
             angle = 0 if self.first is None else int(self.first.rotation)
             return _make_display_matrix(angle) if angle else None
@@ -136,7 +136,7 @@ class Clip:
         return None if data is None else tuple(np.frombuffer(data, "<i4").tolist())
 
     def read_side_data(self, kind: str) -> bytes | None:
-        """Return side data of the first frame, by PyAV's name of its kind; None where it has none.
+        """Return side data of the first frame, by PyAV's name of its kind; None if it has none.
 
         Raises:
             VideoError: The frame has side data that PyAV does not know.
@@ -160,12 +160,12 @@ def is_sequence(name: str) -> bool:
 
 
 def is_address(name: str) -> bool:
-    """Return whether a name is an address in a network."""
+    """Return whether a name is a network address."""
     return name.startswith(_SCHEMES)
 
 
 def is_live(name: str) -> bool:
-    """Return whether frames come from a name as time passes: a camera or a stream."""
+    """Return whether a name is a live source: a camera or a stream."""
     return name.startswith(_LIVE_SCHEMES) or re.fullmatch(r"/dev/video\d+", name) is not None
 
 
@@ -176,16 +176,16 @@ def open_clip(
     options: dict[str, str] | None = None,
     timeout: float | None = None,
 ) -> Clip:
-    """Open a clip and refuse what is none.
+    """Open a clip for reading.
 
     Args:
         source: Path, address, pattern of numbered images, "-" for standard input, or a binary file.
         rate: Frames per second of numbered images.
         options: Options of FFmpeg's demuxer.
-        timeout: Seconds without data after which an address is given up.
+        timeout: Seconds without data after which reading from an address fails.
 
     Raises:
-        VideoError: It is not there, is no clip, or holds no video that can be decoded.
+        VideoError: The source is missing, is not a clip, or has no video that can be decoded.
     """
     av = load_av()
     name = str(source) if isinstance(source, str | Path) else getattr(source, "name", "the clip")
@@ -246,7 +246,7 @@ def read_frames(
 
 
 def _decode(clip: Clip) -> Iterator[Any]:
-    """Yield the frames of a clip as they come out of the decoder."""
+    """Yield the frames of a clip in the order of the decoder."""
     for packet in clip.container.demux(clip.video):
         if packet.has_sidedata("encryption_info"):
             raise VideoError(
@@ -256,11 +256,11 @@ def _decode(clip: Clip) -> Iterator[Any]:
 
 
 class FrameChecker:
-    """Refuses frames that would not come out as they came in.
+    """Check of frames for properties that the output could not keep.
 
     Args:
-        clip: Clip that the frames belong to; its first frame is kept there.
-        may_jump: Whether timestamps may be negative or fall, as those of a live source.
+        clip: Clip of the frames; its first frame is stored there.
+        may_jump: If True, timestamps may be negative or decrease, as in a live source.
     """
 
     def __init__(self, clip: Clip, *, may_jump: bool = False) -> None:
@@ -270,7 +270,7 @@ class FrameChecker:
 
     @property
     def last_time(self) -> Fraction | None:
-        """Time of the last frame in seconds."""
+        """Time of the last checked frame, in seconds."""
         return None if self._last is None else self._last * self._clip.time_base
 
     def check(self, frame: Any) -> None:
@@ -319,7 +319,7 @@ class FrameChecker:
 def _choose_input(
     source: Any, name: str, rate: Fraction | float | None, options: dict[str, str]
 ) -> tuple[Any, str | None, dict[str, str]]:
-    """Return what PyAV opens, the format if it has to be named, and the options."""
+    """Return the input for PyAV, its format if PyAV needs the name, and the options."""
     if not isinstance(source, str | Path):
         return source, None, options
     if name == STREAM:
@@ -372,7 +372,7 @@ def _check_streams(name: str, container: Any, *, may_be_image: bool) -> Clip:
         raise VideoError(
             f"{name} has video in a codec that cannot be decoded here; convert it first"
         )
-    # As many threads as there are for decoding; the order of frames is not affected.
+    # Decoding in all available threads does not affect the order of frames.
     video.thread_type = "AUTO"
     others = [stream for stream in container.streams if stream.index != video.index]
     return Clip(name, container, video, others)
@@ -383,7 +383,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _seek(clip: Clip, after: int) -> None:
-    """Go to a frame that can be decoded by itself, not after a timestamp."""
+    """Seek to a key frame at or before a timestamp."""
     av = load_av()
     with suppress(av.error.FFmpegError):
         clip.container.seek(after, stream=clip.video, backward=True)
@@ -413,7 +413,7 @@ def _check_end(clip: Clip, number: int, last: Fraction | None) -> None:
 
 
 def _make_display_matrix(angle_degrees: int) -> tuple[int, ...]:
-    """Return the display matrix for a rotation, counter-clockwise as FFmpeg tells it."""
+    """Return the display matrix for a counter-clockwise rotation, as FFmpeg states it."""
     radians = np.radians(angle_degrees)
     cosine, sine = (round(65536 * float(each)) for each in (np.cos(radians), np.sin(radians)))
     return (cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30)
@@ -428,7 +428,7 @@ def _parse_duration(text: str) -> float | None:
 
 
 def _to_fraction(seconds: float) -> Fraction:
-    """Return the time that was meant: 0.2 is a fifth, which no float is."""
+    """Return the exact decimal value of a time: 0.2 becomes 1/5, which no float equals."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 

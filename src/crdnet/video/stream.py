@@ -1,6 +1,6 @@
 """Deraining of a clip that is read once: a pipe, an address, a binary file.
 
-Packets of other streams pass through as they come, and no frame is dropped.
+Packets of other streams are copied as they arrive, and no frame is dropped.
 """
 
 import time
@@ -159,7 +159,7 @@ class _StreamRun:
 def _read_to_first(
     clip: Clip, packets: Iterator[Any], early: deque[Any], checker: FrameChecker
 ) -> tuple[Any, list[Any]]:
-    """Read up to the first frame; return it, and all frames of its packet."""
+    """Read up to the first frame; return the frame, and all frames of its packet."""
     for packet in packets:
         if packet.stream_index != clip.video.index:
             early.append(packet)

@@ -1,7 +1,7 @@
-"""Deraining of frames in their order, one frame behind.
+"""Deraining of frames in order, with a delay of one frame.
 
-`TemporalDerainer` runs the network on every frame, aligns the neighbours, fuses them, starts anew
-at a cut, and finds out by itself whether the camera stands still.
+`TemporalDerainer` runs the network on every frame, aligns the neighbours, fuses them, starts again
+at a cut, and detects a static camera.
 """
 
 from collections.abc import Iterator
@@ -39,13 +39,13 @@ _WATCHED_PIXELS = 1024
 
 @dataclass(frozen=True, eq=False)
 class DerainedFrame:
-    """A frame that left the derainer.
+    """Derained frame.
 
     Attributes:
-        payload: What was given with the frame.
-        frame: The frame as it came (h, w, 3).
-        levels: The frame without rain; None where it was left alone.
-        report: What was sensed of its rain.
+        payload: Object that was passed with the frame.
+        frame: The input frame (h, w, 3).
+        levels: The derained frame; None if the frame was left alone.
+        report: Report on the rain in the frame.
         is_static: Whether the camera counted as static.
     """
 
@@ -57,17 +57,17 @@ class DerainedFrame:
 
     @property
     def left_alone(self) -> bool:
-        """True if the frame was not changed, since most of it and its neighbours were dry."""
+        """True if the frame was not changed: of it and its neighbours, the majority was dry."""
         return self.levels is None
 
     @property
     def rainy(self) -> Colours:
-        """The frame as it came (h, w, 3), in grey levels of 255."""
+        """The input frame (h, w, 3), in grey levels of 255."""
         return as_levels(self.frame)
 
     @property
     def derained(self) -> Colours:
-        """The frame without rain, likewise."""
+        """The derained frame (h, w, 3), in grey levels of 255."""
         return self.rainy if self.levels is None else unpack_levels(self.levels)
 
     @property
@@ -83,7 +83,7 @@ class DerainedFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """A frame whose next one has not come."""
+    """Frame that waits for the next one."""
 
     payload: Any
     held: HeldFrame
@@ -91,15 +91,15 @@ class _Waiting:
 
 
 class TemporalDerainer:
-    """Derainer of frames in order; returns a frame when it gets the next one.
+    """Derainer of frames in order; it returns a frame when it gets the next one.
 
     Args:
         network: Network for single frames.
-        strength: Share of the rain to take out, in [0, 1].
-        temporal: Whether neighbours are used; if not, every frame is derained by itself.
-        static: Whether the camera stands still, or "auto".
-        always: Whether frames that are surely dry are changed too.
-        fusion: Network that improves the frame fused by variances; None for none.
+        strength: Share of the rain to remove, in [0, 1].
+        temporal: If True, use neighbouring frames; if False, derain every frame by itself.
+        static: True if the camera is static, False if it moves, "auto" to detect it.
+        always: If True, derain frames that are surely dry too.
+        fusion: Network that improves the frame fused by variances; None uses none.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class TemporalDerainer:
         self._waiting: _Waiting | None = None
 
     def push(self, frame: Frame, payload: Any = None) -> DerainedFrame | None:
-        """Take the next frame, and return the one before it.
+        """Add the next frame, and return the previous one, derained.
 
         Args:
             frame: RGB (h, w, 3), uint8 or uint16.
-            payload: Anything; comes back with the frame.
+            payload: Any object; it is returned with the derained frame.
 
         Returns:
             The previous frame, or None after the first.
@@ -142,14 +142,14 @@ class TemporalDerainer:
         return finished
 
     def flush(self) -> Iterator[DerainedFrame]:
-        """Yield the last frame, and start anew."""
+        """Yield the last frame, if there is one, and reset the derainer."""
         if self._waiting is not None:
             yield self._finish(self._waiting, None)
         self._waiting = self._belief = None
         self._before_dry, self._still_frames = None, 0
 
     def save_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what the next frames depend on, without the frame that waits."""
+        """Return the state that affects later frames, without the waiting frame."""
         state = {
             "still_frames": np.array(self._still_frames),
             "before_dry": np.array(-1 if self._before_dry is None else int(self._before_dry)),
@@ -165,7 +165,7 @@ class TemporalDerainer:
         return state
 
     def load_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `save_state` returned."""
+        """Restore a state of `save_state`."""
         self._still_frames = int(state["still_frames"])
         dry = int(state["before_dry"])
         self._before_dry = None if dry < 0 else bool(dry)
@@ -182,7 +182,7 @@ class TemporalDerainer:
         return self._static == "on"
 
     def _finish(self, here: _Waiting, coming: _Waiting | None) -> DerainedFrame:
-        # By majority of the neighbours, since rain neither comes nor goes for one frame.
+        # The frame and its neighbours vote, because rain does not start or stop for one frame.
         votes = [self._before_dry, here.report.dry, None if coming is None else coming.report.dry]
         known = [each for each in votes if each is not None]
         left_alone = 2 * sum(known) > len(known) and not self._always
@@ -199,7 +199,7 @@ class TemporalDerainer:
         return DerainedFrame(here.payload, here.held.rainy, levels, here.report, self.is_static)
 
     def _fuse(self, here: HeldFrame, coming: HeldFrame | None) -> Levels:
-        """Return a frame fused with its neighbours, and move the belief on."""
+        """Return a frame fused with its neighbours, and update the belief."""
         belief = self._belief
         if belief is not None and is_cut(belief.frame.light, here.light):
             belief = None
@@ -236,7 +236,7 @@ def _coarsen(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _cut_middle(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Return the middle of a plane, in which a camera that moves is seen to."""
+    """Return the middle of a plane, which suffices to detect movement of the camera."""
     rows, columns = (
         slice(max(length - _WATCHED_PIXELS, 0) // 2, (length + _WATCHED_PIXELS + 1) // 2)
         for length in plane.shape
@@ -252,7 +252,7 @@ def _pack(derained: Frame) -> Levels:
 
 
 def _weaken(frame: Frame, levels: Levels, strength: np.float32) -> Levels:
-    """Return a share of the way from a frame to the derained one."""
+    """Blend a frame with the derained one by a strength."""
     weaker = np.empty_like(levels)
     for rows in cut_bands(len(levels)):
         rainy = as_levels(frame[rows])

@@ -1,7 +1,7 @@
-"""Fusion of whole frames, tile by tile, so that large frames take little memory.
+"""Fusion of frames tile by tile, so that large frames need little memory.
 
-Frames are held as integers, and only a tile of them is in floats at a time. A tile has a margin of
-all that affects its core, so the result is that of the whole frame.
+Frames are stored as integers, and only one tile at a time is converted to floats. The margin of a
+tile covers all pixels that affect its core, so the result equals that of the whole frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from crdnet.video.fusion import MODEL_MARGIN, Neighbour, Seen, align, fuse
 Levels = npt.NDArray[np.uint16]
 """RGB (h, w, 3) in 257ths of a grey level of 255, which holds 8 and 16 bits exactly."""
 Fusion = Callable[[Seen, Neighbour | None, Neighbour | None, Colours], Colours]
-"""Takes a frame, its neighbours moved onto it, and the fused frame; returns a better one."""
+"""Function of a frame, its aligned neighbours and the fused frame; returns the improved frame."""
 
 WHOLE_PIXELS = 600_000
 """Largest frame that is fused as a whole, in pixels."""
@@ -43,8 +43,8 @@ class HeldFrame(NamedTuple):
     """Frame and the estimate of the network, as integers.
 
     Attributes:
-        rainy: The frame as it came (h, w, 3).
-        derained: Estimate of the network, likewise.
+        rainy: The input frame (h, w, 3).
+        derained: Estimate of the network (h, w, 3).
         light: Luma of the estimate (h, w), uint8.
     """
 
@@ -54,7 +54,7 @@ class HeldFrame(NamedTuple):
 
     @classmethod
     def from_estimate(cls, rainy: Frame, derained: Frame) -> "HeldFrame":
-        """Compute the luma of an estimate."""
+        """Return a frame and its estimate, with the luma computed."""
         light = np.empty(derained.shape[:2], np.uint8)
         for rows in cut_bands(len(light)):
             light[rows] = np.rint(luma(as_levels(derained[rows])))
@@ -68,12 +68,12 @@ class HeldFrame(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """Scene as estimated from all frames up to one.
+    """Estimate of the scene from all frames up to a given one.
 
     Attributes:
         colours: Estimate.
-        variance: Its squared error (h, w), float16.
-        frame: The last of the frames.
+        variance: Squared error of the estimate (h, w), float16.
+        frame: The last of these frames.
     """
 
     colours: Levels
@@ -103,10 +103,10 @@ def fuse_frame(
 
     Args:
         here: The frame.
-        before: The belief up to the previous frame and the displacement towards it, which is None
-            if nothing moved; None if it shows another scene.
-        after: The next frame, likewise.
-        fusion: Network that improves the fused frame; the belief is then its result.
+        before: The belief up to the previous frame, and the displacement towards it, which is None
+            if nothing moved; None if the previous frame shows another scene.
+        after: The next frame and the displacement towards it, in the same form.
+        fusion: Network that improves the fused frame; its result becomes the belief.
 
     Returns:
         The derained frame, and the belief up to it.
@@ -172,7 +172,7 @@ class _Place(NamedTuple):
 
     Attributes:
         source: Rows and columns of the neighbour.
-        offset: Place (row, column) of the tile within them.
+        offset: Position (row, column) of the tile within this part.
         flow: Displacements of the tile; None if nothing moved.
     """
 
@@ -197,9 +197,9 @@ class _Place(NamedTuple):
         return cls((rows, columns), offset, part)
 
     def settle(self, here: Seen, neighbour: Seen) -> Flow | None:
-        """Return the displacements, with 0 where the neighbour matches as well unmoved.
+        """Return the displacements, set to 0 where the unmoved neighbour matches as well.
 
-        Most of what stands still is found to move by a part of a pixel, which would blur it.
+        The flow of static content is often a fraction of a pixel, which would blur the content.
         """
         if self.flow is None:
             return None
@@ -213,7 +213,7 @@ class _Place(NamedTuple):
 
 
 def _cut_flow(flow: Flow, window: tuple[slice, slice], shape: tuple[int, ...]) -> Flow:
-    """Return the displacements of a tile, from those of the frame or of its half."""
+    """Return the displacements of a tile, from those of the frame at full or half size."""
     if flow.shape[1:] == shape:
         return flow[:, *window]
     rows, columns = (

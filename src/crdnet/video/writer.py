@@ -1,7 +1,7 @@
-"""Writing of a clip: the derained video beside everything that was in the source.
+"""Writing of a clip: the derained video and all other content of the source.
 
-All streams but the video are copied packet by packet. Containers, metadata, dispositions, chapters,
-attachments and the display matrix are those of the source.
+All streams except the video are copied packet by packet. Container, metadata, dispositions,
+chapters, attachments and the display matrix are those of the source.
 """
 
 import sys
@@ -36,7 +36,7 @@ CONTAINERS = {
     ".ogv": "ogg",
     ".mxf": "mxf",
 }
-"""Containers by the end of a name."""
+"""Containers by suffix of the file name."""
 _CODEC_OF_CONTAINER = {"webm": ("vp9", "vp8", "av1")}
 _NOT_COPIED = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 _STATISTICS = ("BPS", "NUMBER_OF_", "DURATION", "_STATISTICS_")
@@ -50,10 +50,10 @@ def choose_container(destination: str, clip: Clip, given: str | None = None) -> 
     Args:
         destination: Path, address or "-".
         clip: Source.
-        given: Container that the user names.
+        given: Container named by the user, if any.
 
     Raises:
-        OutputError: The end of the name is none that is known.
+        OutputError: The suffix of the name is unknown.
     """
     if given is not None:
         return CONTAINERS.get(f".{given}", given)
@@ -71,23 +71,23 @@ def choose_container(destination: str, clip: Clip, given: str | None = None) -> 
 
 
 def needs_global_header(container: str) -> bool:
-    """Return whether parameter sets of the video stand in the header of a container."""
+    """Return whether the header of a container holds the parameter sets of the video."""
     return container in _GLOBAL_HEADER
 
 
 class ClipWriter:
-    """Container being written.
+    """Writer of a container.
 
     Args:
         destination: Path, address, "-" or a binary file.
         container: FFmpeg's name of the container.
-        clip: Source, whose first frame is known.
+        clip: Source, whose first frame has been read.
         plan: Encoder of the video.
         shift: Seconds that are subtracted from all timestamps.
-        window: Start and end in seconds of what is written, for chapters.
+        window: Start and end of the written part in seconds, for chapters.
         options: Options of FFmpeg's muxer.
-        from_source: Whether the video stream is set up as the source's, for copied packets.
-        extradata: Parameter sets in place of the source's, with `from_source`.
+        from_source: If True, set up the video stream like that of the source, for copied packets.
+        extradata: Parameter sets that replace those of the source, with `from_source`.
     """
 
     def __init__(
@@ -127,14 +127,14 @@ class ClipWriter:
 
     @property
     def copies(self) -> set[int]:
-        """Indices of the source's streams that are copied."""
+        """Indices of the copied streams of the source."""
         return set(self._streams)
 
     def open(self) -> None:
         """Write the header.
 
         Raises:
-            VideoError: The container cannot hold what the source holds.
+            VideoError: The container cannot hold the content of the source.
         """
         av = load_av()
         try:
@@ -160,7 +160,7 @@ class ClipWriter:
         self._output.mux_one(copied)
 
     def write_encoded(self, packets: Sequence[Any]) -> None:
-        """Write packets that the encoder `video` of this container gave."""
+        """Write packets from the encoder of this container's video stream."""
         for packet in packets:
             self._move(packet)
             self._output.mux_one(packet)
@@ -254,9 +254,10 @@ class ClipWriter:
 
 
 def assign_dts(packets: Sequence[StoredPacket]) -> list[int]:
-    """Return the times of decoding of packets in the order of decoding.
+    """Return the decoding timestamps of packets in decoding order.
 
-    They rise strictly and never exceed a packet's own timestamp, at variable frame rates too.
+    They increase strictly and never exceed the presentation timestamp of a packet, also at variable
+    frame rates.
     """
     times = sorted(packet.pts for packet in packets)
     rank = {time: number for number, time in enumerate(times)}
@@ -270,7 +271,7 @@ def assign_dts(packets: Sequence[StoredPacket]) -> list[int]:
 
 @contextmanager
 def open_writer(writer: ClipWriter) -> Iterator[ClipWriter]:
-    """Write the header of a container, and its trailer when the block ends well."""
+    """Write the header of a container, and its trailer if the block ends without an error."""
     av = load_av()
     try:
         writer.open()
@@ -323,7 +324,7 @@ def _choose_options(container: str, clip: Clip, plan: EncoderPlan) -> dict[str, 
 
 
 def _is_made_anew(stream: Any) -> bool:
-    """Return whether the muxer makes a stream from metadata: timecode and chapter tracks."""
+    """Return whether the muxer creates a stream from metadata: timecode and chapter tracks."""
     if stream.type != "data":
         return False
     return "timecode" in stream.metadata or getattr(stream, "name", None) == "bin_data"
@@ -334,7 +335,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _read_cover(clip: Clip, index: int) -> bytes:
-    """Return the bytes of a cover image, which come before all other packets."""
+    """Return the bytes of a cover image; its packet precedes all others."""
     if not Path(clip.name).is_file():
         raise VideoError(f"{clip.name} has a cover image, which is kept from files only")
     with load_av().open(clip.name) as container:
@@ -347,7 +348,7 @@ def _read_cover(clip: Clip, index: int) -> bytes:
 def _cut_chapters(
     chapters: list[dict[str, Any]], window: tuple[float | None, float | None], shift: Fraction
 ) -> list[dict[str, Any]]:
-    """Return the chapters of a part of a clip, with its times."""
+    """Return the chapters of a part of a clip, with times relative to the part."""
     start, end = window
     kept = []
     for chapter in chapters:
