@@ -1,1 +1,1 @@
-"""Programs that measure speed and quality, listed in README.md; run from the root of a clone."""
+"""Programs that measure speed and quality; README.md lists them. Run them from a clone's root."""

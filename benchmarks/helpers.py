@@ -1,4 +1,4 @@
-"""Parts that several benchmarks share: options, errors, images, and writing into documents."""
+"""Shared parts of the benchmarks: options, errors, images, and writing into documents."""
 
 import os
 import sys

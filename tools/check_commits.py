@@ -2,8 +2,8 @@
 
     python tools/check_commits.py [BASE]
 
-The commits after BASE are checked, by default those since the rule was made. A clone without that
-commit (a shallow one, or an archive without history) has nothing to check.
+The commits after BASE are checked, by default all since the introduction of the rule. A clone
+without that commit (a shallow one, or an archive without history) has nothing to check.
 """
 
 import re
@@ -20,7 +20,7 @@ _NOT_IMPERATIVE = re.compile(r"^\w+(ed|ing|[^s]s)$")
 
 
 def find_faults(subject: str) -> Iterator[str]:
-    """Yield what is wrong with the subject of a commit."""
+    """Yield a description of each fault in the subject of a commit."""
     first = subject.split(" ", 1)[0]
     if len(subject) > LONGEST:
         yield f"{len(subject)} characters, at most {LONGEST}"
@@ -31,7 +31,7 @@ def find_faults(subject: str) -> Iterator[str]:
 
 
 def list_subjects(base: str) -> list[str]:
-    """Return the subjects of the commits after a base, or none where it is not in the history."""
+    """Return the subjects of the commits after a base; empty if it is not in the history."""
     command = ["git", "-C", str(REPOSITORY), "log", "--no-merges", "--format=%s", f"{base}..HEAD"]
     try:
         log = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
-"""Count what STYLE asks of the package: verbs, comments, long lines, lines of the command line.
+"""Count the figures of STYLE for the package: verbs, comments, long lines, lines of the CLI.
 
     python tools/count_style.py [--list]
 
 Functions: a function or method counts as a verb if the first word of its name, without leading
-underscores, is in `VERBS`. Not counted, since their names follow from something else:
+underscores, is in `VERBS`. Some names are not counted, because other rules determine them:
 
 - properties, and names given by Python or a library: dunder methods, `main`, `forward`, `setup`,
   `step`, hooks `on_...`, `training_step`, `train_dataloader`, the callbacks of asyncio;
@@ -11,10 +11,10 @@ underscores, is in `VERBS`. Not counted, since their names follow from something
 - predicates (`is_`, `has_`, `can_`, `keeps_` and other third persons, which read well after `if`);
 - the idioms of NumPy and Python for conversion (`as_`, `to_`, `from_`).
 
-Comments: the share of lines that hold a comment, apart from those that only silence a tool or mark
-a formatter's region. A comment above or behind code counts once per line.
+Comments: the share of lines with a comment, except comments that only silence a tool or mark a
+region for the formatter. A comment above or behind code counts once per line.
 
-`--list` prints the names that are no verbs.
+`--list` prints the names that are not verbs.
 """
 
 import ast
@@ -74,7 +74,7 @@ _TOOL = re.compile(r"#\s*(noqa|type:|fmt:|pragma|ruff:|mypy:)")
 
 
 def list_functions(tree: ast.AST) -> Iterator[str]:
-    """Yield the names of the functions and methods that count."""
+    """Yield the names of the functions and methods that are counted."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             decorators = " ".join(ast.unparse(each) for each in node.decorator_list)
@@ -102,7 +102,7 @@ def count_comment_lines(source: str) -> int:
 
 
 def main() -> int:
-    """Print the counts, and with `--list` the names that are no verbs."""
+    """Print the counts, and with `--list` the names that are not verbs."""
     lines = comments = long = command_line = 0
     functions, others = 0, list[str]()
     for path in sorted(PACKAGE.rglob("*.py")):

@@ -1,9 +1,10 @@
 """MkDocs hook: pages of the site that are not Markdown files under docs/.
 
 README.md becomes the home page, the other Markdown files of the root get a page each, and the
-notebook becomes the tutorial. Links work both in the repository and on the site: one to a file
-outside docs/ leads to its page, or to a copy of the file under `repository/`. If `make web` has
-built the app, it becomes `app/` of the site, and the home page begins with it.
+notebook becomes the tutorial. Links work both in the repository and on the site: on the site, a
+link to a file outside docs/ leads to its page, or to a copy of the file under `repository/`. If
+`make web` has built the app, it becomes `app/` of the site, and the home page links to it at the
+top.
 """
 
 import json
@@ -49,7 +50,7 @@ _SCHEME = re.compile(r"^[a-z]+:")
 
 def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages from outside docs/ and the files that any page links to."""
-    # The tests import this module where there is no MkDocs.
+    # Imported here, because the tests import this module without MkDocs.
     from mkdocs.structure.files import File  # noqa: PLC0415
 
     sources = [REPOSITORY / name for name in PAGES]
@@ -77,7 +78,7 @@ def on_page_markdown(
     config: "MkDocsConfig",  # noqa: ARG001
     files: "Files",  # noqa: ARG001
 ) -> str:
-    """Return the page's text with links as they are on the site."""
+    """Return the text of a page with its links converted for the site."""
     uri = page.file.src_uri
     source = next((name for name, made in PAGES.items() if made == uri), f"docs/{uri}")
     if uri.startswith(f"{COPIES}/"):
@@ -97,7 +98,7 @@ def on_page_markdown(
 
 
 def add_app(home: str) -> str:
-    """Return the home page with the way to the app below its title."""
+    """Return the home page with a link to the app below its title."""
     title, rest = home.split("\n", 1)
     way = _APP_LINK if (APP / "index.html").is_file() else _APP_MISSING
     return f"{title}\n\n{way}{rest}"

@@ -2,8 +2,8 @@
 
     python -m tools.trace_route
 
-A stop is a function of crdnet that is a step of the route, or on the call stack around one, from
-the command on. `ARCHITECTURE.md` lists the stops; a test compares the two.
+A stop is a function of crdnet that is a step of the route, or that is on the call stack between the
+command and a step. `ARCHITECTURE.md` lists the stops; a test compares the two.
 """
 
 import sys
@@ -32,28 +32,28 @@ STEPS = (
     "writing.encode_into",
     "files.open_whole",
 )
-"""Finding, resuming, parsing, reading, decoding, sensing, deraining, encoding and writing."""
+"""Steps of the route: find, resume, parse, read, decode, sense, derain, encode, write."""
 
 
 def trace_stops() -> list[str]:
     """Derain one JPEG, and return the stops as `module.function`, in the order of their calls.
 
     Raises:
-        RuntimeError: A step was not reached, so that its name is outdated.
+        RuntimeError: A step was not reached, because its name is outdated.
     """
     stops: dict[str, None] = {}
     seen: set[str] = set()
     main = threading.get_ident()
 
     def note(frame: FrameType, event: str, _argument: Any) -> None:
-        # Cheapest first, since every call of every library comes here.
+        # The cheapest test first, because every call of every library gets here.
         if event != "call" or not frame.f_code.co_filename.startswith(PACKAGE):
             return
         name = _name_stop(frame)
         if name not in STEPS or name in seen:
             return
         seen.add(name)
-        # A job works in a thread; the main thread waits for it at the place that began it.
+        # A job runs in a worker thread; its callers are on the stack of the waiting main thread.
         waiting = [] if threading.get_ident() == main else list(_climb(sys._current_frames()[main]))
         path = [*reversed(waiting), *reversed(list(_climb(frame)))]
         stops.update(dict.fromkeys(path[path.index(COMMAND) + 1 :]))

@@ -1,18 +1,18 @@
-"""Does the paper's idea help? Networks with more and more of it, at one cost, on the same batches.
+"""Ablation of the ideas of the paper: networks of equal cost, trained on the same batches.
 
     python -m benchmarks.experiments.ablation time -o runs/ablation
     python -m benchmarks.experiments.ablation train --data DATA -o runs/ablation --jobs 2
     python -m benchmarks.experiments.ablation report runs/ablation --into docs/ablation.md
 
-Contract: all rows cost about 14.8 kMAC per pixel, except the published network, which has 13.3.
-Runs of one seed see the same batches, made once by the mixture of configs/default.yaml (crops of 64
-px) and kept as a file; a seed decides the batches and the first weights. All use the same plain
-loop: Charbonnier loss, and a hundredth of the density loss where there is a head; AdamW at a
-constant rate after a warm-up; bfloat16 by autocast; one thread per run. The average of the weights
-is scored, in float32: after all steps, and at the step that a row reaches in the time in which
-`default` takes half of them, by step times that `time` measured with all rows in turn (a minute, on
-a quiet machine). Since the rate is constant, the second needs no run of its own. `train` resumes:
-finished runs are kept.
+Contract: the rows add the ideas one after the other. All rows cost about 14.8 kMAC per pixel,
+except the published network with 13.3. A seed determines the batches and the initial weights. Runs
+of one seed see the same batches, drawn once from the mixture of configs/default.yaml (crops of 64
+px) and stored in a file. All runs use one loop: Charbonnier loss, plus a hundredth of density loss
+if there is a head; AdamW at a constant rate after a warm-up; bfloat16 by autocast; one thread per
+run. The averaged weights are scored in float32 twice: at equal steps, after all of them, and at
+equal time, at the step that a row reaches in the time that `default` needs for half of them. `time`
+measures the step times of all rows in turn (a minute, on a quiet machine). Because the rate is
+constant, both scores come from one run. `train` resumes and keeps finished runs.
 """
 
 import json

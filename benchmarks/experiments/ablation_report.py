@@ -1,9 +1,9 @@
-"""Runs of the ablation as tables and sentences; `ablation.py` states the contract.
+"""Report on the runs of the ablation; `ablation.py` states the contract.
 
-Rows are compared image by image, with the seeds that both have. The differences of an image are
-averaged over the seeds, then whole scenes are drawn with replacement: the interval over scenes. It
-does not cover other seeds, so if there are several, the means of the seeds give a second interval,
-by Student's t. An effect is claimed if it is larger than both.
+Rows are compared image by image, over their common seeds. The differences of an image are averaged
+over the seeds, and resampling whole scenes gives the interval over scenes. That interval does not
+cover other seeds; with several seeds, their means give a second interval by Student's t. An effect
+is claimed if it exceeds both intervals.
 """
 
 import json

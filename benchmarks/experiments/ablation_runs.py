@@ -1,4 +1,4 @@
-"""Rows of the ablation: building, timing, training, scoring; `ablation.py` states the contract."""
+"""Building, timing, training and scoring of the ablation; `ablation.py` states the contract."""
 
 import json
 import math

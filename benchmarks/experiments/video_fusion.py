@@ -4,11 +4,12 @@
     python -m benchmarks.experiments.video_fusion train FOLDER -o video.safetensors
     python -m benchmarks.experiments.video_fusion export video.safetensors -o video.onnx
 
-Contract: `draw` makes dry sequences of frames, adds rain whose drops are drawn anew in every frame,
-and derains them as `crdnet video` does. It saves what the network sees of each frame, aligned, and
-the truth: one file for each, uint8 (8, h, w, 3). `train` may read them while `draw` adds others.
+Contract: `draw` makes dry sequences of frames, adds rain with different drops in every frame, and
+derains them as `crdnet video` does. For each frame it saves the seven aligned input images of the
+network and the truth in one file, uint8 (8, h, w, 3). `train` may read files while `draw` adds
+others.
 
-`video_scenes` tells what the sequences show.
+`video_scenes` describes the content of the sequences.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""Dry sequences of frames, and rain on them whose drops are drawn anew in every frame.
+"""Dry sequences of frames, and drawn rain with different drops in every frame.
 
-Half of the sequences show stills under a camera that shakes, pans or drives, with objects and
-shadows that move by themselves; the others are parts of clips, half of them under such a camera.
+Half of the sequences show a still image through a camera that shakes, pans or drives, with moving
+objects and shadows. The others are parts of clips, half of them with such a camera added.
 """
 
 from collections.abc import Sequence

@@ -1,25 +1,27 @@
-"""Measure what a model card states: enlarged and dry images, sensing, lookalikes, and a sheet.
+"""Measure the figures of a model card: enlarged and dry images, sensing, lookalikes; draw a sheet.
 
     python -m benchmarks.quality.cards tables DATA
     python -m benchmarks.quality.cards sheet DATA docs/images/default_grid.jpg
 
-Contract: everything goes through `crdnet.Derainer`, ungated. DATA holds `val_synth` (clean, light,
-medium, heavy) and `rain800/val`, neither trained on, and `streaks/val`. PSNR is that of
-`restormer-y`; intervals of shares are Wilson's, at 95 %. Dry scenes are each scene of the two sets
-once, and the photographs of scikit-image, which must be installed. Parts of `tables`:
+Contract: `crdnet.Derainer` processes all images, with the gate off. DATA holds `val_synth` (clean,
+light, medium, heavy) and `rain800/val`, which are not used in training, and `streaks/val`. PSNR is
+that of `restormer-y`; intervals of shares are 95 % Wilson intervals. The dry scenes are each clean
+scene of the two sets once, and the photographs of scikit-image, which must be installed. Parts of
+`tables`:
 
 - scale: images and streaks enlarged by bicubic interpolation, 1, 2 and 4 times: the gain over the
-  input at the chosen scale and at full size alone, and the number of densities equal to those at 1.
-- dry: dry images against their output: PSNR, the worst image, the 99th percentile of the change.
+  input at the chosen scale and at full size, and the number of densities equal to those at 1.
+- dry: dry images compared with their output: PSNR, the worst image, the 99th percentile of the
+  change.
 - sensing: rainy images called NONE, dry images called rainy, densities, and the rank correlation of
-  intensity and truth. Rainy are the sets' own images and rain drawn on the dry scenes in all
-  densities, half of it from `streaks/val`. Dry are the scenes whole, cut into quarters, halved in
-  size and enlarged. Quarters of one scene are not independent: their interval is too narrow, that
-  of the whole scenes is not.
+  intensity and truth. Rainy images are those of the sets, and the dry scenes with drawn rain of all
+  densities, half of it from `streaks/val`. Dry images are the scenes whole, cut into quarters,
+  halved in size and enlarged. Quarters of one scene are not independent, so their interval is too
+  narrow; that of the whole scenes is valid.
 - lookalikes: `crdnet.rain.LOOKALIKES` drawn on dry scenes: densities and change.
 
-`sheet`: all images of a set are derained and sorted by their gain; the middle one and the worst of
-each set are drawn, cut to the part in which the rain changes most.
+`sheet`: all images of a set are derained and sorted by gain. The median and the worst image of each
+set are drawn, cut to the part with the largest change by rain.
 """
 
 from collections import Counter

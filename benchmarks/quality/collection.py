@@ -1,22 +1,22 @@
-"""Run the files of a collection through decoding and encoding, and report what became of them.
+"""Decode and encode the files of a collection, and report refusals, losses and errors.
 
     apt-get install libimage-exiftool-perl
     python -m benchmarks.quality.collection report FOLDER [--format png]
 
-Contract. Every file under FOLDER, images or not, is decoded and encoded as `crdnet derain` does,
-with its pixels unchanged, in a subprocess of at most `SECONDS` for each task; a format that is only
-read becomes PNG. Printed are the files done, those refused by reason with an example, and the
-metadata that outputs lack, by what the program said of it. Metadata is read by exiftool where it is
-installed, else by crdnet itself, which misses what crdnet cannot read. Tags about the coding of
-pixels, and about the file itself, are not compared.
+Contract. Every file under FOLDER, image or not, is decoded and encoded as `crdnet derain` does,
+with unchanged pixels, in a subprocess of at most `SECONDS` for each task. A read-only format
+becomes PNG. Printed are the number of written files, the refused files by reason with an example,
+and the metadata that outputs lack, by the note that reports it. Metadata is read by exiftool if it
+is installed, otherwise by crdnet itself, which misses metadata that crdnet cannot read. Tags about
+the coding of pixels and about the file itself are not compared.
 
-Findings, of which any makes the exit code 1:
+Each of these findings makes the exit code 1:
 
 - an error other than a refusal, or a refusal that is not one line with the file's name;
 - a file that takes too long or crashes its decoder;
-- an output of another size, or other pixels in an output without loss;
-- metadata lost in silence: the output lacks tags and no note was given;
-- a file called damaged that Pillow reads without a warning.
+- an output of another size, or a lossless output with other pixels;
+- metadata lost silently: the output lacks tags and no note says so;
+- a file reported as damaged that Pillow reads without a warning.
 """
 
 import json

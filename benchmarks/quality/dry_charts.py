@@ -1,8 +1,8 @@
-"""Charts drawn with matplotlib, in many styles and sizes, for measuring what a model does to them.
+"""Dry test images: charts drawn with matplotlib, in many styles and sizes.
 
-Each function draws one kind of chart into an empty figure; data and colours come from a generator,
-so a seed gives the same chart under the same matplotlib. No model is trained on these: the charts
-of training are those of `crdnet.rain.documents`.
+Each function draws one kind of chart into an empty figure. Data and colours come from a generator,
+so that a seed gives the same chart with the same version of matplotlib. No model is trained on
+these charts; training uses those of `crdnet.rain.documents`.
 """
 
 from collections.abc import Callable

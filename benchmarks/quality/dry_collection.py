@@ -1,12 +1,12 @@
-"""Collection of the images without rain that dry_images.py measures a model on.
+"""Collection of the images without rain for dry_images.py.
 
-dry_images.csv names every image with its kind, source, place in the source and licence; a person
-looked at each and found neither rain nor snow falling. Sources are packages of Debian and PyPI in
-fixed versions, fetched with `apt-get` and `pip`; the drawing code of dry_charts.py and
-dry_pages.py; and folders of data (val_synth/clean, rain800/val, detect/images, video/dry). None is
-used in training; dry_training.csv names images of other packages that are. Photographs, facades,
-drawings and textures are reduced to at most `SIDE` pixels, since streaks are as large as those of
-photographs of that size; of the others the middle is cut out, as reducing would blur their lines.
+dry_images.csv lists every image with its kind, source, place in the source and licence. A person
+inspected each image and found neither falling rain nor snow. Sources are packages of Debian and
+PyPI in fixed versions, fetched with `apt-get` and `pip`; the drawing code of dry_charts.py and
+dry_pages.py; and folders of data (val_synth/clean, rain800/val, detect/images, video/dry). No image
+is used in training; dry_training.csv lists the training images from other packages. Photographs,
+facades, drawings and textures are reduced to at most `SIDE` pixels, at which real rain has streaks
+of the trained size. The other kinds are cut to their middle, because reducing would blur lines.
 """
 
 import csv

@@ -1,19 +1,19 @@
-"""Measure what a model does to images without rain, by kind.
+"""Measure the effect of a model on images without rain, by kind.
 
     pip install 'crdnet[video]' matplotlib==3.10.3 reportlab==5.1.0 pypdfium2==5.15.2
     python -m benchmarks.quality.dry_images collect FOLDER [--data ROOT]
     python -m benchmarks.quality.dry_images measure FOLDER [--always] [--csv FILE]
 
 Contract. `collect` writes the images of dry_images.csv and their list `images.csv` (file, kind,
-source, licence) to FOLDER; it fetches some 700 MB of packages, kept in FOLDER/packages. Images from
-folders under ROOT (val_synth/clean, rain800/val, detect/images, video/dry) are left out without
---data. Existing images are not made again. A package version that its archive no longer holds is
-named, and the rest is collected; `dry_collection.py` has the details. `measure`: each image is run
-as `crdnet derain` runs a file; one that is dry is left alone and comes back byte for byte. Printed
-by kind are the images called rainy (a density other than NONE), those left alone, and the PSNR of
-the output against the input on luma (restormer-y): the mean of those that changed, the worst, and
-the number below `HARMED` dB, which are listed, worst first. With --always nothing is left alone,
-which measures the network without the gate. --csv writes all figures.
+source, licence) to FOLDER. It downloads about 700 MB of packages to FOLDER/packages. Without
+--data, images from folders under ROOT (val_synth/clean, rain800/val, detect/images, video/dry) are
+left out. Existing images are kept. A package version that its archive no longer holds is reported,
+and the rest is collected; see `dry_collection.py`. `measure` processes each image like a file of
+`crdnet derain`, which leaves a dry image alone. Printed by kind are the number of images called
+rainy (a density other than NONE), of those left alone, and the PSNR of the output against the input
+on luma (restormer-y): the mean of the changed images, the worst, and the number below `HARMED` dB.
+The latter are listed, worst first. --always switches the gate off and thus measures the network
+alone. --csv writes all figures.
 """
 
 import csv

@@ -1,9 +1,9 @@
-"""Pages of text, ink drawings and screens, for measuring what a model does to them.
+"""Dry test images: pages of text, ink drawings and screens.
 
-Each function draws one image from a generator, so that a seed gives the same image under the same
-fonts and libraries. No model is trained on these: the drawings of training are those of
-`crdnet.rain.documents`. Pages of a PDF are set by reportlab and rendered by pdfium; the others are
-drawn with Pillow.
+Each function draws one image from a generator, so that a seed gives the same image with the same
+fonts and libraries. No model is trained on these images; training uses the drawings of
+`crdnet.rain.documents`. PDF pages are set by reportlab and rendered by pdfium; the others are drawn
+with Pillow.
 """
 
 from collections.abc import Callable

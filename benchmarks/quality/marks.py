@@ -1,10 +1,10 @@
 """Streaks of real rain that were marked by hand, and the effect of a model on them.
 
 The contrast of a streak is the mean luma of the pixels whose centres lie on its stroke, minus that
-of two bands along it, 1 to 3 pixels away, each side counting the same so that a slope of the
-background cancels. The ratio of a crop is the mean contrast of its streaks after deraining over
-that before: 1 is untouched, 0 gone, below 0 a dark trace. The change of the rest is the mean
-absolute change of the colours in places without streaks.
+of two bands along it, 1 to 3 pixels away. Both sides have equal weight, so that a slope of the
+background cancels. The ratio of a crop is the mean contrast of its streaks after deraining, divided
+by that before: 1 is untouched, 0 is removed, below 0 is a dark trace. The change of the rest is the
+mean absolute change of the colours in places without streaks.
 """
 
 import json

@@ -1,17 +1,18 @@
-"""Measure the drawn rain: the presets by density, and streaks against those of real clips.
+"""Measure drawn rain: the presets by density, and streaks compared with those of real clips.
 
     python -m benchmarks.quality.rain presets VAL_SYNTH [--streaks FOLDER]
     python -m benchmarks.quality.rain streaks CLIP... [--rate 25] [--exposure 1/120] [--focal 26]
 
-Contract. `presets`: each photograph of VAL_SYNTH/clean gets three pairs of every density, one of
-them from the folder of streaks if it is given, at the scale 1; beside them stand the set's own
-pairs, whose rain was made by other programs. Then a bank of layers gives crops of 128 x 128 of the
-same photographs. Medians and ranges; the PSNR is that of `restormer-y`. `streaks`: streaks are
-found as in `crdnet.evaluation.clips`: bright for one frame of a static camera. Each connected
-region of at least `SMALLEST` pixels is one streak; length and width are the axes of the ellipse
-with its second moments, contrast is its mean residual. The drawn row has camera rain
-(`crdnet.rain.CameraRain`) on the clip's own median frame, in as many frames. Medians; in brackets
-the 10th and the 90th percentile. Needs scikit-image (the extra `dev`).
+Contract. `presets`: each photograph of VAL_SYNTH/clean gets three pairs of every density at scale
+1, one of them from the folder of streaks if given. The pairs of the set itself, whose rain was made
+by other programs, are measured for comparison. Then a bank of layers draws rain on crops of 128 x
+128 pixels of the same photographs. Printed are medians and ranges; PSNR is that of `restormer-y`.
+`streaks`: streaks are found as in `crdnet.evaluation.clips`: bright for one frame of a static
+camera. Each connected region of at least `SMALLEST` pixels is one streak; length and width are the
+axes of the ellipse with its second moments, contrast is its mean residual. The drawn row has camera
+rain (`crdnet.rain.CameraRain`) on the median frame of the clip, in the same number of frames.
+Printed are medians, in brackets the 10th and the 90th percentile. Needs scikit-image (the extra
+`dev`).
 """
 
 from collections.abc import Iterable, Sequence

@@ -4,18 +4,18 @@
     python -m benchmarks.quality.real_rain grades PHOTOGRAPHS
     python -m benchmarks.quality.real_rain clips CLIP... [--dry CLIP]... [--save FOLDER]
 
-Contract. `marks`: PHOTOGRAPHS holds the files that real_rain_marks.json names; nobody knows the
-scene without rain, so streaks were marked in 20 crops of 20 photographs. Each photograph is
-derained whole; `marks.py` states what is measured. `grades`: PHOTOGRAPHS holds the files that
-real_rain_grades.csv names; one person graded them by eye before any output was looked at (light,
-medium or heavy; rain or snow; none is dry). Each is sensed as by `crdnet sense`. Printed are the
-equal densities, those two apart, the photographs called NONE, and those that `crdnet derain` leaves
-alone; snow is counted apart. `clips`: a CLIP is a video, or a folder of images, of a static camera
-in rain. Each frame is derained alone, as `crdnet derain` derains a file, and compared with the
-temporal median (`crdnet.evaluation.clips`). Each --dry clip gets camera rain of 5, 25 and 60 mm/h
-(`--exposure`, 26 mm, other drops in every frame) on five frames; PSNR on luma (restormer-y) before
-and after, and of the frames with the veil but without the streaks. Intervals are by bootstrap over
-crops or frames.
+Contract. `marks`: PHOTOGRAPHS holds the files that real_rain_marks.json names. Their scenes without
+rain are unknown, so streaks were marked in 20 crops of 20 photographs. Each photograph is derained
+whole; `marks.py` defines the measures. `grades`: PHOTOGRAPHS holds the files that
+real_rain_grades.csv names. One person graded them by eye before seeing any output: light, medium or
+heavy, rain or snow; none is dry. Each is sensed as by `crdnet sense`. Printed are the numbers of
+equal densities, of those two apart, of photographs called NONE, and of those that `crdnet derain`
+leaves alone; snow is counted separately. `clips`: a CLIP is a video, or a folder of images, of a
+static camera in rain. Each frame is derained by itself, as `crdnet derain` derains a file, and
+compared with the temporal median (`crdnet.evaluation.clips`). Five frames of each --dry clip get
+camera rain of 5, 25 and 60 mm/h (`--exposure`, 26 mm, different drops in every frame). Printed is
+the PSNR on luma (restormer-y) before and after deraining, and of the frames with the veil but
+without the streaks. Intervals are by bootstrap over crops or frames.
 """
 
 import csv

@@ -1,18 +1,19 @@
-"""Measure which drawn rain a model removes: streaks by shape, and an image of 12 megapixels.
+"""Measure how well a model removes drawn rain: streaks by shape, and an image of 12 megapixels.
 
     python -m benchmarks.quality.streaks shapes CLEAN [--scale S] [--every N]
     python -m benchmarks.quality.streaks large [--sheet docs/images/large_rain.jpg]
 
-Contract. `shapes`: every Nth image of the folder CLEAN (without rain, none trained on; its middle
-304 x 304 pixels) gets single drops in linear light (`crdnet.rain.draw_streaks`) of one direction,
-somewhat brighter than its bright parts. Printed are the gain in PSNR on luma (restormer-y), and the
-contrast left: the share of the added light that remains on pixels that became brighter by 12 grey
-levels or more. Nothing is gated; without --scale the network sees each image at the scale that it
-chooses. `large`: rain of `crdnet.rain` with streaks eight times as long and as wide as in an image
-of 500 pixels. The image must be as sharp as a photograph, since an enlarged one is recognised by
-its blur, and free, so it is drawn: hills under a sky, of noise with detail at every size. It is
+Contract. `shapes`: the folder CLEAN holds images without rain that no model was trained on. The
+middle 304 x 304 pixels of every Nth image get single drops in linear light
+(`crdnet.rain.draw_streaks`) of one direction, somewhat brighter than the bright parts of the image.
+Printed are the gain in PSNR on luma (restormer-y), and the contrast left: the share of the added
+light that remains on pixels that became brighter by 12 grey levels or more. The gate is off.
+Without --scale, each image is derained at the scale that sensing chooses. `large`: rain of
+`crdnet.rain` with streaks eight times as long and as wide as in an image of 500 pixels. The image
+must be as sharp as a photograph, because sensing recognises an enlarged one by its blur, and free
+of rights. It is therefore drawn: hills under a sky, made of noise with detail at every size. It is
 smoother than a photograph, which makes the gain larger. Printed are the sensed density, and the
-gain in PSNR at the chosen scale and at full size alone.
+gain in PSNR at the chosen scale and at full size.
 """
 
 from collections.abc import Iterator

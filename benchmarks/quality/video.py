@@ -1,21 +1,22 @@
-"""Measure what neighbouring frames add to deraining, on drawn and on real rain.
+"""Measure the gain from neighbouring frames in deraining video, on drawn and on real rain.
 
     python -m benchmarks.quality.video gain CLIP... [-n FRAMES] [--save FOLDER] [--sheet FILE]
     python -m benchmarks.quality.video real CLIP... [-n FRAMES] [--always] [--save FOLDER]
 
-Contract of `gain`: each CLIP is a dry video. FRAMES of it are reduced to a width and get rain of
-each density: one spec per density (seed 10, 11, 12; its gain fitted on the first frame), other
-streaks in every frame. Every frame is derained by itself and with its neighbours
-(`crdnet.video.TemporalDerainer`); `--fusion none` leaves out the model that improves fused frames.
-Printed are the mean PSNR of luma (restormer-y) against the dry frames and the flicker: the mean
-absolute difference of the error of luma between successive frames. The first and last frame, which
-lack a neighbour, are left out. Dry rows are the clip without drawn rain. FILE shows the middle of
-each clip in medium rain, at full size: rainy, derained by itself, with neighbours, and the truth.
+Contract of `gain`: each CLIP is a dry video. FRAMES of its frames are reduced to a fixed width and
+get rain of each density: one spec per density (seed 10, 11, 12; its gain fitted on the first
+frame), with different streaks in every frame. Every frame is derained by itself and with its
+neighbours (`crdnet.video.TemporalDerainer`); `--fusion none` leaves out the model that improves
+fused frames. Printed are the mean PSNR of luma (restormer-y) against the dry frames, and the
+flicker: the mean absolute difference of the error of luma between successive frames. The first and
+the last frame, which lack a neighbour, are left out. Dry rows are the clip without drawn rain. FILE
+shows the middle of each clip in medium rain, at full size: rainy, derained by itself, derained with
+neighbours, and the truth.
 
 Contract of `real`: each CLIP, a video or a folder of images, shows real rain. Its frames are
-derained by themselves and with their neighbours, gated as `crdnet video` does. Printed is what is
-left of the contrast of streaks above the temporal median (`crdnet.evaluation.clips`), which needs a
-static camera; a clip without it is derained and saved only.
+derained by themselves and with their neighbours, with the gate of `crdnet video`. Printed is the
+remaining contrast of streaks above the temporal median (`crdnet.evaluation.clips`), which needs a
+static camera; a clip of a moving camera is only derained and saved.
 """
 
 from collections.abc import Sequence

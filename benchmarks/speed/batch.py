@@ -1,25 +1,24 @@
 """Speed and memory of `crdnet batch`, on this machine.
 
-What is measured, with images and buckets that the script makes in a temporary folder:
+The commands create their images and buckets in a temporary folder and measure:
 
-- `shares`: images a second of `crdnet derain` on one processor, of one share on one processor,
-  and of two shares on one processor each, in turns;
-- `resume`: seconds and peak memory of `crdnet batch` on a manifest of done work, nothing left;
-- `listing`: peak memory of the driver while it lists a simulated bucket, and when it plans;
-- `kills`: tiny images, of which one in a hundred is damaged, with workers killed meanwhile: how
-  many were lost, and how many done twice;
-- `requests`: requests that a store gets for each image, by a server of the S3 protocol on this
-  machine (needs the development extras);
-- `sizes`: memory of a worker of one processor and two images at a time, with its subprocesses, and
-  its processor seconds for an image, by the size of images: the difference between two runs of
-  which one has twice the images;
-- `store`: bytes in the object store of a Ray of this machine while a job runs, every 50 ms;
-- `group`: peak memory of a dry run on a twentieth of a list in Parquet that has one row group, of
-  two gigabytes.
+- `shares`: images per second of `crdnet derain` on one CPU, of one share on one CPU, and of two
+  shares on one CPU each, in turns;
+- `resume`: seconds and peak memory of `crdnet batch` on a manifest whose inputs are all done;
+- `listing`: peak memory of the driver while it lists a simulated bucket, and while it plans;
+- `kills`: tiny images, one in a hundred of them damaged, while workers are killed: the number of
+  images that were lost, and of those done twice;
+- `requests`: number of requests to a store per image, counted by an S3 server on this machine
+  (needs the development extras);
+- `sizes`: memory of a worker with one CPU and two images at a time, including its subprocesses, and
+  its CPU seconds per image, by size of the images: the difference between two runs, one of which
+  has twice the images;
+- `store`: bytes in the object store of a local Ray while a job runs, every 50 ms;
+- `group`: peak memory of a dry run on a twentieth of a Parquet list with one row group of two
+  gigabytes.
 
-Contract: each row is one run of the command in a process of its own, on this machine; runs that
-are compared take turns. `shares` binds processes to processors. Results are Markdown on standard
-output.
+Contract: each row is one run of the command in a separate process on this machine; runs that are
+compared take turns. `shares` pins processes to CPUs. Results are Markdown on standard output.
 
     python -m benchmarks.speed.batch shares
     python -m benchmarks.speed.batch resume

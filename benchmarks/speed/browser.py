@@ -5,13 +5,13 @@
     python -m benchmarks.speed.browser memory     # peak memory for an image of 12 megapixels
     python -m benchmarks.speed.browser lighthouse # scores of the page, by Lighthouse of npm
 
-Contract: `crdnet serve` gives out the app, Chromium without a GPU opens it, and a run is from the
-choice of a file to its shown result. `ratio` (512 x 512, PNG) takes turns with `Derainer.run`, and
-the page's run of the network at that size with one of onnxruntime, both on two threads; on a busy
-machine the fastest runs say more than the medians. `memory` is the highest
-VmHWM of Chromium's processes that show pages, for a JPEG of 4000 x 3000. `lighthouse` needs npm.
-Printed are times, their ratio, megabytes, scores, and the load. Needs Chromium and the extras `dev`
-and `serve`.
+Contract: `crdnet serve` serves the app, and Chromium without a GPU opens it. A run lasts from the
+choice of a file to its shown result. `ratio` (512 x 512, PNG) alternates runs in the page with
+`Derainer.run`, and runs of the network alone in the page with onnxruntime, all on two threads; on a
+busy machine the fastest runs are more reliable than the medians. `memory` is the highest VmHWM of
+the renderer processes of Chromium, for a JPEG of 4000 x 3000. `lighthouse` needs npm. Printed are
+times, their ratio, megabytes, scores, and the load. Needs Chromium and the extras `dev` and
+`serve`.
 """
 
 import json

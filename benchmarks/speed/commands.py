@@ -1,8 +1,8 @@
-"""Time of whole commands: the start of Python, imports, the model, files.
+"""Time of whole commands, including the start of Python, imports, the model and files.
 
-Contract: every run is a process of its own, timed from its start to its end, with a warm file cache
-(one run of each is thrown away). The commands take turns. The image is a JPEG of smooth noise, 512
-x 512, of quality 90; its content does not change the time.
+Contract: every run is a separate process, timed from start to end, with a warm file cache (the
+first run of each is discarded). The commands take turns. The image is a JPEG of smooth noise, 512 x
+512, of quality 90; its content does not change the time.
 """
 
 import shutil

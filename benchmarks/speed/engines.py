@@ -1,15 +1,15 @@
-"""Measure the processor time and memory of each engine, and the time of each node of a model.
+"""Measure the CPU time and memory of each engine, and the time of each node of a model.
 
     python -m benchmarks.speed.engines resources            all devices that work here
     python -m benchmarks.speed.engines nodes --slowest 10   with the ten slowest nodes
 
-Contract. `resources`: each device in a process of its own, on one thread. Times are the process's
-processor time, which other programs disturb much less than the clock: import and opening of the
-model; the first run at 512 x 512; the first run at sizes not seen before; and repeated runs
-(median), before and after an engine has compiled for a size that comes again. Memory is the
-process's peak after each. `nodes`: the engines' own profilers, on graphs as the engines have
-rewritten them, hence the kinds of nodes. The fastest of all runs counts for each node, so a busy
-machine matters little; profiling takes time too, so the shares matter, not the sum.
+Contract. `resources`: each device runs in a separate process, on one thread. Times are CPU times of
+the process, which other programs disturb much less than wall-clock times: import and opening of the
+model; the first run at 512 x 512; the first run at new sizes; and repeated runs (median), before
+and after an engine has compiled for a repeated size. Memory is the peak of the process after each
+step. `nodes`: the profilers of the engines report the nodes of the graph as rewritten by the
+engine. The time of a node is its fastest run, so that other programs matter little. Profiling
+itself takes time, so the shares are meaningful, not the sum.
 """
 
 import json

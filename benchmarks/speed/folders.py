@@ -4,14 +4,14 @@
     python -m benchmarks.speed.folders memory    2,000 images of mixed sizes
     python -m benchmarks.speed.folders skip      100,000 images that are finished already
 
-Contract. `rate`: the seconds of whole `crdnet derain` processes, on images in the file cache,
-against those of the network alone (`Session`, all usable processors) on the same pixels, decoded,
-padded and converted to floats beforehand. The two take turns, a batch of images each; the ratio is
-that of the sums. `memory`: resident memory of one process, read after each image; means over a
-hundred images, the first hundred excluded. `skip`: a run interrupted after its first image leaves
-its journal, all other outputs are copied into place, and the process that then finds nothing to do
-is timed. Images are coarse noise, enlarged, the same for the same number; they are written to a
-temporary folder (in --folder, if given).
+Contract. `rate`: the time of whole `crdnet derain` processes, on images in the file cache, compared
+with that of the network alone (`Session`, all usable CPUs) on the same pixels, decoded, padded and
+converted to floats beforehand. The two take turns, a batch of images each; the ratio is that of the
+sums. `memory`: resident memory of one process, read after each image; means over a hundred images,
+without the first hundred. `skip`: a run that is interrupted after its first image leaves its
+journal, all other outputs are copied into place, and a second run, which has nothing to do, is
+timed. Images are enlarged coarse noise, which the number of the image determines; they are written
+to a temporary folder (in --folder, if given).
 """
 
 import json

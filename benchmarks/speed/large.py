@@ -3,12 +3,12 @@
     python -m benchmarks.speed.large jpeg
     python -m benchmarks.speed.large tiff --megapixels 1000
 
-Contract: the image is an example repeated, written to a temporary folder; `crdnet derain --always`
-runs on it in a process of its own. `jpeg` (4000 x 3000; rain found at full size, the most expensive
-case): in turn, `--rounds` times, the whole command, and the network alone on the same pixels,
-decoded, padded and converted to floats beforehand, in one piece. `tiff` (uncompressed, square): the
-rate of the command against that of `Derainer.run` on eight megapixels of the same image in memory.
-Printed are the times, their ratio, and the peak memory (VmHWM) of the command.
+Contract: the image is tiled from an example and written to a temporary folder; `crdnet derain
+--always` runs on it in a separate process. `jpeg` (4000 x 3000; rain found at full size, the most
+expensive case) alternates, `--rounds` times, the whole command with the network alone on the same
+pixels, decoded, padded and converted to floats beforehand, in one piece. `tiff` (uncompressed,
+square) compares the rate of the command with that of `Derainer.run` on eight megapixels of the same
+image in memory. Printed are the times, their ratio, and the peak memory (VmHWM) of the command.
 """
 
 import subprocess

@@ -2,14 +2,14 @@
 
 Contract: one image at a time, the same drawn image for all. PyTorch runs the published network
 eagerly on the CPU in float32 under `inference_mode`, in evaluation mode, with its default
-(contiguous) memory layout, as a user of the published code does; its weights are random, since
-weights do not change the time. Of each model on each device two things are timed: the network
+(contiguous) memory layout, as a user of the published code does. Its weights are random, because
+weights do not change the time. For each model on each device, two tasks are timed: the network
 alone, from colours in memory to colours in memory, padding included; and `Derainer.run` on uint8,
-with sensing at several scales. Each is a process of its own; all take turns, so that a slow moment
-slows all, and the first rounds are thrown away. Results are medians and quartiles, and the ratio to
-PyTorch in the same round. All of it is done several times with new processes (PyTorch's stays),
-since two processes of one program differ too. `torch.set_num_threads` and the engines' threads get
-the same number.
+with sensing at several scales. Each runs in a separate process. All take turns, so that a slow
+moment slows all, and the first rounds are discarded. Results are medians and quartiles, and the
+ratio to PyTorch in the same round. The measurement is repeated several times with new processes
+(except that of PyTorch), because two processes of one program differ too. PyTorch and the engines
+get the same number of threads.
 """
 
 from collections.abc import Callable, Sequence

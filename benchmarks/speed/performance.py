@@ -1,4 +1,4 @@
-"""Measure the speed of the models and the commands, and keep docs/performance.md up to date.
+"""Measure the speed of the models and the commands, and update docs/performance.md.
 
     python -m benchmarks.speed.performance latency    against the published network in PyTorch
     python -m benchmarks.speed.performance commands   whole commands, from start to end
@@ -6,9 +6,9 @@
     python -m benchmarks.speed.performance page       everything, written to docs/performance.md
     python -m benchmarks.speed.performance cost       parameters and multiplications, counted
 
-Contract: `latency.py` and `commands.py` state what is timed, `ratios.py` when something has
-changed: `compare` then exits with 1 if anything is slower. `page` measures everything in one run on
-one machine: latency (whose ratios become ratios.json), `crdnet bench` of the shipped models on all
+Contract: `latency.py` and `commands.py` define the timed tasks, and `ratios.py` defines a change;
+`compare` exits with 1 if a task is slower. `page` measures everything in one run on one machine:
+latency (whose ratios are written to ratios.json), `crdnet bench` of the shipped models on all
 installed devices, whole commands, and the plot of quality against time. `compare` and `page` refuse
 a busy machine; the load is printed with the figures.
 """

@@ -1,12 +1,12 @@
 """Plot of quality against time, as SVG.
 
-Contract: shipped models by the gain that their files state (`restormer-y`, mean PSNR of
+Contract: shipped models are plotted by the gain in their files (`restormer-y`, mean PSNR of
 `rain800/val` minus that of the rainy images) and the time of the network alone on each device
-(`latency.py`); the published network in PyTorch by its measured time and the score of `paper`,
-which is the same network. Other methods by quoted figures: gain on Test100, the test set of
-Rain800's authors, trained on Rain13K; and the time that their quoted multiplications would take at
-the rate of `default` in float32 on the processor, which was not measured. Images and training data
-differ: the plot shows orders of magnitude.
+(`latency.py`). The published network in PyTorch is plotted by its measured time and the score of
+`paper`, which is the same network. Other methods are plotted by quoted figures: the gain on
+Test100, the test set of Rain800's authors, after training on Rain13K, and the time that their
+quoted number of multiplications would take at the rate of `default` in float32 on the CPU. That
+time was not measured, and images and training data differ, so the plot shows orders of magnitude.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,9 +1,9 @@
-"""Committed ratios against PyTorch, and what has changed since.
+"""Comparison of measured ratios to PyTorch with the committed ones.
 
-A ratio says how many times as fast as the published network in PyTorch something is in the same
-round (`latency.py`), so a slow machine changes it little; a busy one is refused. Something has
-changed if the quartiles of its ratios, committed and measured, do not overlap. Ratios depend on the
-kind of machine; on another kind, changes are printed and the exit code stays 0.
+A ratio is the speed of a task relative to the published network in PyTorch in the same round
+(`latency.py`), so that a slow machine changes it little; a busy machine is refused. A task has
+changed if the interquartile ranges of its committed and measured ratios do not overlap. Ratios
+depend on the kind of machine; on another kind, changes are printed and the exit code stays 0.
 """
 
 import json

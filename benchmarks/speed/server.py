@@ -1,16 +1,16 @@
-"""Measure `crdnet serve` under load: throughput, a soak, and many connections at once.
+"""Measure `crdnet serve` under load: throughput, a soak test, many connections, and fairness.
 
     python -m benchmarks.speed.server throughput    8 clients, and `crdnet derain` on the same files
     python -m benchmarks.speed.server soak          mixed sizes and bad files, for --minutes
     python -m benchmarks.speed.server connections   200 at once
     python -m benchmarks.speed.server fairness      small images beside two of 24 megapixels
 
-Contract: servers are started and ended here, on this machine. `throughput` sends JPEGs of 1
-megapixel and compares images per second, first image done to last. `soak` sends images of 0.1 to 12
-megapixels, a tenth of them bad files, and records statuses, latencies and memory. `connections`
-compares the time of an image before and after the burst. `fairness` sends images of 0.1 megapixels
-while two images of 24 megapixels are in work, and measures their time. The output is JSON; the exit
-code is 1 if a promised figure was not kept.
+Contract: the script starts and stops the servers on this machine. `throughput` sends JPEGs of 1
+megapixel and compares images per second, from the first finished image to the last. `soak` sends
+images of 0.1 to 12 megapixels, a tenth of them bad files, and records statuses, latencies and
+memory. `connections` compares the time of an image before and after many simultaneous connections.
+`fairness` sends images of 0.1 megapixels while two images of 24 megapixels are processed, and
+measures their time. The output is JSON; the exit code is 1 if a promised figure is not reached.
 """
 
 import json

@@ -1,15 +1,15 @@
-"""Measure whether training waits for its data, and how fast rain is made.
+"""Measure whether training waits for its data, and the speed of drawing rain.
 
     python -m benchmarks.speed.training loading PHOTOGRAPHS [--pairs FOLDER] [--streaks FOLDER]
     python -m benchmarks.speed.training rain [--streaks FOLDER]
 
-Contract. `loading`: crops per second of the recipe's own mixture and bank, and of its network with
-loss, gradients and AdamW, each alone on one thread. The loader in the training process, the loader
-in a process of its own, and the step take turns, since other programs disturb the clock; medians of
-the rounds. The ratio is the speed of the loader in its own process over that of the step: above 1,
-no step waits. `rain`: one thread, process time (which a busy machine does not lengthen), the median
-of five rounds after one of warm-up. Images are drawn by code; reading and writing files is not
-counted, JPEG only where named.
+Contract. `loading`: crops per second of the mixture and bank of the recipe, and of training steps
+of its network with loss, gradients and AdamW, each alone on one thread. The loader in the training
+process, the loader in a separate process, and the step take turns, because other programs disturb
+wall-clock times; printed are medians of the rounds. The ratio is the speed of the loader in a
+separate process divided by that of the step: above 1, no step waits. `rain`: CPU time on one
+thread, which other programs hardly lengthen; the median of five rounds after one of warm-up. Images
+are drawn by code. Reading and writing of files is not included, JPEG only where named.
 """
 
 import statistics

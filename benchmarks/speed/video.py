@@ -1,21 +1,21 @@
-"""Measure how fast a clip is derained, where the time goes, and how much memory it takes.
+"""Measure the speed of deraining a clip, the time of each step, and the memory.
 
     python -m benchmarks.speed.video steps CLIP [-n FRAMES] [-d DEVICE] [--json]
     python -m benchmarks.speed.video sizes CLIP [-n FRAMES] [--height ROWS...] [-d DEVICE...]
     python -m benchmarks.speed.video memory CLIP [--frames COUNT] [--height ROWS]
 
-Contract of `steps`: FRAMES of CLIP are decoded, derained by the network alone, fused with their
-neighbours (the network's answers are reused), and encoded, each step by itself; then
-`crdnet.derain_video` does it all. Rates are frames per second of wall-clock time. On a machine that
-others use, the ratio is that of processor times: time of the steps network, decoding and encoding
-over the time of `derain_video`, and the same with alignment and fusion among the steps.
-`threads` limits the engine. Memory is the peak of a process that does `derain_video` alone.
+Contract of `steps`: FRAMES frames of CLIP are decoded, derained by the network alone, fused with
+their neighbours (reusing the estimates of the network), and encoded, each step by itself; then
+`crdnet.derain_video` is timed. Rates are frames per second of wall-clock time. Because other
+programs may run, the ratio uses CPU times: the sum of the steps network, decoding and encoding,
+divided by the time of `derain_video`; and the same with alignment and fusion among the steps.
+`threads` limits the engine. Memory is the peak of a process that only runs `derain_video`.
 
-`sizes` makes clips of several heights, with medium rain drawn at full size, since the network sees
-soft images at a reduced size and is faster there. Each size and engine has its own process.
+`sizes` makes clips of several heights, with medium rain drawn at full size, because the network
+runs on soft images at a reduced size and is faster there. Each size and engine has its own process.
 
 `memory` derains a long clip, which repeats the frames of CLIP, and prints the memory of the process
-as it goes on.
+over time.
 """
 
 import json

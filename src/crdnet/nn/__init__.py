@@ -6,9 +6,9 @@ from crdnet.nn import build_crdnet, load_published
 from crdnet.errors import MissingExtraError
 
 try:
-    import jaxtyping as _jaxtyping  # noqa: F401 - is it there?
-    import safetensors as _safetensors  # noqa: F401 - is it there?
-    import torch as _torch  # noqa: F401 - is it there?
+    import jaxtyping as _jaxtyping  # noqa: F401 - tests whether the extra is installed
+    import safetensors as _safetensors  # noqa: F401 - as above
+    import torch as _torch  # noqa: F401 - as above
 except ModuleNotFoundError as error:
     raise MissingExtraError("crdnet.nn", "train") from error
 

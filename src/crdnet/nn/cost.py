@@ -1,8 +1,8 @@
 """Multiply-accumulate operations (MACs) of the torch networks.
 
-Model files have a counter of their own, `crdnet.bench.count_cost`. The two cannot be one: this one
-names the parts of a network, which a file no longer has, and counts networks that are never
-exported; that one imports no torch and counts files that no class here has made.
+Model files have a separate counter, `crdnet.bench.count_cost`. Two counters are needed: this one
+reports the parts of a network, which a file does not have, and counts networks that are never
+exported; the other needs no torch and counts files of networks without a class in crdnet.
 `tests/bench/test_cost.py` checks that both agree on the shipped models.
 """
 

@@ -1,11 +1,11 @@
-"""Network of three frames: improves a frame that was fused with its aligned neighbours.
+"""Network of three frames, which improves a frame that was fused with its aligned neighbours.
 
-It belongs to the family of `default`: features at half size, a pass over coarser scales, and a
-correction as the colours of 2x2 pixels. It is small, since `default` has seen each frame before:
-5.1 kMAC per pixel, 19.9 together with `default`.
+Its design follows `default`: features at half size, a pass over coarser scales, and a correction as
+the colours of 2x2 pixels. It is small, because `default` has processed each frame before: 5.1 kMAC
+per pixel, 19.9 together with `default`.
 
-Besides the correction, the head gives a weight for every image and pixel, by which the difference
-of that image from the fused one is added. So detail of an image passes at full size.
+Besides the correction, the head returns a weight for every image and pixel. The weighted difference
+of the image from the fused one is added, so that detail of an image passes at full size.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from torch.nn.functional import pixel_shuffle, relu
 from crdnet.nn.residual import COLOURS_FOUND, ResidualBlock, enlarge
 
 IMAGES = 7
-"""Images that the network sees: fused, then derained and rainy of the frame and two neighbours."""
+"""Number of input images: fused, then derained and rainy of the frame and two neighbours."""
 # Factor from differences of images to inputs, which brings them to the range of colours.
 _CHANGE_UNIT = 5.0
 

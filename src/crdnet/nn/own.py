@@ -1,8 +1,8 @@
 """Networks of users: any class that maps rainy colours to derained ones.
 
-A class that states `size_multiple` and `tile_margin` is taken at its word; otherwise both are
-measured. The class is imported by its path, so the file that defines it must be importable where
-its weights are loaded; files from the hub never name a class to import.
+If a class states `size_multiple` and `tile_margin`, they are used unchecked; otherwise they are
+measured. The class is imported by its path, so its module must be importable when the weights are
+loaded. Files from the hub never name a class to import.
 """
 
 import copy
@@ -21,7 +21,7 @@ from crdnet.nn.sharing import SharedNetwork
 from crdnet.nn.sides import check_sides
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""Size multiples that are tried."""
+"""Candidates for a measured size multiple."""
 # Sides of the images on which the reach is measured, in pixels; the first that suffices counts.
 _PROBES = (160, 320, 640, 1280)
 
@@ -94,7 +94,7 @@ def measure_size_multiple(network: nn.Module) -> int:
     """Return the smallest power of two whose multiples the network accepts as sides.
 
     Raises:
-        ModelError: None works, or the output has another size than the input.
+        ModelError: No candidate works, or the output has another size than the input.
     """
     network = copy.deepcopy(network).eval()
     reason = ""
@@ -121,8 +121,8 @@ def measure_size_multiple(network: nn.Module) -> int:
 def measure_margin(network: nn.Module, multiple: int) -> int:
     """Return the number of pixels around a tile that its result depends on.
 
-    The reach is read from gradients. All weights are made positive and all inputs too, so that no
-    activation stops a gradient and nothing cancels; norms use their running statistics.
+    The reach is measured by gradients. All weights and inputs are made positive, so that no
+    activation stops a gradient and no gradients cancel; norms use their running statistics.
 
     Args:
         network: Network without pooling over the whole image.
@@ -135,7 +135,7 @@ def measure_margin(network: nn.Module, multiple: int) -> int:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in probe.parameters():
-            # Of a size that keeps sums finite over many layers.
+            # Small enough to keep sums finite over many layers.
             fan_in = max(1, parameter[0].numel()) if parameter.ndim > 1 else 1
             values = torch.rand(parameter.shape, generator=generator).to(parameter)
             parameter.copy_((values + 0.5) / fan_in)
@@ -158,7 +158,7 @@ def _measure_reach(
     side = cells * multiple
     first = (cells // 2) * multiple
     seen = torch.zeros(side, side, dtype=torch.bool)
-    # Maxima pass the gradient of one input each, so several images are needed to see all.
+    # A maximum passes the gradient of only one input, so several images are needed to reach all.
     for _ in range(2):
         image = torch.rand(1, 3, side, side, generator=generator).add(0.5).requires_grad_()
         output = probe(image)[0, :, first : first + multiple, first : first + multiple]

@@ -387,12 +387,12 @@ def shrink(
     correction: Float[Tensor, "b 3 h w"],
     levels: float,
 ) -> Float[Tensor, "b 3 h w"]:
-    """Return a correction, shrunk in proportion to its size where that is small.
+    """Return a correction whose small values are shrunk.
 
-    Most small corrections are doubt: traces of texture and of compression. A pixel whose largest
-    correction of a colour is m < t is corrected by m / t of what it was; others stay as they are.
-    It is a smooth form of the shrinkage of Donoho and Johnstone, "Ideal spatial adaptation by
-    wavelet shrinkage", Biometrika 1994.
+    Most small corrections come from texture and compression, not from rain. If the largest
+    correction of a colour of a pixel is m < t, the correction of the pixel is multiplied by m / t;
+    larger ones do not change. This is a smooth form of the shrinkage of Donoho and Johnstone,
+    "Ideal spatial adaptation by wavelet shrinkage", Biometrika 1994.
 
     Args:
         correction: Change of the colours, in units of white.

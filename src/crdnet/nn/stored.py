@@ -1,4 +1,4 @@
-"""Reading of stored networks: what a file, a folder or a name holds, before a network is built.
+"""Reading of stored networks from a file, a folder or a name, without building a network.
 
 A network is stored as its kind, the arguments that build it, and its weights. Sources are the
 models that come with crdnet, `.safetensors`, checkpoints of `crdnet train`, model files of
@@ -113,8 +113,7 @@ def read_training_checkpoint(path: Path) -> StoredNetwork:
 def read_onnx(path: Path) -> StoredNetwork:
     """Read the weights in a model file of `crdnet export`.
 
-    The file of a published network has folded batch norms: they come back as norms that change
-    nothing.
+    The file of a published network has folded batch norms, which are restored as identity norms.
     """
     try:
         import onnx  # noqa: PLC0415 - slow to import, and only this source needs it
@@ -199,9 +198,9 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _list_shipped() -> dict[str, Path]:
-    """Return the weights that come with crdnet by name, aliases included.
+    """Return the files of the shipped weights by name, aliases included.
 
-    A model file holds its weights too; `best` comes as one alone, to keep the wheel small.
+    A model file holds its weights too.
     """
     files = {
         path.stem: path
@@ -229,9 +228,9 @@ def _describe(
 
 
 def infer_description(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-    """Return kind and arguments of a network from the shapes of its weights, None if not ours.
+    """Return kind and arguments of a network from the shapes of its weights; None if unknown.
 
-    Dilations and shrinkage leave no trace in shapes; they are taken as 1, 2, 3 and so on, and as 0.
+    Shapes do not show dilations and shrinkage, which are assumed as 1, 2, 3 and so on, and as 0.
     """
 
     def count(pattern: str) -> int:

@@ -1,4 +1,4 @@
-"""Loading of the checkpoints of the authors.
+"""Loading of the checkpoints of the authors of CRDNet.
 
 The authors store one file per stage, `<root>/<stage>/<epoch>.pth`, each with
 `{"epoch": int, "state_dict": ...}`. Their stages are `stage1` (streaks), `stage2` (W-Net), `refine`

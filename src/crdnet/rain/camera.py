@@ -1,4 +1,4 @@
-"""Rain like a camera records it: drops of several sizes in front of a lens with a finite aperture.
+"""Rain as a camera records it: drops of several sizes in front of a lens with a finite aperture.
 
 Sources:
 

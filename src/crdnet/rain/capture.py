@@ -54,7 +54,7 @@ def simulate_capture(images: Sequence[RgbImage], rng: np.random.Generator) -> li
     noise = rng.exponential(2.5) if rng.random() < 0.5 else 0.0
     sharpening = int(rng.integers(30, 180)) if rng.random() < 0.5 else 0
     radius = rng.uniform(0.6, 2.5)
-    # One grain for both images: independent noise would be a target that no network can predict.
+    # The same grain in both images, because no network can predict independent noise of the target.
     grain = _sample_grain(images[0].shape, noise, rng) if noise else None
     processed = []
     for image in images:

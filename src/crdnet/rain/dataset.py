@@ -61,7 +61,7 @@ class PairPlace:
 
 
 class PairFolder:
-    """Data set in writing: a context manager that saves labels and manifest at its end."""
+    """Context manager that writes a data set and saves its labels and manifest at the end."""
 
     def __init__(self, root: Path, options: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """Begin or resume a data set.
@@ -86,7 +86,7 @@ class PairFolder:
             self._records = before
 
     def __enter__(self) -> "PairFolder":
-        self.save()  # The manifest marks the folder as ours, even if the process is killed.
+        self.save()  # The manifest marks the folder as a data set of crdnet, even after a kill.
         return self
 
     def __exit__(
@@ -178,7 +178,7 @@ class PairFolder:
             raise OutputError(
                 f"{path}: is not the manifest of a data set of crdnet synth; {hint}",
             ) from error
-        # Through JSON, since tuples become lists there.
+        # Compared as JSON values, because JSON turns tuples into lists.
         wanted = json.loads(json.dumps(self.options))
         if manifest != wanted and not overwrite:
             names = sorted(manifest.keys() | wanted.keys())
@@ -190,7 +190,7 @@ class PairFolder:
         return pairs
 
     def _remove(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Remove the files of an earlier data set, so that its pairs do not mix with ours."""
+        """Remove the files of an earlier data set, so that its pairs do not mix with new ones."""
         root = self.root.resolve()
         for record in records.values():
             for kind in ("rainy", "clean", "streaks"):

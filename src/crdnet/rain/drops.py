@@ -197,7 +197,7 @@ def _round_to_grid(streaks: Streaks) -> Streaks:
     """Round all numbers, since logarithms and powers differ in their last bits between machines."""
     finite = {field.name: np.nan_to_num(getattr(streaks, field.name)) for field in fields(streaks)}
     on_grid = {name: np.rint(values * _GRID) / _GRID for name, values in finite.items()}
-    # A finer grid, since widths are often far below a pixel, and never zero, by which is divided.
+    # A finer grid, because widths are often far below a pixel; never zero, because it is a divisor.
     on_grid["width"] = np.maximum(np.rint(finite["width"] * 4096) / 4096, 1 / 4096)
     on_grid["opacity"] = np.rint(finite["opacity"] * OPAQUE) / OPAQUE
     on_grid["length"] = np.minimum(on_grid["length"], _LONGEST_PIXELS)

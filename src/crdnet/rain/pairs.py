@@ -1,4 +1,4 @@
-"""Pairs of a data set that is drawn from photographs: their plan, and the drawing of each."""
+"""Planning and drawing of the pairs of a data set from photographs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ from crdnet.rain.spec import choose_rain_scale
 from crdnet.rain.synthesis import RainyPair, make_rainy_pair
 
 MIX = "mix"
-"""Stands for light, medium and heavy rain, each as often."""
+"""Name of the mixture of light, medium and heavy rain in equal shares."""
 _MIX = (RainDensity.LIGHT, RainDensity.MEDIUM, RainDensity.HEAVY)
 
 
 @dataclass(frozen=True)
 class PairPlan:
-    """One pair to draw."""
+    """Pair to draw."""
 
     photo: PurePosixPath
     """Path of the clean image below its folder."""
@@ -35,12 +35,12 @@ class PairPlan:
 def plan_pairs(
     photos: Iterable[PurePosixPath], suffix: str, per_photo: int
 ) -> tuple[list[PairPlan], list[tuple[PurePosixPath, PurePosixPath]]]:
-    """Return the pairs to draw, and images without: each with the one that has its place.
+    """Return the pairs to draw, and each image that is left out with the image that has its path.
 
     Args:
         photos: Paths of the clean images below their folder.
         suffix: Suffix of the files, such as .png.
-        per_photo: Pairs of each image.
+        per_photo: Number of pairs of each image.
     """
     plans: list[PairPlan] = []
     clashes: list[tuple[PurePosixPath, PurePosixPath]] = []
@@ -59,14 +59,14 @@ def plan_pairs(
 
 @dataclass(frozen=True)
 class PairDrawer:
-    """Draws rain on clean images.
+    """Settings and method for drawing rain on clean images.
 
     Attributes:
-        rain: Rain of a camera, the name of a density in lower case, or `MIX`.
+        rain: Camera rain, the name of a density in lower case, or `MIX`.
         seed: Seed of the whole data set.
-        library: Streaks to use beside the drawn ones.
-        scale: Size of the streaks; None follows the image.
-        jpeg_quality: Quality of the JPEG that both images go through; None is none.
+        library: Streak images to use besides the drawn streaks.
+        scale: Scale of the streaks; None derives it from the size of the image.
+        jpeg_quality: Quality at which both images go through JPEG; None for no JPEG.
     """
 
     rain: CameraRain | str
@@ -76,7 +76,7 @@ class PairDrawer:
     jpeg_quality: int | None = None
 
     def draw(self, clean: RgbImage, plan: PairPlan) -> tuple[RainyPair, dict[str, object]]:
-        """Return a pair, and its entry of the manifest."""
+        """Return a pair, and its entry in the manifest."""
         photo = plan.photo.as_posix()
         rng = make_rng(self.seed, photo, plan.variant)
         about: dict[str, object] = {"photo": photo, "variant": plan.variant}
@@ -100,13 +100,13 @@ class PairOptions:
     """Options of a data set of pairs that is drawn from photographs.
 
     Attributes:
-        rain: Rain of a camera, the name of a density in lower case, or `MIX`.
+        rain: Camera rain, the name of a density in lower case, or `MIX`.
         seed: Seed of the whole data set.
-        per_photo: Pairs of each image.
-        streaks: Folder of streak images to use beside the drawn streaks.
-        scale: Size of the streaks; None follows the image.
-        jpeg_quality: Quality of the JPEG that both images go through; None is none.
-        format: png or jpg.
+        per_photo: Number of pairs of each image.
+        streaks: Folder of streak images to use besides the drawn streaks.
+        scale: Scale of the streaks; None derives it from the size of the image.
+        jpeg_quality: Quality at which both images go through JPEG; None for no JPEG.
+        format: Format of the files, png or jpg.
     """
 
     rain: CameraRain | str = MIX
@@ -118,7 +118,7 @@ class PairOptions:
     format: str = "png"
 
     def as_dict(self, library: StreakLibrary | None) -> dict[str, Any]:
-        """Return the options for the manifest: what two runs with equal pixels have in common."""
+        """Return the options that determine the pixels, as JSON values for the manifest."""
         camera = self.rain if isinstance(self.rain, CameraRain) else None
         return {
             "made_by": "crdnet synth",
@@ -150,10 +150,10 @@ def draw_pairs(
         photos: Folder of the photographs.
         images: Paths of the photographs below it.
         output: Folder of the data set.
-        options: What to draw.
-        read: Reads a photograph, such as `crdnet.data.read_rgb`.
-        overwrite: Whether to replace the pairs of an earlier run.
-        track: Wrapper of the pairs while they are drawn.
+        options: Options of the data set.
+        read: Function that reads a photograph, such as `crdnet.data.read_rgb`.
+        overwrite: If True, replace the pairs of an earlier run.
+        track: Wrapper that yields the pairs and may show progress.
 
     Returns:
         The entries of the manifest, and a message for each photograph that could not be used.

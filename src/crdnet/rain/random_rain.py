@@ -322,9 +322,9 @@ def sample_lamps(height: int, width: int, rng: np.random.Generator) -> tuple[Lam
 
 
 def draw_lamps(image: RgbImage, lamps: Sequence[Lamp], rng: np.random.Generator) -> RgbImage:
-    """Draw the lamps themselves, most of them on posts, on an image (h, w, 3).
+    """Draw visible lamps, most of them on posts, on an image (h, w, 3).
 
-    Without them a network meets lamps in dry images only, and learns that it never rains there.
+    Otherwise a network would see lamps only in dry images and learn that lamps mean no rain.
     """
     drawn = Image.fromarray(image)
     for lamp in lamps:

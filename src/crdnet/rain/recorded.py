@@ -1,7 +1,7 @@
 """Rain recorded by a static camera, for training.
 
 The residual of a frame above the temporal median of its clip is real rain, with the widths,
-brightness, blur and compression of a real camera. Residuals are cut from pixels that stand still
+brightness, blur and compression of a real camera. Residuals are cut from static parts of the frames
 and added to other scenes.
 """
 
@@ -43,11 +43,11 @@ _MOST_WINDOWS = 800
 
 
 class RecordedWindow(NamedTuple):
-    """Rain in a part of a frame.
+    """Recorded rain in a part of a frame.
 
     Attributes:
         residual: Frame minus median, plus 128, (h, w, 3).
-        behind: Mean level of the median.
+        behind: Mean level of the median, the background of the rain.
         strength: Level that half a percent of the residual exceeds.
     """
 
@@ -71,25 +71,25 @@ class RecordedRain:
         """Cut the residuals of rain from the frames of static clips.
 
         Raises:
-            DataError: A clip shows no rain before a still background.
+            DataError: A clip shows no rain in front of a static background.
         """
         return cls(tuple(tuple(_cut_clip(frames, clip)) for clip, frames in enumerate(clips, 1)))
 
     def add(self, clean: RgbImage, rng: np.random.Generator) -> RgbImage:
-        """Add a random residual to a crop (h, w, 3), resized, turned, mirrored and tinted.
+        """Add a random residual to a crop (h, w, 3), resized, rotated, mirrored and tinted.
 
-        Rain hides before bright scenes, so the caller darkens some.
+        Rain is hardly visible in front of bright scenes, so the caller should darken some.
         """
         windows = self.clips[int(rng.integers(len(self.clips)))]
         window = windows[int(rng.integers(len(windows)))]
         height, width = clean.shape[:2]
         rain = _transform(window.residual, max(height, width), rng)[:height, :width]
         if rng.random() < 0.6:
-            # Grey, or the colour of the light on this scene: both occur, whatever the clip had.
+            # Grey, or the colour of the light of this scene, because both occur in real images.
             tint = clean.reshape(-1, 3).mean(0) + 1.0 if rng.random() < 0.5 else np.ones(3)
             rain = rain.mean(2, keepdims=True) * np.asarray(tint / tint.mean(), np.float32)
         gain = min(_LARGEST_GAIN, draw_log_uniform(12.0, 80.0, rng) / window.strength)
-        # A drop covers the background in part, so its contrast falls as the background brightens.
+        # A drop covers the background partly, so its contrast is lower on a brighter background.
         headroom = (255.0 - clean.astype(np.float32)) / max(1.0, 255.0 - window.behind)
         rain = np.float32(gain) * rain * np.minimum(headroom, np.float32(1.5))
         rainy: RgbImage = np.clip(np.rint(clean + rain), 0, 255).astype(np.uint8)
@@ -111,9 +111,9 @@ def _cut_scene(frames: npt.NDArray[np.uint8]) -> Iterator[RecordedWindow]:
     median = np.median(frames, axis=0).astype(np.float32)
     lumas = np.array([luma(frame.astype(np.float32)) for frame in frames], np.float32)
     moving = Image.fromarray(_find_moving(lumas - luma(median)))
-    # Single pixels are noise of the codec, which lasts longer than a frame as well.
+    # Single pixels are codec noise, which may also last longer than a frame.
     grown = moving.convert("L").filter(ImageFilter.MedianFilter(5)).filter(ImageFilter.MaxFilter(7))
-    # Soft, so that a streak beside a moving thing does not end in a sharp edge.
+    # Soft, so that a streak beside a moving object does not end at a sharp edge.
     still = 1 - np.asarray(grown.filter(ImageFilter.GaussianBlur(2)), np.float32) / 255
     height, width = still.shape
     side = min(_WINDOW, height, width)
@@ -141,14 +141,14 @@ def _find_moving(residuals: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 
 def _transform(residual: RgbImage, side: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return a residual (side, side, 3), in grey levels of either sign."""
+    """Return a transformed residual (side, side, 3), in signed grey levels."""
     zoom = draw_log_uniform(0.7, 1.6, rng)
     seen = min(max(8, round(side / zoom)), *residual.shape[:2])
     top, left = (int(rng.integers(length - seen + 1)) for length in residual.shape[:2])
     image = Image.fromarray(residual[top : top + seen, left : left + seen])
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    # Enlarged first, so that turning by up to 45 degrees leaves no corner empty.
+    # Enlarged first, so that a rotation by up to 45 degrees leaves no corner empty.
     angle = rng.normal(0, 12) if rng.random() < 0.7 else rng.uniform(-45, 45)
     drawn = ceil(side * 1.42) if angle else side
     image = image.resize((drawn, drawn), Image.Resampling.BICUBIC)

@@ -8,8 +8,8 @@ train(["--config", "configs/paper-cpu.yaml", "--data.root", "pairs/"])
 from crdnet.errors import MissingExtraError
 
 try:
-    import jsonargparse as _jsonargparse  # noqa: F401 - is it there?
-    import pytorch_lightning as _pytorch_lightning  # noqa: F401 - is it there?
+    import jsonargparse as _jsonargparse  # noqa: F401 - tests whether the extra is installed
+    import pytorch_lightning as _pytorch_lightning  # noqa: F401 - as above
 except ModuleNotFoundError as error:
     raise MissingExtraError("training", "train") from error
 

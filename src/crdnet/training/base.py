@@ -18,7 +18,7 @@ from crdnet.sizes import round_up_size
 from crdnet.training.batches import Batch
 
 CHECKPOINT_KEY = "crdnet"
-"""Key in our checkpoints of the arguments that rebuild the network."""
+"""Key in checkpoints for the arguments that rebuild the network."""
 
 MONITOR = "validation/psnr_y"
 """Metric that selects the best checkpoint: PSNR under the protocol `restormer-y`, in dB."""
@@ -132,7 +132,7 @@ class DerainingTraining(pl.LightningModule):
         `restormer-y`. Its predicted density is compared with the label.
         """
         height, width = batch.rainy.shape[-2:]
-        # Validation must see what the runtime sees.
+        # Padded as in the runtime, so that validation measures the same.
         padded_height, padded_width = round_up_size(height, width, self.size_multiple)
         beyond = ((0, 0), (0, 0), (0, padded_height - height), (0, padded_width - width))
         # NumPy reflects repeatedly; torch refuses to pad by more than the image.

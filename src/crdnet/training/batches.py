@@ -25,9 +25,9 @@ class Batch(NamedTuple):
     """Batch of pairs of one size."""
 
     rainy: Float[Tensor, "b 3 h w"]
-    """In [0, 1]."""
+    """Rainy colours in [0, 1]."""
     clean: Float[Tensor, "b 3 h w"]
-    """In [0, 1]."""
+    """Ground truth in [0, 1]."""
     codes: Float[Tensor, "b 3"]
     """Cumulative code of the density of each pair."""
     names: list[str]

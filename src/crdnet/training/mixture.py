@@ -59,7 +59,7 @@ _ROTATED = 0.25
 _TILT = 60.0
 # Share of the samples of recorded rain that show lamps.
 _LIT = 0.3
-# Frames that are read of a clip, to bound the memory while its rain is cut.
+# Number of frames read from a clip, to bound the memory while its rain is cut.
 _MOST_FRAMES = 600
 
 
@@ -101,9 +101,10 @@ class MixtureSpec:
         rotation: Largest angle of the quarter of the backgrounds and pairs that are rotated, in
             degrees.
         tilted: Share of the samples that are rotated with their rain, by up to 60 degrees, so that
-            every kind of rain is seen steep. Dry ones are too, or tilt would tell of rain.
+            every kind of rain occurs at steep slants. Dry samples are rotated too; otherwise a tilt
+            would indicate rain.
         exposure: Largest change of exposure, in stops up or down.
-        jpeg: Share of all samples but real pairs with JPEG compression, equal tables for
+        jpeg: Share of all samples except real pairs with JPEG compression, with equal tables for
             both images.
         jpeg_quality: Lowest and highest quality of JPEG.
         capture: Share of the camera, drops and dry samples that are blurred, noisy or sharpened.
@@ -216,7 +217,7 @@ class Mixture(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, *address))
         final_side = self.find_side(address[0])
         kind = self._draw_kind(rng)
-        # Without tilted samples no number is drawn, and those of a recipe stay as they were.
+        # Without tilted samples no number is drawn, so that older recipes give the same samples.
         tilted = self.spec.tilted > 0 and rng.random() < self.spec.tilted
         tilt = rng.uniform(-_TILT, _TILT) if tilted else 0.0
         side = compute_side_before_rotation(final_side, tilt)
@@ -268,7 +269,7 @@ class Mixture(Dataset[Batch]):
                 clean = defocus(clean, rng)
             if kind == "recorded":
                 assert self.recorded is not None
-                # Rain hides before bright scenes, and dark ones are rare among photographs.
+                # Rain is hardly visible in front of bright scenes, and dark photographs are rare.
                 clean = np.rint(clean * rng.uniform(0.25, 1.0)).astype(np.uint8)
                 if rng.random() < _LIT:
                     height, width = clean.shape[:2]

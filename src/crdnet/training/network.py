@@ -1,4 +1,4 @@
-"""Training of any network on pairs: fine-tuning, and networks of users."""
+"""Training of any network on pairs: fine-tuning of existing networks, and networks of users."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from crdnet.training.sensing import grade_density_map, map_intensity, sensing_lo
 
 @dataclass(frozen=True)
 class AdamSpec:
-    """AdamW.
+    """Options of AdamW.
 
     Attributes:
         learning_rate: Learning rate at the end of the warm-up.
@@ -40,10 +40,10 @@ class AdamSpec:
 
 
 class NetworkTraining(DerainingTraining):
-    """Training of a network that exists, or of a user's class.
+    """Training of an existing network, or of a user's class.
 
-    Before the first step the network computes exactly what it computed where it came from. Batch
-    norms of loaded weights keep their statistics, since a few pairs cannot renew them.
+    Before the first step, a loaded network computes exactly the same as its source. Batch norms of
+    loaded weights keep their statistics, because a few pairs are not enough to estimate new ones.
 
     Args:
         network: Class of a user's network, `class_path` (`package.module.Name`) and `init_args`;

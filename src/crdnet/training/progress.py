@@ -16,7 +16,7 @@ from crdnet.training.batches import Batch
 CONFIG = "config.yaml"
 INTERRUPTED = "interrupted.ckpt"
 LINE_SECONDS = 30.0
-"""Time between two lines within an epoch where there is no terminal."""
+"""Time between two lines within an epoch if there is no terminal."""
 
 _log = logging.getLogger("crdnet.training")
 
@@ -134,7 +134,7 @@ class EpochBar(RichProgressBar):
 
 
 class InterruptSaver(pl.Callback):
-    """Save the weights of an interrupted run, and tell how to go on.
+    """Save the weights of an interrupted run, and log how to continue.
 
     A resumed run starts at its last whole epoch, since batches follow from the epoch; the saved
     weights are for export, evaluation and `--model.start_from`.

@@ -38,7 +38,7 @@ PSNR_FLOOR = 1e-4
 PSNR_SCALE = 0.05
 """RMS error (26 dB) at which `psnr_loss` and `charbonnier` have equal gradients."""
 CLEAR_RAIN = 0.04
-"""Change by rain, in colours of [0, 1], from which on a pixel has the whole weight of rain."""
+"""Smallest change by rain, in colours of [0, 1], at which a pixel has the full weight of rain."""
 
 ImageLoss = Literal["charbonnier", "psnr"]
 Rule = Literal["adamw", "muon"]
@@ -103,11 +103,11 @@ def weigh_rain(
     clean: Float[Tensor, "b 3 h w"],
     weight: float,
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return a weight for each pixel: 1 where no rain lies, up to `weight` in clear rain.
+    """Return a weight for each pixel: 1 without rain, up to `weight` in clear rain.
 
-    A network that minimises the squared error removes a streak by the probability that it is one:
-    half of the streak stays where it is not sure. A weight k in rain turns a probability p into
-    k p / (k p + 1 - p), and hardly changes what is sure.
+    A network that minimises the squared error removes a share of a streak equal to the probability
+    that it is a streak: at a probability of one half, half of the streak stays. A weight k in rain
+    turns a probability p into k p / (k p + 1 - p), and hardly changes probabilities near 0 and 1.
     """
     change = (rainy - clean).abs().amax(dim=1, keepdim=True)
     return 1 + (weight - 1) * (change / CLEAR_RAIN).clamp(max=1)
@@ -207,9 +207,9 @@ class ResidualTraining(DerainingTraining):
         network: Widths and parts of the network.
         optimizer: Rule, learning rate and weight decay.
         sensing_weight: Weight of the loss on the density.
-        loss: Loss on the image: `charbonnier` weighs all pixels alike, `psnr` weighs an image more
-            the better it already is.
-        rain_weight: Weight of an error where rain lies, against 1 elsewhere; `psnr` only
+        loss: Loss on the image: `charbonnier` weighs all pixels equally, `psnr` gives images with a
+            smaller error a larger weight.
+        rain_weight: Weight of an error in rain, against 1 elsewhere; for `psnr` only
             (`weigh_rain`).
         frequency_weight: Weight of `frequency_loss`.
         teacher: Checkpoint of a larger residual CRDNet for distillation; `None` learns from the
@@ -217,7 +217,7 @@ class ResidualTraining(DerainingTraining):
         teacher_weight: Weight of the Charbonnier loss between the outputs of network and teacher.
         start_from: Name or file of a residual CRDNet with the initial weights. It is widened if
             this network is wider by integer multiples; `None` starts from random weights.
-        sensing_alone: Whether only the sensing head is trained.
+        sensing_alone: If True, train only the sensing head.
         channels_last: Memory layout; faster on CPUs, with equal results except for rounding.
     """
 
@@ -260,7 +260,7 @@ class ResidualTraining(DerainingTraining):
                 parameter.requires_grad_(name.startswith(SENSING))
         set_memory_format(self.network, self.memory_format)
         self.teacher_weight = teacher_weight
-        # In a tuple, where torch finds no modules: a teacher is not trained, averaged or saved.
+        # A tuple hides it from torch, so that the teacher is not trained, averaged or saved.
         self._teachers = () if teacher is None else (load_teacher(teacher),)
         # A teacher on another layout would convert every batch again.
         for each in self._teachers:

@@ -64,8 +64,8 @@ KINDS: dict[str, tuple[type[DerainingTraining], type[pl.LightningDataModule]]] =
 """Training and data of a recipe by its key `kind`.
 
 `published` trains the published network on pairs, `published-mixed` the same network on mixed data,
-and `residual` the residual network (`default`, `best`) on mixed data. `pairs` trains a network that
-exists, or a class of yours, on sets of pairs.
+and `residual` the residual network (`default`, `best`) on mixed data. `pairs` trains an existing
+network, or a class of the user, on sets of pairs.
 """
 
 LAST = "last.ckpt"
@@ -254,10 +254,10 @@ def train(arguments: Sequence[str]) -> Path:
             checkpoint = read_checkpoint(run / LAST)
             cli.model.check_resumable(checkpoint)
             cli.datamodule.first_epoch = checkpoint["epoch"] + 1
-        # Only here are network and data known together.
+        # Checked here, where network and data are both known.
         if isinstance(cli.datamodule, MixedData | PairSetsData):
             cli.datamodule.check_sides(cli.model.size_multiple)
-        # Before the trainer, so that missing data stops the run early.
+        # Set up before the trainer, so that missing data stops the run early.
         cli.datamodule.setup("fit")
         if cli.config.leaks != "ignore" and not cli.config.resume:
             _look_for_leaks(cli.datamodule, refuses=cli.config.leaks == "refuse")
@@ -267,7 +267,7 @@ def train(arguments: Sequence[str]) -> Path:
                 cli.datamodule,
                 ckpt_path=run / LAST if cli.config.resume else None,
             )
-        except SystemExit as error:  # Lightning's answer to Ctrl-C
+        except SystemExit as error:  # raised by Lightning at Ctrl-C
             raise KeyboardInterrupt from error
         except (DataError, RuntimeError) as error:
             if not _is_data_error(error):
@@ -277,10 +277,10 @@ def train(arguments: Sequence[str]) -> Path:
 
 
 def _look_for_leaks(data: Any, *, refuses: bool) -> None:
-    """Warn of validation scenes that are among the training scenes, or refuse them.
+    """Warn of validation scenes that are also training scenes, or refuse them.
 
     Raises:
-        DataError: There are such scenes, and they are refused.
+        DataError: There are such scenes, and `refuses` is True.
     """
     validation = make_entries(data.validation_sets.pairs)
     training = make_entries(data.training_pairs)
@@ -318,7 +318,7 @@ def _is_data_error(error: Exception) -> bool:
 
 
 def _explain_data_error(error: Exception) -> DataError:
-    """Return the error of an image in the middle of a run as one line that says how to go on."""
+    """Return the error for a broken image during a run: one line that says how to continue."""
     # A loading process sends its error with a traceback, whose last line is the message.
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     reason = re.sub(r"^[\w.]+Error: ", "", lines[-1])
@@ -403,7 +403,7 @@ def _make_logger(run: Path, curves: Curves, visdom_port: int) -> Logger:
         return VisdomCurves(port=visdom_port, environment=run.name)
     if curves == "csv":
         return CSVLogger(run, name="", version="curves")
-    # Nothing is sent anywhere unless you upload the folder; both would report their use.
+    # Both would send usage reports; data may leave the machine only by an explicit upload.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     try:
