@@ -182,15 +182,15 @@ def report(results: Results, times: Mapping[str, Any]) -> str:
         _costs(results, times),
         "Mean PSNR in dB (`restormer-y`), over images and seeds:",
         _scores(results),
-        "What each step brings, in dB: [95 % interval over scenes] ± the same over seeds; "
-        "bold where larger than both:",
+        "Effect of each step in dB: [95 % interval over scenes] ± 95 % margin over seeds; "
+        "bold where the effect is larger than both:",
         _effects(results),
         "In words:",
         _words(results),
     ]
     if any(row.sensing and name in results.runs for name, row in ROWS.items()):
         parts += [
-            "Right grades of the images of `val_synth`, dry ones included, in percent:",
+            "Images of `val_synth`, dry ones included, whose density is right, in percent:",
             _grades(results),
         ]
     return "\n\n".join(parts)
@@ -265,7 +265,7 @@ def _words(results: Results) -> str:
             if effect is not None:
                 groups.setdefault(effect.verdict, []).append(word)
         said = "; ".join(f"{verdict} on {', '.join(words)}" for verdict, words in groups.items())
-        alone = " (one seed: what another would bring is not known)"
+        alone = " (one seed, so the variation between seeds is not known)"
         caveat = alone if len(results.common_seeds(name, against)) == 1 else ""
         lines.append(f"- {_step(name, against)}, at {when}{caveat}: {said}.")
     return "\n".join(lines)
@@ -292,7 +292,7 @@ def _grades(results: Results) -> str:
                 f"- {_step(name, against)}, at {when}: {effect.cell(1, '+')}; {effect.verdict}."
             )
     table = _table(
-        ["row", "at", "right", "dry called rainy", "rainy called NONE", "two grades off"], lines
+        ["row", "at", "right", "dry called rainy", "rainy called NONE", "two densities off"], lines
     )
     return "\n\n".join([table, *(["\n".join(words)] if words else [])])
 

@@ -22,11 +22,11 @@ HEADINGS = (
     "peak, MB",
 )
 LEGEND = """\
-network: alone, at full size, median [quartiles]; MP/s: megapixels per second of it;
-of product: its multiplications against a matrix product of the same precision;
-of copy: what its convolutions read and write against a copy of memory, as if nothing stayed in
-caches; image: the whole image, sensing at smaller scales included;
-first: a new process until its first image; peak: most memory of that process"""
+network: time of the network alone at full size, median [quartiles]; MP/s: its megapixels per
+second; of product: its rate of multiplications / that of a matrix product in the same precision;
+of copy: memory traffic of its convolutions per second, assuming no cache / that of a memory copy;
+image: time of a whole image, sensing at smaller scales included;
+first: from the start of a process to its first image; peak: peak memory of that process"""
 
 
 def build_table(report: Report) -> list[list[str]]:
@@ -67,7 +67,7 @@ def list_facts(report: Report) -> list[str]:
         f"{format_machine(machine)}; {report.threads} threads",
         versions,
         *(f"{device}: {engine}" for device, engine in engines.items()),
-        f"At most: {', '.join(_format_limits(report))}",
+        f"Peak rates: {', '.join(_format_limits(report))}",
         f"Medians of {report.rounds} rounds after the warm-up",
     ]
 
