@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, from its threads
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head without processors, and two more: on one node, or on two where nodes are killed."""
+    """A head without CPUs, and two CPUs on one node, or on two nodes where nodes are killed."""
     patience = {
         "RAY_health_check_timeout_ms": "60000",
         "RAY_health_check_failure_threshold": "10",
