@@ -20,19 +20,20 @@ FOURTH = np.arange(24 * 36, dtype=np.uint32).astype(np.uint8).reshape(24, 36)
 FOUR = np.dstack([SMOOTH, FOURTH])
 
 
-def subsampled() -> bytes:
-    """An uncompressed TIFF of YCbCr, a colour for each block of four pixels."""
-    grey = np.repeat(np.repeat(np.arange(0, 240, 20, dtype=np.uint8)[:, None], 18, 1), 1, 0)
-    blocks = np.zeros((12, 18, 6), np.uint8)
-    blocks[..., :4] = grey[..., None]
-    blocks[..., 4], blocks[..., 5] = 100, 150
+def make_ycbcr(across: int = 2, down: int = 2) -> bytes:
+    """An uncompressed TIFF of YCbCr, a colour for each block of so many pixels."""
+    grey = np.tile(np.arange(0, 240, 20, dtype=np.uint8).repeat(2)[:, None], 36)
+    luma = grey.reshape(24 // down, down, 36 // across, across).swapaxes(1, 2)
+    blocks = np.zeros((24 // down, 36 // across, across * down + 2), np.uint8)
+    blocks[..., :-2] = luma.reshape(*luma.shape[:2], -1)
+    blocks[..., -2], blocks[..., -1] = 100, 150
     options: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "byteorder": "<"}
     content = tiff_of(blocks.reshape(1, -1), **options)
     tags = tiff.read_pages(content)[0]
     place, size = tags[tiff.STRIP_PLACES].numbers[0], tags[tiff.STRIP_BYTES].numbers[0]
-    assert size == 24 * 36 * 3 // 2
+    assert size == blocks.size
     short = {tiff.WIDTH: (36,), tiff.HEIGHT: (24,), tiff.BITS: (8, 8, 8), tiff.SAMPLES: (3,)}
-    short |= {tiff.COMPRESSION: (1,), tiff.PHOTOMETRIC: (6,), 0x0212: (2, 2)}
+    short |= {tiff.COMPRESSION: (1,), tiff.PHOTOMETRIC: (6,), tiff.SUBSAMPLING: (across, down)}
     short |= {tiff.ROWS_PER_STRIP: (24,)}
     made = {
         number: tiff.Tag(tiff.SHORT, struct.pack(f"<{len(value)}H", *value))
@@ -58,8 +59,11 @@ def by_bands(path: Path) -> tuple[bytes, tuple[str, ...]]:
         return buffer.getvalue(), images.list_notes(reader.like)
 
 
-def test_subsampled_colours_of_a_tiff_become_rgb_without_an_alpha_channel(tmp_path: Path) -> None:
-    before = subsampled()
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 1), (2, 2)])
+def test_ycbcr_of_a_tiff_becomes_rgb_without_an_alpha_channel(
+    tmp_path: Path, across: int, down: int
+) -> None:
+    before = make_ycbcr(across, down)
     decoded = images.decode(before)
     assert decoded.alpha is None
     assert decoded.pixels.shape == (24, 36, 3)
@@ -81,8 +85,15 @@ def test_subsampled_colours_of_a_tiff_become_rgb_without_an_alpha_channel(tmp_pa
         BandReader(path)
 
 
+def test_ycbcr_of_sixteen_bits_is_refused() -> None:
+    bits = tiff.Tag(tiff.SHORT, struct.pack("<3H", 16, 16, 16))
+    content = tiff.insert_tags(make_ycbcr(1, 1), {tiff.BITS: bits})
+    with pytest.raises(ImageError, match="YCbCr of 3 samples of 16 bits"):
+        images.decode(content)
+
+
 def test_subsampled_colours_that_are_cut_off_are_refused() -> None:
-    content = bytearray(subsampled())
+    content = bytearray(make_ycbcr())
     tags = tags_of(bytes(content))
     first = tiff.read_layout(bytes(content)).first
     entry = next(

@@ -202,7 +202,7 @@ def decode_metadata(content: mmap, header: Header, name: str) -> DecodedImage:
             plain = (
                 tiff.get_number(tags, tiff.PHOTOMETRIC, 1) not in (_INKED, _PALETTED)
                 and header.bits >= 8
-                and not tiff.is_subsampled_colour(tags)
+                and not tiff.holds_ycbcr(tags)
             )
             around = _read_around_tiff(content, header)
         elif header.format == "JPEG":
@@ -320,10 +320,16 @@ def _read_tiff(content: bytes, header: Header) -> DecodedImage:
         changes = (_PALETTE,)
     elif header.bits < 8:
         changes = (_ONE_BIT if header.bits == 1 else _FEW_BITS.format(header.bits),)
-    elif tiff.is_subsampled_colour(tags):
-        stored = stored[..., :3]  # libvips adds an alpha channel
+    elif tiff.holds_ycbcr(tags):
+        # libvips converts subsampled colours to RGBA, and leaves others as they are.
+        stored = stored[..., :3] if tiff.is_subsampled(tags) else _convert_ycbcr(stored)
     pixels, alpha = split_alpha(stored)
     return replace(around, pixels=pixels, alpha=alpha, changes=changes)
+
+
+def _convert_ycbcr(stored: Pixels) -> Pixels:
+    """Convert YCbCr of BT.601, the default of TIFF, to RGB."""
+    return np.asarray(Image.fromarray(stored, "YCbCr").convert("RGB"))
 
 
 def _read_around_tiff(content: Content, header: Header) -> DecodedImage:
@@ -343,6 +349,8 @@ def _read_around_tiff(content: Content, header: Header) -> DecodedImage:
         raise _Refused(f"{header.bits} bits per sample")
     if compression in _TIFF_UNREADABLE:
         raise _Unsupported(f"the compression {_TIFF_UNREADABLE[compression]}")
+    if tiff.holds_ycbcr(tags) and (header.bits, samples) != (8, 3):
+        raise _Unsupported(f"YCbCr of {samples} samples of {header.bits} bits")
     if tiff.has_separate_planes(tags) and tiff.TILE_WIDTH in tags:
         raise _Unsupported("tiles of separate planes")
     if samples > (4 if kind in (*_COLOURED, _INKED) else 2):

@@ -22,7 +22,7 @@ from crdnet.images.containers.photoshop import remove_resource_thumbnail
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 0x0100, 0x0101, 0x0102, 0x0103, 0x0106
 ORIENTATION, SAMPLES, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 0x0112, 0x0115, 0x013D, 0x0142, 0x0143
-EXTRA_SAMPLES, SAMPLE_FORMAT = 0x0152, 0x0153
+EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING = 0x0152, 0x0153, 0x0212
 STRIP_PLACES, ROWS_PER_STRIP, STRIP_BYTES, TILE_PLACES, TILE_BYTES = (
     0x0111,
     0x0116,
@@ -278,13 +278,17 @@ def has_separate_planes(tags: Tags) -> bool:
     return get_number(tags, _PLANAR, 1) == _SEPARATE and get_number(tags, SAMPLES, 1) > 1
 
 
-def is_subsampled_colour(tags: Tags) -> bool:
-    """Return whether the samples are YCbCr without JPEG compression."""
+def holds_ycbcr(tags: Tags) -> bool:
+    """Return whether samples are YCbCr; libtiff converts those of JPEG compression to RGB."""
     return (
         get_number(tags, PHOTOMETRIC, 1) == _YCBCR
         and get_number(tags, COMPRESSION, 1) != _JPEG_CODED
-        and get_number(tags, SAMPLES, 1) == _NO_COLOURS
     )
+
+
+def is_subsampled(tags: Tags) -> bool:
+    """Return whether samples of YCbCr have less chroma than luma, which is the default."""
+    return (get_numbers(tags, SUBSAMPLING, 2) or (2, 2)) != (1, 1)
 
 
 def _has_unnamed_channel(tags: Tags) -> bool:
@@ -301,7 +305,7 @@ def _list_recoded(tags: Tags) -> tuple[str, ...]:
     if compression not in _PLAIN_CODINGS:
         name = _COMPRESSIONS.get(compression, f"of number {compression}")
         found.append(f"the compression {name}, which becomes Deflate without further loss")
-    if kind == _YCBCR and compression != _JPEG_CODED:
+    if holds_ycbcr(tags):
         found.append("samples of YCbCr, which become RGB")
     if kind == _WHITE_IS_ZERO:
         found.append("grey in which white is 0, which becomes grey in which black is 0")
