@@ -34,7 +34,7 @@ def test_the_mode_follows_from_the_umask(tmp_path: Path) -> None:
 def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("precious")
-    with pytest.raises(OutputError, match="something else wrote it meanwhile"):
+    with pytest.raises(OutputError, match="another process wrote it"):
         write_whole(path, b"new", overwrite=False)
     assert path.read_text() == "precious"
     write_whole(path, b"new")

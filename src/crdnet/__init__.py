@@ -1,4 +1,4 @@
-"""Takes the rain out of a photograph, senses how heavy it was, and loses nothing else.
+"""Removal of rain from images and clips, and measurement of the rain.
 
     import crdnet
 

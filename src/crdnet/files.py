@@ -61,7 +61,7 @@ def open_whole(
             if times_ns is not None:
                 os.utime(temporary, ns=times_ns)
             if not overwrite and os.path.lexists(path):
-                raise FileExistsError(0, "something else wrote it meanwhile")
+                raise FileExistsError(0, "another process wrote it")
             temporary.replace(path)
         finally:
             with suppress(OSError):

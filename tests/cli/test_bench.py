@@ -134,7 +134,7 @@ def test_markdown_has_a_table(crdnet: Crdnet, quick: list[str]) -> None:
         (["-m", "nonsense"], 2, "there is no model 'nonsense'"),
         (["-m", "nowhere.onnx"], 2, "there is no model file nowhere.onnx"),
         (["-d", "abacus"], 2, "'abacus' is not one of 'auto'"),
-        (["--json", "--markdown"], 2, "choose one"),
+        (["--json", "--markdown"], 2, "cannot be combined"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_one_line(

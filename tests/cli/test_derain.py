@@ -168,7 +168,7 @@ def test_an_empty_list_is_a_failure(crdnet: Crdnet, model: Path) -> None:
     Path("list.txt").write_text("\n")
     done = crdnet("derain", "--files-from", "list.txt", "-m", model)
     assert done.code == 1
-    assert done.error_lines == ["Error: list.txt: this list names no images"]
+    assert done.error_lines == ["Error: list.txt: the list names no images"]
 
 
 @pytest.mark.parametrize(
@@ -606,7 +606,7 @@ def test_a_second_interruption_ends_at_once_and_leaves_whole_files_only(model: P
         assert process.stderr is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert b"once more ends at once" in process.stderr.readline()
+        assert b"interrupt again to exit at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130
@@ -652,7 +652,7 @@ def test_a_format_that_is_only_read_needs_another_to_be_written(
     done = crdnet("derain", "old.bmp", "-m", model)
     assert done.code == 1
     assert (
-        "old.bmp is a BMP, which crdnet reads but does not write; ask for another --format"
+        "old.bmp is a BMP, which crdnet reads but does not write; choose another --format"
         in done.error_lines[0]
     )
     assert crdnet("derain", "old.bmp", "--format", "avif", "-m", model).code == 0

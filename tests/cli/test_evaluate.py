@@ -175,12 +175,12 @@ def test_outputs_that_exist_are_refused_before_work_and_replaced_when_asked(
         ([], "nothing to score"),
         (["--results", "r"], "either --target or --data"),
         (["--results", "r", "--target", "t", "--data", "d"], "either --target or --data"),
-        (["--data", "d", "--target", "t"], "--target goes with --results"),
-        (["--data", "d", "--rainy", "t"], "--rainy goes with"),
-        (["--data", "d", "--results", "r", "--rainy", "t"], "--rainy goes with --target"),
+        (["--data", "d", "--target", "t"], "--target needs --results"),
+        (["--data", "d", "--rainy", "t"], "--rainy needs"),
+        (["--data", "d", "--results", "r", "--rainy", "t"], "--rainy needs --target"),
         (["--results", "r", "--target", "t", "--save", "s"], "--save is for running a model"),
         (["--results", "r", "--target", "t", "-m", "best"], "--model is for running a model"),
-        (["--results", "r", "--target", "t", "--layout", "folders"], "--layout goes with --data"),
+        (["--results", "r", "--target", "t", "--layout", "folders"], "--layout needs --data"),
         (["--data", "d", "--protocol", "psnr"], "restormer-y"),
         (["--data", "d", "--layout", "psnr"], "rainy-clean"),
         (["--data", "d", "--tile", "-1"], "neither auto nor a number from 0"),
@@ -275,4 +275,4 @@ def test_a_clip_that_cannot_be_scored_is_named_and_the_others_are_scored(
 def test_clips_do_not_go_with_pairs(crdnet: Crdnet, clip: Path, root: Path) -> None:
     code, _, err = crdnet("--clip", clip, "--data", root)
     assert code == 2
-    assert "--data is for pairs of images and does not go with --clip" in err
+    assert "--data is for pairs of images and cannot be combined with --clip" in err

@@ -73,10 +73,10 @@ def test_a_bad_file_is_one_line(crdnet: Crdnet, files: dict[str, Path]) -> None:
     ("arguments", "message"),
     [
         (["--detections", "a", "b"], "--detections needs its ground truth: --truth"),
-        (["--words", "a", "b", "--truth", "t", "--images", "i"], "--images goes with --detections"),
-        (["--words", "a", "b", "--detections", "a", "b"], "two tasks"),
-        (["--detections", "a", "b", "--truth", "t", "--csv", "c"], "--csv does not go with"),
-        (["--data", "d", "--truth", "t"], "--truth goes with --detections"),
+        (["--words", "a", "b", "--truth", "t", "--images", "i"], "--images needs --detections"),
+        (["--words", "a", "b", "--detections", "a", "b"], "cannot be combined"),
+        (["--detections", "a", "b", "--truth", "t", "--csv", "c"], "--csv cannot be combined with"),
+        (["--data", "d", "--truth", "t"], "--truth needs --detections"),
         (["--clip", "c", "--threshold", "0.5"], "--threshold is for"),
     ],
 )

@@ -224,8 +224,8 @@ def test_somebody_elses_file_is_never_taken_for_a_result(derain: Derain) -> None
         done = derain()
         assert done.code == 1
         assert len(done.error_lines) == 1
-        assert "clean/a.png exists, is of no earlier run" in done.error_lines[0]
-        assert "1 failed: the output exists, is of no earlier run" in done.err
+        assert "clean/a.png exists and is not from an earlier run" in done.error_lines[0]
+        assert "1 failed: the output exists and is not from an earlier run" in done.err
     assert Path("clean/a.png").read_text() == "mine"
     assert derain("--skip-existing").code == 0
 
@@ -269,7 +269,7 @@ def test_after_a_part_was_replaced_the_rest_is_not_taken_for_the_same(
     assert crdnet("derain", *part, "--overwrite").code == 0
     again = derain("-m", other_model)
     assert again.code == 1
-    assert "clean/deep/c.png exists, is of no earlier run" in again.error_lines[0]
+    assert "clean/deep/c.png exists and is not from an earlier run" in again.error_lines[0]
     assert results()["deep/c.png"] == old["deep/c.png"]
 
 
@@ -364,7 +364,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     done = derain("-j", "1")
     assert done.code == 1
     assert "No space left on device; make room" in done.error_lines[0]
-    assert done.error_lines[-1].startswith("Error: the disk is full, and the run stops here")
+    assert done.error_lines[-1].startswith("Error: the disk is full and the run stops")
     assert len(done.error_lines) == 2
     assert "5 done, 1 failed, 17 left" in done.err
     assert len(results()) == 5
@@ -417,7 +417,7 @@ def test_a_disk_that_is_really_full_stops_the_run_which_goes_on_when_there_is_ro
         check=True,
     )
     first, second = done.stderr.split(
-        "the disk is full, and the run stops here; make room and call it again to go on"
+        "the disk is full and the run stops; free some space, then repeat the command"
     )
     assert "No space left on device; make room" in first
     assert "failed" not in second
@@ -515,7 +515,7 @@ def test_a_place_that_takes_no_output_is_wrong_usage(
 def test_an_output_of_a_name_too_long_is_told_before_the_work(crdnet: Crdnet, model: Path) -> None:
     done = crdnet("derain", "photos/a.png", "-o", f"{'b' * 300}.png", "-m", model)
     assert done.code == 1
-    assert "longer than the file system takes; name a shorter output" in done.error_lines[0]
+    assert "too long for the file system; choose a shorter name" in done.error_lines[0]
 
 
 def test_raw_files_in_a_folder_are_told(derain: Derain) -> None:
@@ -585,7 +585,7 @@ def test_paths_may_be_long_and_names_that_get_too_long_fail_alone(
     save_image(name)
     done = crdnet("derain", name, "photos/a.png", "-m", derain._model)
     assert done.code == 1
-    assert "longer than the file system takes; name a shorter" in done.error_lines[0]
+    assert "too long for the file system; choose a shorter" in done.error_lines[0]
     assert Path("photos/a_derained.png").exists()
 
 
@@ -663,7 +663,7 @@ def test_a_run_goes_on_with_a_format_for_what_failed_and_keeps_the_others(derain
     bitmap("photos/old.bmp")
     failed = derain()
     assert failed.code == 1
-    assert "or for a --fallback-format" in failed.error_lines[0]
+    assert "or a --fallback-format" in failed.error_lines[0]
     made = results()
     done = derain("--fallback-format", "webp")
     assert done.code == 0
@@ -749,8 +749,8 @@ def test_a_decoder_that_crashes_fails_its_image_and_the_others_are_done(derain: 
     done = derain("-j", "2")
     assert done.code == 1
     assert done.error_lines == [
-        f"Error: {Path('photos/b.jpg')} made its decoder crash (ended with -11); open it in "
-        "another program and save it anew"
+        f"Error: the decoder crashed on {Path('photos/b.jpg')} (ended with -11); open it in "
+        "another program and save it again"
     ]
     assert "9 done, 1 failed" in done.err
     assert len(results()) == 9

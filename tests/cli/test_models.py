@@ -90,7 +90,7 @@ def test_the_cost_of_a_model_for_clips_is_measured(crdnet: Crdnet) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("tiny",), "go with --cost"),
+        (("tiny",), "need --cost"),
         (("--cost", "--size", "40"), "is not WIDTHxHEIGHT"),
         (("--cost", "--size", "0x40"), "is not WIDTHxHEIGHT"),
     ],

@@ -318,9 +318,9 @@ def test_camera_rain_follows_from_rate_exposure_and_focal_length(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--camera", "--density", "heavy"), "--density does not go with --camera"),
-        (("--rate", "10"), "--rate goes with --camera"),
-        (("--camera", "--exposure", "fast"), "is no time in seconds"),
+        (("--camera", "--density", "heavy"), "--density cannot be combined with --camera"),
+        (("--rate", "10"), "--rate needs --camera"),
+        (("--camera", "--exposure", "fast"), "is not a time in seconds"),
         (("--camera", "--rate", "-3"), "millimetres_per_hour of camera rain lies in 0.1 to 200"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_clip_is_derained_and_told(
     assert "12 frames" in ended.out
     again = crdnet("video", source, "-o", output, "-m", model)
     assert again.code == 1
-    assert "exists and is not replaced unasked" in again.error_lines[0]
+    assert "exists; use --overwrite to replace it" in again.error_lines[0]
 
 
 def test_frames_are_told_as_json(crdnet: Crdnet, source: Path, model: Path, tmp_path: Path) -> None:
@@ -99,12 +99,12 @@ def test_a_preview_is_two_files(crdnet: Crdnet, source: Path, model: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--end", "soon"), "is no time"),
+        (("--end", "soon"), "is not a time"),
         (("-e", "crf"), "is not key=value"),
-        (("--every", "2"), "live input only"),
+        (("--every", "2"), "needs a live input"),
         (("--static", "maybe"), "is not one of"),
-        (("--preview", "1", "--end", "2"), "leave out --end"),
-        (("--start", "3", "--end", "2"), "--end is after --start"),
+        (("--preview", "1", "--end", "2"), "omit --end"),
+        (("--start", "3", "--end", "2"), "--end must be after --start"),
         (("-m", "nothing"), "nothing"),
     ],
 )
@@ -151,10 +151,10 @@ def test_the_rain_of_a_clip_is_told_second_by_second(
     assert json.loads(told.out)["seconds"][0]["frames"] == 12
     again = crdnet("sense", source, "-m", model, "--plot", plot)
     assert again.code == 2
-    assert "exists and is not replaced" in again.err
+    assert "exists; name another file" in again.err
 
 
 def test_a_plot_is_for_one_clip(crdnet: Crdnet, model: Path, tmp_path: Path) -> None:
     ended = crdnet("sense", tmp_path / "a.jpg", "-m", model, "--plot", tmp_path / "rain.png")
     assert ended.code == 2
-    assert "are for one clip" in ended.err
+    assert "need one clip" in ended.err

@@ -119,8 +119,11 @@ def test_a_list_without_header_has_rainy_then_clean(touch: Touch) -> None:
     [
         ("", "lists no pairs"),
         ("rainy,density\nx/1.png,heavy\n", "it needs rainy and clean"),
-        ("rainy,clean\nx/1.png,\n", r"list\.csv:2: names no two images"),
-        ("rainy,clean,density\nx/1.png,y/1.png,wet\n", "the density 'wet' is none of none, light"),
+        ("rainy,clean\nx/1.png,\n", r"list\.csv:2: does not name two images"),
+        (
+            "rainy,clean,density\nx/1.png,y/1.png,wet\n",
+            "the density 'wet' is not one of none, light",
+        ),
         ("x/1.png,y/1.png\nx/1.png,y/1.png\n", r"list\.csv:2: lists x/1.png again"),
     ],
 )
@@ -167,7 +170,7 @@ def test_patterns_match_by_stem_and_by_wildcards(touch: Touch) -> None:
     [
         ("out/*.png", "gt/{stem}.png", "no rainy image fits"),
         ("in/*.png", "gt/{stem}.jpg", "has 0 clean images"),
-        ("in/*.png", "gt/{step}.png", "is not understood"),
+        ("in/*.png", "gt/{step}.png", "is not valid"),
         ("in/*.png", "gt/*.png", "has 2 clean images"),
     ],
 )

@@ -144,7 +144,7 @@ def test_a_pattern_of_names_that_is_not_understood_is_refused(
         "evaluate", "--data", tmp_path / "set", "--results", tmp_path / "results", "--names", "{x}"
     )
     assert ended.code == 1
-    assert "write {stem} where" in ended.err
+    assert "write {stem} for" in ended.err
 
 
 @pytest.fixture

@@ -287,10 +287,10 @@ def test_an_image_is_known_by_its_id_its_name_and_its_stem(coco: Path, tmp_path:
         ({"score": float("nan")}, "the score must be a finite number, got nan"),
         ({"score": "0.9"}, "the score must be a finite number, got '0.9'"),
         ({"bbox": [200, 0, 5, 5]}, "lies outside of 000139.jpg, which has 100 x 80 pixels"),
-        ({"bbox": [0, 0, -5, 5]}, "a box is four finite numbers, left, top, width and height"),
-        ({"bbox": [0, 0, float("inf"), 5]}, "a box is four finite numbers"),
-        ({"bbox": [0, 0, 5]}, "a box is four finite numbers"),
-        ({"bbox": None}, "a box is four finite numbers"),
+        ({"bbox": [0, 0, -5, 5]}, "a box must be four finite numbers, left, top, width and height"),
+        ({"bbox": [0, 0, float("inf"), 5]}, "a box must be four finite numbers"),
+        ({"bbox": [0, 0, 5]}, "a box must be four finite numbers"),
+        ({"bbox": None}, "a box must be four finite numbers"),
     ],
 )
 def test_a_bad_detection_is_refused_in_one_line(
@@ -331,7 +331,7 @@ def test_what_is_no_truth_is_refused_by_name(tmp_path: Path, content: str) -> No
     ("part", "index", "entry", "message"),
     [
         ("images", 0, {"width": 0}, "width and height must be positive integers"),
-        ("images", 1, {"id": 139}, "gives two images one id"),
+        ("images", 1, {"id": 139}, "two images have the same id"),
         ("images", 1, {"id": [1]}, "image 2: the id must be an integer or a text"),
         ("categories", 0, {"id": "car"}, "category 1: the id must be an integer"),
         ("annotations", 0, {"image_id": 5}, "annotation 1: image_id 5 is not among the images"),
@@ -377,7 +377,7 @@ def test_bad_yolo_labels_are_refused_by_file_and_line(yolo: Path) -> None:
     with pytest.raises(DataError, match="name the folder of their images"):
         read_truth(yolo / "labels")
     truth = read_truth(yolo / "labels", yolo / "images")
-    with pytest.raises(DataError, match=r"1\.txt, line 1: a label has 6 numbers .* score"):
+    with pytest.raises(DataError, match=r"1\.txt, line 1: a label must have 6 numbers .* score"):
         read_detections(yolo / "labels", truth)
     (yolo / "found" / "1.txt").write_text("0 0.2 0.25 0.2 0.25 nan\n")
     with pytest.raises(DataError, match="line 1: the score must be a finite number"):

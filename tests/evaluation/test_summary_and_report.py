@@ -122,7 +122,7 @@ def test_json_holds_everything_and_is_valid_though_psnr_is_infinite() -> None:
     rows = summarise(evaluation, np.random.default_rng(0), resamples=100)
 
     def refuse(constant: str) -> Any:
-        pytest.fail(f"{constant} is no JSON")
+        pytest.fail(f"{constant} is not JSON")
 
     document = json.loads(format_json(evaluation, rows, {"seed": 0}), parse_constant=refuse)
     assert document["images"][0]["derained"]["crdnet"] == {"psnr": None, "ssim": 0.9}

@@ -64,7 +64,7 @@ REFUSED = {
         saved(kind="JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
         "12 bits",
     ),
-    "film": (b"\0\0\0\x18ftypisom" + b"\0" * 40, "a film"),
+    "film": (b"\0\0\0\x18ftypisom" + b"\0" * 40, "a video"),
     "jpeg xl": (b"\xff\x0a" + b"\0" * 40, "JPEG XL"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     "text": (b"hello, I am a text\n" * 20, "not an image"),

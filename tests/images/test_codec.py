@@ -86,7 +86,7 @@ def test_more_pixels_than_the_header_says_are_refused(monkeypatch: pytest.Monkey
             ]
 
         monkeypatch.setattr(codec, "_call", lying)
-        with pytest.raises(CodecError, match=r"it\.jpg is larger than its header says"):
+        with pytest.raises(CodecError, match=r"it\.jpg is larger than its header states"):
             codec.decode(source)
 
 

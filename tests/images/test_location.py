@@ -253,7 +253,7 @@ def test_an_item_that_lies_where_nobody_reads_is_refused() -> None:
     assert version == 0
     # The item is counted twice under the number of the image, so that none is left for EXIF.
     struct.pack_into(">H", before, places + 6, count - 1)
-    with pytest.raises(ImageError, match="may tell its location where crdnet cannot remove it"):
+    with pytest.raises(ImageError, match="may hold its location where crdnet cannot remove it"):
         images.remove_location(bytes(before), "it.avif")
 
 

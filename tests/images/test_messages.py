@@ -99,7 +99,7 @@ def test_a_bmp_of_a_coding_that_nobody_reads_is_not_called_damaged() -> None:
 
 
 def test_a_header_of_other_things_than_numbers_is_told() -> None:
-    with pytest.raises(ImageError, match="its header holds something else than numbers"):
+    with pytest.raises(ImageError, match="its header holds something other than numbers"):
         images.decode(b"P6\nx y\n255\n" + bytes(100))
 
 

@@ -100,7 +100,7 @@ def test_errors_and_limits_are_those_of_our_own_process() -> None:
 @pytest.mark.usefixtures("crashing")
 def test_a_crash_is_an_error_of_that_image_and_the_next_is_decoded() -> None:
     with WorkerCodec() as codec:
-        with pytest.raises(ImageError, match=r"it\.jpg made its decoder crash \(ended with -11\)"):
+        with pytest.raises(ImageError, match=r"the decoder crashed on it\.jpg \(ended with -11\)"):
             codec.decode(ImageSource(FATAL, "it.jpg"))
         assert codec.decode(ImageSource(saved(PIXELS))).pixels.shape == PIXELS.shape
         assert codec.replaced == 1

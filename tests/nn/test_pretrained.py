@@ -199,7 +199,7 @@ def test_a_network_that_pools_over_the_image_has_no_margin(monkeypatch: pytest.M
     ("class_path", "message"),
     [
         ("nowhere.Net", "cannot be imported"),
-        (f"{__name__}.answer", "is no torch.nn.Module"),
+        (f"{__name__}.answer", "is not a torch.nn.Module"),
         ("Net", "cannot be imported"),
     ],
 )

@@ -37,8 +37,8 @@ def test_nothing_of_the_location_is_left_and_what_went_with_it_is_told(
     assert b"SECRET" not in written
     assert isinstance(opened(written), Image.Image)
     assert outcome.warnings == (
-        "took out the maker note, which may tell the location",
-        "took out the video behind the image, which may tell the location",
+        "removed the maker note, which may hold the location",
+        "removed the video behind the image, which may hold the location",
     )
     _, kept = derain(model, content, DerainOptions(always=always))
     assert (kept == content) is not always

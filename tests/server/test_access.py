@@ -142,7 +142,7 @@ def test_the_api_document_names_the_key(keyed: TestClient, client: TestClient) -
         ({"models": ()}, "needs a model"),
         ({"root_path": "rain/"}, "begins with a slash"),
         ({"trusted_proxies": ("nginx",)}, "address or a network"),
-        ({"max_pixels": 2, "budget_pixels": 1}, "no room"),
+        ({"max_pixels": 2, "budget_pixels": 1}, "below the limit of one image"),
     ],
     ids=str,
 )

@@ -180,7 +180,7 @@ def test_large_images_take_half_of_the_queue_at_most() -> None:
         where, go = make_admission(budget=10 * LARGE, queue=4), asyncio.Event()
         tasks = [asyncio.create_task(take(where, LARGE, [], go)) for _ in range(3)]
         await settle()
-        with pytest.raises(ProblemError, match="2 large images wait"):
+        with pytest.raises(ProblemError, match="2 wait"):
             await take(where, LARGE, [], go)
         tasks += [asyncio.create_task(take(where, 1, [], go)) for _ in range(2)]
         await settle()

@@ -263,7 +263,7 @@ def test_a_port_that_is_taken_is_one_line(server: Running, model: Path, tmp_path
     [
         (("--host", "0.0.0.0"), "no API key is set"),
         (("-m", "nope"), "there is no model 'nope'"),
-        (("--max-megapixels", "100"), "no room for an image"),
+        (("--max-megapixels", "100"), "is below the limit of one image"),
         (("--api-key", "secret"), "No such option"),
         (("--queue", "-1"), "--queue"),
     ],
@@ -292,7 +292,7 @@ def test_a_key_is_taken_from_one_place(
     file.write_text("\n", encoding="utf-8")
     assert "printable ASCII" in crdnet("serve", "--api-key-file", file).err
     monkeypatch.setenv("CRDNET_API_KEY", "secret")
-    assert "leave one of them away" in crdnet("serve", "--api-key-file", file).err
+    assert "use only one of them" in crdnet("serve", "--api-key-file", file).err
 
 
 def test_without_its_extra_the_command_names_it(

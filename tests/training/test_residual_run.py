@@ -306,7 +306,7 @@ def test_a_run_of_an_ablation_trains(ours: OurRun, says: str | None) -> None:
     [
         (
             {"kind": "resdual"},
-            "kind is one of published, published-mixed, residual, pairs, got 'resdual'",
+            "kind must be one of published, published-mixed, residual, pairs, got 'resdual'",
         ),
         ({"model": {"network": {"widht": 4}}}, "widht"),
         ({"model": {"optimizer": {"learning_rate": -1.0}}}, "learning rate is above 0"),
@@ -750,7 +750,7 @@ def test_what_cannot_teach_is_named(tiny: TinyRun, tmp_path: Path) -> None:
     )
     with pytest.raises(
         CheckpointError,
-        match=r"theirs\.ckpt cannot be learned from: it is no checkpoint",
+        match=r"cannot start from .*theirs\.ckpt: it is not a checkpoint",
     ):
         ResidualTraining(teacher=tmp_path / "theirs.ckpt")
     spec = ResidualSpec(width=4, scale_widths=(4, 4, 4, 4), streak_width=2)
@@ -758,7 +758,7 @@ def test_what_cannot_teach_is_named(tiny: TinyRun, tmp_path: Path) -> None:
     torch.save({"crdnet": deep.describe(), "state_dict": deep.state_dict()}, tmp_path / "deep.ckpt")
     with pytest.raises(
         RecipeError,
-        match=r"deep\.ckpt cannot teach: it takes sides in multiples of 32",
+        match=r"deep\.ckpt cannot be the teacher: it needs sides in multiples of 32",
     ):
         ResidualTraining(teacher=tmp_path / "deep.ckpt")
 

@@ -113,12 +113,12 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_batchs_names(tiny: Tiny
 
 def test_a_run_is_not_begun_on_top_of_another(tiny: TinyRun) -> None:
     train(tiny.arguments("a", "--trainer.max_epochs=1"))
-    with pytest.raises(TrainingError, match="holds a run already; add --resume"):
+    with pytest.raises(TrainingError, match="already holds a run; add --resume"):
         train(tiny.arguments("a"))
 
 
 def test_nothing_is_resumed_where_nothing_is(tiny: TinyRun) -> None:
-    with pytest.raises(TrainingError, match=r"last\.ckpt is not there; leave out --resume"):
+    with pytest.raises(TrainingError, match=r"last\.ckpt does not exist; omit --resume"):
         train(tiny.arguments("a", "--resume"))
 
 

@@ -192,7 +192,7 @@ def test_an_output_is_not_replaced_unasked(
 ) -> None:
     output = tmp_path / "out.mkv"
     output.write_text("mine")
-    with pytest.raises(OutputError, match="exists and is not replaced"):
+    with pytest.raises(OutputError, match="exists; use `overwrite=True` to replace it"):
         derain_video(source, output, options)
     assert output.read_text() == "mine"
     derain_video(source, output, replace(options, overwrite=True))
@@ -203,7 +203,7 @@ def test_an_output_is_not_replaced_unasked(
     ("name", "changes", "words"),
     [
         ("out.mp4", {}, "cannot hold the subtitle stream"),
-        ("out.xyz", {}, "no container for the end"),
+        ("out.xyz", {}, "no container has this suffix"),
         (
             "out.mkv",
             {"encoder": EncoderOptions(codec="h265x")},

@@ -63,7 +63,9 @@ def find_inputs(
     for argument in arguments:
         if not argument:
             found.append(
-                _make_failure("''", "an empty name is no file; check what the name was made of")
+                _make_failure(
+                    "''", "the name is empty; check the list or the variable that it came from"
+                )
             )
         elif os.path.isdir(argument):
             found += _walk(argument, results, recursive=recursive, left_out=left_out)
@@ -81,7 +83,7 @@ def _check_regular(path: str) -> Job | Outcome:
     if stat is None or S_ISREG(stat.st_mode):
         return Job(Path(path), os.path.basename(path), found=stat)
     return _make_failure(
-        path, "is no regular file but a pipe, socket or device; pipe its image through -"
+        path, "is a pipe, socket or device, not a regular file; pipe its image through -"
     )
 
 
@@ -143,7 +145,7 @@ def _walk(
     if none and not errors:
         raw_files = left_out[RAW] - raw_before
         raw = f", but {raw_files:,} {RAW}" if raw_files else ""
-        hint = "; `recursive=True` looks into the folders in it" if deeper else ""
+        hint = "; `recursive=True` includes its subfolders" if deeper else ""
         yield _make_failure(
             folder,
             f"no images in this folder (by suffix: {', '.join(FORMAT_OF_SUFFIX)}){raw}{hint}",

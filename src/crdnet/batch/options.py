@@ -39,8 +39,8 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
-            raise ArgumentError(f"`jobs` is at least 1, got {self.jobs}")
+            raise ArgumentError(f"`jobs` must be at least 1, got {self.jobs}")
         if self.overwrite and self.skip_existing:
             raise ArgumentError(
-                "`overwrite=True` and `skip_existing=True` contradict each other; give one of them"
+                "`overwrite=True` and `skip_existing=True` cannot be combined; give one of them"
             )

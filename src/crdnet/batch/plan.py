@@ -77,7 +77,7 @@ def plan_deraining(
     folders = [source for source in sources if source and Path(source).is_dir()]
     if folders and place is None:
         raise ArgumentError(
-            f"{folders[0]} is a folder; say with `destination` where its outputs shall go"
+            f"{folders[0]} is a folder; give a folder for its outputs with `destination`"
         )
     left_out: Counter[str] = Counter()
     results = frozenset(
@@ -169,9 +169,7 @@ class _Outputs:
 
 def _plan_stream(sources: Sequence[str], destination: str | None, rain: str | None) -> Job:
     if len(sources) > 1:
-        raise ArgumentError(
-            "- (standard input) is one image and stands alone; give files by their names"
-        )
+        raise ArgumentError("- (standard input) must be the only input; give files by their names")
     if rain is not None and not _names_rain(rain, single_file=True):
         raise ArgumentError(
             "an image from standard input has no name; give `rain` a PNG file, not the folder "
@@ -266,7 +264,7 @@ def _remove_clashes(planned: Sequence[Job | Outcome]) -> Iterator[Job | Outcome]
             if other is not each or (target is each.rain and other.output == target):
                 raise ArgumentError(
                     f"{other.name} and {each.name} would both be written to {target}; nothing was "
-                    "done. Derain them into different folders, or leave `format` away"
+                    "done. Derain them into different folders, or omit `format`"
                 )
             there = read_status(str(target))
             replaced = None if there is None else inputs.get((there.st_dev, there.st_ino))

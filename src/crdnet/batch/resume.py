@@ -50,8 +50,7 @@ def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome
     if origin is None and job.rain is not None and lexists(job.rain):
         return _make_failure(
             job,
-            f"{job.rain} exists and is not replaced unasked; use `overwrite=True` or another "
-            "`rain`",
+            f"{job.rain} exists; use `overwrite=True` to replace it, or another `rain`",
         )
     if journal is None or job.found is None or not lexists(job.output) or _is_own_source(job):
         return None  # to do; a fault of the source shows when it is read
@@ -59,11 +58,11 @@ def _settle(job: Job, journal: Journal | None, options: BatchOptions) -> Outcome
         return Outcome(job.name, job.output, "skipped", "done already", resumed=True)
     return _make_failure(
         job,
-        f"{job.output} exists, is of no earlier run and is not replaced unasked; use "
+        f"{job.output} exists and is not from an earlier run; use "
         "`overwrite=True`, `skip_existing=True` or another folder"
         if origin is None
         else f"{job.source} is not what {job.output} was made from: it has changed, or is another "
-        "file; use `overwrite=True` to make the output anew, or `skip_existing=True` to keep it",
+        "file; use `overwrite=True` to write the output again, or `skip_existing=True` to keep it",
     )
 
 

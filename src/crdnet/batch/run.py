@@ -152,7 +152,7 @@ class Run(ABC):
                 wait(running, timeout=0.05)
         if self._disk_is_full:
             raise OutputError(
-                "the disk is full, and the run stops here; make room and call it again to go on"
+                "the disk is full and the run stops; free some space, then repeat the command"
             )
 
     @property

@@ -135,7 +135,7 @@ def count_parameters(content: bytes) -> int:
             if number == 5  # GraphProto.initializer
         )
     except (IndexError, KeyError, TypeError) as error:
-        raise ModelError("the file is damaged: it is no ONNX model") from error
+        raise ModelError("the file is damaged: it is not an ONNX model") from error
 
 
 def _count_values(tensor: bytes) -> int:

@@ -43,7 +43,7 @@ def build_table(report: Report) -> list[list[str]]:
             _format_percent(report.compute_copy_share(row)),
             format_timing(row.image),
             f"{row.first_seconds:.2f}",
-            "not told" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}",
+            "unknown" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}",
         ]
         for row in report.rows
     ]

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from crdnet.batch.cluster import Job, JobReport
 
 _HELP = """\
-Derain or sense millions of images: a folder, a bucket, a pattern or a list, on a cluster.
+Derain or sense the images of a folder, a bucket, a pattern or a list, on a cluster.
 
 \b
-crdnet batch s3://frames/2026/ s3://derained/2026/        on Ray; the same line again resumes
-crdnet batch frames.parquet clean/ --shard 3/16           one of 16 shares, without Ray
-crdnet batch s3://frames/ rain/ --sense-only              density alone, into Parquet
+crdnet batch s3://frames/2026/ s3://derained/2026/        use Ray; repeat the command to resume
+crdnet batch frames.parquet clean/ --shard 3/16           process share 3 of 16, without Ray
+crdnet batch s3://frames/ rain/ --sense-only              write only the densities, as Parquet
 
-SRC and DST are paths or URLs (s3://, gs://, sftp://, whatever fsspec knows); SRC may be a list
-(.parquet, .jsonl, .txt) of addresses. Folders are searched with all that is in them. DST mirrors
-the tree of SRC; `_crdnet/` in it holds the manifest, the results and the dead letters. Every input
-has exactly one output, and nothing is ever replaced. Exit codes: 0 all done; 1 some inputs failed,
-each named; 2 wrong usage; 130 interrupted.
+SRC and DST are paths or URLs that fsspec supports (s3://, gs://, sftp:// and others). SRC may also
+be a list of addresses (.parquet, .jsonl, .txt). Subfolders are included. DST mirrors the tree of
+SRC; its folder `_crdnet/` holds the manifest, the results and the dead letters. Every input has
+exactly one output, and existing files are never replaced. Exit codes: 0 all done; 1 some inputs
+failed (each is named); 2 wrong usage; 130 interrupted.
 """
 _SHOWN_FAILURES = 10
 
@@ -35,71 +35,81 @@ _SHOWN_FAILURES = 10
 @click.option(
     "--address",
     metavar="auto|local|URL",
-    help="Ray cluster: auto is that of this machine or of RAY_ADDRESS, else a new one; local is a "
+    help="Ray cluster; auto: the one of RAY_ADDRESS or of this machine, else a new one; local: a "
     "new one on this machine; or ray://HOST:PORT.",
 )
-@click.option("--shard", metavar="K/N", help="Work without Ray, on the K-th of N shares.")
+@click.option("--shard", metavar="K/N", help="Process share K of N, without Ray.")
 @click.option(
     "--workers",
     type=options.AT_LEAST_ONE,
-    help="Workers on the cluster; as many as it has room for, unless given.",
+    help="Workers on the cluster.  [default: as many as fit]",
 )
-@click.option("--cpus-per-worker", type=options.AT_LEAST_ONE, default=1, help="And threads.")
-@click.option("--gpus-per-worker", type=click.FloatRange(min=0), default=0.0)
-@click.option("--limit", type=options.AT_LEAST_ONE, help="Take only the first inputs.")
-@options.add_flag("--dry-run", help="List what would be done, and write nothing.")
+@click.option(
+    "--cpus-per-worker", type=options.AT_LEAST_ONE, default=1, help="CPUs and threads of a worker."
+)
+@click.option(
+    "--gpus-per-worker", type=click.FloatRange(min=0), default=0.0, help="GPUs of a worker."
+)
+@click.option("--limit", type=options.AT_LEAST_ONE, help="Process only the first N inputs.")
+@options.add_flag("--dry-run", help="List the outputs without writing them.")
 @click.option(
     "--max-failures",
     metavar="N|P%",
-    help="Stop early when more inputs than this failed, such as 1%.",
+    help="Stop when more inputs than this have failed; a number, or a share such as 1%.",
 )
-@options.add_flag("--sense-only", help="Sense the density; write results but no images.")
+@options.add_flag("--sense-only", help="Only sense the rain; write results but no images.")
 @click.option(
     "--only",
     type=click.Choice(["dry", "rainy"]),
-    help="Write only the outputs of such images; with --sense-only, list them in DST as Parquet.",
+    help="Write only the outputs of dry or of rainy images; with --sense-only, list these images "
+    "in DST as Parquet.",
 )
-@click.option("--uri-column", default="uri", help="Column of a list with the addresses.")
+@click.option("--uri-column", default="uri", help="Column of the list that holds the addresses.")
 @click.option(
-    "--id-column", default="id", help="Column of a list with the names of outputs; optional."
+    "--id-column",
+    default="id",
+    help="Column of the list that holds the names of the outputs; optional.",
 )
 @options.model
 @options.device
 @options.jobs
 @options.tile
 @options.strength
-@options.add_flag("--always", help="Derain images that are surely dry too.")
-@options.add_flag("--ensemble", help="Average with the mirror image, at twice the time.")
+@options.add_flag("--always", help="Derain dry images too.")
+@options.add_flag(
+    "--ensemble",
+    help="Average the results for the image and for its mirror image, at twice the time.",
+)
 @click.option(
     "--format",
     type=click.Choice(["jpg", "png", "webp", "tiff", "avif", "webdataset"]),
-    help="Format of all outputs; webdataset: inputs and outputs are tar files, whose images are "
-    "derained and whose other members are kept.",
+    help="Format of all outputs; webdataset: inputs and outputs are tar files; their images are "
+    "derained, other members are copied.",
 )
 @click.option(
     "--fallback-format",
     type=options.FORMATS,
-    help="Format of the outputs of images whose format is only read.",
+    help="Output format for inputs that can be read but not written.",
 )
 @click.option(
     "--quality",
     metavar="keep|N",
     default="keep",
     type=options.parse_number_or("keep", None, int, 1, 100),
-    help="1 to 100 for formats that lose something; keep: what the image had.",
+    help="Quality of lossy formats, 1 to 100; keep: that of the input.",
 )
 @options.add_flag("--strip-gps", help="Remove the location from the metadata.")
 @options.max_pixels
 @click.option(
     "--price-per-hour",
     type=click.FloatRange(min=0),
-    help="Price of all workers together; the progress then tells the cost of a million images.",
+    help="Price of all workers together, to report the cost per million images.",
 )
 @click.option(
     "--metrics-port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="Serve counters for Prometheus here.",
+    help="Port of an HTTP endpoint with counters for Prometheus.",
 )
 @options.add_flag("--json", "as_json", help="Print the report as JSON.")
 @options.quiet
@@ -181,7 +191,7 @@ class _Progress:
         if report.left:
             text += f", {format_duration(report.left / rate)} left"
         if self._price is not None:
-            text += f", {self._price / rate / 3600 * 1e6:,.2f} a million"
+            text += f", {self._price / rate / 3600 * 1e6:,.2f} per million images"
         return text
 
 

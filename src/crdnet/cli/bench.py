@@ -7,19 +7,19 @@ from crdnet.cli.progress import progress
 from crdnet.devices import DEVICES
 
 _HELP = """\
-Measure how fast each engine derains on this machine, and how near it comes to what it could do.
+Measure the speed of each engine on this machine, and its share of the machine's peak rates.
 
 \b
-crdnet bench                              every device that is installed, at 0.25, 2 and 12 MP
-crdnet bench -d cpu --size 2 --rounds 20  one device and one size, more exactly
+crdnet bench                              all installed devices, at 0.25, 2 and 12 megapixels
+crdnet bench -d cpu --size 2 --rounds 20  one device and one size, with more runs
 crdnet bench -m default -m my.onnx --json
 
-Every row is a process of its own; those of one size take turns, so that whatever disturbs the
-machine disturbs them alike. The table has the network alone (median and quartiles, megapixels per
-second, its share of a matrix product and of a copy of memory that are timed in the same turns), an
-image as users have it derained, the time from the start of a process to its first image, and the
-peak of its memory. Quartiles far apart say that the machine was busy: measure again. It takes a
-minute or two; memory for all devices at once is needed, some 1 GB each at 12 megapixels.
+Each row is measured in its own process. The processes of one size take turns, so that other load on
+the machine affects all of them alike. The table shows the network alone (median, quartiles,
+megapixels per second, and the rate relative to a matrix product and to a memory copy timed in the
+same turns), a whole image, the time from process start to the first image, and the peak memory. If
+the quartiles are far apart, the machine was busy: measure again. It takes a minute or two; all
+devices are in memory at the same time, with about 1 GB each at 12 megapixels.
 
 Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 interrupted.
 """
@@ -40,7 +40,7 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     "devices",
     type=click.Choice(DEVICES),
     multiple=True,
-    help="May be repeated. All that are installed, if not given.",
+    help="Device; may be repeated.  [default: all that are installed]",
 )
 @click.option(
     "--size",
@@ -49,15 +49,15 @@ Exit codes: 0 measured; 1 a model or a device does not work; 2 wrong usage; 130 
     multiple=True,
     default=(0.25, 2.0, 12.0),
     metavar="MEGAPIXELS",
-    help="Of the image, 4 to 3; may be repeated.",
+    help="Image size (aspect ratio 4:3); may be repeated.",
 )
 @click.option(
-    "--rounds", type=options.AT_LEAST_ONE, default=5, help="Timed runs of each after the warm-up."
+    "--rounds", type=options.AT_LEAST_ONE, default=5, help="Timed runs after the warm-up."
 )
 @click.option(
     "--threads",
     type=options.AT_LEAST_ONE,
-    help="Processors for each; all that may be used, if not given.",
+    help="CPU threads.  [default: all usable CPUs]",
 )
 @options.as_one_json
 @options.add_flag("--markdown", help="Print Markdown.")
@@ -74,7 +74,7 @@ def command(
     quiet: bool,
 ) -> int:
     if as_json and markdown:
-        raise click.UsageError("--json and --markdown are two forms of one table; choose one")
+        raise click.UsageError("--json and --markdown cannot be combined")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet import bench
     from crdnet.runtime import count_cpus, list_installed_devices

@@ -28,26 +28,48 @@ from crdnet.data import (
 from crdnet.errors import CRDNetError
 
 EXIT_PROBLEMS = 1
+_CHECK_HELP = """\
+Check one data set, or find the images that several data sets share.
+
+\b
+crdnet data check rain800/train
+crdnet data check rain800/train rain800/val --csv shared.csv
+
+One path: load every pair, summarise the set and list its problems. Several paths: find images
+that are in two of the sets, as the same file or as the same scene with other rain, another size
+or another crop. A path is a data set, a list of pairs, or a folder of images.
+
+Exit codes: 0 no problems; 1 problems or shared images were found.
+"""
+_SPLIT_HELP = """\
+Split the data set at PATH into lists that share no scene.
+
+\b
+crdnet data split photos/ -o lists/ --validation 0.2
+crdnet train --data.root lists/training.csv --data.validation lists/validation.csv ...
+"""
 Item = TypeVar("Item")
 layout = click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
     default="auto",
-    help="How the pairs are stored; auto tells by names, and by images where halves stand side by "
-    "side.",
+    help="How the pairs are stored; auto: detect it from the names, or from the images if both "
+    "halves of a pair are in one file.",
 )
 
 
 @click.group(name="data")
 def command() -> None:
-    """Check a data set before training on it; find what sets share; split a set by scene."""
+    """Check a data set, find images that several sets share, and split a set by scene."""
 
 
-@command.command(name="check")
+@command.command(name="check", help=_CHECK_HELP)
 @click.argument("paths", nargs=-1, required=True, type=options.PATH)
 @layout
 @options.as_one_json
-@click.option("--csv", "csv_file", type=options.PATH, help="Write every shared image to a file.")
+@click.option(
+    "--csv", "csv_file", type=options.PATH, help="Write the list of shared images to this file."
+)
 @options.quiet
 @click.pass_context
 def check_command(
@@ -58,23 +80,13 @@ def check_command(
     csv_file: Path | None,
     quiet: bool,
 ) -> None:
-    r"""Check the data set at PATH; of several PATHS, find what they share.
-
-    \b
-    crdnet data check rain800/train
-    crdnet data check rain800/train rain800/val --csv shared.csv
-
-    One path: load every pair, report what the set holds and name each problem. Several paths: find
-    images that are the same file or show the same scene in two of them, whatever their rain, size
-    or crop. A path is a data set, a list of pairs, or a folder of images.
-
-    Exit code 0 means healthy, 1 that problems or shared images were found.
-    """
     try:
         if len(paths) > 1:
             context.exit(_report_leaks(paths, layout, csv_file, as_json=as_json, quiet=quiet))
         if csv_file is not None:
-            raise click.UsageError("--csv lists what several sets share; name at least two")
+            raise click.UsageError(
+                "--csv lists the images that several sets share; name at least two"
+            )
         report = check(paths[0], layout, progress=_choose_tracker(quiet=quiet))
     except CRDNetError as error:
         if not as_json:
@@ -87,7 +99,7 @@ def check_command(
     context.exit(0 if report.healthy else EXIT_PROBLEMS)
 
 
-@command.command(name="split")
+@command.command(name="split", help=_SPLIT_HELP)
 @click.argument("path", type=options.PATH)
 @click.option(
     "-o",
@@ -96,8 +108,8 @@ def check_command(
     required=True,
     help="Folder for the lists: training.csv, validation.csv and, with --test, test.csv.",
 )
-@click.option("--validation", type=float, default=0.1, help="Share of the pairs.")
-@click.option("--test", type=float, default=0.0, help="Share of the pairs.")
+@click.option("--validation", type=float, default=0.1, help="Share of the validation list.")
+@click.option("--test", type=float, default=0.0, help="Share of the test list.")
 @options.seed
 @layout
 @options.overwrite
@@ -112,12 +124,6 @@ def split_command(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    r"""Split the data set at PATH into lists, so that no scene is in two of them.
-
-    \b
-    crdnet data split photos/ -o lists/ --validation 0.2
-    crdnet train --data.root lists/training.csv --data.validation lists/validation.csv ...
-    """
     shares = {"training": 1 - validation - test, "validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if share}
     files = {name: output / f"{name}.csv" for name in shares}

@@ -8,24 +8,23 @@ import click
 from crdnet.cli import options
 
 _HELP = """\
-Take the rain out of images: files, folders, patterns, or - for a pipe.
+Remove rain from images. INPUT is a file, a folder, a pattern, or - for standard input.
 
 \b
-crdnet derain street.jpg                  writes street_derained.jpg beside it
-crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored; resumes if repeated
-cat a.png | crdnet derain - > b.png       a pipe
+crdnet derain street.jpg                  write street_derained.jpg beside street.jpg
+crdnet derain photos/ -o clean/ -r        derain a folder and its subfolders; repeat to resume
+cat a.png | crdnet derain - > b.png       read and write a pipe
 
-Everything in the file but the rain is kept, or the file is refused; an image that is surely dry is
-left as it is. Nothing is replaced unasked. Exit codes: 0 all done; 1 some inputs failed, each
-named; 2 wrong usage; 130 interrupted.
+The output keeps the size, format and metadata of its input; a warning names whatever could not be
+kept. A dry image is left alone: its file is copied. Existing files are replaced only with
+--overwrite. Exit codes: 0 all done; 1 some inputs failed (each is named); 2 wrong usage;
+130 interrupted.
 """
 
 
 @click.command("derain", help=_HELP)
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option(
-    "-o", "--output", metavar="PATH", help="A file for one input, or a folder: a folder needs it."
-)
+@click.option("-o", "--output", metavar="PATH", help="Output file for one input, or output folder.")
 @options.model
 @options.device
 @options.jobs
@@ -35,49 +34,45 @@ named; 2 wrong usage; 130 interrupted.
 @options.overwrite
 @options.add_flag(
     "--skip-existing",
-    help="Leave out inputs whose result exists, whoever made it. A run into a folder that is "
-    "called again goes on without it.",
+    help="Skip inputs whose output exists, even if another program wrote it. Resuming a run does "
+    "not need this option.",
 )
 @options.add_flag(
     "--always",
-    help="Derain images that are surely dry too. Models that do not sense rain do so anyway, "
-    "`paper` among them.",
+    help="Derain dry images too. Models that do not sense rain, such as `paper`, always do.",
 )
 @options.add_flag(
     "--ensemble",
-    help="Take the mean of the results for the image and for its mirror image (left to right), "
-    "at twice the time.",
+    help="Average the results for the image and for its mirror image, at twice the time.",
 )
 @click.option(
     "--rain",
     metavar="FILE|DIR",
-    help="Save what was taken out as well, a PNG of streaks on black: a file for one input, or a "
-    "folder.",
+    help="Also save the removed rain as a PNG: file for one input, or folder.",
 )
-@click.option("--format", type=options.FORMATS, help="Format of all results.")
+@click.option("--format", type=options.FORMATS, help="Format of all outputs.")
 @click.option(
     "--fallback-format",
     type=options.FORMATS,
-    help="Format of the results of images whose format is only read: GIF, BMP, PPM, HEIC. All "
-    "others keep theirs.",
+    help="Output format for inputs that can be read but not written: GIF, BMP, PPM, HEIC.",
 )
 @click.option(
     "--quality",
     metavar="keep|N",
     default="keep",
     type=options.parse_number_or("keep", None, int, 1, 100),
-    help="1 to 100 for formats that lose something; keep: what the image had, a JPEG's tables "
-    "and subsampling.",
+    help="Quality of lossy formats, 1 to 100; keep: that of the input (quantisation tables and "
+    "subsampling of a JPEG).",
 )
 @options.add_flag(
     "--strip-gps",
-    help="Remove the location from EXIF, XMP and IPTC, of dry images too, and what may hold it: "
-    "maker notes, unknown blocks, videos behind the image. Captions and keywords stay.",
+    help="Remove the location from EXIF, XMP and IPTC, and blocks that may hold it: maker notes, "
+    "unknown blocks, appended videos. Captions and keywords stay.",
 )
-@options.add_flag("--preserve-times", help="Give each result the times of its input.")
+@options.add_flag("--preserve-times", help="Copy the file times of each input to its output.")
 @options.files_from
 @options.max_pixels
-@options.add_flag("--dry-run", help="List what would be done, and do nothing.")
+@options.add_flag("--dry-run", help="List the outputs without writing them.")
 @options.as_json
 @options.quiet
 @options.verbose
@@ -97,7 +92,7 @@ def command(
     sources = options.list_inputs(inputs, files_from)
     reported = options.take_fields(values, ReportOptions)
     if not sources:
-        return Report("derain", reported).fail(files_from.name, "this list names no images")
+        return Report("derain", reported).fail(files_from.name, "the list names no images")
     derain = options.take_fields(values, DerainOptions)
     batch = options.take_fields(
         values, BatchOptions, model=options.parse_model(model), derain=derain
@@ -114,9 +109,9 @@ def _check_stdout(*, as_json: bool, dry_run: bool) -> None:
     """Refuse to write an image to standard output that is used for other text."""
     if as_json:
         raise click.UsageError(
-            "--json and the image would both go to standard output; give -o FILE"
+            "--json and the image would both be written to standard output; give -o FILE"
         )
     if not dry_run and sys.stdout.isatty():
         raise click.UsageError(
-            "an image would go to the terminal; redirect standard output, or give -o FILE"
+            "the image would be written to the terminal; redirect standard output, or give -o FILE"
         )

@@ -43,7 +43,7 @@ from crdnet.metrics import PROTOCOLS
 _MOST_JOBS_UNASKED = 4
 _WEIGHTS = (".ckpt", ".safetensors")
 _HELP = """\
-Score a model on a data set, or images that any method has saved.
+Score a model on a data set, or saved images of any method.
 
 \b
 crdnet evaluate --data rain800/val
@@ -55,17 +55,17 @@ crdnet evaluate --clip street.mp4 --clip garden/ --save looks/
 crdnet evaluate --detections before.json after.json --truth instances.json --html report.html
 crdnet evaluate --words before.json after.json --truth words.json
 
-Prints mean PSNR and SSIM, before and after, with 95% intervals over scenes, for all images and for
-each density of rain. Several --results are compared in pairs, on the images that all have. Images
-that cannot be scored are named, and the exit code is then 1.
+Prints mean PSNR and SSIM before and after deraining, with 95% intervals over scenes, for all images
+and for each density of rain. Several --results are compared in pairs, on the images that all of
+them have. Images that cannot be scored are named, and the exit code is then 1.
 
---clip scores real rain: frames of a static camera (a video, or a folder of images) against their
-temporal median. Prints the contrast of the streaks in grey levels, the share of it that is left
-(1 untouched, 0 gone), the change where nothing rains, and how many frames came back unchanged.
+--clip scores real rain: frames of a static camera (a video, or a folder of images) are compared
+with their temporal median. Prints the contrast of the streaks in grey levels, the share of it that
+is left (1: nothing removed, 0: all removed), the change outside the streaks, and the number of
+unchanged frames.
 
---detections tells whether deraining helps a detector: AP, AP50, recall by size and AP of each
-class, with 95% intervals of the difference over images, and a verdict. --words does the same for
-text that was read.
+--detections measures whether deraining helps a detector: AP, AP50, recall by size, AP of each class
+and 95% intervals of the differences over images. --words does the same for recognised text.
 """
 _REPORTS = ("output", "csv", "markdown", "html")
 _NOT_OF_CLIPS = (
@@ -79,25 +79,26 @@ _OF_TASKS = (
 
 
 @click.command(help=_HELP)
-@click.option("--data", type=options.PATH, help="Data set to score on, see `crdnet data check`.")
+@click.option(
+    "--data", type=options.PATH, help="Data set with ground truth, see `crdnet data check`."
+)
 @layout
 @click.option(
     "-m",
     "--model",
     default="default",
-    help="Name of a model, an .onnx file, or weights: .ckpt, .safetensors.",
+    help="Name of a shipped model, an .onnx file, or weights: .ckpt, .safetensors.",
 )
 @click.option(
     "--results",
     multiple=True,
     metavar="[NAME=]FOLDER",
-    help="Score these saved images instead of running a model; several are compared.",
+    help="Score these saved images instead of running a model; repeat it to compare methods.",
 )
 @click.option(
     "--names",
     metavar="PATTERN",
-    help="Name of a saved image for the {stem} of a rainy one, such as '{stem}_out' [default: "
-    "found].",
+    help="Name of the saved image of a rainy image, such as '{stem}_out'.  [default: detected]",
 )
 @click.option(
     "--clip", type=options.PATH, multiple=True, help="Clip of a static camera; may be repeated."
@@ -114,33 +115,36 @@ _OF_TASKS = (
     type=options.PATH,
     nargs=2,
     metavar="BEFORE AFTER",
-    help="Compare words read without and with deraining: JSON of image names and their texts.",
+    help="Compare text recognised without and with deraining: JSON of image names and texts.",
 )
 @click.option(
-    "--truth", type=options.PATH, help="COCO instances or YOLO labels of --detections, or words."
+    "--truth",
+    type=options.PATH,
+    help="Ground truth of --detections (COCO instances or YOLO labels) or of --words (JSON).",
 )
 @click.option(
     "--images",
     type=options.PATH,
     multiple=True,
-    help="Images of --detections, for --html and YOLO labels; given twice, before and after.",
+    help="Folder of images of --detections, for --html and YOLO labels; give two for before and "
+    "after.",
 )
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     default=0.3,
-    help="Score from which --html shows a box as found.",
+    help="Lowest score of a box that --html counts as found.",
 )
 @click.option("--target", type=options.PATH, help="Ground truth of --results, matched by name.")
-@click.option("--rainy", type=options.PATH, help="Input of --results, to be scored beside them.")
+@click.option("--rainy", type=options.PATH, help="Rainy inputs of --results, to score them too.")
 @click.option(
     "--protocol",
     type=click.Choice(list(PROTOCOLS)),
     multiple=True,
     default=("restormer-y",),
-    help="How to compare; may be repeated.",
+    help="Definition of PSNR and SSIM; may be repeated.",
 )
-@click.option("-o", "--output", type=options.FILE, help="Write everything as JSON to this file.")
+@click.option("-o", "--output", type=options.FILE, help="Write all results as JSON to this file.")
 @click.option("--csv", type=options.FILE, help="Write the scores of every image to this file.")
 @click.option("--markdown", type=options.FILE, help="Write the table to this file.")
 @click.option("--html", type=options.FILE, help="Write a page with tables, charts and images.")
@@ -150,7 +154,7 @@ _OF_TASKS = (
 @options.seed
 @options.device
 @options.tile
-@click.option("-j", "--jobs", type=options.AT_LEAST_ONE, help="Images worked on at a time.")
+@click.option("-j", "--jobs", type=options.AT_LEAST_ONE, help="Images in progress at a time.")
 @options.quiet
 @options.traceback
 @click.pass_context
@@ -303,7 +307,7 @@ def _check_usage(ctx: click.Context, reports: Sequence[Path]) -> None:
         for name in _NOT_OF_CLIPS:
             if name in given:
                 raise click.UsageError(
-                    f"--{name} is for pairs of images and does not go with --clip"
+                    f"--{name} is for pairs of images and cannot be combined with --clip"
                 )
     else:
         _check_pairs(given)
@@ -315,7 +319,7 @@ def _check_pairs(given: set[str]) -> None:
     """Check the options that score pairs of images."""
     for name in ("truth", "images", "threshold"):
         if name in given:
-            raise click.UsageError(f"--{name} goes with --detections")
+            raise click.UsageError(f"--{name} needs --detections")
     if "results" not in given and "data" not in given:
         raise click.UsageError(
             "nothing to score: name a data set with --data, images with --results, a clip with "
@@ -326,25 +330,27 @@ def _check_pairs(given: set[str]) -> None:
     partners = {"target": "results", "rainy": "target", "layout": "data", "names": "data"}
     for name, partner in partners.items():
         if name in given and partner not in given:
-            raise click.UsageError(f"--{name} goes with --{partner}")
+            raise click.UsageError(f"--{name} needs --{partner}")
     for name in ("model", "save", "device", "tile"):
         if name in given and "results" in given:
             raise click.UsageError(
-                f"--{name} is for running a model, --results for images that are there"
+                f"--{name} is for running a model; it cannot be combined with --results"
             )
 
 
 def _check_task(given: set[str]) -> None:
     task = "detections" if "detections" in given else "words"
     if {"detections", "words"} <= given:
-        raise click.UsageError("--detections and --words are two tasks; run each by itself")
+        raise click.UsageError(
+            "--detections and --words cannot be combined; call the command once for each"
+        )
     if "truth" not in given:
         raise click.UsageError(f"--{task} needs its ground truth: --truth")
     for name in sorted(given - set(_OF_TASKS)):
-        raise click.UsageError(f"--{name} does not go with --{task}")
+        raise click.UsageError(f"--{name} cannot be combined with --{task}")
     for name in ("images", "threshold"):
         if name in given and task == "words":
-            raise click.UsageError(f"--{name} goes with --detections")
+            raise click.UsageError(f"--{name} needs --detections")
 
 
 def _find_pairs(given: Mapping[str, Any]) -> tuple[list[Pair], list[Failure]]:

@@ -33,13 +33,12 @@ def _find_training_data(source: str | None) -> str | None:
 
 
 HELP = """
-Turn trained weights into a model file that runs without torch.
+Convert trained weights to a model file that runs without PyTorch (extra: train).
 
 SOURCE is a checkpoint of `crdnet train`, a .safetensors or .onnx file, a folder of save_pretrained,
-the name of a model that comes with crdnet, or OWNER/NAME on the Hugging Face hub (extra: hub).
+the name of a shipped model, or OWNER/NAME on the Hugging Face Hub (extra: hub).
 
-The file is reloaded and compared with the torch network on odd sizes; only if they agree is it left
-in place.
+The model file is written only if its results agree with those of the torch network.
 
 \b
 crdnet export runs/a/last.ckpt -o my.onnx
@@ -65,12 +64,12 @@ crdnet export default --darktable -o rain.dtmodel
     type=options.PATH,
     help="Folder of the authors' checkpoints.",
 )
-@click.option("--epoch", type=int, help="Which of the authors' checkpoints, with --published.")
-@click.option("--name", help="What the model calls itself [default: the output's name].")
+@click.option("--epoch", type=int, help="Epoch of the checkpoint, with --published.")
+@click.option("--name", help="Name of the model in its metadata.  [default: the output's name]")
 @click.option(
     "--training-data",
-    help="A sentence for the file: data trained on and its terms [default: that of a shipped "
-    "model, else: not stated].",
+    help="Training data and its terms, as a sentence for the metadata.  [default: that of the "
+    "shipped model, else: not stated]",
 )
 @click.option(
     "--score",
@@ -78,20 +77,31 @@ crdnet export default --darktable -o rain.dtmodel
     multiple=True,
     callback=_parse_scores,
     metavar="NAME=NUMBER",
-    help="A measured score.",
+    help="Measured score for the metadata; may be repeated.",
 )
 @click.option(
     "--fixed",
     metavar="N",
     type=click.IntRange(min=1),
-    help="For other programs: N x N pixels, not any size.",
+    help="For other programs: fix the image size to N x N pixels.",
 )
-@click.option("--fp16", is_flag=True, help="For other programs: weights and sums of 16 bits.")
-@click.option("--opset", metavar="N", type=int, help="Version of ONNX's operations [default: 18].")
+@click.option(
+    "--fp16", is_flag=True, help="For other programs: store weights and compute in float16."
+)
+@click.option(
+    "--opset",
+    metavar="N",
+    type=int,
+    help="For other programs: version of the ONNX operator set.  [default: 18]",
+)
 @click.option(
     "--darktable", is_flag=True, help="Write a package for darktable 5.6 and newer, NAME.dtmodel."
 )
-@click.option("--weights", type=options.PATH, help="Write the torch weights too, as safetensors.")
+@click.option(
+    "--weights",
+    type=options.PATH,
+    help="Also write the torch weights to this file, as safetensors.",
+)
 @options.overwrite
 def command(
     source: str | None,
@@ -109,15 +119,14 @@ def command(
     darktable: bool,
     overwrite: bool,
 ) -> None:
-    """Turn trained weights into a model file."""
+    """Convert trained weights to a model file."""
     if (source is None) == (published is None):
         raise click.UsageError("give either a SOURCE of weights or --published ROOT")
     if (published is None) != (epoch is None):
         raise click.UsageError("--published ROOT and --epoch N go together")
     if darktable and (fixed is not None or fp16 or opset is not None):
         raise click.UsageError(
-            "a package for darktable has its own sides, precision and opset; leave out --fixed, "
-            "--fp16 and --opset"
+            "--darktable sets the image size, precision and opset; omit --fixed, --fp16 and --opset"
         )
     for path in (output, weights):
         if path is not None and path.exists() and not overwrite:
@@ -156,5 +165,5 @@ def command(
         save_weights(network, weights)
     click.echo(
         f"{output}  {size / 1e6:.1f} MB; differs from {other} by at most "
-        f"{difference:.1e} on colours of 0..1"
+        f"{difference:.1e} for samples in 0..1"
     )

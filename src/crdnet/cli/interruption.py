@@ -8,7 +8,7 @@ from types import FrameType
 
 from crdnet.cli.progress import CLEAR_LINE
 
-_AGAIN = b"finishing the images in work; once more ends at once\n"
+_AGAIN = b"finishing the images in progress; interrupt again to exit at once\n"
 
 
 @contextmanager

@@ -24,27 +24,27 @@ EXIT_INTERRUPTED = 130
 
 # name: (module that defines `command`, the line that `crdnet --help` prints)
 _COMMANDS = {
-    "derain": ("crdnet.cli.derain", "Take the rain out of images and folders of images."),
-    "sense": ("crdnet.cli.sense", "Tell how heavy the rain in images is."),
-    "video": ("crdnet.cli.video", "Take the rain out of a clip or a camera (extra: video)."),
+    "derain": ("crdnet.cli.derain", "Remove rain from images and folders of images."),
+    "sense": ("crdnet.cli.sense", "Measure the rain in images."),
+    "video": ("crdnet.cli.video", "Remove rain from a clip or a live camera (extra: video)."),
     "batch": (
         "crdnet.cli.batch",
-        "Derain or sense a bucket, on a cluster or in shares (extra: cluster).",
+        "Derain or sense the images of a bucket, on a cluster (extra: cluster).",
     ),
     "serve": (
         "crdnet.cli.serve",
-        "Serve an HTTP API and a page to drop an image on (extra: serve).",
+        "Run an HTTP API and a web page (extra: serve).",
     ),
-    "models": ("crdnet.cli.models", "List the models that come with crdnet."),
-    "bench": ("crdnet.cli.bench", "Measure how fast each engine is on this machine."),
+    "models": ("crdnet.cli.models", "List the shipped models."),
+    "bench": ("crdnet.cli.bench", "Measure the speed of each engine on this machine."),
     "evaluate": (
         "crdnet.cli.evaluate",
-        "Score a model, or images made by any method, under a named protocol.",
+        "Score a model, or saved images of any method.",
     ),
-    "data": ("crdnet.cli.data", "Look at a data set before training on it."),
-    "synth": ("crdnet.cli.synth", "Put rain on photographs: pairs to train on."),
+    "data": ("crdnet.cli.data", "Check and split data sets."),
+    "synth": ("crdnet.cli.synth", "Add synthetic rain to photographs to make training pairs."),
     "train": ("crdnet.cli.train", "Train a network from a recipe (extra: train)."),
-    "export": ("crdnet.cli.export", "Turn trained weights into a model file (extra: train)."),
+    "export": ("crdnet.cli.export", "Convert trained weights to a model file (extra: train)."),
 }
 
 
@@ -95,14 +95,14 @@ def _suggest(name: str) -> str | None:
 
 
 HELP = """
-Take the rain out of photographs; offline, on a CPU.
+Remove rain from images and clips; offline, on a CPU.
 
 \b
-crdnet derain street.jpg                  writes street_derained.jpg beside it
-crdnet derain photos/ -o clean/ -r        a folder, its tree mirrored
-cat a.png | crdnet derain - > b.png       a pipe
+crdnet derain street.jpg                  write street_derained.jpg beside street.jpg
+crdnet derain photos/ -o clean/ -r        derain a folder and its subfolders
+cat a.png | crdnet derain - > b.png       read and write a pipe
 
-`crdnet COMMAND --help` teaches each command.
+`crdnet COMMAND --help` explains a command.
 """
 
 
@@ -117,7 +117,7 @@ cat a.png | crdnet derain - > b.png       a pipe
 )
 @click.version_option(__version__, "-V", "--version", prog_name="crdnet")
 def cli() -> None:
-    """Take the rain out of photographs; `crdnet COMMAND --help` teaches each command."""
+    """Remove rain from images and clips; `crdnet COMMAND --help` explains a command."""
 
 
 def _format_error(error: click.ClickException) -> str:

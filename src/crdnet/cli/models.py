@@ -14,6 +14,17 @@ from crdnet.errors import CRDNetError, ModelError
 if TYPE_CHECKING:
     from crdnet.runtime import StoredModel
 
+_HELP = """\
+List the shipped models: name, size, parameters, training data and scores.
+
+\b
+crdnet models
+crdnet models --cost --size 1920x1080 default my.onnx
+
+--cost measures MODELS (default: the shipped ones): parameters, multiplications, margin, memory
+and time. The network alone is timed, in its own process; the memory is the peak of that process
+while it derains the image.
+"""
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
@@ -25,17 +36,21 @@ def _parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     return int(found[2]), int(found[1])
 
 
-@click.command("models")
+@click.command("models", help=_HELP)
 @click.argument("models", nargs=-1)
-@options.add_flag("--cost", help="Measure what MODELS cost: names or .onnx files.")
+@options.add_flag("--cost", help="Measure the cost of MODELS: names or .onnx files.")
 @click.option(
     "--size",
     callback=_parse_size,
     default="512x512",
     metavar="WIDTHxHEIGHT",
-    help="Image for memory and time, with --cost.",
+    help="Image size for memory and time, with --cost.",
 )
-@click.option("--threads", type=options.AT_LEAST_ONE, help="Threads, with --cost [default: all].")
+@click.option(
+    "--threads",
+    type=options.AT_LEAST_ONE,
+    help="CPU threads, with --cost.  [default: all usable CPUs]",
+)
 @options.device
 @options.as_json
 def command(
@@ -46,16 +61,6 @@ def command(
     device: str,
     as_json: bool,
 ) -> int:
-    r"""List the models that come with crdnet: name, size, what it is, and measured scores.
-
-    \b
-    crdnet models
-    crdnet models --cost --size 1920x1080 default my.onnx
-
-    --cost measures parameters, operations, margin, memory and time of MODELS, by default of those
-    that come with crdnet. The network alone is timed, in a process of its own; its memory is the
-    peak of that process while it derains the image.
-    """
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet.bench import measure_model_cost
     from crdnet.runtime import (
@@ -66,10 +71,12 @@ def command(
     )
 
     if models and not cost:
-        raise click.UsageError("names of models go with --cost; without it all are listed")
+        raise click.UsageError(
+            "names of models need --cost; without it, all shipped models are listed"
+        )
     chosen: tuple[str | StoredModel, ...] = models or (*list_models(), *list_models(task=FUSE))
     if not chosen:
-        click.echo("no models come with this installation; give -m an .onnx file", err=True)
+        click.echo("this installation has no models; give an .onnx file with -m", err=True)
     failures = []
     for each in chosen:
         try:

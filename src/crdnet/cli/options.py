@@ -78,34 +78,33 @@ device = click.option(
     "--device",
     type=click.Choice(DEVICES),
     default="auto",
-    help="What runs the network; auto is the fastest that is installed and works.",
+    help="Device that runs the network; auto: the fastest one that is installed and works.",
 )
 jobs = click.option(
     "-j",
     "--jobs",
     type=AT_LEAST_ONE,
     default=2,
-    help="Images in work at a time. One network serves them and they share the processors; a "
-    "single image gets all.",
+    help="Images in progress at a time. They share one network and the CPUs; a single image "
+    "uses all CPUs.",
 )
 tile = click.option(
     "--tile",
     metavar="auto|0|N",
     default="auto",
     type=parse_number_or("auto", "auto", int, 0),
-    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: whole images; "
-    "auto: whole up to 8 megapixels, above that tiles that bound the memory. The result is the "
-    "same.",
+    help="Side of a tile in pixels, rounded up to the model's size multiple; 0: no tiles; "
+    "auto: tiles for images above 8 megapixels, which bounds memory. The result is the same.",
 )
 strength = click.option(
     "--strength",
     type=click.FloatRange(0, 1),
     default=1.0,
     callback=_refuse_nan,
-    help="How much of the rain to take out.",
+    help="Share of the rain to remove, from 0 to 1.",
 )
-recursive = add_flag("-r", "--recursive", help="Look into the folders in a folder too.")
-overwrite = add_flag("--overwrite", help="Replace outputs that exist. An input is never replaced.")
+recursive = add_flag("-r", "--recursive", help="Include subfolders.")
+overwrite = add_flag("--overwrite", help="Replace existing outputs. An input is never replaced.")
 seed = click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="Seed of all random choices."
 )
@@ -114,22 +113,22 @@ max_pixels = click.option(
     type=AT_LEAST_ONE,
     default=2_000_000_000,
     metavar="N",
-    help="Refuse larger images, all frames together, from their header.",
+    help="Refuse images with more pixels (all frames together), before they are decoded.",
 )
 files_from = click.option(
     "--files-from",
     type=click.File("r", errors="surrogateescape"),
     metavar="FILE|-",
-    help="Read inputs from a list, one a line.",
+    help="Read the inputs from a list, one per line.",
 )
-as_json = add_flag("--json", "as_json", help="One JSON object a line on standard output.")
+as_json = add_flag("--json", "as_json", help="Print one JSON object per line.")
 as_one_json = add_flag("--json", "as_json", help="Print everything as one JSON object.")
-quiet = add_flag("-q", "--quiet", help="Say nothing but errors.")
+quiet = add_flag("-q", "--quiet", help="Print errors only.")
 verbose = add_flag(
-    "-v", "--verbose", help="Say which model and device work, and where errors come from."
+    "-v", "--verbose", help="Also print the model, the engine, and tracebacks of errors."
 )
 traceback = add_flag(
-    "-v", "--verbose", expose_value=False, help="Show where an error came from."
+    "-v", "--verbose", expose_value=False, help="Print the traceback of an error."
 )  # read by `main`
 
 
@@ -145,7 +144,7 @@ def list_inputs(named: Sequence[str], listed: Any) -> list[str]:
         return list(named)
     if "-" in named:
         raise click.UsageError(
-            "- (standard input) is one image and stands alone; leave --files-from away"
+            "- (standard input) is one image; it cannot be combined with --files-from"
         )
     return [*named, *(path for line in listed if (path := line.rstrip("\r\n")))]
 

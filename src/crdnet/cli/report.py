@@ -172,7 +172,7 @@ class Report:
             line = f"{self._format_counts()} in {format_duration(perf_counter() - self._began)}"
             if self._pixels:
                 line += (
-                    f"; {self._pixels / 1e6:,.1f} megapixels, {self._compute_rate():.2f} a second"
+                    f"; {self._pixels / 1e6:,.1f} megapixels, {self._compute_rate():.2f} per second"
                 )
             click.echo(line, err=True)
 

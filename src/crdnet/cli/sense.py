@@ -16,15 +16,15 @@ CLIPS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg",
 """Suffixes of files that are sensed as clips, second by second."""
 
 _HELP = """\
-Tell how heavy the rain in images is: files, folders, patterns, or - for a pipe.
+Measure the rain in images. INPUT is a file, a folder, a pattern, or - for standard input.
 
 \b
-crdnet sense street.jpg                   grade, intensity in grey levels of 255, score from 0 to 1
-crdnet sense photos/ -r --json            one JSON object a line for each image
-crdnet sense clip.mp4 --plot rain.png     a clip, second by second (extra: video)
+crdnet sense street.jpg                   density, intensity (0 to 255), score (0 to 1)
+crdnet sense photos/ -r --json            one JSON object per image
+crdnet sense clip.mp4 --plot rain.png     one clip, second by second (extra: video)
 
-Nothing is written. Exit codes: 0 all done; 1 some inputs failed, each named; 2 wrong usage, a model
-that does not sense rain included; 130 interrupted.
+No images are written. Exit codes: 0 all done; 1 some inputs failed (each is named); 2 wrong usage,
+such as a model that does not sense rain; 130 interrupted.
 """
 
 
@@ -36,9 +36,9 @@ that does not sense rain included; 130 interrupted.
 @options.recursive
 @options.files_from
 @options.max_pixels
-@click.option("--plot", type=options.FILE, help="Draw a clip's rain to a PNG.")
+@click.option("--plot", type=options.FILE, help="Plot the rain in a clip to a PNG file.")
 @click.option(
-    "--csv", "table", type=options.FILE, help="Write a clip's rain, second by second, as a table."
+    "--csv", "table", type=options.FILE, help="Write the rain in each second of a clip to a table."
 )
 @options.as_json
 @options.quiet
@@ -56,7 +56,7 @@ def command(
     if len(inputs) == 1 and Path(inputs[0]).suffix.lower() in CLIPS:
         return _sense_clip(inputs[0], model, plot, table, **values)
     if plot or table:
-        raise click.UsageError(f"--plot and --csv are for one clip ({', '.join(CLIPS)})")
+        raise click.UsageError(f"--plot and --csv need one clip as input ({', '.join(CLIPS)})")
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet.batch import BatchOptions, SenseRun, plan_sensing
     from crdnet.cli.report import Report, ReportOptions
@@ -65,7 +65,7 @@ def command(
     sources = options.list_inputs(inputs, files_from)
     report = Report("sense", options.take_fields(values, ReportOptions))
     if not sources:
-        return report.fail(files_from.name, "this list names no images")
+        return report.fail(files_from.name, "the list names no images")
     derain = DerainOptions(max_pixels=max_pixels)
     batch = options.take_fields(
         values, BatchOptions, model=options.parse_model(model), derain=derain
@@ -98,7 +98,7 @@ def _sense_clip(
 
     for file in (plot, table):
         if file is not None and file.exists():
-            raise click.UsageError(f"{file} exists and is not replaced unasked; name another file")
+            raise click.UsageError(f"{file} exists; name another file")
     timeline = sense_video(
         source, replace(VideoOptions(), model=model, device=device), on_second=tell
     )

@@ -11,17 +11,16 @@ from crdnet.devices import DEVICES
 from crdnet.errors import MissingExtraError, ModelError
 
 _HELP = """\
-Serve an HTTP API and a page to drop an image on; offline, on this machine alone unless told
-otherwise.
+Run an HTTP API and a web page that derains images; by default for this machine only.
 
 \b
-crdnet serve                              the page: http://127.0.0.1:8000
-                                          the API: http://127.0.0.1:8000/docs
+crdnet serve                              page: http://127.0.0.1:8000
+                                          API: http://127.0.0.1:8000/docs
 curl -F file=@street.jpg http://127.0.0.1:8000/v1/derain -o clean.jpg
 
-Every option is an environment variable too: CRDNET_PORT for --port, CRDNET_API_KEY_FILE for
---api-key-file. The key itself is read from a file or from CRDNET_API_KEY, never from an argument,
-which every user of the machine could see.
+Each option can also be set by an environment variable: --port by CRDNET_PORT, --api-key-file by
+CRDNET_API_KEY_FILE. The key itself is read from that file or from CRDNET_API_KEY, never from an
+argument, because every user of the machine can read the arguments of a process.
 """
 _MEGA = 1_000_000
 
@@ -40,14 +39,14 @@ def _add_seconds(name: str, default: float, told: str) -> options.Decorator:
 @_add_option(
     "--host",
     default="127.0.0.1",
-    help="Address to listen on. Another than this machine's needs an API key.",
+    help="Address to listen on. An address that other machines can reach needs an API key.",
 )
-@_add_option("--port", type=click.IntRange(0, 65535), default=8000, help="0: a free one.")
+@_add_option("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0: any free port.")
 @_add_option(
     "--unix-socket",
     default="",
     metavar="PATH",
-    help="Listen on this socket in the file system instead of on a port.",
+    help="Listen on this Unix socket instead of a port.",
 )
 @_add_option(
     "--model",
@@ -55,80 +54,93 @@ def _add_seconds(name: str, default: float, told: str) -> options.Decorator:
     "models",
     multiple=True,
     default=["default"],
-    help="A model that clients may ask for; once for each, the first is what they get unasked.",
+    help="Model that clients may choose; may be repeated; the first is the default.",
 )
-@_add_option("--device", "-d", type=click.Choice(DEVICES), default="auto")
+@_add_option(
+    "--device",
+    "-d",
+    type=click.Choice(DEVICES),
+    default="auto",
+    help="Device that runs the network; auto: the fastest one that is installed and works.",
+)
 @_add_option(
     "--jobs",
     "-j",
     type=options.AT_LEAST_ONE,
     default=2,
-    help="Images in work at once; they share processors.",
+    help="Images in progress at a time; they share the CPUs.",
 )
-@_add_option("--max-megabytes", type=options.ABOVE_ZERO, default=32.0, help="Of one upload.")
-@_add_option("--max-megapixels", type=options.ABOVE_ZERO, default=50.0, help="Of one image.")
+@_add_option("--max-megabytes", type=options.ABOVE_ZERO, default=32.0, help="Limit of one upload.")
+@_add_option("--max-megapixels", type=options.ABOVE_ZERO, default=50.0, help="Limit of one image.")
 @_add_option(
     "--budget-megapixels",
     type=options.ABOVE_ZERO,
     default=60.0,
-    help="Of all images in work at once.",
+    help="Limit of all images in progress together.",
 )
-@_add_option("--queue", type=click.IntRange(min=0), default=16, help="Images that may wait.")
-@_add_seconds("--queue-seconds", 30.0, "How long an image may wait.")
-@_add_seconds("--header-seconds", 10.0, "How long the head of a request may take.")
-@_add_seconds("--body-seconds", 60.0, "How long the body of a request may take.")
-@_add_seconds("--answer-seconds", 60.0, "How long a client may take to fetch its answer.")
-@_add_seconds("--codec-seconds", 30.0, "How long decoding or encoding an image may take.")
-@_add_seconds("--work-seconds", 300.0, "How long one image may be in work.")
+@_add_option(
+    "--queue", type=click.IntRange(min=0), default=16, help="Number of images that may wait."
+)
+@_add_seconds("--queue-seconds", 30.0, "Time limit for waiting.")
+@_add_seconds("--header-seconds", 10.0, "Time limit for receiving the header of a request.")
+@_add_seconds("--body-seconds", 60.0, "Time limit for receiving the body of a request.")
+@_add_seconds("--answer-seconds", 60.0, "Time limit for sending a response.")
+@_add_seconds("--codec-seconds", 30.0, "Time limit for decoding or encoding an image.")
+@_add_seconds("--work-seconds", 300.0, "Time limit for processing an image.")
 @_add_option(
     "--codec-megabytes",
     type=click.IntRange(min=512),
     default=3000,
-    help="Address space of a process that decodes images.",
+    help="Limit of the address space of a decoder process.",
 )
-@_add_option("--connections", type=options.AT_LEAST_ONE, default=256, help="Connections at once.")
+@_add_option(
+    "--connections", type=options.AT_LEAST_ONE, default=256, help="Limit of open connections."
+)
 @_add_option(
     "--client-connections",
     type=options.AT_LEAST_ONE,
     default=128,
-    help="Connections of one client at once; behind a trusted proxy, its requests.",
+    help="Limit of open connections of one client; behind a trusted proxy, of its requests.",
 )
 @_add_option(
     "--client-images-per-minute",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Images of one client in a minute; 0: any number.",
+    help="Rate limit of one client; 0: no limit.",
 )
-@_add_seconds("--grace-seconds", 30.0, "How long what is in flight may take after SIGTERM.")
+@_add_seconds("--grace-seconds", 30.0, "Time limit for requests in progress after SIGTERM.")
 @_add_option(
     "--api-key-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of keys, one a line; clients must know one of them.",
+    help="File of API keys, one per line; a client must send one of them.",
 )
-@_add_option("--no-auth", is_flag=True, help="Serve other machines without a key.")
+@_add_option("--no-auth", is_flag=True, help="Do not require a key from other machines.")
 @_add_option(
     "--allowed-host",
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="A name by which this server may be called, beside localhost and addresses; * is any.",
+    help="Host name that requests may use, besides localhost and IP addresses; *: any.",
 )
 @_add_option(
     "--cors-origin",
     "cors_origins",
     multiple=True,
     metavar="ORIGIN",
-    help="A site whose pages may call this server.",
+    help="Origin whose pages may call this server.",
 )
 @_add_option(
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
     metavar="ADDRESS",
-    help="A proxy, or a network of proxies, whose X-Forwarded-For, -Proto and -Host count.",
+    help="Address or network of a proxy whose X-Forwarded-For, -Proto and -Host are trusted.",
 )
 @_add_option(
-    "--root-path", default="", metavar="PATH", help="Path under which a proxy serves this server."
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="Path prefix under which a proxy serves this server.",
 )
 def command(
     max_megabytes: float,
@@ -170,7 +182,7 @@ def _read_keys(file: Path | None) -> tuple[str, ...]:
         return () if from_environment is None else (from_environment,)
     if from_environment is not None:
         raise click.UsageError(
-            "CRDNET_API_KEY and --api-key-file both give a key; leave one of them away"
+            "CRDNET_API_KEY and --api-key-file both give a key; use only one of them"
         )
     try:
         lines = file.read_text(encoding="utf-8").splitlines()

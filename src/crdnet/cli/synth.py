@@ -19,17 +19,17 @@ from crdnet.rain.spec import SCALE
 _QUALITY_OF_JPG = 90
 _CAMERA_OPTIONS = ("rate", "exposure", "focal", "aperture", "focus", "wind", "distance")
 _HELP = """\
-Put rain on the photographs in a folder; write pairs that crdnet train and crdnet data check read.
+Add synthetic rain to the photographs in the folder PHOTOS; write training pairs.
 
 \b
 crdnet synth photos/ -o pairs/
 crdnet synth photos/ -o pairs/ -r --density heavy --per-photo 4 --jpeg 85
 crdnet synth photos/ -o pairs/ --camera --rate 25 --exposure 1/120 --focal 26
 
-Writes input/ (rainy), target/ (clean), streaks/ (the light of the rain alone), labels.csv and
-manifest.json. The same seed gives the same pixels on every machine. A run that was stopped goes on
-where it was; nothing that exists is replaced unasked. Photographs that cannot be used are named,
-and the exit code is then 1.
+Writes input/ (rainy), target/ (clean), streaks/ (the rain layer alone), labels.csv and
+manifest.json; crdnet train and crdnet data check read them. The same seed gives the same pixels on
+every machine. Repeat the command to resume a stopped run. Existing files are replaced only with
+--overwrite. Photographs that cannot be used are named, and the exit code is then 1.
 """
 
 
@@ -38,7 +38,7 @@ def _parse_seconds(text: str) -> float:
     try:
         return float(Fraction(text.strip()))
     except (ValueError, ZeroDivisionError):
-        rule = "is no time in seconds, such as 1/120 or 0.008"
+        rule = "is not a time in seconds such as 1/120 or 0.008"
         raise click.BadParameter(f"{text!r} {rule}") from None
 
 
@@ -53,16 +53,20 @@ def _add_number(name: str, default: float, told: str) -> options.Decorator:
     "--density",
     type=click.Choice(["none", "light", "medium", "heavy", "mix"]),
     default="mix",
-    help="How heavy the rain is; mix is light, medium and heavy, each as often.",
+    help="Density of the rain; mix: light, medium and heavy in equal shares.",
 )
-@click.option("--per-photo", type=click.IntRange(1, 10_000), default=1, help="Pairs per photo.")
+@click.option(
+    "--per-photo", type=click.IntRange(1, 10_000), default=1, help="Pairs per photograph."
+)
 @options.seed
 @click.option(
     "--streaks",
     type=options.PATH,
-    help="Folder of streak images, grey on black, to use beside the drawn streaks.",
+    help="Folder of streak images, grey on black, to use in addition to drawn streaks.",
 )
-@options.add_flag("--camera", help="Drops before a camera, by physics, instead of a --density.")
+@options.add_flag(
+    "--camera", help="Simulate drops in front of a camera, instead of rain of a --density."
+)
 @_add_number("--rate", 25.0, "Rain rate in mm/h, 0.1 to 200.")
 @click.option(
     "--exposure",
@@ -71,26 +75,26 @@ def _add_number(name: str, default: float, told: str) -> options.Decorator:
     default="1/120",
     help="Exposure time, such as 1/120.",
 )
-@_add_number("--focal", 26.0, "Focal length in mm, as on a frame 36 mm wide.")
-@_add_number("--aperture", 3.0, "Lens opening in mm across; 0 has everything in focus.")
-@_add_number("--focus", 5.0, "Distance in focus in metres.")
-@_add_number("--wind", 0.0, "Wind in m/s, positive towards the right.")
+@_add_number("--focal", 26.0, "Focal length in mm, for a sensor 36 mm wide.")
+@_add_number("--aperture", 3.0, "Diameter of the lens opening in mm; 0: everything is in focus.")
+@_add_number("--focus", 5.0, "Focus distance in metres.")
+@_add_number("--wind", 0.0, "Wind speed in m/s, positive to the right.")
 @_add_number("--distance", 30.0, "Distance of the scene in metres.")
 @click.option(
     "--scale",
     type=options.parse_number_or("auto", None, float, *SCALE),
     default="auto",
     metavar="auto|F",
-    help="Size of the streaks; auto is the longer side / 500 px, at least 1.",
+    help="Scale of the streaks; auto: longer side of the image / 500 px, at least 1.",
 )
 @click.option(
     "--jpeg",
     type=options.parse_number_or("none", "none", int, 1, 100),
     metavar="QUALITY|none",
-    help=f"Send both images through JPEG.  [default: none; {_QUALITY_OF_JPG} for --format jpg]",
+    help=f"Compress both images as JPEG.  [default: none; {_QUALITY_OF_JPG} for --format jpg]",
 )
 @click.option(
-    "--format", type=click.Choice(["png", "jpg"]), default="png", help="How the pairs are stored."
+    "--format", type=click.Choice(["png", "jpg"]), default="png", help="File format of the pairs."
 )
 @options.recursive
 @options.overwrite
@@ -105,7 +109,7 @@ def command(
     listing = list_images(photos)
     images = [image for image in listing.images if recursive or len(image.parts) == 1]
     if not images:
-        hint = "; --recursive looks into the folders in it" if listing.images else ""
+        hint = "; add --recursive to include its subfolders" if listing.images else ""
         raise DataError(f"{photos}: no photographs in this folder{hint}")
     records, failures = draw_pairs(
         photos,
@@ -125,7 +129,7 @@ def _choose_options(given: dict[str, Any]) -> PairOptions:
     """Return the options of the pairs from those of the command line."""
     jpeg, format = given["jpeg"], given["format"]
     if format == "jpg" and jpeg == "none":
-        raise click.UsageError("--format jpg is JPEG, which --jpeg none rules out; give a quality")
+        raise click.UsageError("--format jpg needs a JPEG quality, not --jpeg none")
     rain: CameraRain | str = given["density"]
     if given["camera"]:
         *camera, distance = (given[name] for name in _CAMERA_OPTIONS)
@@ -148,16 +152,16 @@ def _check_camera_usage(*, camera: bool) -> None:
     names = ("density", "streaks", "scale") if camera else _CAMERA_OPTIONS
     for name in names:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            beside = "does not go with" if camera else "goes with"
-            raise click.UsageError(f"--{name} {beside} --camera")
+            rule = "cannot be combined with" if camera else "needs"
+            raise click.UsageError(f"--{name} {rule} --camera")
 
 
 def _refuse_overlap(photos: Path, output: Path) -> None:
     inside, outside = output.resolve(), photos.resolve()
     if inside.is_relative_to(outside):
         raise click.UsageError(
-            f"-o {output} lies inside the input folder {photos}, and the next run would rain on "
-            "its own pairs; name a folder beside it"
+            f"-o {output} lies inside the input folder {photos}, so the next run would add rain to "
+            "its own pairs; name a folder outside it"
         )
     if any(outside.is_relative_to(inside / name) for name in ("input", "target", "streaks")):
         raise click.UsageError(

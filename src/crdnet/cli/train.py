@@ -11,33 +11,33 @@ from crdnet.recipes import list_recipes, read_summary
 _HELP = """\
 Usage: crdnet train --config NAME_OR_FILE --data.root PATH [--KEY VALUE ...]
 
-Train a network from a recipe (extra: train). Every key of a recipe is also an option, and options
-win.
+Train a network from a recipe (extra: train). Every key of a recipe is also an option; an option
+overrides the recipe.
 
   crdnet train --config fine-tune --model.start_from default --data.root my_pairs/
   crdnet train --config paper-cpu --data.root train/ --data.validation val/ --run runs/a
   crdnet train --config paper-cpu --data.root train/ --data.validation val/ --run runs/a --resume
 
 Options:
-  --config NAME_OR_FILE    Recipe; --list lists those that come with crdnet.
-  --kind KIND              published, published-mixed, residual or pairs; the recipe says it.
+  --config NAME_OR_FILE    Recipe; --list lists the shipped recipes.
+  --kind KIND              published, published-mixed, residual or pairs; set by the recipe.
   --run FOLDER             Folder of the run: configuration, checkpoints, curves.
-  --resume                 Go on from the last whole epoch of the run.
-  --data.root PATH         Training pairs: folder, list file or shards; for mixed data photographs
+  --resume                 Continue from the last finished epoch of the run.
+  --data.root PATH         Training pairs: folder, list file or shards; for mixed data: photographs
                            without rain.
-  --data.validation PATH   Validation pairs of other scenes, or a list of sets.
+  --data.validation PATH   Validation pairs, of other scenes; or a list of sets.
   --data.workers N         Processes that load images.
   --leaks warn|refuse|ignore        What to do if validation scenes are among the training scenes.
-  --model.start_from NAME_OR_FILE   Weights to begin with.
+  --model.start_from NAME_OR_FILE   Initial weights.
   --model.network.class_path CLASS  A network of your own (kind: pairs).
-  --model.optimizer.learning_rate X
+  --model.optimizer.learning_rate X Learning rate.
   --ema_decay X            Average the weights, with this decay per step.
-  --trainer.max_epochs N   Every option of the Lightning trainer works: accelerator, devices,
-                           precision, logger, callbacks, fast_dev_run, limit_train_batches, ...
-  --curves WHERE           tensorboard, csv, wandb (offline), mlflow (offline) or visdom.
-  --list                   List the recipes that come with crdnet.
-  --help-all               List every option of every kind; takes some seconds.
-  -h, --help               Show this.
+  --trainer.max_epochs N   Number of epochs. Other options of the Lightning trainer work too:
+                           accelerator, devices, precision, logger, callbacks, fast_dev_run, ...
+  --curves WHERE           Logger: tensorboard, csv, wandb (offline), mlflow (offline) or visdom.
+  --list                   List the shipped recipes.
+  --help-all               List all options of all kinds; takes some seconds.
+  -h, --help               Show this message and exit.
 """
 
 
@@ -49,7 +49,7 @@ Options:
     },
     short_help="Train a network from a recipe (extra: train).",
 )
-@click.option("--list", "lists", is_flag=True, help="List the recipes that come with crdnet.")
+@click.option("--list", "lists", is_flag=True, help="List the shipped recipes.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(lists: bool, arguments: tuple[str, ...]) -> None:
     """Train a network from a recipe."""

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from crdnet.video import VideoOptions, VideoProgress, VideoRecord
 
 _HELP = """\
-Take the rain out of a clip and keep everything else (extra: video).
+Remove rain from a clip, numbered images, a pipe or a live stream (extra: video).
 
 \b
-crdnet video dashcam.mp4 -o clean.mp4          called again after a kill: goes on where it stopped
-crdnet video in.mkv -o test.mkv --preview 5    five seconds, and the same side by side
-crdnet video frames/%05d.png -o clean/%05d.png numbered images
-cat in.nut | crdnet video - -o - > out.nut     a pipe of NUT or Matroska
-crdnet video rtsp://camera -o udp://127.0.0.1:5000   live; frames are dropped rather than delayed
+crdnet video dashcam.mp4 -o clean.mp4          derain a clip; repeat the command to resume
+crdnet video in.mkv -o test.mkv --preview 5    derain five seconds, also written side by side
+crdnet video frames/%05d.png -o clean/%05d.png read and write numbered images
+cat in.nut | crdnet video - -o - > out.nut     read and write a pipe (NUT or Matroska)
+crdnet video rtsp://camera -o udp://127.0.0.1:5000   live: drop frames instead of falling behind
 
-Sound, subtitles, chapters, attachments, metadata and each frame's timestamp are those of the
-source; a clip of which something would be lost is refused with the reason. Nothing is replaced
-unasked. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.
+The output keeps sound, subtitles, chapters, attachments, metadata and the timestamp of each frame;
+a clip that cannot be kept whole is refused with the reason. Existing files are replaced only with
+--overwrite. Exit codes: 0 done; 1 failed; 2 wrong usage; 130 interrupted.
 """
 # Seconds between two lines of progress without a terminal.
 _TELL_SECONDS = 30.0
@@ -55,7 +55,9 @@ def _parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None
     except ValueError:
         parts = []
     if not 1 <= len(parts) <= 3 or not all(0 <= each < float("inf") for each in parts):
-        raise click.BadParameter(f"{value!r} is no time, such as 90, 1:30 or 0:01:30.5", ctx, param)
+        raise click.BadParameter(
+            f"{value!r} is not a time such as 90, 1:30 or 0:01:30.5", ctx, param
+        )
     return float(sum(each * 60**place for place, each in enumerate(reversed(parts))))
 
 
@@ -66,34 +68,34 @@ def _parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None
     "--output",
     required=True,
     metavar="OUTPUT",
-    help="A file, images (%05d.png), an address, or -.",
+    help="A file, numbered images (%05d.png), a URL, or - for standard output.",
 )
 @options.model
 @options.device
 @options.strength
-@options.add_flag("--always", help="Derain frames that are surely dry too.")
+@options.add_flag("--always", help="Derain dry frames too.")
 @click.option(
     "--static",
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
-    help="Whether the camera stands still; auto finds out.",
+    help="Whether the camera is static; auto: detect it.",
 )
-@options.add_flag("--single", help="Derain every frame by itself, without its neighbours.")
+@options.add_flag("--single", help="Derain each frame alone, without its neighbours.")
 @click.option(
     "-c",
     "--codec",
     metavar="NAME",
-    help="Codec of the video: h264, hevc, av1, vp9, ffv1 and so on. Default: that of the input.",
+    help="Video codec, such as h264, hevc, av1, vp9 or ffv1.  [default: that of the input]",
 )
 @click.option(
     "--crf",
     type=float,
     metavar="N",
-    help="Quality on the encoder's scale; lower is better. Default: visually lossless.",
+    help="Quality on the encoder's scale; lower is better.  [default: visually lossless]",
 )
-@click.option("--preset", metavar="NAME", help="Preset of the encoder, from fast to small.")
+@click.option("--preset", metavar="NAME", help="Preset of the encoder: speed against file size.")
 @click.option(
-    "--pix-fmt", "pixel_format", metavar="NAME", help="Pixel format. Default: that of the input."
+    "--pix-fmt", "pixel_format", metavar="NAME", help="Pixel format.  [default: that of the input]"
 )
 @click.option(
     "-e",
@@ -104,39 +106,46 @@ def _parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None
     metavar="KEY=VALUE",
     help="Further option of the encoder; may be repeated.",
 )
-@click.option("--start", callback=_parse_seconds, metavar="TIME", help="Begin here: 90, or H:M:S.")
-@click.option("--end", callback=_parse_seconds, metavar="TIME", help="End here: 90, or H:M:S.")
+@click.option(
+    "--start", callback=_parse_seconds, metavar="TIME", help="Start time: seconds, or H:M:S."
+)
+@click.option("--end", callback=_parse_seconds, metavar="TIME", help="End time: seconds, or H:M:S.")
 @click.option(
     "--preview",
     type=options.ABOVE_ZERO,
     metavar="SECONDS",
-    help="Only so many seconds, and a second file *_side_by_side.",
+    help="Derain only so many seconds, and also write *_side_by_side.",
 )
-@options.add_flag("--side-by-side", help="Put the rainy frame to the left of each frame.")
+@options.add_flag("--side-by-side", help="Show the rainy frame to the left of each derained frame.")
 @options.add_flag(
     "--only-rain",
-    help="Copy groups of frames without rain bit for bit (h264, mjpeg, prores, lossless codecs).",
+    help="Copy dry groups of frames bit for bit (h264, mjpeg, prores, lossless codecs).",
 )
 @click.option(
     "--rate",
     type=options.ABOVE_ZERO,
     metavar="FPS",
-    help="Frames per second of numbered images that become a clip.",
+    help="Frames per second, if the input is numbered images.",
 )
 @click.option(
-    "--format", "container", metavar="NAME", help="Container, where the output's name tells none."
+    "--format",
+    "container",
+    metavar="NAME",
+    help="Container, if the name of the output does not state it.",
 )
 @click.option(
     "--every",
     type=options.AT_LEAST_ONE,
     default=1,
     metavar="N",
-    help="Live: derain every n-th frame and leave out the others.",
+    help="Live input: derain every N-th frame and drop the others.",
 )
 @options.overwrite
-@options.add_flag("--json", "as_json", help="One JSON object a line for each frame and the end.")
+@options.add_flag(
+    "--json", "as_json", help="Print one JSON object per line: for each frame, and at the end."
+)
 @options.quiet
-@options.verbose
+@options.traceback
 def command(source: str, output: str, **given: Any) -> int:
     # Imported here, since numpy and onnxruntime take longer to load than --help may take.
     from crdnet.video import (
@@ -149,18 +158,17 @@ def command(source: str, output: str, **given: Any) -> int:
     as_json, quiet = given["as_json"], given["quiet"]
     if output == "-" and sys.stdout.isatty():
         raise click.UsageError(
-            "a clip would go to the terminal; redirect standard output, or give a file"
+            "the clip would be written to the terminal; redirect standard output, or give a file"
         )
     if output == "-" and as_json:
-        raise click.UsageError("--json and the clip would both go to standard output; give -o FILE")
-    if given["every"] != 1 and not is_live(source):
         raise click.UsageError(
-            "--every leaves out frames of a live input only; a file keeps all of them"
+            "--json and the clip would both be written to standard output; give -o FILE"
         )
+    if given["every"] != 1 and not is_live(source):
+        raise click.UsageError("--every needs a live input; a file keeps all frames")
     if given["preview"] is not None and (given["end"] is not None or given["side_by_side"]):
         raise click.UsageError(
-            "--preview says itself where to end and what to show; leave out --end and "
-            "--side-by-side"
+            "--preview sets the end and writes a side-by-side clip; omit --end and --side-by-side"
         )
     options.find_stored_model(given["model"])
     chosen = _choose_options(given)
@@ -182,7 +190,7 @@ def _choose_options(given: dict[str, Any]) -> "VideoOptions":
     if given["preview"] is not None:
         end = (start or 0.0) + given["preview"]
     if start is not None and end is not None and end <= start:
-        raise click.UsageError(f"--end is after --start, got {start:g} and {end:g} s")
+        raise click.UsageError(f"--end must be after --start, got {start:g} and {end:g} s")
     return VideoOptions(
         model=given["model"],
         device=given["device"],

@@ -103,7 +103,7 @@ def apply_layout(root: Path, layout: str = "auto") -> tuple[str, Found, Listing]
     listed = root if is_pair_list(root) else root / LABELS
     if layout == "list" or (layout == "auto" and is_pair_list(listed)):
         if not is_pair_list(listed):
-            raise DataError(f"{root}: is no list of pairs; name a .csv, .tsv or .txt file")
+            raise DataError(f"{root}: is not a list of pairs; name a .csv, .tsv or .txt file")
         return "list", find_listed(listed), Listing(listed.parent, ())
     if layout == "shards" or root.suffix == ".tar":
         if not shards:

@@ -48,7 +48,7 @@ def find_listed(path: Path) -> Found:
     for number, row in rows:
         if not row.get("rainy") or not row.get("clean"):
             raise DataError(
-                f"{path}:{number}: names no two images; a line holds a rainy and a clean path"
+                f"{path}:{number}: does not name two images; a line holds a rainy and a clean path"
             )
         rainy, clean = (_locate(path, row[role]) for role in ("rainy", "clean"))
         missing = next((each for each in (rainy, clean) if not is_stored(each)), None)
@@ -106,7 +106,7 @@ def _parse_density(path: Path, number: int, row: dict[str, str]) -> RainDensity 
     except (KeyError, ValueError):
         grades = ", ".join(grade.name.lower() for grade in RainDensity)
         raise DataError(
-            f"{path}:{number}: the density {said or intensity!r} is none of {grades} or 0 to 3"
+            f"{path}:{number}: the density {said or intensity!r} is not one of {grades} or 0 to 3"
         ) from None
 
 
@@ -115,7 +115,7 @@ def _parse_halves(path: Path, number: int, row: dict[str, str]) -> HalfOrder | N
     if not said:
         return None
     if said not in tuple(HalfOrder):
-        raise DataError(f"{path}:{number}: halves are {' or '.join(HalfOrder)}, got {said!r}")
+        raise DataError(f"{path}:{number}: halves must be {' or '.join(HalfOrder)}, got {said!r}")
     return HalfOrder(said)
 
 
@@ -143,7 +143,7 @@ def match_patterns(rainy: str, clean: str) -> list[Pair]:
             wanted = clean.format(path.name, *(groups.groups() if groups else ()), **values)
         except (KeyError, IndexError, ValueError) as error:
             raise DataError(
-                f"the pattern {clean!r} is not understood ({error}); it may hold {{stem}}, "
+                f"the pattern {clean!r} is not valid ({error}); it may hold {{stem}}, "
                 "{name}, {parent} and {1}, {2}, ... for the wildcards of the rainy pattern"
             ) from None
         fitting = [wanted] if Path(wanted).is_file() else _expand(wanted)

@@ -126,8 +126,8 @@ def _list_result_names(
             named = path.with_name(names.format(stem=path.name))
         except (KeyError, IndexError, ValueError) as error:
             raise DataError(
-                f"the names {names!r} are not understood ({error}); "
-                "write {stem} where the name of the rainy image stands"
+                f"the pattern {names!r} is not valid ({error}); "
+                "write {stem} for the name of the rainy image"
             ) from None
         return [named.as_posix(), *([named.name] if is_unique else [])]
     listed = [key, key + ending]

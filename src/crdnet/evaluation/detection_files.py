@@ -103,7 +103,7 @@ def read_truth(path: Path, images: Path | None = None) -> Truth:
     content = _read_json(path)
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         raise DataError(
-            f"{path} is no COCO truth: it takes an object with images, annotations and categories"
+            f"{path} is not a COCO truth: it must be an object with images, annotations, categories"
         )
     for part in ("images", "annotations", "categories"):
         if not isinstance(content[part], list):
@@ -147,7 +147,7 @@ def read_detections(path: Path, truth: Truth) -> DetectionList:
     content = _read_json(path)
     if not isinstance(content, list):
         raise DataError(
-            f"{path} is no list of COCO results; each takes image_id, category_id, bbox and score"
+            f"{path} is not a list of COCO results with image_id, category_id, bbox and score"
         )
     entries = []
     for number, entry in enumerate(content, 1):
@@ -231,7 +231,7 @@ def _make_truth(
     for make_key in keys:
         ids |= {make_key(key, image): index for index, (key, image) in enumerate(named)}
     if len({key for key, _ in named}) < len(named):
-        raise DataError(f"{path} gives two images one id; ids must differ")
+        raise DataError(f"{path}: two images have the same id")
     return Truth([image for _, image in named], categories, boxes, ids)
 
 
@@ -312,7 +312,9 @@ def _read_yolo_lines(path: Path, columns: int) -> Iterable[tuple[str, list[float
         except ValueError:
             numbers = []
         if len(numbers) != columns:
-            raise DataError(f"{where}: a label has {columns} numbers ({wanted}), got {line!r}")
+            raise DataError(
+                f"{where}: a label must have {columns} numbers ({wanted}), got {line!r}"
+            )
         yield where, numbers
 
 
@@ -328,7 +330,7 @@ def _scale_box(relative: Sequence[float], image: TruthImage) -> Box:
 
 def _convert_class(number: float, where: str) -> int:
     if not number.is_integer():
-        raise DataError(f"{where}: a class is an integer, got {number}")
+        raise DataError(f"{where}: a class must be an integer, got {number}")
     return int(number)
 
 
@@ -336,8 +338,8 @@ def _convert_box(box: Any, where: str) -> Box:
     sound = isinstance(box, Sequence) and len(box) == 4 and all(map(_is_number, box))
     if not sound or box[2] < 0 or box[3] < 0:
         raise DataError(
-            f"{where}: a box is four finite numbers, left, top, width and height, the last two not "
-            f"negative, got {box!r}"
+            f"{where}: a box must be four finite numbers, left, top, width and height, the last "
+            f"two not negative, got {box!r}"
         )
     left, top, width, height = map(float, box)
     return left, top, width, height
@@ -366,7 +368,7 @@ def _read_json(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}") from error
+        raise DataError(f"{path} is not JSON: {error}") from error
 
 
 def _list_some(values: Iterable[object]) -> str:

@@ -139,7 +139,7 @@ def compare_detections(
         ArgumentError: The threshold is no number in [0, 1].
     """
     if not 0 <= threshold <= 1:
-        raise ArgumentError(f"`threshold` is a score from 0 to 1, got {threshold}")
+        raise ArgumentError(f"`threshold` must be from 0 to 1, got {threshold}")
     weights = draw_weights(len(truth.images), np.random.default_rng(seed))
     first = _score(truth, before.boxes, weights, threshold)
     second = _score(truth, after.boxes, weights, threshold)

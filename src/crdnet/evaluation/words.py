@@ -38,7 +38,7 @@ def read_words(path: Path) -> Words:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}") from error
+        raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path} must be an object of image names, each with its text or words")
     words: dict[str, Counter[str]] = {}

@@ -60,10 +60,10 @@ def make_read_error(name: str, error: Exception) -> ImageError:
     """Return the ImageError for a file that cannot be decoded."""
     if _UNSUPPORTED.search(str(error)):
         return ImageError(
-            f"{name} holds what crdnet does not support ({describe_fault(error)}); convert it to a "
-            "plain JPEG, PNG or TIFF first"
+            f"{name} has a feature that crdnet does not support ({describe_fault(error)}); convert "
+            "it to a plain JPEG, PNG or TIFF first"
         )
     return ImageError(
         f"{name} is damaged and cannot be read to its end ({describe_fault(error)}); open it in "
-        "another program and save it anew"
+        "another program and save it again"
     )

@@ -42,7 +42,7 @@ def remove_location(content: bytes, name: str = "the image") -> tuple[bytes, tup
         return _WITHOUT[format](content)
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
-            f"{name} may tell its location where crdnet cannot remove it ({error}); save it anew "
+            f"{name} may hold its location where crdnet cannot remove it ({error}); save it again "
             "in another program, or keep the location"
         ) from error
 

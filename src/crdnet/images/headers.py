@@ -111,16 +111,17 @@ def read_header(
     except (ValueError, IndexError, struct.error) as error:
         raise ImageError(
             f"{name} is a damaged {format} ({describe_fault(error)}); open it in another program "
-            "and save it anew"
+            "and save it again"
         ) from error
     if header.width < 1 or header.height < 1:
         raise ImageError(
-            f"{name} is a damaged {format} of {header.width} x {header.height} pixels; save it anew"
+            f"{name} is a damaged {format} of {header.width} x {header.height} pixels; save it "
+            "again"
         )
     if header.pixels <= max_pixels and header.cost > max(max_pixels, _CHEAP_PIXELS):
         raise ImageError(
-            f"{name} of {header.width} x {header.height} pixels is so thin that it takes as long "
-            f"as one of {header.cost:,}, more than {max_pixels:,}; cut it into parts or raise "
+            f"{name} of {header.width} x {header.height} pixels is so narrow that it costs as much "
+            f"as {header.cost:,} pixels, more than {max_pixels:,}; cut it into parts or raise "
             "`max_pixels`"
         )
     if header.pixels > max_pixels:
@@ -140,9 +141,8 @@ def check_writable(format: str, name: str) -> str:
     """
     if format not in FORMATS.values():
         raise ImageError(
-            f"{name} is a {format}, which crdnet reads but does not write; ask for another "
-            f"`format` ({', '.join(FORMATS)}), or for a `fallback_format`, which leaves other "
-            "images in theirs"
+            f"{name} is a {format}, which crdnet reads but does not write; choose another `format` "
+            f"({', '.join(FORMATS)}), or a `fallback_format`, with which other images keep theirs"
         )
     return format
 
@@ -157,7 +157,7 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
     if kind := recognise_raw(content, name):
         raise NotAnImageError(
             f"{told} a raw file of a camera ({kind}), whose image is not developed yet; develop "
-            "it in a raw developer such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
+            "it with a program such as darktable or RawTherapee, and give the TIFF, PNG or JPEG"
         )
     if start[4:8] == b"ftyp":
         brands = isobmff.read_brands(content)
@@ -165,7 +165,7 @@ def _recognise_format(content: Content, name: str) -> tuple[str, Callable[[Conte
             return "AVIF", _measure_boxes
         if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
             return "HEIC", _measure_boxes
-        raise NotAnImageError(f"{told} a film, not an image; `crdnet` takes images of {READABLE}")
+        raise NotAnImageError(f"{told} a video, not an image; `crdnet derain` reads {READABLE}")
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP", _measure_webp
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
@@ -223,7 +223,7 @@ def _measure_ppm(content: Content, format: str) -> Header:
     # P1 and P4 are bitmaps, which state no largest value.
     count = 3 if plain[1:2] in b"14" else 4
     if not all(word.isdigit() for word in words[1:count]):
-        raise ValueError("its header holds something else than numbers")
+        raise ValueError("its header holds something other than numbers")
     width, height = int(words[1]), int(words[2])
     most = 1 if plain[1:2] in b"14" else int(words[3])
     return Header(format, width, height, bits=most.bit_length())

@@ -157,7 +157,7 @@ class ImageSource:
 
     def _make_changed_error(self) -> ImageError:
         return ImageError(
-            f"{self.name} changed while it was read; derain it when nobody writes to it"
+            f"{self.name} changed while it was read; derain it when no program writes to it"
         )
 
     def _make_unreadable_error(self, error: Exception) -> ImageError:

@@ -236,7 +236,7 @@ class WorkerCodec:
             samples
         ):
             raise CodecError(
-                Fault.BROKEN, f"{source.name} is larger than its header says; save it anew"
+                Fault.BROKEN, f"{source.name} is larger than its header states; save it again"
             )
         return SealedImage(np.frombuffer(samples, dtype).reshape(shape), sealed)
 
@@ -288,12 +288,13 @@ class WorkerCodec:
         if task == "encode" or -error.status in _KILLING:
             return CodecError(
                 Fault.INTERRUPTED,
-                f"the process that was to {task} {name} was ended ({error}), perhaps for want of "
+                f"the process that should {task} {name} was killed ({error}), perhaps for lack of "
                 "memory; try again",
             )
         return CodecError(
             Fault.DIED,
-            f"{name} made its decoder crash ({error}); open it in another program and save it anew",
+            f"the decoder crashed on {name} ({error}); open it in another program and save it "
+            "again",
         )
 
     @contextmanager

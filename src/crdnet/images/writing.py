@@ -91,7 +91,7 @@ def encode_into(
         height, width = stored.shape[:2]
         raise ImageError(
             f"an image of {width} x {height} pixels cannot be stored as {target} "
-            f"({vips.shorten_message(error)}); ask for another format"
+            f"({vips.shorten_message(error)}); choose another format"
         ) from error
     with output() as file:
         file.write(content)

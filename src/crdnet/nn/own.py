@@ -80,7 +80,7 @@ def _build(class_path: str, init_args: Mapping[str, Any]) -> nn.Module:
             "a class in the current folder or in an installed package"
         ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ModelError(f"{class_path} is no torch.nn.Module; name a class that is one")
+        raise ModelError(f"{class_path} is not a torch.nn.Module; name a class that is one")
     try:
         network = found(**init_args)
     except TypeError as error:
@@ -146,7 +146,7 @@ def measure_margin(network: nn.Module, multiple: int) -> int:
             return -(-reach // multiple) * multiple
     raise ModelError(
         f"{type(network).__name__} depends on pixels more than {_PROBES[-1] // 2} away, so tiles "
-        "cannot equal the whole image; leave out pooling over the image, or state a `tile_margin`"
+        "cannot equal the whole image; remove pooling over the image, or state a `tile_margin`"
     )
 
 

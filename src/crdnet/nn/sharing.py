@@ -65,7 +65,7 @@ class SharedNetwork(nn.Module):
             network = cls.build(**stored.arguments)
         except TypeError as error:
             raise CheckpointError(
-                f"{stored.source} describes no network of ours: {error}"
+                f"{stored.source} does not describe a crdnet network: {error}"
             ) from error
         check_entries(stored.state, network.state_dict(), stored.source)
         network.load_state_dict(dict(stored.state))

@@ -136,7 +136,7 @@ def read_onnx(path: Path) -> StoredNetwork:
     }
     if not state:
         raise CheckpointError(
-            f"{path} carries no weights by our names, so nothing can be learned from it; "
+            f"{path} holds no weights with the names that crdnet uses; "
             "use the .safetensors or .ckpt of the model, "
             "or a file of this version's `crdnet export`"
         )
@@ -221,8 +221,8 @@ def _describe(
         about = infer_description(state)
     if about is None or "kind" not in about or "network" not in about:
         raise CheckpointError(
-            f"{source} holds no network that crdnet knows: neither its description nor the names "
-            "of its weights are ours; give a file of `crdnet export --weights` or save_pretrained"
+            f"{source} holds no network that crdnet knows, by its description or the names of its "
+            "weights; give a file of `crdnet export --weights` or save_pretrained"
         )
     return StoredNetwork(str(source), about["kind"], about["network"], state)
 

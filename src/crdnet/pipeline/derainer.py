@@ -101,11 +101,11 @@ class Derainer:
             raise DeviceError(f"there is no device {device!r}; use one of {', '.join(DEVICES)}")
         if threads is not None and threads < 1:
             raise ValueError(
-                f"a derainer needs at least one thread, got {threads}; None is as many as there are"
+                f"`threads` must be at least 1, or None for all usable CPUs, got {threads}"
             )
         if tile != "auto" and (not isinstance(tile, int) or tile < 0):
             raise ValueError(
-                f"a tile is 'auto', 0 (whole images) or a side in pixels, got {tile!r}"
+                f"`tile` must be 'auto', 0 (whole images) or a side in pixels, got {tile!r}"
             )
         self._arguments = (model, device, threads, tile)
         self._model = find_model(model)
@@ -251,11 +251,11 @@ class Derainer:
         if rainy.dtype != np.float32 or rainy.shape[2:] != (3,):
             raise ImageError(
                 f"estimate takes float32 (h, w, 3) in [0, 1], got {rainy.dtype} {rainy.shape}; "
-                "derain takes more kinds"
+                "derain accepts other types"
             )
         if scale is not None and scale not in (1 / each for each in REDUCTIONS):
             known = ", ".join(f"{1 / each:g}" for each in REDUCTIONS)
-            raise ValueError(f"a scale is one of {known}, got {scale}")
+            raise ValueError(f"`scale` must be one of {known}, got {scale}")
         network = self.network
         sensed = network.sense(rainy) if scale is None else SenseReport(None, scale)
         derained = np.empty_like(rainy, order="C")

@@ -40,9 +40,7 @@ class DerainOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:  # refuses not-a-number as well
-            raise ArgumentError(
-                f"`strength` is how much of the rain to take out, from 0 to 1, got {self.strength}"
-            )
+            raise ArgumentError(f"`strength` must be from 0 to 1, got {self.strength}")
         for name in ("format", "fallback_format"):
             value = getattr(self, name)
             if value is not None and value not in FORMATS:
@@ -51,16 +49,16 @@ class DerainOptions:
                 )
         if self.format is not None and self.fallback_format is not None:
             raise ArgumentError(
-                "`format` gives all outputs one format and `fallback_format` only those that "
+                "`format` sets the format of all outputs, `fallback_format` only of those that "
                 "cannot keep theirs; give one of them"
             )
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ArgumentError(
-                "`quality` is a number from 1 to 100, or None for the file's own, got "
+                "`quality` must be from 1 to 100, or None to keep that of the file, got "
                 f"{self.quality}"
             )
         if self.max_pixels < 1:
-            raise ArgumentError(f"`max_pixels` is at least 1, got {self.max_pixels}")
+            raise ArgumentError(f"`max_pixels` must be at least 1, got {self.max_pixels}")
 
     def describe_output(self) -> dict[str, Any]:
         """Return the options that affect the pixels or format of outputs.

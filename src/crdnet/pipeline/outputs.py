@@ -50,7 +50,7 @@ def choose_format(
     if format is not None:
         if named not in (None, FORMATS[format]):
             raise OutputError(
-                f"the suffix {suffix} does not fit the format {format}; leave one of them away"
+                f"the suffix {suffix} does not fit the format {format}; give only one of them"
             )
         return format
     if suffix.lower() == source_suffix.lower():
@@ -98,13 +98,11 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise OutputError(
-            f"the name of the output {output} is longer than the file system takes; name a shorter "
-            "output, or another folder"
+            f"the name of the output {output} is too long for the file system; choose a shorter "
+            "name, or another folder"
         ) from error
     if not overwrite and os.path.lexists(output):
-        raise OutputError(
-            f"{output} exists and is not replaced unasked; use `overwrite=True` or another output"
-        )
+        raise OutputError(f"{output} exists; use `overwrite=True` to replace it, or another output")
     if output.is_dir():
         raise OutputError(f"{output} is a folder; name a file in it")
 

@@ -96,7 +96,7 @@ def derain_source(
             on_derained(image.pixels, pixels)
         derained = perf_counter()
         stages = {"decode": decoded - began, "derain": derained - decoded}
-        warnings = tuple(f"took out {what}, which may tell the location" for what in removed)
+        warnings = tuple(f"removed {what}, which may hold the location" for what in removed)
         if is_kept and target == source.header.format:
             # Encoding the same pixels again would lose quality in lossy formats.
             with output() as file:
@@ -235,6 +235,6 @@ def _check_whole_fits(source: ImageSource, reason: str) -> None:
     if hasattr(os, "sysconf") and needed > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise ImageError(
             f"{source.name} of {header.width} x {header.height} pixels must be read whole for "
-            f"{reason}, which takes {needed / 1e9:.0f} GB of memory, more than there is; store it "
-            "upright as TIFF, PNG or JPEG, and ask for the result alone"
+            f"{reason}, which needs {needed / 1e9:.0f} GB of memory, more than is available; store "
+            "it upright as TIFF, PNG or JPEG, and request only the derained image"
         )

@@ -99,16 +99,15 @@ class AccessMiddleware:
             # Draining would outlast the grace period.
             body.abandon()
             if not status:
-                problem = ProblemError(
-                    Kind.INTERRUPTED, "the server stops; send the image again later"
-                )
+                problem = ProblemError(Kind.INTERRUPTED, "the server is stopping; try again later")
                 await make_response(problem, request_id)(scope, receive, send_on)
         except Exception as error:  # the last place that can log it and send a response
             note(scope, Kind.INTERNAL)
             _log_failure(error, request_id)
             if not status:
                 problem = ProblemError(
-                    Kind.INTERNAL, "the fault is ours; the log has more under the request's id"
+                    Kind.INTERNAL,
+                    "internal error; the server log has details under the request's id",
                 )
                 await make_response(problem, request_id)(scope, receive, send_on)
         finally:
@@ -131,7 +130,7 @@ class AccessMiddleware:
         if path not in HEALTH_PATHS and not self._is_own(host):
             raise ProblemError(
                 Kind.WRONG_HOST,
-                f"the server was called {host[:100]!r}; if that is right, start it with "
+                f"the host {host[:100]!r} is not allowed; if it is right, start the server with "
                 "--allowed-host",
             )
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
@@ -163,8 +162,8 @@ class AccessMiddleware:
         if is_foreign:
             raise ProblemError(
                 Kind.CROSS_SITE,
-                f"the request comes from a page of {(origin or 'another site')[:100]!r}; name it "
-                "with --cors-origin if it may",
+                f"pages of {(origin or 'another site')[:100]!r} are not allowed; to allow them, "
+                "start the server with --cors-origin",
             )
 
     def _is_own(self, host: str) -> bool:

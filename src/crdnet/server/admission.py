@@ -134,7 +134,7 @@ class Admission:
         except TimeoutError as error:
             raise ProblemError(
                 Kind.BUSY,
-                f"the image waited {self._seconds:g} seconds without its turn; come again later",
+                f"the image waited {self._seconds:g} seconds, the time limit; try again later",
             ) from error
 
     def _leave(self, image: _Image) -> None:
@@ -172,7 +172,7 @@ class Admission:
         if not image.is_small and large >= max(1, self._queue // 2):
             raise ProblemError(
                 Kind.BUSY,
-                f"{large} large images wait already, and no more may; come again later, or send an "
+                f"the queue of large images is full ({large} wait); try again later, or send an "
                 f"image of at most {SMALL_PIXELS:,} pixels",
             )
 
@@ -212,9 +212,7 @@ def _choose_first(images: Sequence[_Image]) -> _Image:
 
 
 def _make_full_error(waiting: int) -> ProblemError:
-    return ProblemError(
-        Kind.BUSY, f"{waiting} images wait already, and no more may; come again later"
-    )
+    return ProblemError(Kind.BUSY, f"the queue is full ({waiting} images wait); try again later")
 
 
 class UploadMemory:
@@ -254,6 +252,6 @@ class Share:
             ProblemError: All uploads together would exceed the limit.
         """
         if self._memory.is_full(count):
-            raise ProblemError(Kind.BUSY, "too many uploads at once; come again later")
+            raise ProblemError(Kind.BUSY, "too many uploads at once; try again later")
         self._memory.used += count
         self.used += count

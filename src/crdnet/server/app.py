@@ -96,7 +96,7 @@ def create_app(settings: Settings, work: Work | None = None) -> FastAPI:
     app = FastAPI(
         title="crdnet",
         version=__version__,
-        summary="Takes the rain out of photographs.",
+        summary="Removes rain from images.",
         # FastAPI's own pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
@@ -136,7 +136,7 @@ def _add_work(
         response_class=Response,
         responses=document_kinds(*_WORK_PROBLEMS) | {200: IMAGE},
         openapi_extra=describe_body(DerainParameters),
-        summary="Take the rain out of an image",
+        summary="Remove rain from an image",
     )
     async def derain(request: Request, asked: Annotated[DerainParameters, Query()]) -> Response:
         """Answer with the image, in the same format and with the metadata that were sent."""
@@ -174,7 +174,7 @@ def _add_work(
         "/v1/sense",
         responses=document_kinds(*_WORK_PROBLEMS),
         openapi_extra=describe_body(SenseParameters),
-        summary="Tell how heavy the rain in an image is",
+        summary="Measure the rain in an image",
     )
     async def sense(
         request: Request, response: Response, asked: Annotated[SenseParameters, Query()]
@@ -194,7 +194,7 @@ def _add_work(
     @app.get(
         "/v1/progress/{identifier}",
         responses=document_kinds(*_ACCESS_PROBLEMS, Kind.WRONG_PARAMETER),
-        summary="How far a request in flight is",
+        summary="Show the progress of a request",
     )
     async def read_progress(
         identifier: Annotated[str, Path(pattern=PROGRESS_PATTERN)],
@@ -206,7 +206,7 @@ def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get(
         "/v1/models",
         responses=document_kinds(*_ACCESS_PROBLEMS),
-        summary="The models that may be asked for",
+        summary="List the models",
     )
     async def list_models() -> list[ModelResponse]:
         return [
@@ -222,7 +222,9 @@ def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
         ]
 
     @app.get(
-        "/healthz", responses=document_kinds(Kind.WRONG_HOST), summary="Whether the server is alive"
+        "/healthz",
+        responses=document_kinds(Kind.WRONG_HOST),
+        summary="Check whether the server is alive",
     )
     async def check_health() -> Health:
         return Health(status="alive")
@@ -230,11 +232,11 @@ def _add_health(app: FastAPI, work: Work, metrics: Metrics) -> None:
     @app.get(
         "/readyz",
         responses=document_kinds(Kind.WRONG_HOST, Kind.NOT_READY),
-        summary="Whether it has done an image",
+        summary="Check whether the server is ready",
     )
     async def check_readiness() -> Health:
         if not app.state.ready:
-            raise ProblemError(Kind.NOT_READY, "the first image is not done yet; come again later")
+            raise ProblemError(Kind.NOT_READY, "the server is still starting; try again later")
         return Health(status="ready")
 
     @app.get(
@@ -304,7 +306,7 @@ def _make_parameter_error(errors: Any) -> ProblemError:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))[:60]
     return ProblemError(
-        Kind.WRONG_PARAMETER, f"{where}: {first['msg']}; GET /docs tells what each parameter takes"
+        Kind.WRONG_PARAMETER, f"{where}: {first['msg']}; GET /docs describes each parameter"
     )
 
 
@@ -316,7 +318,7 @@ def _choose_model(parameters: SenseParameters, work: Work) -> str:
     known = ", ".join(work.models)
     raise ProblemError(
         Kind.WRONG_PARAMETER,
-        f"model: there is no model {parameters.model!r:.60} here; use one of {known}",
+        f"model: this server has no model {parameters.model!r:.60}; use one of {known}",
     )
 
 

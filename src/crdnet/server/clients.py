@@ -91,7 +91,7 @@ class ClientLimits:
         if wait > 1e-6:  # sums of seconds are not exact
             raise ProblemError(
                 Kind.TOO_MANY,
-                f"at most {self._rate:g} images per minute are taken from one client; come again "
+                f"at most {self._rate:g} images per minute are accepted from one client; try again "
                 f"in {ceil(wait)} seconds",
                 {"Retry-After": str(ceil(wait))},
             )
@@ -101,5 +101,5 @@ class ClientLimits:
 def make_crowd_error(most: int) -> ProblemError:
     """Return the problem for a client with too many simultaneous connections or requests."""
     return ProblemError(
-        Kind.BUSY, f"one client may have {most} connections at once; use fewer, or come again later"
+        Kind.BUSY, f"one client may have {most} connections at once; use fewer, or try again later"
     )

@@ -56,7 +56,7 @@ class LimitedProtocol(H11Protocol):
             ProblemError: There are too many connections.
         """
         if len(self.connections) > self.limits.connections:
-            raise ProblemError(Kind.BUSY, "too many connections; come again later")
+            raise ProblemError(Kind.BUSY, "too many connections; try again later")
         # Clients behind a proxy are counted per request, by the forwarded address.
         if self.client is None or is_trusted(self.client[0], self.limits.proxy_networks):
             return
@@ -89,7 +89,7 @@ class LimitedProtocol(H11Protocol):
             # The route of the request must not respond too.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self._refuse(ProblemError(Kind.BAD_REQUEST, "this is not HTTP/1.1; send it well-formed"))
+        self._refuse(ProblemError(Kind.BAD_REQUEST, "the request is not well-formed HTTP/1.1"))
 
     def data_received(self, data: bytes) -> None:
         """Parse received data; a complete head ends its deadline."""

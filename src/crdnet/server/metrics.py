@@ -54,7 +54,7 @@ class Metrics:
         gauges: dict[str, tuple[str, Callable[[], float]]] = {
             "crdnet_queue_length": ("Images that wait", lambda: work.admission.waiting),
             "crdnet_pixels_in_work": (
-                "Pixels of the images in work",
+                "Pixels of the images in progress",
                 lambda: work.admission.pixels,
             ),
             "crdnet_upload_bytes": ("Bytes of uploads in memory", lambda: work.memory.used),

@@ -34,8 +34,8 @@ def choose_format(accept: str, own: str) -> str | None:
     if best == 0:
         raise ProblemError(
             Kind.NOT_ACCEPTABLE,
-            f"Accept names {accept[:100]!r}, and the answer is an image; accept one of "
-            f"{', '.join(MEDIA_TYPES.values())}, or leave the header out",
+            f"Accept is {accept[:100]!r}, but the response is an image; accept one of "
+            f"{', '.join(MEDIA_TYPES.values())}, or omit the header",
         )
     # "*/*" states no preference. For an upload in a read-only format, the caller chooses a format.
     likes_all_equally = min(rated.values()) == best

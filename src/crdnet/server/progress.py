@@ -49,7 +49,7 @@ class ProgressBoard:
         if identifier in self._known:
             raise ProblemError(
                 Kind.WRONG_PARAMETER,
-                f"progress: another request is called {identifier!r}; make a random UUID for each",
+                f"progress: another request has the id {identifier!r}; use a random UUID for each",
             )
         self._known[identifier] = progress
         try:

@@ -39,7 +39,7 @@ class SenseParameters(BaseModel):
 
     model: str | SkipJsonSchema[None] = Field(
         None,
-        description="One of those that GET /v1/models lists; unasked, the first.",
+        description="Name of a model that GET /v1/models lists; default: the first one.",
         json_schema_extra=_drop_default,
     )
 
@@ -48,19 +48,19 @@ class DerainParameters(SenseParameters):
     """Parameters of deraining."""
 
     strength: float = Field(
-        1.0, ge=0, le=1, allow_inf_nan=False, description="How much of the rain to take out."
+        1.0, ge=0, le=1, allow_inf_nan=False, description="Share of the rain to remove."
     )
     format: Format | SkipJsonSchema[None] = Field(
         None,
-        description="Format of the answer; by default that of Accept, else that of the image.",
+        description="Format of the response; default: that of Accept, else that of the image.",
         json_schema_extra=_drop_default,
     )
     quality: Annotated[int, Field(ge=1, le=100)] | SkipJsonSchema[None] = Field(
         None,
-        description="Of a lossy format; by default that of the image.",
+        description="Quality of a lossy format; default: that of the image.",
         json_schema_extra=_drop_default,
     )
-    always: bool = Field(False, description="Whether an image that is surely dry is derained too.")
+    always: bool = Field(False, description="If true, derain dry images too.")
     progress: Annotated[str, Field(pattern=PROGRESS_PATTERN)] | SkipJsonSchema[None] = Field(
         None,
         description="A random identifier of your choice, for GET /v1/progress/{identifier}.",
@@ -88,14 +88,14 @@ class SenseResponse(BaseModel):
 
     density: Grade | None
     probabilities: Probabilities | None
-    score: float | None = Field(description="A monotone map of the intensity to [0, 1].")
+    score: float | None = Field(description="S / (S + 10) for an intensity S; from 0 to 1.")
     intensity: float | None = Field(
         description="Mean change of luma that the rain makes, in grey levels of 255."
     )
     scale: float | None = Field(
-        description="The size at which the rain was found, 1 for the image's own."
+        description="Scale at which the network saw the image; 1 is full size."
     )
-    width: int = Field(description="Pixels of the upright image.")
+    width: int = Field(description="Width of the upright image in pixels.")
     height: int
     format: str
     model: str
@@ -115,9 +115,9 @@ class ModelResponse(BaseModel):
 class ProgressResponse(BaseModel):
     """Progress of a request in flight."""
 
-    state: State = Field(description="unknown: no request in flight has this identifier.")
+    state: State = Field(description="unknown: no request in progress has this identifier.")
     tiles_done: int
-    tiles: int = Field(description="Parts in which the image is derained; 0 until that is known.")
+    tiles: int = Field(description="Number of tiles of the image; 0 until it is known.")
 
 
 class Health(BaseModel):

@@ -76,11 +76,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise ValueError("a server needs a model to serve; name one")
+            raise ValueError("the server needs a model; name one")
         if self.budget_pixels < self.max_pixels:
             raise ValueError(
-                f"a budget of {self.budget_pixels:,} pixels has no room for an image of "
-                f"{self.max_pixels:,}; raise it or lower the size of an image"
+                f"the budget of {self.budget_pixels:,} pixels is below the limit of one image, "
+                f"{self.max_pixels:,}; raise the budget or lower the limit"
             )
         if not all(key and key.isascii() and key.isprintable() for key in self.keys):
             raise ValueError(
@@ -95,7 +95,7 @@ class Settings:
         ):
             raise ValueError(
                 f"{self.host} can be reached from other machines, and no API key is set; give one "
-                "with --api-key-file or CRDNET_API_KEY, or say --no-auth"
+                "with --api-key-file or CRDNET_API_KEY, or use --no-auth"
             )
         if self.root_path and (self.root_path[0] != "/" or self.root_path[-1] == "/"):
             raise ValueError(

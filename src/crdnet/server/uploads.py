@@ -45,8 +45,8 @@ async def read_upload(request: Request, settings: Settings, share: Share) -> Upl
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(
             Kind.NOT_AN_IMAGE,
-            f"the body is coded as {request.headers['content-encoding'][:20]!r}; send the image's "
-            "bytes as they are",
+            f"the body has the encoding {request.headers['content-encoding'][:20]!r}; send the "
+            "image without a content encoding",
         )
     if request.headers.get("content-type", "").startswith("application/json"):
         raise ProblemError(
@@ -95,7 +95,7 @@ async def _read_form(request: Request, settings: Settings, share: Share) -> Uplo
         file = form.get("file")
         if file is None:
             raise ProblemError(
-                Kind.WRONG_PARAMETER, "the form has no field named file; put the image there"
+                Kind.WRONG_PARAMETER, "the form has no field named file; send the image in it"
             )
         # The parser treats a part without a file name as text; its bytes are the same.
         content = (
@@ -104,7 +104,7 @@ async def _read_form(request: Request, settings: Settings, share: Share) -> Uplo
         others = form.multi_items()
         if any(not isinstance(value, str) for name, value in others if name != "file"):
             raise ProblemError(
-                Kind.WRONG_PARAMETER, "the form has a second file; send one image a request"
+                Kind.WRONG_PARAMETER, "the form has a second file; send one image per request"
             )
         return Upload(content, {name: str(value) for name, value in others if name != "file"})
     finally:
@@ -128,6 +128,6 @@ async def _read_bounded(
 def _make_size_error(size: int, settings: Settings) -> ProblemError:
     return ProblemError(
         Kind.TOO_LARGE,
-        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are taken; send "
-        "a smaller image",
+        f"the body has {size:,} bytes or more, and at most {settings.max_bytes:,} are accepted; "
+        "send a smaller image",
     )

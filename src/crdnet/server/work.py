@@ -138,7 +138,7 @@ class Work:
         if target not in FORMATS.values():
             raise ProblemError(
                 Kind.NOT_WRITTEN,
-                f"the image is a {target}, which is read but not written; give format, one of "
+                f"the image is a {target}, which can be read but not written; set format to one of "
                 f"{', '.join(FORMATS)}",
             )
         buffer = BytesIO()
@@ -180,15 +180,15 @@ class Work:
         if header.pixels <= most < header.cost:
             raise ProblemError(
                 Kind.TOO_LARGE,
-                f"the image has {header.width} x {header.height} pixels and takes as long as one "
-                f"of {header.cost:,}, since it is so thin; at most {most:,} are taken; send parts "
+                f"the image has {header.width} x {header.height} pixels and is so narrow that it "
+                f"costs as much as {header.cost:,}; at most {most:,} are accepted; send parts "
                 "of it",
             )
         if header.pixels > most:
             raise ProblemError(
                 Kind.TOO_LARGE,
                 f"the image has {header.width} x {header.height} pixels, and at most {most:,} are "
-                "taken; send a smaller one",
+                "accepted; send a smaller one",
             )
         return source
 
@@ -224,8 +224,8 @@ class Work:
             except TimeoutError as error:
                 raise ProblemError(
                     Kind.INTERRUPTED,
-                    f"the image took more than {self._settings.work_seconds:g} seconds; send it "
-                    "again when the server is less busy, or a smaller one",
+                    f"the image took more than {self._settings.work_seconds:g} seconds; try again "
+                    "when the server is less busy, or send a smaller image",
                 ) from error
             finally:
                 await _stop(running, derainer.session, lane.codec)
@@ -270,7 +270,7 @@ def translate_errors() -> Iterator[None]:
         if error.fault is Fault.DIED:
             raise ProblemError(
                 Kind.BROKEN_IMAGE,
-                "the image made its decoder crash; open it in another program and save it anew",
+                "the decoder crashed on the image; open it in another program and save it again",
             ) from error
         kind = Kind.TOO_LARGE if error.fault is Fault.NO_MEMORY else Kind.BROKEN_IMAGE
         raise ProblemError(kind, error.detail) from error

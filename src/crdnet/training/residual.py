@@ -166,11 +166,11 @@ def read_weights(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
     try:
         stored = read_stored(path)
     except CheckpointError as error:
-        reason = str(error).replace(f"{path} is not a checkpoint", "it is no checkpoint")
-        raise CheckpointError(f"{path} cannot be learned from: {reason}") from error
+        reason = str(error).replace(f"{path} is not a checkpoint", "it is not a checkpoint")
+        raise CheckpointError(f"cannot start from {path}: {reason}") from error
     if stored.kind != "residual":
         raise CheckpointError(
-            f"{path} cannot be learned from: it is no checkpoint of `crdnet train` "
+            f"cannot start from {path}: it is not a checkpoint of `crdnet train` "
             "with a recipe of `kind: residual`",
         )
     return stored.arguments, dict(stored.state)
@@ -267,7 +267,7 @@ class ResidualTraining(DerainingTraining):
             set_memory_format(each, self.memory_format)
         if any(self.size_multiple % each.size_multiple for each in self._teachers):
             raise RecipeError(
-                f"{teacher} cannot teach: it takes sides in multiples of "
+                f"{teacher} cannot be the teacher: it needs sides in multiples of "
                 f"{self._teachers[0].size_multiple}, this network in multiples of "
                 f"{self.size_multiple}; give both as many scale_widths",
             )

@@ -103,7 +103,7 @@ class _Parsing(LightningCLI):
             assert isinstance(args, list)
             recipes = [Path(each.removeprefix("--config=")) for each in args if _is_recipe(each)]
             hint = explain_typo(reason, recipes, list_keys(parser))
-            raise RecipeError(f"the recipe is not understood: {hint or reason}") from error
+            raise RecipeError(f"the recipe is not valid: {hint or reason}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of a run."""
@@ -161,11 +161,11 @@ class _Parsing(LightningCLI):
         last = run / LAST
         if resume and not last.is_file():
             raise TrainingError(
-                f"cannot resume: {last} is not there; leave out --resume to start the run",
+                f"cannot resume: {last} does not exist; omit --resume to start the run",
             )
         if not resume and any((run / name).exists() for name in (LAST, BEST)):
             raise TrainingError(
-                f"{run} holds a run already; add --resume to go on with it, or choose another --run"
+                f"{run} already holds a run; add --resume to continue it, or choose another --run"
             )
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -204,7 +204,7 @@ class _Parsing(LightningCLI):
             if "accelerator" in reason.lower() or "gpu" in reason.lower():
                 reason = (
                     f"--trainer.accelerator {self.config.trainer.accelerator} does not work here "
-                    f"({reason}); leave it out, or check the driver and the build of torch"
+                    f"({reason}); omit it, or check the driver and the build of torch"
                 )
             raise RecipeError(reason) from error
 
@@ -322,7 +322,7 @@ def _explain_data_error(error: Exception) -> DataError:
     # A loading process sends its error with a traceback, whose last line is the message.
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     reason = re.sub(r"^[\w.]+Error: ", "", lines[-1])
-    return DataError(f"{reason}; mend or remove it, then go on with --resume")
+    return DataError(f"{reason}; repair or remove it, then continue with --resume")
 
 
 def _put_recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -338,7 +338,7 @@ def _put_recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
     try:
         asked, others = early.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
-        raise RecipeError(f"the recipe is not understood: {error}") from error
+        raise RecipeError(f"the recipe is not valid: {error}") from error
     recipes = [find_recipe(each) for each in asked.config]
     kind = asked.kind
     for path in reversed(recipes):
@@ -349,7 +349,7 @@ def _put_recipes_first(arguments: Sequence[str]) -> tuple[str, list[str]]:
     kind = "published" if kind is None else kind
     if kind not in KINDS:
         raise RecipeError(
-            f"the recipe is not understood: kind is one of {', '.join(KINDS)}, got {kind!r}",
+            f"the recipe is not valid: kind must be one of {', '.join(KINDS)}, got {kind!r}",
         )
     return kind, [*(f"--config={path}" for path in recipes), f"--kind={kind}", *others]
 

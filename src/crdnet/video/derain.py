@@ -288,7 +288,7 @@ class _FileRun:
         with self._open() as clip:
             if is_sequence(self._source) and not self._to_images and self._options.rate is None:
                 raise VideoError(
-                    f"{self._source} has no timestamps, and no frame rate is made up; give `rate`"
+                    f"{self._source} has no timestamps; give its frame rate with `rate`"
                 )
             for frame in read_frames(clip):
                 return frame, prepare_frame(copy_frame(frame) if _is_copyable(frame) else frame)
@@ -371,7 +371,7 @@ class _FileRun:
             )
         if tally.frames == 1 and options.window == Window() and not is_sequence(self._source):
             raise VideoError(
-                f"{self._source} holds one frame, a still image; extract it and use crdnet derain"
+                f"{self._source} has only one frame; extract it as an image and use crdnet derain"
             )
         self._add(number, replace(making.finish(groups), is_end=True), state)
 
@@ -541,7 +541,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
                 f"{output} is the source, and is never replaced; choose another folder"
             )
         if first.exists() and not options.overwrite:
-            raise OutputError(f"{first} exists and is not replaced unasked; use `overwrite=True`")
+            raise OutputError(f"{first} exists; use `overwrite=True` to replace it")
         return
     is_path = isinstance(source, str | Path) and output.exists() and Path(source).exists()
     if is_path and output.samefile(source):
@@ -549,7 +549,7 @@ def _check_output(source: Any, output: Path, options: VideoOptions) -> None:
     if output.is_dir():
         raise OutputError(f"{output} is a folder; give the name of a file")
     if output.exists() and not options.overwrite:
-        raise OutputError(f"{output} exists and is not replaced unasked; use `overwrite=True`")
+        raise OutputError(f"{output} exists; use `overwrite=True` to replace it")
 
 
 def _identify_models(options: VideoOptions) -> dict[str, str]:

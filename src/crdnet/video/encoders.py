@@ -289,7 +289,7 @@ def _list_hdr_options(clip: Clip, encoder: str) -> dict[str, str]:
     if encoder not in _HDR:
         raise VideoError(
             f"{clip.name} has HDR static metadata (mastering display, content light level), which "
-            f"the encoder {encoder} cannot carry; choose -c hevc, h264 or av1"
+            f"the encoder {encoder} cannot carry; choose the `codec` hevc, h264 or av1"
         )
     parts: dict[str, str] = {}
     if display is not None and (told := _read_display(display)) is not None:

@@ -35,8 +35,7 @@ class ImageEncoder:
         self._format = FORMAT_OF_SUFFIX.get(output.suffix.lower(), "")
         if self._format not in FORMATS.values():
             raise VideoError(
-                f"{output} names no format of images that is written; end it in .png, .jpg, .tif "
-                "or .webp"
+                f"{output} has no suffix of a supported image format; use .png, .jpg, .tif or .webp"
             )
 
     def encode(self, number: int, frame: DerainedFrame) -> bytes:
@@ -57,7 +56,7 @@ class ImageEncoder:
         change = turn_upright(frame.change, rainy.orientation)
         if change.shape[:2] != rainy.pixels.shape[:2]:
             raise VideoError(
-                f"{path} changed while it was derained; run it again when nobody writes to it"
+                f"{path} changed while it was derained; try again when no program writes to it"
             )
         if rainy.pixels.ndim == 2:
             change = luma(change)

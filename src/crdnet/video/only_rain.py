@@ -111,14 +111,14 @@ def find_groups(
     if family not in ("h264", *_SINGLE_FRAMES):
         raise VideoError(
             f"{clip.name} is {family}, which cannot be copied in parts; only h264 and "
-            f"{', '.join(_SINGLE_FRAMES)} can; leave out `only_rain=True`"
+            f"{', '.join(_SINGLE_FRAMES)} can; omit `only_rain=True`"
         )
     if (family == "h264") != (plan.encoder == "libx264") or (
         family != "h264" and not plan.encoder.startswith(family)
     ):
         raise VideoError(
             f"`only_rain=True` needs the source's codec, {family}, got the encoder {plan.encoder}; "
-            "leave out -c"
+            "omit `codec`"
         )
     reader = open_source()
     packets = reader.container.demux(reader.video)
@@ -133,9 +133,7 @@ def find_groups(
     used = {_read_id(unit) for unit in (*parameter_sets[0], *parameter_sets[1])}
     free = next((each for each in range(1, _MOST_IDS + 1) if each not in used), None)
     if free is None:
-        raise VideoError(
-            f"{clip.name} uses all numbers of parameter sets; leave out `only_rain=True`"
-        )
+        raise VideoError(f"{clip.name} uses all numbers of parameter sets; omit `only_rain=True`")
     params = ":".join(filter(None, [f"sps-id={free}", extra.get("x264-params", "")]))
     plan = replace(plan, options={**plan.options, "x264-params": params})
     ours = bytes(plan.open(global_header=True).extradata or b"")

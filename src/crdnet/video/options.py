@@ -56,13 +56,13 @@ class VideoOptions:
     def __post_init__(self) -> None:
         """Check the numbers."""
         if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength lies in [0, 1], got {self.strength}")
+            raise ValueError(f"`strength` must be from 0 to 1, got {self.strength}")
         if self.segment_frames < 1:
-            raise ValueError(f"a segment has at least one frame, got {self.segment_frames}")
+            raise ValueError(f"`segment_frames` must be at least 1, got {self.segment_frames}")
         if self.static not in ("auto", "on", "off"):
-            raise ValueError(f"static is auto, on or off, got {self.static!r}")
+            raise ValueError(f"`static` must be auto, on or off, got {self.static!r}")
         if self.rate is not None and self.rate <= 0:
-            raise VideoError(f"a frame rate is above 0, got {self.rate}")
+            raise VideoError(f"`rate` must be above 0, got {self.rate}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options that affect the output, as JSON values."""

@@ -98,7 +98,7 @@ class SegmentFolder:
             if not overwrite:
                 raise OutputError(
                     f"{self.path} holds parts of a run with another {', '.join(differing)}; "
-                    "call it as before to go on, or with overwrite to begin anew"
+                    "use the same options to resume it, or `overwrite=True` to start again"
                 )
             self.remove()
         write_whole(file, written)
@@ -136,7 +136,7 @@ class SegmentFolder:
         with self._locate_segment(number).open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise OutputError(
-                    f"{self._locate_segment(number)} is no segment; remove {self.path}"
+                    f"{self._locate_segment(number)} is not a segment; remove {self.path}"
                 )
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))

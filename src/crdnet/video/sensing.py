@@ -126,7 +126,7 @@ def sense_video(
     """
     options = options or VideoOptions()
     if every < 1:
-        raise ValueError(f"every is 1 or more, got {every}")
+        raise ValueError(f"`every` must be at least 1, got {every}")
     network = open_network_of(options)
     if not network.senses:
         raise VideoError(f"the model {options.model!r} does not sense rain; choose one that does")

@@ -49,9 +49,7 @@ class Window:
     def __post_init__(self) -> None:
         """Check that the start is before the end."""
         if self.start is not None and self.end is not None and self.end <= self.start:
-            raise VideoError(
-                f"a part of a clip ends after it starts, got {self.start} to {self.end}"
-            )
+            raise VideoError(f"`end` must be after `start`, got {self.start} to {self.end}")
 
     def holds(self, time: Fraction | float) -> bool:
         """Return whether a time in seconds lies in the part."""
@@ -199,7 +197,7 @@ def open_clip(
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
             f"{name} cannot be read as a clip: {_explain(error)}; it may be truncated, damaged or "
-            "no video"
+            "not a video"
         ) from error
     try:
         return _check_streams(name, container, may_be_image=format_ in ("image2", "v4l2"))
@@ -250,7 +248,7 @@ def _decode(clip: Clip) -> Iterator[Any]:
     for packet in clip.container.demux(clip.video):
         if packet.has_sidedata("encryption_info"):
             raise VideoError(
-                f"{clip.name} is encrypted (DRM), and cannot be decoded; give a clip without"
+                f"{clip.name} is encrypted (DRM), and cannot be decoded; give a clip without DRM"
             )
         yield from packet.decode()
 
@@ -278,8 +276,8 @@ class FrameChecker:
         clip, name = self._clip, self._clip.name
         if frame.pts is None:
             raise VideoError(
-                f"{name} has a frame without a timestamp, and none is made up; put it into a "
-                "container that has them, for example with ffmpeg -r 25 -i IN -c copy OUT.mkv"
+                f"{name} has a frame without a timestamp; put it into a container that has them, "
+                "for example with ffmpeg -r 25 -i IN -c copy OUT.mkv"
             )
         if clip.first is None:
             clip.first = frame
@@ -299,8 +297,7 @@ class FrameChecker:
             )
         if frame.interlaced_frame:
             raise VideoError(
-                f"{name} is interlaced, and rain lies in its fields; deinterlace it first, for "
-                "example with ffmpeg -vf bwdif"
+                f"{name} is interlaced; deinterlace it first, for example with  ffmpeg -vf bwdif"
             )
         if self._may_jump:
             return
@@ -335,7 +332,7 @@ def _choose_input(
         if path.is_dir():
             raise VideoError(f"{name} is a folder; give a pattern of its images: {name}/%05d.png")
         if not path.is_file():
-            raise VideoError(f"{name} is not there; give the path of a clip")
+            raise VideoError(f"{name} does not exist; give the path of a clip")
     return name, None, options
 
 
@@ -343,7 +340,7 @@ def find_first_number(pattern: Path) -> int:
     """Return the number of the first image of a pattern."""
     match = _SEQUENCE.search(pattern.name)
     if match is None:
-        raise VideoError(f"{pattern}: the number stands in the name of the image, not of a folder")
+        raise VideoError(f"{pattern}: the number must be in the name of the image, not of a folder")
     before, after = pattern.name[: match.start()], pattern.name[match.end() :]
     inside = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     numbers = [
@@ -352,7 +349,7 @@ def find_first_number(pattern: Path) -> int:
         if (found := inside.fullmatch(path.name))
     ]
     if not numbers:
-        raise VideoError(f"{pattern}: there is no image of this pattern")
+        raise VideoError(f"{pattern}: no image matches this pattern")
     return min(numbers)
 
 

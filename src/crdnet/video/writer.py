@@ -64,8 +64,7 @@ def choose_container(destination: str, clip: Clip, given: str | None = None) -> 
     suffix = Path(destination).suffix.lower()
     if suffix not in CONTAINERS:
         raise OutputError(
-            f"{destination}: there is no container for the end of this name; use one of "
-            f"{', '.join(CONTAINERS)}"
+            f"{destination}: no container has this suffix; use one of {', '.join(CONTAINERS)}"
         )
     return CONTAINERS[suffix]
 
@@ -145,8 +144,8 @@ class ClipWriter:
             held = ", ".join(str(stream.type) for stream in self._clip.container.streams)
             raise VideoError(
                 f"the container {self._container} cannot hold the streams of {self._clip.name} "
-                f"({held}; video as {self._plan.encoder}): {error}; give the output the end of the "
-                "source's name, or .mkv"
+                f"({held}; video as {self._plan.encoder}): {error}; give the output the "
+                "suffix of the source, or .mkv"
             ) from error
 
     def write_copied(self, packet: Any) -> None:
@@ -206,7 +205,7 @@ class ClipWriter:
             except ValueError as error:
                 raise VideoError(
                     f"the container {self._container} cannot hold {plan.encoder}: {error}; give "
-                    "the output the end of the source's name, or .mkv, or choose another -c"
+                    "the output the suffix of the source, or .mkv, or choose another `codec`"
                 ) from error
             plan.configure(stream, global_header=needs_global_header(self._container))
         stream.time_base = plan.time_base
@@ -232,8 +231,8 @@ class ClipWriter:
         except ValueError as error:
             raise VideoError(
                 f"the container {self._container} cannot hold the {source.type} stream "
-                f"{source.index} ({source.name}) of {self._clip.name}; give the output the end of "
-                "the source's name, or .mkv"
+                f"{source.index} ({source.name}) of {self._clip.name}; give the output the "
+                "suffix of the source, or .mkv"
             ) from error
         if source.time_base:
             stream.time_base = source.time_base
@@ -337,7 +336,9 @@ def _is_cover(stream: Any) -> bool:
 def _read_cover(clip: Clip, index: int) -> bytes:
     """Return the bytes of a cover image; its packet precedes all others."""
     if not Path(clip.name).is_file():
-        raise VideoError(f"{clip.name} has a cover image, which is kept from files only")
+        raise VideoError(
+            f"{clip.name} has a cover image, which can be kept only if the input is a file"
+        )
     with load_av().open(clip.name) as container:
         for packet in container.demux(container.streams[index]):
             if packet.size:

@@ -198,8 +198,8 @@ def test_lists_are_read(kind: str, images: Path, model: Path, tmp_path: Path) ->
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"url": "x.png"}\n', "no column 'uri', only url"),
-        ("a.jsonl", "x.png\n", "line 1: no JSON object"),
-        ("a.parquet", "x.png\n", "no Parquet file that can be read"),
+        ("a.jsonl", "x.png\n", "line 1: not a JSON object"),
+        ("a.parquet", "x.png\n", "cannot be read as a Parquet file"),
         ("a.txt", "\n", "there are no inputs"),
     ],
 )
@@ -428,13 +428,13 @@ def test_the_command_ends_with_1_and_names_what_failed(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("{images}", "{tmp}/job", "--shard", "3/2"), 2, "--shard is K/N with K from 1 to N"),
+        (("{images}", "{tmp}/job", "--shard", "3/2"), 2, "--shard must be K/N with K from 1 to N"),
         (("{images}", "{tmp}/job", "--shard", "1/1", "--address", "auto"), 2, "give one of them"),
         (("{images}", "{tmp}/job", "--max-failures", "many"), 2, "such as 1%, got 'many'"),
         (("{images}", "foo://x/y", "--shard", "1/1"), 2, "no file system 'foo'"),
         (("{tmp}/none", "{tmp}/job", "--shard", "1/1"), 1, "there is no such folder or bucket"),
         (("{tmp}", "{tmp}/job", "--shard", "1/1", "-m", "nope"), 2, "there is no model 'nope'"),
-        (("s3://key:word@bucket/x", "{tmp}/job", "--shard", "1/1"), 2, "s3://***@bucket/x: keys"),
+        (("s3://key:word@bucket/x", "{tmp}/job", "--shard", "1/1"), 2, "s3://***@bucket/x: the"),
     ],
 )
 def test_bad_arguments_are_one_line(

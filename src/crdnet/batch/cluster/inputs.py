@@ -98,8 +98,8 @@ def refuse_overlap(source: Store, destination: Store) -> None:
     )
     if lies_inside and not _is_list(source):
         raise ArgumentError(
-            f"the source {source.url} lies in the destination {destination.url}, where outputs "
-            "would meet inputs; choose another destination"
+            f"the source {source.url} lies in the destination {destination.url}; choose another "
+            "destination"
         )
 
 
@@ -200,7 +200,7 @@ class ListSource(Source):
                     yield str(row_uri or ""), None if row_id is None else str(row_id)
         except pa.ArrowInvalid as error:
             raise DataError(
-                f"{self._store.url} is no Parquet file that can be read: "
+                f"{self._store.url} cannot be read as a Parquet file: "
                 f"{str(error).splitlines()[0]}; write it again"
             ) from error
 
@@ -217,7 +217,7 @@ class ListSource(Source):
                 keys = list(row.keys())
             except (ValueError, AttributeError) as error:
                 raise DataError(
-                    f"{self._store.url}, line {number}: no JSON object; write one object a line, "
+                    f"{self._store.url}, line {number}: not a JSON object; write one per line, "
                     'such as {"uri": "s3://bucket/a.jpg"}'
                 ) from error
             self._check_columns(keys)
@@ -228,7 +228,7 @@ class ListSource(Source):
         if self._options.uri_column not in names:
             raise DataError(
                 f"{self._store.url} has no column {self._options.uri_column!r}, only "
-                f"{', '.join(names) or 'none'}; name the column of addresses by `uri_column`"
+                f"{', '.join(names) or 'none'}; name the column of addresses with `uri_column`"
             )
 
     def _make_input(self, uri: str, name: str | None) -> Input:

@@ -175,7 +175,7 @@ class Manifest:
                     f"{row['uri']} is listed twice; nothing was derained. Remove the second line"
                     if other == row["uri"]
                     else f"{other} and {row['uri']} would both be written to {row['key']}; "
-                    "nothing was derained. Give them ids in a list, or leave `format` away"
+                    "nothing was derained. Give them ids in a list, or omit `format`"
                 )
 
 

@@ -48,14 +48,13 @@ def run_on_ray(task: Task, chunks: list[Chunk], stopped: Event) -> Iterator[Tall
                 for content in batch["tally"]:
                     result = loads(content)
                     if isinstance(result, str):
-                        raise StoreError(f"a worker cannot go on: {result}")
+                        raise StoreError(f"a worker stopped: {result}")
                     yield result
                 if stopped.is_set():
                     return
         except ray.exceptions.RayError as error:
             raise StoreError(
-                f"the job stopped: {describe_fault(error)[-300:]}; run the same command again to "
-                "go on"
+                f"the job stopped: {describe_fault(error)[-300:]}; repeat the command to resume"
             ) from error
 
 

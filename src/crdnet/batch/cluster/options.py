@@ -64,17 +64,17 @@ class JobOptions:
         for name in ("jobs", "workers", "cpus_per_worker", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ArgumentError(f"`{name}` is at least 1, got {value}")
+                raise ArgumentError(f"`{name}` must be at least 1, got {value}")
         if self.gpus_per_worker < 0:
-            raise ArgumentError(f"`gpus_per_worker` is at least 0, got {self.gpus_per_worker}")
+            raise ArgumentError(f"`gpus_per_worker` must be at least 0, got {self.gpus_per_worker}")
         if self.shard is not None and self.address is not None:
             raise ArgumentError(
                 "`shard` works without Ray and `address` names a Ray cluster; give one of them"
             )
         if self.webdataset and (self.sense_only or self.only or self.derain.format):
             raise ArgumentError(
-                "`webdataset` derains all images of a tar file in their own formats; leave "
-                "`sense_only`, `only` and other formats away"
+                "`webdataset` derains all images of a tar file in their own formats; omit "
+                "`sense_only`, `only` and other formats"
             )
         self.parse_shard()
         self.count_allowed_failures(0)
@@ -86,7 +86,7 @@ class JobOptions:
         match = _SHARD.fullmatch(self.shard)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise ArgumentError(
-                f"`shard` is K/N with K from 1 to N, such as 3/16, got {self.shard!r}"
+                f"`shard` must be K/N with K from 1 to N, such as 3/16, got {self.shard!r}"
             )
         return int(match[1]) - 1, int(match[2])
 
@@ -101,13 +101,13 @@ class JobOptions:
         match = _SHARE.fullmatch(self.max_failures)
         if match is None or (match[2] and float(match[1]) > 100):
             raise ArgumentError(
-                "`max_failures` is a number of inputs, or a share such as 1%, got "
+                "`max_failures` must be a number of inputs, or a share such as 1%, got "
                 f"{self.max_failures!r}"
             )
         if match[2]:
             return int(inputs * float(match[1]) / 100)
         if "." in match[1]:
             raise ArgumentError(
-                f"`max_failures` {self.max_failures} is no whole number; a share ends in %"
+                f"`max_failures` {self.max_failures} is not a whole number; a share must end in %"
             )
         return int(match[1])

@@ -225,14 +225,16 @@ def open_store(url: str | Path) -> Store:
     if not separator:
         return Store(LOCAL, os.path.abspath(text).rstrip("/"))  # noqa: PTH100 - text stays text
     if "::" in text:
-        raise ArgumentError(f"{hide_credentials(text)}: chained URLs are not read; give one URL")
+        raise ArgumentError(
+            f"{hide_credentials(text)}: chained URLs are not supported; give one URL"
+        )
     if scheme in ("file", "local"):
         return Store(LOCAL, os.path.abspath(f"/{rest.lstrip('/')}").rstrip("/"))  # noqa: PTH100
     if not rest.strip("/"):
         raise ArgumentError(f"{text} names no bucket or folder; write {scheme}://BUCKET/PREFIX")
     if scheme in CONDITIONAL and has_credentials(text):
         raise ArgumentError(
-            f"{hide_credentials(text)}: keys do not belong into the URL of a bucket; set them in "
+            f"{hide_credentials(text)}: the URL of a bucket must not hold keys; set them in "
             "the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     kind = _find_class(scheme, hide_credentials(text))

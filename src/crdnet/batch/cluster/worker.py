@@ -173,7 +173,7 @@ class Worker:
         if isinstance(error, CRDNetError):
             return error
         return OutputError(
-            f"the disk for temporary files of {self._name} is full; make room there, or set TMPDIR"
+            f"the disk for temporary files of {self._name} is full; free some space, or set TMPDIR"
         )
 
     def _derain(self, row: Mapping[str, Any]) -> dict[str, Any]:

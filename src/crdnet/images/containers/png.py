@@ -257,7 +257,7 @@ def has_all_rows(content: Content) -> bool:
         raise ValueError("it ends in its header")
     width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
     if kind not in _SAMPLES:
-        raise ValueError("its header tells a colour type that there is not")
+        raise ValueError("its header states an invalid colour type")
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     missing = 0
     for top, left, down, across in passes:
