@@ -49,7 +49,7 @@ class Effect(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """True if the effect exceeds what chance would give."""
+        """Return whether the effect exceeds both intervals, and its sign."""
         mean, low, high = self.over_scenes.mean, self.over_scenes.low, self.over_scenes.high
         if low is None or high is None or low <= 0 <= high:
             return Verdict.WITHIN_SCENES
@@ -182,11 +182,9 @@ def report(results: Results, times: Mapping[str, Any]) -> str:
         _costs(results, times),
         "Mean PSNR in dB (`restormer-y`), over images and seeds:",
         _scores(results),
-        "Effect of each step in dB: [95 % interval over scenes] ± 95 % margin over seeds; "
-        "bold where the effect is larger than both:",
+        "Effect of each step in dB: [95 % interval over scenes] ± 95 % margin over seeds, which a "
+        "single seed does not have; bold where the effect is larger than both:",
         _effects(results),
-        "In words:",
-        _words(results),
     ]
     if any(row.sensing and name in results.runs for name, row in ROWS.items()):
         parts += [
@@ -254,21 +252,6 @@ def _effects(results: Results) -> str:
             [_step(name, against), when, *[each.cell(2, "+") if each else "-" for each in effects]]
         )
     return _table(["step", "at", *GROUP_NAMES], lines)
-
-
-def _words(results: Results) -> str:
-    lines = []
-    for name, against, when in _comparisons(results):
-        groups: dict[Verdict, list[str]] = {}
-        for group, word in zip(GROUPS, GROUP_NAMES, strict=True):
-            effect = results.mean(name, when, get_psnr, group, against)
-            if effect is not None:
-                groups.setdefault(effect.verdict, []).append(word)
-        said = "; ".join(f"{verdict} on {', '.join(words)}" for verdict, words in groups.items())
-        alone = " (one seed, so the variation between seeds is not known)"
-        caveat = alone if len(results.common_seeds(name, against)) == 1 else ""
-        lines.append(f"- {_step(name, against)}, at {when}{caveat}: {said}.")
-    return "\n".join(lines)
 
 
 def _grades(results: Results) -> str:

@@ -226,8 +226,9 @@ def test_rows_are_compared_by_image_with_the_seeds_that_both_have(tmp_path: Path
     assert effect.by_seed == [1.0, 3.0]
     assert effect.seed_margin == pytest.approx(12.71, rel=1e-3)
     text = reporting.report(results, runs.read_times(tmp_path))
-    change = "- with sensing, MSE code → with sensing, ours, at equal time"
-    assert f"{change}: the effect is smaller than its" in text
+    effect_cell = "+2.00 [+2.00, +2.00] ± 12.71"
+    change = "with sensing, MSE code → with sensing, ours | equal time"
+    assert f"| {change} | - | {effect_cell} | - | - | {effect_cell} |" in text
     cells = "100.0 [100.0, 100.0] ± 0.0 | 0 of 0 | 0 of 18 | 0 of 18"
     assert f"| with sensing, ours | equal steps | {cells} |" in text
     assert "| 0 of 0 | 0 of 12 | 12 of 12 |" in text
