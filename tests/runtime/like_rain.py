@@ -2,7 +2,7 @@
 
     python -m tests.runtime.like_rain [--model NAME] [--sheet FILE]  # table of docs/real-rain.md
 
-Each generator returns the scene without and with the lookalike. What a model takes out is measured
+Each generator returns the scene without and with the lookalike. What a model removes is measured
 as the share of the lookalike's contrast, in pixels whose luma it changes by at least 12 levels.
 """
 
@@ -264,7 +264,7 @@ def share_taken_out(scene: Pixels, image: Pixels, derained: Pixels) -> float:
 def main(*, model: str, sheet: Path | None) -> None:
     derainer = Derainer(model, threads=1)
     click.echo(
-        "| thing | sensed | S | left alone | contrast taken out | gain, dB |\n"
+        "| thing | sensed | S | left alone | contrast removed | gain, dB |\n"
         "|---|---|---|---|---|---|"
     )
     rows = []

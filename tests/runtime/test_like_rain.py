@@ -1,6 +1,6 @@
 """Lookalikes of rain: snow, hail, splashes, drops on glass, spray, fountains, stars, confetti.
 
-A single image hardly distinguishes falling snow and hail from rain: they may be taken out or kept,
+A single image hardly distinguishes falling snow and hail from rain: they may be removed or kept,
 but the scene must not get worse. All others belong to the scene or need another kind of network
 (drops on the lens and on a windscreen) and are kept. Measured values: `docs/real-rain.md`.
 """

@@ -162,7 +162,7 @@ def test_the_border_between_before_and_after_follows_mouse_finger_and_keys(page:
 def test_the_rain_that_was_taken_out_can_be_looked_at(page: Any) -> None:
     drop(page, RAINY)
     page.wait_for_selector(DONE)
-    page.get_by_label("the rain that was taken out").check()
+    page.get_by_label("the removed rain").check()
     assert (
         page.evaluate("getComputedStyle(document.querySelector('.top-pane')).mixBlendMode")
         == "difference"
