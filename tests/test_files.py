@@ -75,7 +75,7 @@ def test_a_full_disk_is_recognised_from_the_error(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OutputError, match="make room") as caught:
+    with pytest.raises(OutputError, match="free some space") as caught:
         write_whole(tmp_path / "a", b"")
     assert means_full_disk(caught.value)
     assert list(tmp_path.iterdir()) == []

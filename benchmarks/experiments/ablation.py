@@ -45,7 +45,7 @@ def main() -> None:
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _steps = click.option(
-    "--steps", type=click.IntRange(2), default=STEPS, show_default=True, help="Of every run."
+    "--steps", type=click.IntRange(2), default=STEPS, show_default=True, help="Steps of every run."
 )
 
 
@@ -87,17 +87,21 @@ def time_command(output: Path, rounds: int) -> None:
 )
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder of the runs.")
 @click.option(
-    "--only", "names", type=click.Choice(list(ROWS)), multiple=True, help="Rows to train; else all."
+    "--only",
+    "names",
+    type=click.Choice(list(ROWS)),
+    multiple=True,
+    help="Rows to train.  [default: all]",
 )
 @click.option(
-    "--seed", "seeds", type=int, multiple=True, help="Seeds to train; else all that a row has."
+    "--seed", "seeds", type=int, multiple=True, help="Seeds to train.  [default: all of a row]"
 )
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Runs at a time, a thread each.",
+    help="Runs at a time, with one thread each.",
 )
 @_steps
 @report_errors()

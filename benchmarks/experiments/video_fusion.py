@@ -83,7 +83,7 @@ class _Confused(TemporalDerainer):
 @click.option("--seed", default=0)
 @click.option("--minutes", default=20.0)
 @click.option("--first", default=0, help="Number of the first sequence.")
-@click.option("--sequences", type=int, help="Sequences to draw; without it as many as fit.")
+@click.option("--sequences", type=int, help="Sequences to draw.  [default: as many as fit]")
 def draw(
     folder: Path,
     stills: tuple[Path, ...],
@@ -164,7 +164,7 @@ def _derain(
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
 @click.option("--minutes", default=60.0)
-@click.option("--steps", type=int, help="Steps to train; without it as many as fit.")
+@click.option("--steps", type=int, help="Steps to train.  [default: as many as fit]")
 @click.option("--pairs", default=8, help="Pairs of successive frames in a step.")
 @click.option("--flicker", default=0.0, help="Weight of flicker in the loss.")
 @click.option("--side", default=128)
@@ -286,7 +286,7 @@ def _save(weights: dict[str, Any], output: Path) -> None:
 @main.command("export")
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
-@click.option("--training-data", default="not stated", help="Data trained on and its terms.")
+@click.option("--training-data", default="not stated", help="Training data and its terms.")
 def export(weights: Path, output: Path, training_data: str) -> None:
     """Turn weights into a model file."""
     network = FusionNetwork()

@@ -323,8 +323,14 @@ def main() -> None: ...
 @main.command("tables")
 @click.argument("data", type=folder_type)
 @model_option
-@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="All, if not given.")
-@click.option("--limit", type=int, help="Scenes of each set, for a try.")
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Parts to measure.  [default: all]",
+)
+@click.option("--limit", type=int, help="Scenes of each set, for a trial.")
 @report_errors()
 def tables_command(data: Path, model: str, parts: tuple[str, ...], limit: int | None) -> None:
     """Print the tables of a model card as Markdown."""

@@ -197,7 +197,7 @@ def main() -> None:
     """Commands of this script."""
 
 
-@main.command("report", help="Run all files under FOLDER and report what became of them.")
+@main.command("report", help="Process all files under FOLDER and report the results.")
 @click.argument("folder", type=path_type)
 @click.option("--format", "format_", type=click.Choice([*FORMATS]), help="Format of all outputs.")
 def report_command(folder: Path, format_: str | None) -> None:

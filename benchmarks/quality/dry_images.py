@@ -106,8 +106,10 @@ def collect_command(folder: Path, data: Path | None, manifest: Path) -> None:
 @main.command("measure")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @model_option
-@click.option("--always", is_flag=True, help="Derain images that are dry too.")
-@click.option("--csv", "table", type=file_type, help="Write the figures of every image.")
+@click.option("--always", is_flag=True, help="Derain dry images too.")
+@click.option(
+    "--csv", "table", type=file_type, help="Write the figures of every image to this file."
+)
 @report_errors()
 def measure_command(folder: Path, model: str, always: bool, table: Path | None) -> None:
     """Measure a model on a collected folder."""

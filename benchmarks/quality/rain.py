@@ -114,7 +114,7 @@ def main() -> None: ...
 
 @main.command("presets")
 @click.argument("data", metavar="VAL_SYNTH", type=path_type)
-@click.option("--streaks", type=path_type, help="Folder of images of streaks.")
+@click.option("--streaks", type=path_type, help="Folder of streak images.")
 @report_errors()
 def presets_command(data: Path, streaks: Path | None) -> None:
     """Measure the rain of the presets beside that of another set."""
@@ -141,9 +141,11 @@ def presets_command(data: Path, streaks: Path | None) -> None:
 
 @main.command("streaks")
 @click.argument("clips", nargs=-1, required=True, type=path_type)
-@click.option("--rate", default=25.0, show_default=True, help="Millimetres per hour.")
-@click.option("--exposure", default="1/120", show_default=True, help="Seconds.")
-@click.option("--focal", default=26.0, show_default=True, help="Equivalent focal length in mm.")
+@click.option("--rate", default=25.0, show_default=True, help="Rain rate in mm/h.")
+@click.option("--exposure", default="1/120", show_default=True, help="Exposure time in seconds.")
+@click.option(
+    "--focal", default=26.0, show_default=True, help="Focal length in mm, for a sensor 36 mm wide."
+)
 @report_errors()
 def streaks_command(clips: tuple[Path, ...], rate: float, exposure: str, focal: float) -> None:
     """Measure width, length, contrast and number of streaks in clips, real and drawn."""

@@ -126,7 +126,9 @@ def grades_command(photographs: Path, model: str, grades: Path) -> None:
 @click.argument("clips", nargs=-1, type=path_type)
 @click.option("--dry", multiple=True, type=path_type, help="Clip without rain.")
 @model_option
-@click.option("--exposure", default=1 / 250, show_default=True, help="Of camera rain, in seconds.")
+@click.option(
+    "--exposure", default=1 / 250, show_default=True, help="Exposure of camera rain in seconds."
+)
 @click.option("--save", type=path_type, help="Folder for images side by side.")
 @report_errors()
 def clips_command(

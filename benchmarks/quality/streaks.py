@@ -192,7 +192,7 @@ def main() -> None: ...
     type=click.Choice(["1", "0.5", "0.25"]),
     help="Scale at which the network sees images.",
 )
-@click.option("--every", default=2, show_default=True, help="Take every Nth image.")
+@click.option("--every", default=2, show_default=True, help="Use every Nth image.")
 @report_errors()
 def shapes_command(clean: Path, model: str, scale: str | None, every: int) -> None:
     """Measure the gain and the contrast left by direction, size and number of streaks."""

@@ -109,11 +109,11 @@ def measure_gain(
         write_sheet(sheet, Image.fromarray(np.vstack(rows)), _SHEET_QUALITY)
 
 
-@main.command("real", help="Measure what is left of the rain in real clips.")
+@main.command("real", help="Measure the share of the rain that is left in real clips.")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-n", "--frames", "count", default=24, show_default=True, help="Frames of a clip.")
 @click.option("-d", "--device", default="auto", show_default=True)
-@click.option("--always", is_flag=True, help="Derain frames that are surely dry too.")
+@click.option("--always", is_flag=True, help="Derain dry frames too.")
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for rainy, single, fused.")
 def measure_real(
     *, clips: tuple[Path, ...], count: int, device: str, always: bool, save: Path | None

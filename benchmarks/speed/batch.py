@@ -69,7 +69,7 @@ def main() -> None:
 @click.option("--images", default=48, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 def shares(model: str, images: int, rounds: int) -> None:
-    """Compare shares of one processor with crdnet derain, and two with one."""
+    """Compare shares on one CPU with crdnet derain, and two shares with one."""
     rates: dict[str, list[float]] = {"crdnet derain": [], "one share": [], "two shares": []}
     with tempfile.TemporaryDirectory() as place:
         source = Path(place) / "images"
@@ -192,8 +192,8 @@ def requests() -> None:
     "--images", default=16, show_default=True, help="Images of 8 megapixels; or 4 x, 16 x."
 )
 def sizes(model: str, images: int) -> None:
-    """Measure memory and processor time of a worker by the size of images."""
-    click.echo("| image | peak memory | processor seconds an image |\n|---|---:|---:|")
+    """Measure memory and CPU time of a worker by the size of images."""
+    click.echo("| image | peak memory | CPU seconds per image |\n|---|---:|---:|")
     for width, height, count in ((512, 342, 16), (1920, 1080, 4), (3840, 2160, 1)):
         seconds, memory = [], 0
         for number in (count * images // 2, count * images):
@@ -286,7 +286,7 @@ def copy_example(folder: Path, images: int, size: tuple[int, int] | None = None)
 
 
 def time_together(commands: list[list[Any]], processors: list[int]) -> float:
-    """Return the seconds of commands that run at once, each on its processor with one thread."""
+    """Return the seconds of commands that run at once, each on its CPU with one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     began = perf_counter()
     running = [
@@ -317,7 +317,7 @@ def measure(command: list[str]) -> tuple[float, int, str]:
 
 
 def watch(command: list[str]) -> tuple[float, int]:
-    """Return the processor seconds of a command, and its peak memory, with its subprocesses."""
+    """Return the CPU seconds of a command, and its peak memory, with its subprocesses."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(["taskset", "-c", "0", *command], env=environment)
     peak = 0

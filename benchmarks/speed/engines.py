@@ -180,9 +180,9 @@ def main() -> None: ...
 
 @main.command("resources")
 @model_option
-@click.option("-d", "--device", help="Measure this one in this process, and print JSON.")
+@click.option("-d", "--device", help="Measure this device in this process, and print JSON.")
 def resources_command(model: str, device: str | None) -> None:
-    """Measure what each engine costs, in processor time and memory."""
+    """Measure what each engine costs, in CPU time and memory."""
     if device is not None:
         print(json.dumps(measure_resources(device, model)))
         return
@@ -201,7 +201,9 @@ def resources_command(model: str, device: str | None) -> None:
 @model_option
 @click.option("--size", default=512, show_default=True, help="Side of the image in pixels.")
 @click.option("--threads", default=1, show_default=True, help="Threads of the engine.")
-@click.option("--rounds", default=12, show_default=True, help="Runs; the fastest counts.")
+@click.option(
+    "--rounds", default=12, show_default=True, help="Runs, of which the fastest is reported."
+)
 @click.option("--slowest", default=0, show_default=True, help="Number of slowest nodes to list.")
 def nodes_command(model: str, size: int, threads: int, rounds: int, slowest: int) -> None:
     """Measure the time of a model by kind of node."""

@@ -125,10 +125,10 @@ models_option = click.option(
     multiple=True,
     default=MODELS,
     show_default=True,
-    help="Name of a model or path of an .onnx file; may be given several times.",
+    help="Name of a model or path of an .onnx file; may be repeated.",
 )
 devices_option = click.option(
-    "-d", "--device", "devices", multiple=True, help="May be given several times.  [default: all]"
+    "-d", "--device", "devices", multiple=True, help="Device; may be repeated.  [default: all]"
 )
 rounds_option = click.option(
     "--rounds",
@@ -157,7 +157,11 @@ runs_option = click.option(
     help="Side of the image in pixels.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1), default=THREADS, show_default=True, help="For each."
+    "--threads",
+    type=click.IntRange(1),
+    default=THREADS,
+    show_default=True,
+    help="CPU threads of each task.",
 )
 @rounds_option
 @runs_option
@@ -225,7 +229,7 @@ def compare_command(
     multiple=True,
     default=SIZES,
     show_default=True,
-    help="Megapixels, for `crdnet bench`; may be given several times.",
+    help="Megapixels, for `crdnet bench`; may be repeated.",
 )
 @report_errors()
 def page_command(rounds: int, runs: int, sizes: tuple[float, ...]) -> None:

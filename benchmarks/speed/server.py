@@ -217,7 +217,7 @@ class _Seen:
 @jobs_option
 @click.option("--minutes", default=30.0, show_default=True)
 @click.option("--clients", default=8, show_default=True)
-@click.option("--largest", default=12.0, show_default=True, help="Megapixels.")
+@click.option("--largest", default=12.0, show_default=True, help="Largest image in megapixels.")
 def soak(model: str, jobs: int, minutes: float, clients: int, largest: float) -> None:
     """Send images of 0.1 to 12 megapixels, a tenth of them bad; record answers and memory."""
     sizes = [
@@ -326,7 +326,7 @@ def connections(model: str, jobs: int, count: int) -> None:
 @jobs_option
 @click.option("--large", default=2, show_default=True, help="Large images at once.")
 @click.option("--megapixels", default=24.0, show_default=True, help="Size of a large image.")
-@click.option("--clients", default=4, show_default=True, help="Of small images.")
+@click.option("--clients", default=4, show_default=True, help="Clients that send small images.")
 def fairness(model: str, jobs: int, large: int, megapixels: float, clients: int) -> None:
     """Send small images while large ones are in work; none waits for them."""
     content, huge = make_photograph(0.1), make_photograph(megapixels)

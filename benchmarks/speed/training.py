@@ -132,7 +132,7 @@ def measure_process_time(work: Callable[[int], object], times: int) -> float:
 def main() -> None: ...
 
 
-streaks_option = click.option("--streaks", type=path_type, help="Folder of images of streaks.")
+streaks_option = click.option("--streaks", type=path_type, help="Folder of streak images.")
 
 
 @main.command("loading")
@@ -140,7 +140,9 @@ streaks_option = click.option("--streaks", type=path_type, help="Folder of image
 @click.option("--pairs", type=path_type, help="Folder of real pairs.")
 @streaks_option
 @click.option("--config", type=path_type, default=Path("configs/default.yaml"), show_default=True)
-@click.option("--batches", type=click.IntRange(1), default=3, show_default=True, help="Per round.")
+@click.option(
+    "--batches", type=click.IntRange(1), default=3, show_default=True, help="Batches per round."
+)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @report_errors()
 def loading_command(

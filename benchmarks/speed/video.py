@@ -67,7 +67,7 @@ def main() -> None: ...
 @click.option("-n", "--frames", "count", default=8, show_default=True, help="Frames of the clip.")
 @click.option("-m", "--model", default="default", show_default=True)
 @click.option("-d", "--device", default="auto", show_default=True)
-@click.option("--threads", type=int, help="Processors of the engine.")
+@click.option("--threads", type=int, help="CPU threads of the engine.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def measure_steps(
     *, clip: Path, count: int, model: str, device: str, threads: int | None, as_json: bool
@@ -78,7 +78,7 @@ def measure_steps(
         return
     click.echo("{frames} frames of {width} x {height}, {engine}".format(**told))
     for name, rate in told["fps"].items():
-        click.echo(f"{name:16} {rate:8.2f} fps {told['cpu_ms'][name]:9.1f} ms of a processor")
+        click.echo(f"{name:16} {rate:8.2f} fps {told['cpu_ms'][name]:9.1f} ms of CPU time")
     click.echo(
         "of the rate of decoding, network and encoding {ratio:.2f}, of all steps {ratio_all:.2f}; "
         "peak memory {peak_mib:.0f} MiB".format(**told)

@@ -72,7 +72,7 @@ def open_whole(
         failure = OutputError(
             f"cannot write {path}: {error.strerror or error}; "
             + (
-                "make room"
+                "free some space"
                 if error.errno in _FULL
                 else "choose a place that exists and may be written to"
             )

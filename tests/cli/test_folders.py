@@ -363,7 +363,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     small_disk[0] = 6  # the journal, and five results
     done = derain("-j", "1")
     assert done.code == 1
-    assert "No space left on device; make room" in done.error_lines[0]
+    assert "No space left on device; free some space" in done.error_lines[0]
     assert done.error_lines[-1].startswith("Error: the disk is full and the run stops")
     assert len(done.error_lines) == 2
     assert "5 done, 1 failed, 17 left" in done.err
@@ -419,7 +419,7 @@ def test_a_disk_that_is_really_full_stops_the_run_which_goes_on_when_there_is_ro
     first, second = done.stderr.split(
         "the disk is full and the run stops; free some space, then repeat the command"
     )
-    assert "No space left on device; make room" in first
+    assert "No space left on device; free some space" in first
     assert "failed" not in second
     lines = [line for line in done.stdout.splitlines() if "->" not in line]
     assert lines[:2] == ["ended with 1", "ended with 0"]  # and nothing half-written between
