@@ -14,6 +14,7 @@ from crdnet import foreign
 from crdnet.errors import ModelError
 from crdnet.export import describe_model, export_network
 from crdnet.foreign import OPSETS, Adaptation, adapt_model, package_for_darktable
+from crdnet.runtime import find_model
 from tests.cli.runner import Crdnet
 from tests.export.test_residual import network
 
@@ -139,6 +140,22 @@ def test_a_file_that_differs_is_not_left_in_place(
     with pytest.raises(ModelError, match="differs from the model"):
         package_for_darktable(model, path)
     assert path.read_bytes() == b"before"
+
+
+def test_a_file_that_leaves_the_rain_is_not_left_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def return_input(model: onnx.ModelProto) -> onnx.ModelProto:
+        del model.graph.node[:], model.graph.initializer[:], model.graph.output[1:]
+        same = onnx.helper.make_node("Identity", ["rainy"], ["derained"])
+        model.graph.node.append(same)
+        return model
+
+    monkeypatch.setattr(foreign, "_halve_precision", return_input)
+    path = tmp_path / "other.onnx"
+    with pytest.raises(ModelError, match="differs from the model"):
+        adapt_model(find_model("default").path, path, Adaptation(half=True))
+    assert not path.exists()
 
 
 def test_the_command_writes_a_package_of_a_shipped_model(
