@@ -1,5 +1,6 @@
 """The app in a browser: it computes there as Python does, and asks no other host for anything."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -241,6 +242,45 @@ def test_an_image_in_progress_can_be_cancelled_and_tried_again(full_app: Any) ->
     full_app.wait_for_selector(DONE)
 
 
+def test_the_time_left_is_told(full_app: Any) -> None:
+    drop(full_app, encode(Image.fromarray(cut_street(1600, 2400)), "JPEG"))
+    full_app.wait_for_function(
+        "() => /[0-9]+ (s|minutes) left/.test(document.querySelector('.status').textContent)"
+    )
+    full_app.click(".cancel")
+    full_app.wait_for_selector(FAILED)
+
+
+def test_the_camera_takes_a_photo(app: Any) -> None:
+    assert app.get_attribute("#camera", "capture") == "environment"
+    photo = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": RAINY}
+    app.set_input_files("#camera", photo)
+    app.wait_for_selector(DONE)
+
+
+def test_the_browser_may_install_the_app(app: Any) -> None:
+    browser = app.context.new_cdp_session(app)
+    manifest = browser.send("Page.getAppManifest")
+    assert manifest["errors"] == []
+    assert json.loads(manifest["data"])["display"] == "standalone"
+    # The test's context is like a private window, which installs nothing.
+    problems = browser.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert {each["errorId"] for each in problems} <= {"in-incognito"}
+
+
+def test_the_page_cannot_send_to_another_host(browser: Any, server: Running) -> None:
+    page = browser.new_page()
+    page.goto(f"{server.url}/app/")
+    refused = page.evaluate(
+        """() => new Promise((resolve) => {
+            addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI));
+            fetch("http://127.0.0.2:9/image", { method: "POST" }).catch(() => {});
+        })"""
+    )
+    page.close()
+    assert refused == "http://127.0.0.2:9/image"
+
+
 def test_the_app_opens_and_works_without_a_network(app: Any, server: Running) -> None:
     app.wait_for_function("() => navigator.serviceWorker.controller")
     app.context.set_offline(True)
@@ -443,6 +483,20 @@ def test_everything_in_the_app_can_be_done_by_keyboard(app: Any) -> None:
         app.keyboard.press("Enter")
 
 
+def test_a_screen_reader_is_told_of_result_and_failure(app: Any) -> None:
+    choose(app, first=RAINY, second=b"no image")
+    wait_for_states(app, "done", "failed")
+    app.get_by_role("button", name="first.jpg: done").click()
+    article = app.locator("article:not([hidden])")
+    assert "Done" in article.get_by_role("status").first.text_content()
+    meter = article.get_by_role("meter", name="How heavy the rain was")
+    assert meter.get_attribute("aria-valuetext") in ("Light rain", "Medium rain", "Heavy rain")
+    for name in ("Place of the border between before and after", "Rain to remove"):
+        assert article.get_by_role("slider", name=name).is_visible()
+    app.get_by_role("button", name="second.jpg: failed").click()
+    assert "not an image" in app.get_by_role("alert").text_content()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_app_is_accessible_and_fits_a_narrow_screen(app: Any, scheme: str) -> None:
     app.emulate_media(color_scheme=scheme)
@@ -469,3 +523,22 @@ def test_a_gpu_computes_the_same(gpu_browser: Any, full: Running) -> None:
         derained = derain(page, encode(Image.fromarray(image)), "street.png")
         assert "WebGPU" in page.text_content(".status")
         assert share_within_a_level(derained, crdnet.derain(image)) >= 0.999
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("GPUQueue.prototype.submit = () => {}", id="wrong"),
+        pytest.param("GPUAdapter.prototype.requestDevice = undefined", id="broken"),
+    ],
+)
+def test_a_gpu_that_fails_or_computes_something_else_is_not_used(
+    gpu_browser: Any, server: Running, fault: str
+) -> None:
+    for page in open_app(gpu_browser, server.url, "?device=webgpu"):
+        if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+            pytest.skip("this Chromium has no WebGPU")
+        break_worker(page, fault)
+        drop(page, RAINY)
+        page.wait_for_selector(DONE)
+        assert "WebAssembly" in page.text_content(".status")
