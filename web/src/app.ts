@@ -4,5 +4,5 @@
 import "crdnet-page/page.js";
 import { warmUp } from "./derain";
 
-await warmUp(); // first: the service worker loads all files once more
+await warmUp(); // the service worker loads all files once more, which would slow the first image
 if (navigator.serviceWorker && isSecureContext) void navigator.serviceWorker.register("sw.js");

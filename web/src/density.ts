@@ -75,7 +75,7 @@ export function measureMisfit(parts: Float32Array[]): number {
     forEachPixel(part, (change, colour, opacity) => {
       count++;
       squares += opacity * opacity;
-      brightness += Math.abs(luma(...change));
+      brightness += Math.abs(luma(change[0], change[1], change[2]));
       for (const channel of CHANNELS) wanted[channel] += opacity * (change[channel] + opacity * colour[channel]);
     });
   }
@@ -96,11 +96,12 @@ function forEachPixel(part: Float32Array, take: (change: Colour, colour: Colour,
   const half = part.length / 2;
   const [change, colour]: [Colour, Colour] = [[0, 0, 0], [0, 0, 0]];
   for (let at = 0; at < half; at += 3) {
-    for (const channel of CHANNELS) {
+    for (let channel = 0; channel < 3; channel++) {
       change[channel] = part[at + channel]!;
       colour[channel] = Math.min(Math.max(part[half + at + channel]!, 0), 1);
     }
-    take(change, colour, luma(...change) / Math.max(1 - luma(...colour), LEAST_ROOM));
+    const room = Math.max(1 - luma(colour[0], colour[1], colour[2]), LEAST_ROOM);
+    take(change, colour, luma(change[0], change[1], change[2]) / room);
   }
 }
 

@@ -12,6 +12,7 @@ interface Options {
 }
 
 let worker: Worker | null = null;
+let inProgress: Promise<unknown> = Promise.resolve();
 
 function getWorker(): Worker {
   if (worker) return worker;
@@ -22,13 +23,15 @@ function getWorker(): Worker {
   return worker;
 }
 
-// Load the runtime and the model before the first image comes; failures are told to that image.
-export function warmUp(): Promise<unknown> {
+// Load the runtime and the model before the first image comes, and wait for an image that came
+// nevertheless; failures are told to that image.
+export async function warmUp(): Promise<void> {
   const using = getWorker();
-  return new Promise((resolve) => {
+  await new Promise((resolve) => {
     using.addEventListener("message", ({ data }: MessageEvent<Reply>) => data.kind === "opened" && resolve(null));
     using.addEventListener("error", resolve);
   });
+  await inProgress;
 }
 
 // Derain an image file; see send.js for arguments and result.
@@ -36,7 +39,7 @@ export function derainImage(file: File, wishes: Wishes, { signal, onProgress }: 
   const began = performance.now();
   const using = getWorker();
   const cancel = () => using.postMessage({ kind: "cancel" });
-  return new Promise((resolve, reject) => {
+  const result = new Promise((resolve, reject) => {
     using.onmessage = ({ data }: MessageEvent<Reply>) => {
       if (data.kind === "stage") onProgress(data);
       else if (data.kind === "failed") {
@@ -55,6 +58,8 @@ export function derainImage(file: File, wishes: Wishes, { signal, onProgress }: 
     signal.addEventListener("abort", cancel);
     using.postMessage({ kind: "derain", file, wishes });
   }).finally(() => signal.removeEventListener("abort", cancel));
+  inProgress = result.catch(() => {});
+  return result;
 }
 
 // End a worker whose runtime may be unusable; the next image starts another.

@@ -144,7 +144,13 @@ async function encode(
 
 async function encodeByBrowser({ width, height }: Pixels, rgba: Uint8ClampedArray<ArrayBuffer>, type: string, quality: number): Promise<Blob> {
   const canvas = new OffscreenCanvas(width, height);
-  getContext(canvas).putImageData(new ImageData(rgba, width, height), 0, 0);
+  const context = getContext(canvas);
+  // In bands: the whole as ImageData would stay in memory until it is collected.
+  const band = new ImageData(width, Math.min(height, BAND_ROWS));
+  for (let top = 0; top < height; top += BAND_ROWS) {
+    band.data.set(rgba.subarray(4 * width * top, 4 * width * Math.min(top + BAND_ROWS, height)));
+    context.putImageData(band, 0, top);
+  }
   if (width * height > LARGE_PIXELS) {
     last = null;
     rgba.buffer.transfer?.(0);

@@ -74,25 +74,29 @@ function hasAlpha(rgba: Uint8ClampedArray): boolean {
 
 // Return rows filtered by Paeth's predictor, which suits photographs.
 function filterRows(width: number, height: number, rgba: Uint8ClampedArray, places: number[]): Uint8Array<ArrayBuffer> {
-  const rows = new Uint8Array(height * (1 + width * places.length));
-  let into = 0;
-  for (let row = 0; row < height; row++) {
-    rows[into++] = 4;
-    for (let column = 0; column < width; column++) {
-      for (const place of places) {
-        const at = 4 * (row * width + column) + place;
-        const left = column ? rgba[at - 4]! : 0;
-        const above = row ? rgba[at - 4 * width]! : 0;
-        const corner = column && row ? rgba[at - 4 * width - 4]! : 0;
-        rows[into++] = rgba[at]! - predict(left, above, corner);
-      }
+  const step = places.length;
+  const length = width * step;
+  const rows = new Uint8Array(height * (1 + length));
+  let [line, above] = [new Uint8Array(length), new Uint8Array(length)];
+  for (let row = 0, into = 0; row < height; row++) {
+    for (let column = 0, at = 0; column < width; column++) {
+      for (let each = 0; each < step; each++) line[at++] = rgba[4 * (row * width + column) + places[each]!]!;
     }
+    rows[into++] = 4;
+    for (let at = 0; at < length; at++) {
+      const left = at < step ? 0 : line[at - step]!;
+      const corner = at < step ? 0 : above[at - step]!;
+      rows[into++] = line[at]! - predict(left, above[at]!, corner);
+    }
+    [line, above] = [above, line];
   }
   return rows;
 }
 
 function predict(left: number, above: number, corner: number): number {
-  const [byLeft, byAbove, byCorner] = [Math.abs(above - corner), Math.abs(left - corner), Math.abs(left + above - 2 * corner)];
+  const byLeft = Math.abs(above - corner);
+  const byAbove = Math.abs(left - corner);
+  const byCorner = Math.abs(left + above - 2 * corner);
   if (byLeft <= byAbove && byLeft <= byCorner) return left;
   return byAbove <= byCorner ? above : corner;
 }
@@ -104,7 +108,8 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, value) => {
 
 function packChunk(name: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
   const chunk = join(new Uint8Array(4), asBytes(name), content, new Uint8Array(4));
-  const crc = chunk.subarray(4, -4).reduce((sum, byte) => TABLE[(sum ^ byte) & 255]! ^ (sum >>> 8), ~0);
+  let crc = ~0;
+  for (let at = 4; at < chunk.length - 4; at++) crc = TABLE[(crc ^ chunk[at]!) & 255]! ^ (crc >>> 8);
   view(chunk).setUint32(0, content.length);
   view(chunk).setUint32(chunk.length - 4, ~crc >>> 0);
   return chunk;
