@@ -12,6 +12,12 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 
 from crdnet.density import average_intensity, average_strongest, luma, measure_misfit
+from crdnet.runtime.direction import (
+    choose_shear,
+    is_better_sheared,
+    measure_direction,
+    shear_rows,
+)
 from crdnet.runtime.pixels import Array, Colours, as_colours, as_dtype, as_rgb, drop_alpha
 from crdnet.runtime.scales import (
     choose_reduction,
@@ -97,15 +103,36 @@ class Network:
         places = _list_samples(height, width)
         if isinstance(rainy, Bands):
             parts = _cut_out(rainy.read(), places, height, width)
-            looked = [
-                (each, self._look(part, each.reduction, 0, 0, each.height, each.width))
-                for each, part in zip(places, parts, strict=True)
+            sources = [(part, 0, 0) for part in parts]
+        else:
+            sources = [(rainy, each.top, each.left) for each in places]
+
+        def look_at(reduction: int, shear: int = 0) -> list[tuple[_Sample, Look]]:
+            return [
+                (place, self._look(*source, place.height, place.width, reduction, shear))
+                for place, source in zip(places, sources, strict=True)
+                if place.reduction == reduction
             ]
-            return self._combine_looks(looked)
-        looked = [(each, self._look(rainy, *each)) for each in places]
-        report = self._combine_looks(looked)
-        whole = [look for each, look in looked if each.reduction == report.reduction]
-        return replace(report, look=whole[0]) if len(whole) == 1 else report
+
+        looked = {each: look_at(each) for each in list_reductions(height, width)}
+        report = self._combine_looks([look for looks in looked.values() for look in looks])
+        chosen = looked[report.reduction]
+        if not report.dry:
+            # Steep rain is missed most at full size, and may be found at a smaller scale instead.
+            for reduction in [each for each in looked if each <= report.reduction]:
+                shear = choose_shear(measure_direction(_list_changes(looked[reduction])))
+                if not shear:
+                    continue
+                sheared = look_at(reduction, shear)
+                if is_better_sheared(_list_changes(sheared), _list_changes(chosen)):
+                    # Each view may miss rain that the other one shows.
+                    reports = (report, self._combine_looks(sheared))
+                    strongest = max(reports, key=lambda each: each.intensity or 0.0)
+                    report = replace(strongest, scale=1 / reduction, shear=shear)
+                    chosen = sheared
+                    break
+        is_whole = len(chosen) == 1 and not isinstance(rainy, Bands)
+        return replace(report, look=chosen[0][1]) if is_whole else report
 
     def iterate_estimates(
         self, rainy: Array, sensed: SenseReport, on_tile: OnTile | None = None
@@ -115,10 +142,10 @@ class Network:
         Each piece is (rows, columns, colours (h, w, 3)).
         """
         height, width = rainy.shape[:2]
-        plan = list(self._plan(height, width, sensed.reduction))
+        plan = list(self._plan(height, width, sensed))
         for done, tile in enumerate(plan, 1):
             yield from self._estimate_piece(
-                rainy, tile, sensed.reduction, sensed.look if len(plan) == 1 else None
+                rainy, tile, sensed, sensed.look if len(plan) == 1 else None
             )
             if on_tile is not None:
                 on_tile(done, len(plan))
@@ -167,7 +194,7 @@ class Network:
         """Yield the derained bands; read the bands once and hold only one row of tiles."""
         height, width = bands.shape
         rows_read = RowsRead(bands.read())
-        plan = list(self._plan(height, width, sensed.reduction))
+        plan = list(self._plan(height, width, sensed))
         done = 0
         for _, row in groupby(plan, key=lambda tile: tile.core_rows.start):
             across = list(row)
@@ -181,9 +208,7 @@ class Network:
                     core_rows=slice(above, core.stop - window.start),
                     window_rows=slice(0, window.stop - window.start),
                 )
-                for rows, columns, estimate in self._estimate_piece(
-                    colours, lowered, sensed.reduction, None
-                ):
+                for rows, columns, estimate in self._estimate_piece(colours, lowered, sensed, None):
                     place = into[rows.start - above : rows.stop - above, columns]
                     _finish(place, colours[rows, columns], estimate, strength)
                     del estimate
@@ -194,17 +219,55 @@ class Network:
             yield derained
 
     def _look(
-        self, rainy: Array, reduction: int, top: int, left: int, height: int, width: int
+        self,
+        rainy: Array,
+        top: int,
+        left: int,
+        height: int,
+        width: int,
+        reduction: int,
+        shear: int = 0,
     ) -> Look:
         """Return the output of the network for a part of an image.
 
         The sides of the part are rounded up to the model's size multiple.
+
+        Args:
+            rainy: Pixels of the image.
+            top: First row of the part, in pixels of the image.
+            left: First column of the part, in pixels of the image.
+            height: Height of the part, in pixels of the reduced image, as is `width`.
+            width: Width of the part.
+            reduction: Factor by which the network sees the image smaller.
+            shear: Shear under which it sees the image; see `crdnet.runtime.direction`.
         """
         high, wide = (reduction * side for side in round_up_size(height, width, self._multiple))
         window = cut_reflected_window(
             drop_alpha(rainy), slice(top, top + high), slice(left, left + wide)
         )
         seen = as_rgb(reduce_image(window, reduction))
+        return self._run_sheared(seen, shear) if shear else self._run(seen)
+
+    def _run_sheared(self, seen: Colours, shear: int) -> Look:
+        """Return the output of the network for sheared colours, sheared back."""
+        # A rotated row ends where it begins. Reflected columns keep these ends away from the part;
+        # repeated ones keep the border of the sheared image away.
+        margin, _ = round_up_size(self.session.info.margin, 0, self._multiple)
+        reflected = margin * (1 + abs(shear))
+        padded = np.pad(seen, ((0, 0), (reflected, reflected), (0, 0)), mode="reflect")
+        sheared = shear_rows(padded, shear)
+        look = self._run(np.pad(sheared, ((0, 0), (margin, margin), (0, 0)), mode="wrap"))
+
+        def shear_back(output: Colours, cell: int) -> Colours:
+            rotated = output[:, margin // cell : output.shape[1] - margin // cell]
+            whole = shear_rows(rotated, -shear)
+            return whole[:, reflected // cell : whole.shape[1] - reflected // cell]
+
+        density = None if look.density is None else shear_back(look.density, self._multiple)
+        return Look(seen, shear_back(look.derained, 1), density)
+
+    def _run(self, seen: Colours) -> Look:
+        """Return the output of the network for colours whose sides are multiples of its own."""
         answer = self.session(seen)
         look = Look(seen, answer.derained, answer.density)
         return self._average_mirrored(look) if self._ensemble else look
@@ -260,18 +323,21 @@ class Network:
         return average_intensity(look.density, sample.height, sample.width, self._multiple)
 
     def _estimate_piece(
-        self, rainy: Array, tile: Tile, reduction: int, look: Look | None
+        self, rainy: Array, tile: Tile, sensed: SenseReport, look: Look | None
     ) -> Iterator[tuple[slice, slice, Colours]]:
         """Yield (rows, columns, estimate) of the core of a tile.
 
         `look` is an earlier output of the network for the tile's window, if there is one.
         """
+        reduction = sensed.reduction
         window_rows, window_columns = tile.window_rows, tile.window_columns
         if look is None:
             high, wide = (
                 (span.stop - span.start) // reduction for span in (window_rows, window_columns)
             )
-            look = self._look(rainy, reduction, window_rows.start, window_columns.start, high, wide)
+            look = self._look(
+                rainy, window_rows.start, window_columns.start, high, wide, reduction, sensed.shear
+            )
         if reduction == 1:
             estimates = iter([(tile.core_rows.start, look.derained[tile.core_in_window])])
         else:
@@ -294,10 +360,12 @@ class Network:
                     estimate[: rows.stop - rows.start, : columns.stop - columns.start],
                 )
 
-    def _plan(self, height: int, width: int, reduction: int) -> Iterator[Tile]:
+    def _plan(self, height: int, width: int, sensed: SenseReport) -> Iterator[Tile]:
         """Return the tiles of an image, row by row."""
+        reduction = sensed.reduction
         multiple = self._multiple * reduction
-        margin = compute_margin(reduction, self.session.info.margin)
+        # What is `margin` rows away is moved by as many columns, or by twice as many.
+        margin = compute_margin(reduction, self.session.info.margin * (1 + abs(sensed.shear)))
         padded = round_up_size(height, width, multiple)
         sides = (
             choose_tile_sides(*padded, margin, multiple, reduction=reduction)
@@ -381,6 +449,15 @@ def _thin_out(sample: _Sample, look: Look) -> tuple[Colours, Colours]:
         for colours in (look.rainy, look.derained)
     )
     return rainy, derained
+
+
+def _list_changes(looked: list[tuple[_Sample, Look]]) -> list[Colours]:
+    """Return the luma (h, w) that is removed from each sample, in units of white."""
+    areas = [(slice(0, sample.height), slice(0, sample.width)) for sample, _ in looked]
+    return [
+        luma(look.rainy[area] - look.derained[area])
+        for area, (_, look) in zip(areas, looked, strict=True)
+    ]
 
 
 def _make_like(rainy: Array) -> Array:

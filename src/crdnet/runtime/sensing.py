@@ -83,6 +83,8 @@ class SenseReport:
     misfit: float | None = None
     """Difference of the removed signal from rain (`crdnet.density.measure_misfit`); None if
     unknown."""
+    shear: int = 0
+    """Shear at which steep rain was found, in columns per row; see `crdnet.runtime.direction`."""
     look: Look | None = field(default=None, repr=False, compare=False)
     """Output of the network for the whole image at this scale, so that deraining need not run it
     again; see `drop_look`."""
