@@ -2,6 +2,7 @@
 // crdnet.runtime.network does.
 
 import { averageIntensity, averageStrongest, findMedian, luma, makeReport, measureMisfit, type Report } from "./density";
+import { addRemoved, chooseShear, isBetterSheared, type Removed, shearBack, shearPlanes, sumRemoved } from "./direction";
 import type { Answer, Engine } from "./engine";
 import { type Part, reduceImage, resizePlane } from "./resize";
 import { chooseReduction, computeMargin, listReductions, listSamples, measureDetail, type Sample } from "./scales";
@@ -32,47 +33,76 @@ interface Look extends Answer {
 export interface Sensing {
   report: Report | null; // null where the model does not sense rain
   reduction: number;
-  look: Look | null; // at the whole image at this scale
+  shear: number; // see direction.ts
+  look: Look | null; // at the whole image at this scale and shear
+}
+
+// What the samples of an image at one scale and shear show.
+interface Finding {
+  reduction: number;
+  shear: number;
+  intensity: number;
+  detail: number;
+  report: Report;
+  removed: Removed;
+  look: Look | null;
 }
 
 export class Network {
   constructor(readonly engine: Engine) {}
 
   async sense(image: Pixels, onShare: OnShare): Promise<Sensing> {
-    if (!this.engine.info.senses) return { report: null, reduction: 1, look: null };
-    const multiple = this.engine.info.sizeMultiple;
+    if (!this.engine.info.senses) return { report: null, reduction: 1, shear: 0, look: null };
     const reductions = listReductions(image.height, image.width);
-    const findings = [];
-    const plans = reductions.map((reduction) => listSamples(Math.ceil(image.height / reduction), Math.ceil(image.width / reduction)));
-    const total = plans.flat().length;
+    const plans = new Map(reductions.map((reduction) => [reduction, listSamples(Math.ceil(image.height / reduction), Math.ceil(image.width / reduction))]));
+    const total = [...plans.values()].flat().length;
     let done = 0;
-    for (const [place, reduction] of reductions.entries()) {
-      const samples = plans[place]!;
-      const sensed = { intensity: 0, detail: 0 };
-      const cells: number[] = [];
-      const thinned: Float32Array[] = [];
-      let look: Look | null = null;
-      for (const sample of samples) {
-        look = await this.look(image, reduction, sample);
-        const [rows, columns] = [Math.ceil(sample.height / multiple), Math.ceil(sample.width / multiple)];
-        const stride = look.width / multiple;
-        sensed.intensity += averageIntensity(look.density!, stride, sample.height, sample.width, multiple) / samples.length;
-        sensed.detail += measureDetail(look.planes, look.width, look.height, sample.height, sample.width) / samples.length;
-        for (let row = 0; row < rows; row++) cells.push(...look.density!.subarray(row * stride, row * stride + columns));
-        thinned.push(thinOut(look, sample));
-        await nextTurn();
-        onShare(++done / total);
-      }
-      findings.push({ reduction, ...sensed, cells: Float32Array.from(cells), thinned, look: samples.length === 1 ? look : null });
-    }
+    const onSample = () => onShare(Math.min(++done / total, 1));
+    const findings: Finding[] = [];
+    for (const [reduction, samples] of plans) findings.push(await this.find(image, reduction, 0, samples, onSample));
     const reduction = chooseReduction(findings);
     const chosen = findings.find((each) => each.reduction === reduction)!;
-    const { intensity, cells, thinned, look } = chosen;
-    return { report: makeReport({ intensity, typical: findMedian(cells), strongest: averageStrongest(cells), misfit: measureMisfit(thinned) }), reduction, look };
+    if (!chosen.report.isDry) {
+      // Steep rain is missed most at full size, and may be found at a smaller scale instead.
+      for (const { reduction, removed } of findings.slice(0, findings.indexOf(chosen) + 1)) {
+        const shear = chooseShear(removed);
+        if (!shear) continue;
+        const sheared = await this.find(image, reduction, shear, plans.get(reduction)!, onSample);
+        if (!isBetterSheared(sheared.removed, chosen.removed)) continue;
+        // Each view may miss rain that the other one shows.
+        const report = sheared.report.score > chosen.report.score ? sheared.report : chosen.report;
+        return { report, reduction, shear, look: sheared.look };
+      }
+    }
+    return { report: chosen.report, reduction, shear: 0, look: chosen.look };
+  }
+
+  private async find(image: Pixels, reduction: number, shear: number, samples: Sample[], onSample: () => void): Promise<Finding> {
+    const multiple = this.engine.info.sizeMultiple;
+    const sensed = { intensity: 0, detail: 0 };
+    const cells: number[] = [];
+    const thinned: Float32Array[] = [];
+    const removed: Removed[] = [];
+    let look: Look | null = null;
+    for (const sample of samples) {
+      look = await this.look(image, reduction, shear, sample);
+      const [rows, columns] = [Math.ceil(sample.height / multiple), Math.ceil(sample.width / multiple)];
+      const stride = look.width / multiple;
+      sensed.intensity += averageIntensity(look.density!, stride, sample.height, sample.width, multiple) / samples.length;
+      sensed.detail += measureDetail(look.planes, look.width, look.height, sample.height, sample.width) / samples.length;
+      for (let row = 0; row < rows; row++) cells.push(...look.density!.subarray(row * stride, row * stride + columns));
+      thinned.push(thinOut(look, sample));
+      removed.push(sumRemoved(subtractLuma(look, sample), sample.height, sample.width));
+      await nextTurn();
+      onSample();
+    }
+    const map = Float32Array.from(cells);
+    const report = makeReport({ intensity: sensed.intensity, typical: findMedian(map), strongest: averageStrongest(map), misfit: measureMisfit(thinned) });
+    return { reduction, shear, ...sensed, report, removed: removed.reduce(addRemoved), look: samples.length === 1 ? look : null };
   }
 
   // Take all of the rain out of an image, in its place: images of phones leave no room for another.
-  async derain(image: Pixels, { reduction, look }: Sensing, onShare: OnShare): Promise<void> {
+  async derain(image: Pixels, { reduction, shear, look }: Sensing, onShare: OnShare): Promise<void> {
     const { rgba, width: row } = image;
     const multiple = this.engine.info.sizeMultiple;
     if (look) {
@@ -80,9 +110,10 @@ export class Network {
       finish(rgba, 0, image, reduction, look, whole, whole);
       return;
     }
-    const margin = roundUp(computeMargin(reduction, this.engine.info.margin), multiple);
+    // What is `margin` rows away is moved by as many columns, or by twice as many.
+    const margin = roundUp(computeMargin(reduction, this.engine.info.margin * (1 + Math.abs(shear))), multiple);
     const [height, width] = [image.height, image.width].map((side) => roundUp(Math.ceil(side / reduction), multiple)) as [number, number];
-    const side = Math.max(TILE, 4 * margin); // of a model with a large margin
+    const side = Math.max(TILE, 3 * margin); // of a model with a large margin, or of steep rain
     const across = cutAxis(width, side, margin);
     const down = cutAxis(height, side, margin);
     let done = 0;
@@ -94,7 +125,7 @@ export class Network {
         const window = { rows: rows.window, columns: columns.window };
         const planes = cutWindow(image, reduction, window);
         const [high, wide] = [rows.window.stop - rows.window.start, columns.window.stop - columns.window.start];
-        const answer = await this.engine.run(planes, high, wide);
+        const answer = await this.run(planes, high, wide, shear);
         finish(band, first, image, reduction, { planes, height: high, width: wide, ...answer }, { rows: rows.core, columns: columns.core }, window);
         await nextTurn();
         onShare(++done / (down.length * across.length));
@@ -106,11 +137,22 @@ export class Network {
   }
 
   // Run the network on a part of the reduced image, padded to the size multiple.
-  private async look(image: Pixels, reduction: number, { top, left, height, width }: Sample): Promise<Look> {
+  private async look(image: Pixels, reduction: number, shear: number, { top, left, height, width }: Sample): Promise<Look> {
     const multiple = this.engine.info.sizeMultiple;
     const [high, wide] = [roundUp(height, multiple), roundUp(width, multiple)];
     const planes = cutWindow(image, reduction, { rows: { start: top, stop: top + high }, columns: { start: left, stop: left + wide } });
-    return { planes, height: high, width: wide, ...(await this.engine.run(planes, high, wide)) };
+    return { planes, height: high, width: wide, ...(await this.run(planes, high, wide, shear)) };
+  }
+
+  // Run the network on sheared planes, and shear its output back.
+  private async run(planes: Uint8ClampedArray, height: number, width: number, shear: number): Promise<Answer> {
+    if (!shear) return this.engine.run(planes, height, width);
+    const { sizeMultiple: multiple, margin } = this.engine.info;
+    const around = roundUp(margin, multiple);
+    const sheared = shearPlanes(planes, height, width, shear, around);
+    const { derained, density } = await this.engine.run(sheared.planes, height, sheared.width);
+    const back = (output: Float32Array, cell: number) => shearBack(output, height, width, shear, around, cell);
+    return { derained: back(derained, 1), density: density && back(density, multiple) };
   }
 }
 
@@ -203,6 +245,20 @@ function thinOut({ planes, derained, height: high, width: wide }: Look, { height
     }
   }
   return thinned;
+}
+
+// Return the luma that is removed from a sample.
+function subtractLuma({ planes, derained, height: high, width: wide }: Look, { height, width }: Sample): Float32Array {
+  const change = new Float32Array(height * width);
+  const area = high * wide;
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < width; column++) {
+      const at = row * wide + column;
+      const removed = [at, at + area, at + 2 * area].map((each) => planes[each]! / 255 - derained[each]!) as [number, number, number];
+      change[row * width + column] = luma(...removed);
+    }
+  }
+  return change;
 }
 
 function subtractPlanes({ planes, derained }: Look): Float32Array {
