@@ -20,6 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 import crdnet
+from crdnet.runtime.direction import shear_rows
 from tests.conftest import launch_chromium
 from tests.images.making import PROFILE, XMP, exif_of, multi_page
 from tests.server.images import encode, make_png_claiming, make_scene
@@ -137,6 +138,15 @@ def test_rain_of_large_streaks_is_taken_out_at_a_smaller_scale(full_app: Any) ->
     expected = crdnet.Derainer(device="cpu").run(image)
     assert expected.scale is not None
     assert expected.scale < 1
+    derained = derain(full_app, encode(Image.fromarray(image)), "street.png")
+    assert share_within_a_level(derained, expected.image) >= 0.999
+
+
+@pytest.mark.parametrize(("height", "width"), [(160, 240), (730, 740)])
+def test_steep_rain_is_removed_as_in_python(full_app: Any, height: int, width: int) -> None:
+    image = shear_rows(cut_street(height, width).astype(np.float32), -1).astype(np.uint8)
+    expected = crdnet.Derainer(device="cpu").run(image)
+    assert expected.sensed.shear == 1
     derained = derain(full_app, encode(Image.fromarray(image)), "street.png")
     assert share_within_a_level(derained, expected.image) >= 0.999
 
