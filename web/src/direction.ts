@@ -1,5 +1,7 @@
 // Shears that make steep rain fall nearly straight down: the rules of crdnet.runtime.direction.
 
+import { modulo, reflect } from "./sizes";
+
 const SHEARS = [[26, 1], [54, 2]] as const;
 const STEEPEST = 72;
 const LEAST_REMOVED = 0.6;
@@ -61,7 +63,7 @@ export function shearPlanes(planes: Uint8ClampedArray, height: number, width: nu
     const shift = shear * (line % height);
     for (let column = 0; column < wide; column++) {
       const place = modulo(column - margin + shift, around) - left;
-      sheared[line * wide + column] = planes[line * width + reflectBoth(place, width)]!;
+      sheared[line * wide + column] = planes[line * width + reflect(place, width)]!;
     }
   }
   return { planes: sheared, width: wide };
@@ -87,16 +89,4 @@ export function shearBack(planes: Float32Array, height: number, width: number, s
 function measurePadding(width: number, shear: number, margin: number): [number, number] {
   const left = margin * (1 + Math.abs(shear));
   return [left, width + 2 * left];
-}
-
-function modulo(value: number, by: number): number {
-  return ((value % by) + by) % by;
-}
-
-// Position in 0 1 2 1 0 1 ... of a coordinate that may lie beyond either end.
-function reflectBoth(position: number, size: number): number {
-  if (size === 1) return 0;
-  const period = 2 * (size - 1);
-  const folded = modulo(position, period);
-  return Math.min(folded, period - folded);
 }

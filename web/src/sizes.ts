@@ -23,11 +23,15 @@ export function roundHalfEven(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-// Position in 0 1 2 1 0 1 ... of a coordinate that may lie beyond the last sample.
+export function modulo(value: number, by: number): number {
+  return ((value % by) + by) % by;
+}
+
+// Position in 0 1 2 1 0 1 ... of a coordinate that may lie beyond either end.
 export function reflect(position: number, size: number): number {
   if (size === 1) return 0;
   const period = 2 * (size - 1);
-  const folded = position % period;
+  const folded = modulo(position, period);
   return Math.min(folded, period - folded);
 }
 
