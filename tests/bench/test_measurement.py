@@ -134,7 +134,7 @@ def test_shares_are_of_the_limit_of_the_same_precision_and_of_the_fastest_librar
     assert plain.compute_copy_share(plain.rows[0]) == pytest.approx(0.4)
     assert half.compute_copy_share(half.rows[0]) == pytest.approx(0.2)
     cells = "2 | mine | cpu | float32 | 250 [225, 275] | 8.00 | 50 % | 40 % | 400 [360, 440] | 1.25"
-    assert f"| {cells} | not told |" in as_markdown(plain)
+    assert f"| {cells} | unknown |" in as_markdown(plain)
 
 
 def test_a_limit_that_cannot_be_measured_is_said_to_be_not_measured() -> None:

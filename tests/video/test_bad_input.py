@@ -135,7 +135,7 @@ def make_codec_that_is_only_decoded(folder: Path) -> Path:
     ("make", "words"),
     [
         (make_text, "cannot be read as a clip"),
-        (make_nothing, "is not there"),
+        (make_nothing, "does not exist"),
         (make_empty, "cannot be read as a clip"),
         (make_sound, "holds audio and no video"),
         (make_truncated, "truncated or damaged"),
@@ -143,7 +143,7 @@ def make_codec_that_is_only_decoded(folder: Path) -> Path:
         (make_header_only, "truncated"),
         (make_without_timestamps, "without a timestamp"),
         (make_interlaced, "interlaced"),
-        (make_still, "still image"),
+        (make_still, "only one frame"),
         (make_encrypted, "encrypted"),
         (make_changing, "changes its size from 64 x 48 to 64 x 32"),
         (make_without_frames, "no frame that can be decoded"),
