@@ -318,7 +318,7 @@ def test_a_tiff_keeps_its_tiles_predictor_and_wide_places() -> None:
         np.testing.assert_array_equal(page.asarray(), samples)
 
 
-def test_only_chunks_of_pixels_are_made_anew_in_a_png_of_16_bits() -> None:
+def test_only_chunks_of_pixels_change_in_a_png_of_16_bits() -> None:
     before = make_image_file("PNG", "rgba", 16)
     after = images.encode(decoded := images.decode(before), decoded.pixels)
     kept = [chunk for chunk in png_chunks(before) if chunk[0] not in (b"IDAT",)]

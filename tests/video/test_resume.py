@@ -140,5 +140,5 @@ def test_another_source_or_other_settings_are_refused(
     assert derain_video(source, output, replace(options, overwrite=True)).resumed == 4
     with pytest.raises(Killed):
         derain_video(source, tmp_path / "two.mkv", options, stop_after(6))
-    anew = replace(options, strength=0.5, overwrite=True)
-    assert derain_video(source, tmp_path / "two.mkv", anew).resumed == 0
+    changed = replace(options, strength=0.5, overwrite=True)
+    assert derain_video(source, tmp_path / "two.mkv", changed).resumed == 0

@@ -118,7 +118,7 @@ def test_where_nothing_rains_neighbours_change_nothing(network: FrameNetwork) ->
     assert all(each.left_alone for each in left_alone)
 
 
-def test_a_cut_begins_anew(network: FrameNetwork) -> None:
+def test_fusion_restarts_at_a_cut(network: FrameNetwork) -> None:
     """The frames around a cut are those of two clips."""
     scenes = [draw_textured((50, 100)), 255 - draw_textured((500, 900))]
     rainy = [add_streaks(scenes[n // 4], n) for n in range(8)]

@@ -1,4 +1,4 @@
-// Short clips: each frame is derained by itself and encoded anew by WebCodecs; sound is copied.
+// Short clips: each frame is derained by itself and encoded by WebCodecs; sound is copied.
 
 import { BlobSource, BufferTarget, Conversion, type DiscardedTrack, Input, type InputFormat, MovOutputFormat, MP4, Mp4OutputFormat, Output, type OutputFormat, QTFF, Quality, type VideoSample, WEBM, WebMOutputFormat } from "mediabunny";
 import { checkSize } from "./containers/header";

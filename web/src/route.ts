@@ -20,15 +20,15 @@ export interface Result {
   report: Report | null;
   isLeftAlone: boolean;
   notes: string;
-  engine: string; // what computed, in words
+  engine: string; // backend and number of threads, in words
 }
 
 const WRITTEN: Record<string, Format> = { jpg: "jpeg", png: "png", webp: "webp" };
-const LARGE_PIXELS = 8_000_000; // whose pixels are given back before encoding, and computed anew if asked for
-const BAND_ROWS = 512; // that are copied at once
-const SENSING_SHARE = 0.3; // of the progress of an image
+const LARGE_PIXELS = 8_000_000; // whose pixels are freed before encoding, and computed again on demand
+const BAND_ROWS = 512; // rows that are copied at a time
+const SENSING_SHARE = 0.3; // share of the progress of an image
 
-// The image that was worked on last, so that another strength or format does not compute it anew.
+// The last image, so that another strength or format does not run the network again.
 interface Worked {
   file: File;
   image: Pixels;
@@ -110,7 +110,7 @@ function tellUndecoded(name: string, format: Format): string {
   if (format === "heic") {
     return `${name} is HEIC, which this browser does not decode. Share it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible), or use the command crdnet derain.`;
   }
-  return `${name} cannot be decoded: it is damaged, or holds what this browser does not support. Open it in another program and save it anew.`;
+  return `${name} cannot be decoded: it is damaged, or uses a feature that this browser does not support. Open it in another program and save it again.`;
 }
 
 export function getContext(canvas: OffscreenCanvas): OffscreenCanvasRenderingContext2D {

@@ -119,7 +119,7 @@ class ClipWriter:
         for stream in clip.container.streams:
             if stream.index == clip.video.index:
                 self.video = self._add_video(extradata)
-            elif not _is_made_anew(stream):
+            elif not _is_made_by_muxer(stream):
                 added = self._add_copied(stream)
                 if added.type != "attachment":
                     self._streams[stream.index] = added
@@ -322,7 +322,7 @@ def _choose_options(container: str, clip: Clip, plan: EncoderPlan) -> dict[str, 
     return {}
 
 
-def _is_made_anew(stream: Any) -> bool:
+def _is_made_by_muxer(stream: Any) -> bool:
     """Return whether the muxer creates a stream from metadata: timecode and chapter tracks."""
     if stream.type != "data":
         return False

@@ -60,7 +60,7 @@ _MAX_TAGS = 4096
 # In all directories of a file; directories that share bytes could have millions.
 _MAX_ENTRIES = 50_000
 
-# Tags that tell how the pixels are stored, which whoever stores them anew writes himself.
+# Tags that describe how the pixels are stored; the encoder writes its own.
 _OF_PIXELS = {
     *(
         *range(0x00FE, 0x0104),
