@@ -1,6 +1,7 @@
-"""Measure how well a model removes drawn rain: streaks by shape, and an image of 12 megapixels.
+"""Measure how well a model removes drawn rain: by shape, by size, and in a large image.
 
     python -m benchmarks.quality.streaks shapes CLEAN [--scale S] [--every N]
+    python -m benchmarks.quality.streaks sizes CLEAN [--every N]
     python -m benchmarks.quality.streaks large [--sheet docs/images/large_rain.jpg]
 
 Contract. `shapes`: the folder CLEAN holds images without rain that no model was trained on. The
@@ -8,7 +9,10 @@ middle 304 x 304 pixels of every Nth image get single drops in linear light
 (`crdnet.rain.draw_streaks`) of one direction, somewhat brighter than the bright parts of the image.
 Printed are the gain in PSNR on luma (restormer-y), and the contrast left: the share of the added
 light that remains on pixels that became brighter by 12 grey levels or more. The gate is off.
-Without --scale, each image is derained at the scale that sensing chooses. `large`: rain of
+Without --scale, each image is derained at the scale that sensing chooses. `sizes`: every Nth image
+of CLEAN gets light, medium or heavy rain of `crdnet.rain`, 1.5 to 8 times as large as in an image
+of 500 pixels. Printed are the gains at full size, at the scale that sensing chooses, and at the
+best scale. `large`: rain of
 `crdnet.rain` with streaks eight times as long and as wide as in an image of 500 pixels. The image
 must be as sharp as a photograph, because sensing recognises an enlarged one by its blur, and free
 of rights. It is therefore drawn: hills under a sky, made of noise with detail at every size. It is
@@ -35,7 +39,7 @@ from benchmarks.helpers import (
 from benchmarks.quality.sheets import draw_panels, write_sheet
 from crdnet import Derainer
 from crdnet.data import list_images, read_rgb
-from crdnet.density import luma
+from crdnet.density import RAINY_GRADES, luma
 from crdnet.metrics import psnr, score
 from crdnet.rain import (
     LineStreaks,
@@ -44,8 +48,10 @@ from crdnet.rain import (
     compose_drops,
     draw_streaks,
     make_rainy_pair,
+    sample_spec,
 )
 from crdnet.rain.drops import OPAQUE, decode_srgb
+from crdnet.runtime.scales import list_reductions
 
 Plane = npt.NDArray[np.float32]
 PROTOCOL = "restormer-y"
@@ -70,6 +76,8 @@ ANGLES = (0, 15, 30, 45, 60, 75)
 SIZES = ((1.0, 4), (1.0, 8), (1.0, 25), (2.0, 80), (1.5, 300), (5.0, 20), (5.0, 120), (10.0, 200))
 """Width and length in pixels."""
 NUMBERS = (2, 40)
+ENLARGEMENTS = (1.5, 2.5, 4.0, 6.0, 8.0)
+"""Sizes of rain, in those of rain in an image of 500 pixels."""
 
 
 class Kind(NamedTuple):
@@ -211,6 +219,42 @@ def shapes_command(clean: Path, model: str, scale: str | None, every: int) -> No
             before, gain, left = average_scores(derainer, scenes, Kind(number, width, length), size)
             name = f"{number} of {width:g} x {length} px"
             click.echo(f"{name:28} {before:7.2f} {gain:+6.2f} {left:6.2f}")
+
+
+@main.command("sizes")
+@click.argument("clean", type=click.Path(exists=True, path_type=Path))
+@model_option
+@click.option("--every", default=2, show_default=True, help="Use every Nth image.")
+@report_errors()
+def sizes_command(clean: Path, model: str, every: int) -> None:
+    """Measure the gain by the size of rain, at the chosen scale and at the best."""
+    derainer = Derainer(model)
+    scenes = [read_rgb(clean / path) for path in list_images(clean).images[::every]]
+    click.echo(f"{len(scenes)} images\n{'':10} {'rainy':>7} {'full':>7} {'chosen':>7} {'best':>7}")
+    for size in ENLARGEMENTS:
+        rows = [score_scales(derainer, scene, size, seed) for seed, scene in enumerate(scenes)]
+        before, *gains = np.mean(rows, axis=0).tolist()
+        click.echo(f"{f'{size:g} times':10} {before:7.2f} " + " ".join(f"{g:+7.2f}" for g in gains))
+
+
+def score_scales(
+    derainer: Derainer, scene: Rgb, size: float, seed: int
+) -> tuple[float, float, float, float]:
+    """Return PSNR of a scene with rain, and the gains at full size, chosen scale and best scale."""
+    rng = np.random.default_rng((SEED, seed))
+    spec = sample_spec(RAINY_GRADES[seed % len(RAINY_GRADES)], rng, scale=size)
+    pair = make_rainy_pair(scene, spec, rng)
+    colours: Plane = np.divide(pair.rainy, 255, dtype=np.float32)
+    before = psnr(pair.rainy, pair.clean, PROTOCOL)
+    gains = {
+        each: psnr(
+            quantise_colours(derainer.estimate(colours, scale=1 / each)), pair.clean, PROTOCOL
+        )
+        - before
+        for each in list_reductions(*scene.shape[:2])
+    }
+    chosen = derainer.sense(pair.rainy).reduction
+    return before, gains[1], gains[chosen], max(gains.values())
 
 
 @main.command("large")

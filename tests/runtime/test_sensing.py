@@ -372,6 +372,8 @@ def test_the_finest_look_that_senses_nearly_all_is_chosen() -> None:
     assert chosen_of([9.0, 10.0, 8.0]) == 1
     assert chosen_of([2.0, 10.0, 12.0]) == 2
     assert chosen_of([2.0, 4.0, 12.0]) == 4
+    assert chosen_of([20.0, 30.0, 31.0]) == 2
+    assert chosen_of([3.0, 4.5]) == 1  # what a coarse scale adds may be a lookalike
     assert chosen_of([0.1, 0.3, 0.9]) == 1  # next to nothing anywhere
 
 

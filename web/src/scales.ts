@@ -6,7 +6,9 @@ import { roundHalfEven } from "./sizes";
 
 const REDUCTIONS = [1, 2, 4, 8];
 const SMALLEST_SIDE = 128;
-const NEARLY_ALL = 0.5;
+const NEARLY_ALL = 0.8;
+const LOOKALIKES = 2.0;
+const LEAST_SHARE = 0.5;
 const EMPTY = 0.45;
 const LEAST_DETAIL = 0.3;
 const WHOLE_LOOK_PIXELS = 2 ** 19;
@@ -65,7 +67,8 @@ export function chooseReduction(findings: Finding[]): number {
     return coarse !== undefined && coarse.detail >= LEAST_DETAIL && each.detail < EMPTY * coarse.detail;
   };
   const seen = findings.slice(findings.findLastIndex(isEmpty) + 1);
-  const least = NEARLY_ALL * Math.max(...seen.map((each) => each.intensity));
+  const strongest = Math.max(...seen.map((each) => each.intensity));
+  const least = Math.max(LEAST_SHARE * strongest, NEARLY_ALL * strongest - LOOKALIKES);
   return seen.find((each) => each.intensity >= least || least < INTENSITY_THRESHOLDS[0])!.reduction;
 }
 

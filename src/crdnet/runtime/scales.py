@@ -22,9 +22,14 @@ REDUCTIONS = (1, 2, 4, 8)
 SMALLEST_SIDE = 128
 """Pixels; an image is not reduced below this for sensing. The coarsest scale for an image of 512
 pixels is a quarter."""
-NEARLY_ALL = 0.5
-"""Share of the strongest intensity that a finer scale must sense to be preferred to a coarser
-one."""
+NEARLY_ALL = 0.8
+"""Share of the strongest intensity that a finer scale must sense to be preferred to a coarser one,
+apart from `LOOKALIKES`."""
+LOOKALIKES = 2.0
+"""Intensity that things like large streaks, such as railings, may add at a coarser scale, in grey
+levels of 255."""
+LEAST_SHARE = 0.5
+"""Share of the strongest intensity that a finer scale must sense in any case."""
 EMPTY = 0.45
 """Ratio of the detail at a scale to the detail at half that scale, below which the scale holds no
 detail. Photographs as cameras make them have at least 0.59, photographs that were enlarged twice at
@@ -79,7 +84,7 @@ def choose_reduction(intensities: Mapping[int, float], details: Mapping[int, flo
 
     Scales without detail are left out: an image that was enlarged or is out of focus shows no
     streaks there that match the training data. Of the others, the finest is chosen whose intensity
-    is at least `NEARLY_ALL` of the highest. If there is almost no rain, the finest is chosen.
+    is nearly the highest. If there is almost no rain, the finest is chosen.
 
     Args:
         intensities: Sensed intensity at each reduction, in grey levels of 255.
@@ -91,7 +96,8 @@ def choose_reduction(intensities: Mapping[int, float], details: Mapping[int, flo
         if details[coarse] >= LEAST_DETAIL and details[fine] < EMPTY * details[coarse]
     ]
     seen = [each for each in sorted(intensities) if not empty or each > max(empty)]
-    least = NEARLY_ALL * max(intensities[each] for each in seen)
+    strongest = max(intensities[each] for each in seen)
+    least = max(LEAST_SHARE * strongest, NEARLY_ALL * strongest - LOOKALIKES)
     return next(
         each for each in seen if intensities[each] >= least or least < INTENSITY_THRESHOLDS[0]
     )
