@@ -12,12 +12,11 @@ light that remains on pixels that became brighter by 12 grey levels or more. The
 Without --scale, each image is derained at the scale that sensing chooses. `sizes`: every Nth image
 of CLEAN gets light, medium or heavy rain of `crdnet.rain`, 1.5 to 8 times as large as in an image
 of 500 pixels. Printed are the gains at full size, at the scale that sensing chooses, and at the
-best scale. `large`: rain of
-`crdnet.rain` with streaks eight times as long and as wide as in an image of 500 pixels. The image
-must be as sharp as a photograph, because sensing recognises an enlarged one by its blur, and free
-of rights. It is therefore drawn: hills under a sky, made of noise with detail at every size. It is
-smoother than a photograph, which makes the gain larger. Printed are the sensed density, and the
-gain in PSNR at the chosen scale and at full size.
+best scale. `large`: rain of `crdnet.rain` with streaks eight times as long and as wide as in an
+image of 500 pixels. The image must be as sharp as a photograph, because sensing recognises an
+enlarged one by its blur, and free of rights. It is therefore drawn: hills under a sky, made of
+noise with detail at every size. It is smoother than a photograph, which makes the gain larger.
+Printed are the sensed density, and the gain in PSNR at the chosen scale and at full size.
 """
 
 from collections.abc import Iterator
@@ -48,7 +47,6 @@ from crdnet.rain import (
     compose_drops,
     draw_streaks,
     make_rainy_pair,
-    sample_spec,
 )
 from crdnet.rain.drops import OPAQUE, decode_srgb
 from crdnet.runtime.scales import list_reductions
@@ -242,8 +240,8 @@ def score_scales(
 ) -> tuple[float, float, float, float]:
     """Return PSNR of a scene with rain, and the gains at full size, chosen scale and best scale."""
     rng = np.random.default_rng((SEED, seed))
-    spec = sample_spec(RAINY_GRADES[seed % len(RAINY_GRADES)], rng, scale=size)
-    pair = make_rainy_pair(scene, spec, rng)
+    density = RAINY_GRADES[seed % len(RAINY_GRADES)]
+    pair = make_rainy_pair(scene, density, rng, scale=size)
     colours: Plane = np.divide(pair.rainy, 255, dtype=np.float32)
     before = psnr(pair.rainy, pair.clean, PROTOCOL)
     gains = {

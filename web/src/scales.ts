@@ -7,7 +7,7 @@ import { roundHalfEven } from "./sizes";
 const REDUCTIONS = [1, 2, 4, 8];
 const SMALLEST_SIDE = 128;
 const NEARLY_ALL = 0.8;
-const LOOKALIKES = 2.0;
+const LOOKALIKE_INTENSITY = 2.0;
 const LEAST_SHARE = 0.5;
 const EMPTY = 0.45;
 const LEAST_DETAIL = 0.3;
@@ -68,7 +68,7 @@ export function chooseReduction(findings: Finding[]): number {
   };
   const seen = findings.slice(findings.findLastIndex(isEmpty) + 1);
   const strongest = Math.max(...seen.map((each) => each.intensity));
-  const least = Math.max(LEAST_SHARE * strongest, NEARLY_ALL * strongest - LOOKALIKES);
+  const least = Math.max(LEAST_SHARE * strongest, NEARLY_ALL * strongest - LOOKALIKE_INTENSITY);
   return seen.find((each) => each.intensity >= least || least < INTENSITY_THRESHOLDS[0])!.reduction;
 }
 

@@ -24,8 +24,8 @@ SMALLEST_SIDE = 128
 pixels is a quarter."""
 NEARLY_ALL = 0.8
 """Share of the strongest intensity that a finer scale must sense to be preferred to a coarser one,
-apart from `LOOKALIKES`."""
-LOOKALIKES = 2.0
+apart from `LOOKALIKE_INTENSITY`."""
+LOOKALIKE_INTENSITY = 2.0
 """Intensity that things like large streaks, such as railings, may add at a coarser scale, in grey
 levels of 255."""
 LEAST_SHARE = 0.5
@@ -97,7 +97,7 @@ def choose_reduction(intensities: Mapping[int, float], details: Mapping[int, flo
     ]
     seen = [each for each in sorted(intensities) if not empty or each > max(empty)]
     strongest = max(intensities[each] for each in seen)
-    least = max(LEAST_SHARE * strongest, NEARLY_ALL * strongest - LOOKALIKES)
+    least = max(LEAST_SHARE * strongest, NEARLY_ALL * strongest - LOOKALIKE_INTENSITY)
     return next(
         each for each in seen if intensities[each] >= least or least < INTENSITY_THRESHOLDS[0]
     )
